@@ -1,0 +1,79 @@
+"""Reviews as chats, ready for training and scoring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from review_sentiment.prompts import PromptBuilder
+from review_sentiment.reviews import ReviewTable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+COLUMNS = {
+    "review_id": "str",
+    "category": "str",
+    "stars": "int64",
+    "label": "str",
+    "title": "str",
+    "text": "str",
+    "prompt": "str",
+    "completion": "str",
+    "prompt_tokens": "int64",
+    "total_tokens": "int64",
+    "truncated": "bool",
+}
+
+
+@dataclass(frozen=True)
+class ChatDataset:
+    """One chat a row, with the columns of `COLUMNS`, and the labels that may be answered."""
+
+    frame: pd.DataFrame
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def head(self, rows: int | None) -> ChatDataset:
+        """Return the first rows: a random sample, since the rows are in the order of a hash."""
+        return self if rows is None else ChatDataset(self.frame.head(rows), self.labels)
+
+    def token_statistics(self) -> dict[str, float]:
+        """Return the lengths in tokens, and the share of reviews that were cut."""
+        tokens = self.frame["total_tokens"]
+        return {
+            "rows": len(tokens),
+            "tokens": int(tokens.sum()),
+            "mean_tokens": round(float(tokens.mean()), 1),
+            "p50_tokens": float(tokens.quantile(0.5)),
+            "p99_tokens": float(tokens.quantile(0.99)),
+            "max_tokens": int(tokens.max()),
+            "truncated_share": round(float(self.frame["truncated"].mean()), 4),
+        }
+
+
+def format_chats(
+    reviews: ReviewTable,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: tuple[str, ...],
+    max_tokens: int,
+) -> ChatDataset:
+    """Render every review as a chat, in the order of the table."""
+    builder = PromptBuilder(tokenizer, labels, max_tokens)
+    kept = reviews.frame[["review_id", "category", "stars", "label", "title", "text"]]
+    chats = [
+        builder.build(title, text, label)
+        for title, text, label in zip(kept["title"], kept["text"], kept["label"], strict=True)
+    ]
+    frame = kept.assign(
+        prompt=[chat.prompt for chat in chats],
+        completion=[chat.completion for chat in chats],
+        prompt_tokens=[chat.prompt_tokens for chat in chats],
+        total_tokens=[chat.total_tokens for chat in chats],
+        truncated=[chat.truncated for chat in chats],
+    )
+    return ChatDataset(frame[list(COLUMNS)].astype(COLUMNS), labels)

@@ -1,0 +1,184 @@
+"""The settings of a run: one definition, one default, one sentence each.
+
+A run's settings are the defaults below, a YAML file on top and `--set
+section.key=value` on top of that (`settings_files.py`). Cross-checks stand
+where the settings are defined; an unknown key is an error.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(gt=0)]
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+Quantization = Literal["nf4", "none"]
+
+
+class Section(BaseModel):
+    """A group of settings that goes to the same steps."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DataSettings(Section):
+    """Which reviews are read."""
+
+    source: str = "embedded"
+    """`embedded`, or a directory with one <Category>.jsonl[.gz] for each category."""
+    categories: tuple[str, ...] = ("Bottoms", "Dresses", "Intimate", "Jackets", "Tops", "Trend")
+    """The categories to train and evaluate on."""
+    max_per_class: Count = 50_000
+    """Reviews of one class that are kept of a category, a uniform sample; bounds memory."""
+    max_broken_share: Fraction = 0.01
+    """Share of unreadable rows above which a category fails instead of going on without them."""
+
+
+class SplitSettings(Section):
+    """Which reviews are trained on and which are evaluated on."""
+
+    evaluation_share: Share = 0.2
+    """Share of the products whose reviews are for evaluation only."""
+    validation_share: Share = 0.05
+    """Share of the products whose reviews choose settings; never trained on, never reported."""
+    train_per_category: Count = 10_000
+    """Most training reviews of a category."""
+    validation_per_category: Count = 500
+    """Most validation reviews of a category."""
+    evaluation_per_category: Count = 1_000
+    """Most evaluation reviews of a category."""
+    balance_train: bool = True
+    """Take as many negative as positive reviews of a category for training and validation."""
+    balance_evaluation: bool = True
+    """Take as many negative as positive reviews of a category for evaluation."""
+
+    @model_validator(mode="after")
+    def _shares_leave_room_for_training(self) -> Self:
+        if self.evaluation_share + self.validation_share >= 0.9:
+            raise ValueError(
+                "evaluation_share + validation_share must stay below 0.9 to leave products to train on"
+            )
+        return self
+
+
+class PromptSettings(Section):
+    """How a review becomes a chat."""
+
+    max_tokens: Annotated[int, Field(ge=48)] = 192
+    """Longest chat in tokens, answer included; a longer review loses its end, never the answer."""
+
+
+class ModelSettings(Section):
+    """Which model is tuned and how it is held in memory."""
+
+    name: str = "embedded"
+    """`embedded` (SmolLM2-135M-Instruct), a directory, or a model of the Hub."""
+    revision: str | None = None
+    """Commit of a Hub model; its newest when missing."""
+    device: Device = "auto"
+    """`auto` takes a GPU where there is one."""
+    precision: Precision = "auto"
+    """`auto`: BF16 where the device is fast at it, else FP16 on a GPU and FP32 on a CPU."""
+    quantization: Quantization = "nf4"
+    """`nf4`: 4-bit NormalFloat with double quantisation (QLoRA); `none` keeps full weights."""
+
+
+class LoraSettings(Section):
+    """The low-rank adapters; they sit on all linear layers."""
+
+    rank: Count = 16
+    """Rank of the update of every layer."""
+    alpha: Count = 32
+    """Scale: the update is multiplied by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout before the adapters; above 0 it halves the training speed of a CPU."""
+
+
+class TrainingSettings(Section):
+    """How the adapters are trained."""
+
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    """Passes over the training reviews."""
+    max_steps: Annotated[int, Field(ge=-1)] = -1
+    """Optimiser steps to stop after; -1 means that the epochs decide."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
+    """Peak learning rate of AdamW."""
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    """Course of the learning rate after the warm-up."""
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps over which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled weight decay of AdamW."""
+    batch_size: Count = 8
+    """Reviews of one forward and backward pass."""
+    gradient_accumulation: Count = 2
+    """Passes to one optimiser step: the effective batch is batch_size times this."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients with a larger norm are scaled down to it."""
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """Recompute activations to save memory; `auto`: on a GPU only (it costs 36-50 % of the speed)."""
+
+
+class EvaluationSettings(Section):
+    """How models are scored."""
+
+    skip_baseline: bool = False
+    """Leave the untuned model out."""
+    baseline_samples: Count | None = 500
+    """Evaluation reviews that the untuned model is scored on; all of them when missing."""
+    tokens_per_batch: Count = 4_096
+    """Tokens of one scoring batch, padding included."""
+    sample_predictions: Annotated[int, Field(ge=0)] = 16
+    """Reviews shown with the raw answer that the model generates."""
+
+
+class GateSettings(Section):
+    """What a candidate must show to become champion."""
+
+    min_gain_over_baseline: float = 0.0
+    """Least gain in strict accuracy over the untuned model, as a fraction."""
+    min_gain_over_classical: float = 0.0
+    """Least gain in strict accuracy over TF-IDF with logistic regression, as a fraction."""
+    max_category_loss: Fraction = 0.05
+    """Most accuracy that any category may lose against the classical model, as a fraction."""
+    min_category_reviews: Count = 30
+    """Categories with fewer evaluation reviews are too small to judge and pass."""
+    max_unparsed_rate: Fraction = 0.01
+    """Largest share of answers outside the labels."""
+
+
+class RegistrySettings(Section):
+    """Where the result is kept in MLflow."""
+
+    experiment: str = "review-sentiment"
+    """MLflow experiment of the candidate runs."""
+    model_name: str = "review-sentiment"
+    """Name of the registered model."""
+
+
+class Settings(Section):
+    """Everything that a run depends on besides its code and its data."""
+
+    seed: Annotated[int, Field(ge=0)] = 42
+    """Seed of every library and of the splits."""
+    data: DataSettings = DataSettings()
+    """Which reviews are read."""
+    split: SplitSettings = SplitSettings()
+    """Which reviews are trained on and which are evaluated on."""
+    prompt: PromptSettings = PromptSettings()
+    """How a review becomes a chat."""
+    model: ModelSettings = ModelSettings()
+    """Which model is tuned and how it is held in memory."""
+    lora: LoraSettings = LoraSettings()
+    """The low-rank adapters."""
+    training: TrainingSettings = TrainingSettings()
+    """How the adapters are trained."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """How models are scored."""
+    gate: GateSettings = GateSettings()
+    """What a candidate must show to become champion."""
+    registry: RegistrySettings = RegistrySettings()
+    """Where the result is kept in MLflow."""

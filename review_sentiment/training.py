@@ -1,0 +1,307 @@
+"""QLoRA fine-tuning: TRL's SFTTrainer, with the loss of the answer only.
+
+The same code trains on a CPU and on a GPU; what differs is in the `ComputePlan`.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, set_seed
+from trl import SFTConfig, SFTTrainer
+
+from review_sentiment.errors import TrainingError
+from review_sentiment.lora_proof import LoraProof, LoraWitness
+from review_sentiment.models import BaseModel, ComputePlan, load_model, load_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from review_sentiment.chats import ChatDataset
+    from review_sentiment.config import LoraSettings, TrainingSettings
+
+IGNORED = -100
+"""Label of tokens that the loss leaves out (PyTorch's convention)."""
+PAD_TO_MULTIPLE = 16
+"""Rows are padded to a multiple of the tile height of AMX: fewer shapes, whole tiles."""
+
+Observer = Callable[[int, Mapping[str, float]], None]
+"""Told the optimiser step and its figures: loss, learning_rate, grad_norm, tokens_per_second."""
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a training took. `tokens` counts real tokens, padding left out."""
+
+    reviews: int
+    steps: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    padding_share: float
+    trainable_parameters: int
+    peak_memory_gb: float
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A trained adapter on disk, with its proof and its loss curve."""
+
+    adapter: Path
+    proof: LoraProof
+    summary: TrainingSummary
+    curve: tuple[dict[str, float], ...]
+
+
+def finetune(
+    base: BaseModel,
+    plan: ComputePlan,
+    chats: ChatDataset,
+    lora: LoraSettings,
+    training: TrainingSettings,
+    seed: int,
+    adapter: Path,
+    observers: tuple[Observer, ...] = (),
+) -> FineTuned:
+    """Train adapters on the chats and save them to the directory `adapter`.
+
+    Raises:
+        LoraProofError: an adapter was not applied, not trained, or the loss did not fall.
+        TrainingError: the loss or the gradient is not a finite number.
+        ModelUnavailableError: the base model is not there.
+    """
+    set_seed(seed)
+    tokenizer = load_tokenizer(base)
+    model = add_adapters(load_model(base, plan), lora)
+    witness = LoraWitness(model)
+    with tempfile.TemporaryDirectory(prefix="review-sentiment-training-") as scratch:
+        trainer = AnswerTrainer(
+            model=model,
+            args=_trainer_settings(Path(scratch), plan, training, seed),
+            train_dataset=tokenise(chats, tokenizer),
+            processing_class=tokenizer,
+        )
+        _train_adapters_in_fp32(model)
+        follower = _Follower(trainer, witness, observers)
+        trainer.add_callback(follower)
+        started = time.perf_counter()
+        with follower:
+            trainer.train()
+        seconds = time.perf_counter() - started
+
+    proof = witness.conclude([point["loss"] for point in follower.curve])
+    proof.require()
+    model.save_pretrained(str(adapter))
+    return FineTuned(
+        adapter=adapter,
+        proof=proof,
+        summary=TrainingSummary(
+            reviews=len(chats),
+            steps=len(follower.curve),
+            tokens=trainer.tokens,
+            seconds=seconds,
+            tokens_per_second=trainer.tokens / seconds,
+            padding_share=1 - trainer.tokens / max(1, trainer.padded_tokens),
+            trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            peak_memory_gb=peak_memory_gb(plan),
+        ),
+        curve=tuple(follower.curve),
+    )
+
+
+def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
+    """Put a LoRA adapter on every linear layer of the model, the output layer left out."""
+    from peft import LoraConfig, get_peft_model
+
+    adapted: PreTrainedModel = get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        ),
+    )
+    return adapted
+
+
+def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Any:
+    """Return a data set with `input_ids` and `labels`; only the answer has labels."""
+    from datasets import Dataset
+
+    frame = chats.frame
+    rows = []
+    for prompt, completion in zip(frame["prompt"], frame["completion"], strict=True):
+        ids = tokenizer.encode(prompt + completion, add_special_tokens=False)
+        prompt_length = len(tokenizer.encode(prompt, add_special_tokens=False))
+        rows.append(
+            {"input_ids": ids, "labels": [IGNORED] * prompt_length + ids[prompt_length:]}
+        )
+    return Dataset.from_list(rows)
+
+
+class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer that applies the output layer to the answer's positions only.
+
+    TRL 1.16 does that on CUDA; elsewhere it computes the logits of all
+    positions, a fifth of the work of the embedded model. The loss is the same:
+    the mean cross-entropy of the answer tokens of the effective batch.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.tokens = 0
+        self.padded_tokens = 0
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Return the loss of a padded batch: `input_ids` and `labels` of [batch, length]."""
+        import torch
+
+        targets = inputs["labels"][:, 1:]
+        answers = targets != IGNORED
+        # Rows end at different places: logits are computed at the union of
+        # their answer positions, a few columns since rows of a batch have
+        # similar lengths. Right padding needs no mask in a causal model.
+        columns = answers.any(dim=0).nonzero().squeeze(-1)
+        output = model(
+            input_ids=inputs["input_ids"], logits_to_keep=columns, use_cache=False
+        )
+        total = torch.nn.functional.cross_entropy(
+            output.logits.float().flatten(0, 1),
+            targets[:, columns].flatten(),
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
+        count = answers.sum() if num_items_in_batch is None else num_items_in_batch
+        self.tokens += int(inputs["attention_mask"].sum())
+        self.padded_tokens += inputs["input_ids"].numel()
+        loss = total / count
+        return (loss, output) if return_outputs else loss
+
+
+class _Follower(TrainerCallback):  # type: ignore[misc]
+    """Follows a training: the proof at the first step, the curve, the progress bar, the observers."""
+
+    def __init__(
+        self, trainer: AnswerTrainer, witness: LoraWitness, observers: tuple[Observer, ...]
+    ) -> None:
+        self.curve: list[dict[str, float]] = []
+        self._trainer = trainer
+        self._witness = witness
+        self._observers = observers
+        self._tokens_before = 0
+        self._step_started = 0.0
+
+    def __enter__(self) -> None:
+        self._bar = tqdm(desc="training", unit="step", file=sys.stderr, mininterval=1.0)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._bar.reset(total=state.max_steps)
+        self._step_started = time.perf_counter()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 0:
+            self._witness.check_first_step()
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
+    ) -> None:
+        if not logs or "loss" not in logs:
+            return
+        now = time.perf_counter()
+        speed = (self._trainer.tokens - self._tokens_before) / (now - self._step_started)
+        self._step_started, self._tokens_before = now, self._trainer.tokens
+        point = {
+            "step": float(state.global_step),
+            "loss": float(logs["loss"]),
+            "learning_rate": float(logs["learning_rate"]),
+            "grad_norm": float(logs["grad_norm"]),
+            "tokens_per_second": speed,
+        }
+        for figure in ("loss", "grad_norm"):
+            if not math.isfinite(point[figure]):
+                raise TrainingError(
+                    f"Training stopped at step {state.global_step}: {figure} is {point[figure]}. "
+                    f"Lower training.learning_rate (now {args.learning_rate:g}) or use model.precision=fp32."
+                )
+        self.curve.append(point)
+        self._bar.update(1)
+        self._bar.set_postfix_str(f"loss {point['loss']:.3f}, {speed:.0f} tok/s")
+        for observe in self._observers:
+            observe(state.global_step, {k: v for k, v in point.items() if k != "step"})
+
+
+def peak_memory_gb(plan: ComputePlan) -> float:
+    """Return the most memory taken so far: of the GPU where there is one, else of this process."""
+    import torch
+
+    if plan.device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def _trainer_settings(
+    scratch: Path, plan: ComputePlan, training: TrainingSettings, seed: int
+) -> SFTConfig:
+    checkpointing = training.gradient_checkpointing
+    return SFTConfig(
+        output_dir=str(scratch),
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule,
+        warmup_steps=training.warmup_share,
+        weight_decay=training.weight_decay,
+        per_device_train_batch_size=training.batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation,
+        max_grad_norm=training.max_grad_norm,
+        optim=plan.optimizer,
+        gradient_checkpointing=plan.gradient_checkpointing if checkpointing == "auto" else checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        use_cpu=plan.device == "cpu",
+        bf16=plan.precision == "bf16",
+        fp16=plan.precision == "fp16",
+        train_sampling_strategy="group_by_length",
+        pad_to_multiple_of=PAD_TO_MULTIPLE,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        logging_steps=1,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+        data_seed=seed,
+        dataloader_pin_memory=plan.device == "cuda",
+    )
+
+
+def _train_adapters_in_fp32(model: torch.nn.Module) -> None:
+    """Undo TRL's cast of the adapters to BF16: small steps would be rounded away, and FP16's scaler fails."""
+    import torch
+
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
