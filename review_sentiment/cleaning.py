@@ -98,7 +98,7 @@ def clean_category(
         examples = "; ".join(f"{item.place}: {item.reason}" for item in broken)
         raise DataError(
             f"{category}: {broken_count} of {read} rows are broken, more than "
-            f"data.max_broken_share = {rules.max_broken_share:.1%} ({examples}). "
+            f"cleaning.max_broken_share = {rules.max_broken_share:.1%} ({examples}). "
             "Repair the file, or raise that setting if the loss is acceptable."
         )
     rows = sorted(

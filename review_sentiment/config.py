@@ -31,6 +31,11 @@ class DataSettings(Section):
     """`embedded`, or a directory with one <Category>.jsonl[.gz] for each category."""
     categories: tuple[str, ...] = ("Bottoms", "Dresses", "Intimate", "Jackets", "Tops", "Trend")
     """The categories to train and evaluate on."""
+
+
+class CleaningSettings(Section):
+    """Which rows of a category are kept."""
+
     max_per_class: Count = 50_000
     """Reviews of one class that are kept of a category, a uniform sample; bounds memory."""
     max_broken_share: Fraction = 0.01
@@ -150,12 +155,17 @@ class GateSettings(Section):
     """Largest share of answers outside the labels."""
 
 
+class TrackingSettings(Section):
+    """Where candidates are recorded in MLflow."""
+
+    experiment: Annotated[str, Field(min_length=1)] = "review-sentiment"
+    """MLflow experiment of the candidate runs."""
+
+
 class RegistrySettings(Section):
     """Where the result is kept in MLflow."""
 
-    experiment: str = "review-sentiment"
-    """MLflow experiment of the candidate runs."""
-    model_name: str = "review-sentiment"
+    model_name: Annotated[str, Field(min_length=1, pattern=r"^[^/:.%\"']+$")] = "review-sentiment"
     """Name of the registered model."""
 
 
@@ -166,6 +176,8 @@ class Settings(Section):
     """Seed of every library and of the splits."""
     data: DataSettings = DataSettings()
     """Which reviews are read."""
+    cleaning: CleaningSettings = CleaningSettings()
+    """Which rows of a category are kept."""
     split: SplitSettings = SplitSettings()
     """Which reviews are trained on and which are evaluated on."""
     prompt: PromptSettings = PromptSettings()
@@ -180,5 +192,7 @@ class Settings(Section):
     """How models are scored."""
     gate: GateSettings = GateSettings()
     """What a candidate must show to become champion."""
+    tracking: TrackingSettings = TrackingSettings()
+    """Where candidates are recorded in MLflow."""
     registry: RegistrySettings = RegistrySettings()
     """Where the result is kept in MLflow."""

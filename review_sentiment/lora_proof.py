@@ -92,8 +92,8 @@ class LoraWitness:
         self._calls = dict.fromkeys(self._layers, 0)
         self._first_gradients: dict[str, float] = {}
         self._hooks: list[RemovableHandle] = [
-            self._part(name, "lora_A").register_forward_hook(self._count(name))
-            for name in self._layers
+            module.register_forward_hook(self._count(name))
+            for name, module in self._layers.items()
         ]
 
     def check_first_step(self) -> None:

@@ -184,7 +184,10 @@ def load_adapted_model(base: BaseModel, adapter: Path, plan: ComputePlan) -> Pre
     """Load the base model with a trained adapter, ready to score."""
     from peft import PeftModel
 
+    from review_sentiment.fused_lora import fuse_adapters
+
     model = PeftModel.from_pretrained(load_model(base, plan), str(adapter))
+    fuse_adapters(model)
     return model.eval()
 
 

@@ -1,5 +1,6 @@
 """A table of clean, labelled reviews, and what was dropped on the way to it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -56,3 +57,11 @@ def table_of(
     """Build a table from row dictionaries, with the types of `COLUMNS` even when empty."""
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     return ReviewTable(frame, read, dict(sorted(dropped.items())))
+
+
+def dropped_in(tables: list[ReviewTable]) -> dict[str, int]:
+    """Return what was dropped in several tables together, by reason."""
+    total: Counter[str] = Counter()
+    for table in tables:
+        total.update(table.dropped)
+    return dict(sorted(total.items()))

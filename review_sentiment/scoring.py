@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from review_sentiment.errors import DataError
+from review_sentiment.progress import Progress
 from review_sentiment.prompts import label_token_ids
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_TOKENS = 8
 """Tokens of a raw answer that is generated to be shown."""
+
+
+LARGEST_ROUNDING = 1.0
+"""Difference between a BF16 and an FP32 logit (BF16 steps by 1/4 at 32) that can be rounding."""
 
 
 @dataclass(frozen=True)
@@ -110,31 +114,56 @@ def score_labels(
     answered = np.empty(len(prompts), dtype=np.int64)
     candidates = torch.tensor(first_tokens)
     model.eval()
-    progress = tqdm(total=len(prompts), desc="scoring", unit="review", mininterval=1.0)
+    progress = Progress("scoring reviews", len(prompts))
     with torch.inference_mode(), plan.autocast(), progress:
         for rows in token_budget_batches([len(ids) for ids in encoded], tokens_per_batch):
-            logits = _last_logits(model, [encoded[row] for row in rows]).float().cpu()
+            logits = _last_logits(model, [encoded[row] for row in rows], candidates).cpu()
             label_log_probs[rows] = logits.log_softmax(-1)[:, candidates].double().numpy()
             is_answer = logits.argmax(-1, keepdim=True) == candidates
             answered[rows] = torch.where(is_answer.any(-1), is_answer.int().argmax(-1), -1).numpy()
-            progress.update(len(rows))
+            progress.advance(len(rows))
     return Scores(label_log_probs, answered)
 
 
-def _last_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
-    """Return the logits [batch, vocabulary] after the last token of every row."""
+def _last_logits(
+    model: PreTrainedModel, rows: list[list[int]], candidates: torch.Tensor
+) -> torch.Tensor:
+    """Return the logits [batch, vocabulary] in FP32 after the last token of every row.
+
+    The candidates' logits are computed again in FP32 from the last hidden
+    state: in BF16 a logit of 20 is a multiple of 1/8, and on the embedded model
+    one answer in 150 was an exact tie between the labels.
+    """
     import torch
 
     last = torch.tensor([len(ids) - 1 for ids in rows])
     width = int(last.max()) + 1
     padded = torch.tensor([ids + [0] * (width - len(ids)) for ids in rows])
     positions, which = last.unique(return_inverse=True)
-    logits: torch.Tensor = model(
-        input_ids=padded.to(model.device),
-        logits_to_keep=positions.to(model.device),
-        use_cache=False,
-    ).logits
-    return logits[torch.arange(len(rows)), which]
+    head = model.get_output_embeddings()
+    seen: list[torch.Tensor] = []
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        output = model(
+            input_ids=padded.to(model.device),
+            logits_to_keep=positions.to(model.device),
+            use_cache=False,
+        )
+    finally:
+        hook.remove()
+    row_numbers = torch.arange(len(rows))
+    logits: torch.Tensor = output.logits[row_numbers, which].float()
+    hidden = seen[0][row_numbers, which].float()
+    with torch.autocast(logits.device.type, enabled=False):
+        exact = hidden @ head.weight[candidates].float().t()
+    difference = float((exact - logits[:, candidates]).abs().max())
+    if difference > LARGEST_ROUNDING:
+        raise DataError(
+            f"The model changes its logits after the output layer (by {difference:.2f}), which label "
+            "scoring does not support. Choose another model."
+        )
+    logits[:, candidates] = exact
+    return logits
 
 
 def generate_answers(

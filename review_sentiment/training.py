@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
 from transformers import TrainerCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
+from review_sentiment.progress import Progress
+from review_sentiment.adapters import TrainingSummary
 from review_sentiment.errors import TrainingError
+from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.lora_proof import LoraProof, LoraWitness
 from review_sentiment.models import BaseModel, ComputePlan, load_model, load_tokenizer
 
@@ -37,20 +39,6 @@ PAD_TO_MULTIPLE = 16
 
 Observer = Callable[[int, Mapping[str, float]], None]
 """Told the optimiser step and its figures: loss, learning_rate, grad_norm, tokens_per_second."""
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """What a training took. `tokens` counts real tokens, padding left out."""
-
-    reviews: int
-    steps: int
-    tokens: int
-    seconds: float
-    tokens_per_second: float
-    padding_share: float
-    trainable_parameters: int
-    peak_memory_gb: float
 
 
 @dataclass(frozen=True)
@@ -83,6 +71,7 @@ def finetune(
     set_seed(seed)
     tokenizer = load_tokenizer(base)
     model = add_adapters(load_model(base, plan), lora)
+    fuse_adapters(model)
     witness = LoraWitness(model)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-training-") as scratch:
         trainer = AnswerTrainer(
@@ -95,8 +84,7 @@ def finetune(
         follower = _Follower(trainer, witness, observers)
         trainer.add_callback(follower)
         started = time.perf_counter()
-        with follower:
-            trainer.train()
+        trainer.train()
         seconds = time.perf_counter() - started
 
     proof = witness.conclude([point["loss"] for point in follower.curve])
@@ -197,7 +185,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 class _Follower(TrainerCallback):  # type: ignore[misc]
-    """Follows a training: the proof at the first step, the curve, the progress bar, the observers."""
+    """Follows a training: the proof at the first step, the curve, the progress, the observers."""
 
     def __init__(
         self, trainer: AnswerTrainer, witness: LoraWitness, observers: tuple[Observer, ...]
@@ -209,14 +197,8 @@ class _Follower(TrainerCallback):  # type: ignore[misc]
         self._tokens_before = 0
         self._step_started = 0.0
 
-    def __enter__(self) -> None:
-        self._bar = tqdm(desc="training", unit="step", file=sys.stderr, mininterval=1.0)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._bar.reset(total=state.max_steps)
+        self._progress = Progress("training", state.max_steps)
         self._step_started = time.perf_counter()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -245,8 +227,7 @@ class _Follower(TrainerCallback):  # type: ignore[misc]
                     f"Lower training.learning_rate (now {args.learning_rate:g}) or use model.precision=fp32."
                 )
         self.curve.append(point)
-        self._bar.update(1)
-        self._bar.set_postfix_str(f"loss {point['loss']:.3f}, {speed:.0f} tok/s")
+        self._progress.advance(1, f"loss {point['loss']:.3f}, {speed:.0f} tokens/s")
         for observe in self._observers:
             observe(state.global_step, {k: v for k, v in point.items() if k != "step"})
 

@@ -1,0 +1,1 @@
+"""What `run_pipeline.py` is made of: stacks, launching, progress, summaries, checks."""

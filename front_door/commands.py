@@ -1,0 +1,214 @@
+"""The commands and options of `run_pipeline.py`, and the exit codes.
+
+0: done; 1: the run failed or `doctor` found a problem; 2: wrong usage or
+settings; 130: interrupted. Results go to standard output, everything else to
+standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from front_door.state import new_log_file, prepare_environment, tracking_uri
+from review_sentiment.errors import EXIT_FAILED, EXIT_USAGE, ReviewSentimentError, UsageError
+from review_sentiment.settings_files import load_settings
+
+if TYPE_CHECKING:
+    from front_door.launch import RunResult
+    from review_sentiment.config import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = ROOT / "configs"
+EXIT_INTERRUPTED = 130
+DEFAULT_STACK = "local"
+
+EPILOG = """\b
+Examples
+  python run_pipeline.py
+  python run_pipeline.py --set training.epochs=2 --set lora.rank=32
+  python run_pipeline.py --set data.categories=Tops,Dresses
+  python run_pipeline.py --rerun evaluate
+  python run_pipeline.py --only data_report
+  python run_pipeline.py --dry-run
+
+Settings, their meaning and defaults: review_sentiment/config.py. Nothing that
+was finished is lost: the next run goes on from the cache.
+"""
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+)
+@click.option("--stack", default=DEFAULT_STACK, show_default=True, metavar="NAME",
+              help="Where to run: stacks/NAME.yaml. Your active ZenML stack stays as it is.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="What to run. Default: configs/STACK.yaml where it exists, else configs/local.yaml.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="Change one setting, such as training.epochs=2. Can be repeated.")
+@click.option("--rerun", multiple=True, metavar="STEP",
+              help="Ignore this step's cache and use the rest. Can be repeated.")
+@click.option("--only", metavar="STEP",
+              help="Run this step alone, on the inputs of the latest run.")
+@click.option("--dry-run", is_flag=True, help="Show settings and steps; run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.option("--debug", is_flag=True, help="Show tracebacks and the libraries' own output.")
+@click.pass_context
+def cli(
+    context: click.Context,
+    stack: str,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    rerun: tuple[str, ...],
+    only: str | None,
+    dry_run: bool,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Fine-tune a language model on customer reviews, evaluate it, and register it in MLflow."""
+    context.obj = debug
+    if context.invoked_subcommand is not None:
+        return
+    if only and rerun:
+        raise UsageError("--only and --rerun exclude each other: --only always runs its step.")
+    from front_door.stack import stack_file
+
+    stack_file(stack)
+    settings = load_settings(config_file or _default_config(stack), overrides)
+    if dry_run:
+        from front_door.plan import show_plan
+
+        show_plan(settings, stack, as_json)
+        return
+    result = _launch(settings, stack, rerun, only, debug)
+    _print_result(result, as_json)
+
+
+def _launch(
+    settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool
+) -> RunResult:
+    from front_door import launch
+
+    steps = launch.resolve_steps(rerun, settings, "--rerun")
+    lone = launch.resolve_steps([only], settings, "--only") if only else []
+    if len(lone) > 1:
+        raise UsageError(f"--only {only}: name one of {', '.join(lone)}.")
+    launch.data_revisions(settings)
+    log_file = new_log_file()
+    click.echo(f"stack {stack}, log {log_file}", err=True)
+    with _console(log_file, debug):
+        from front_door.stack import use_stack
+        from review_sentiment import tracking
+
+        tracking.configure(tracking_uri())
+        use_stack(stack)
+        if lone:
+            return launch.run_only(settings, stack, lone[0])
+        return launch.run(settings, stack, steps)
+
+
+def _console(log_file: Path, debug: bool):  # type: ignore[no-untyped-def]
+    from contextlib import nullcontext
+
+    from front_door.console import quiet
+
+    return nullcontext() if debug else quiet(log_file)
+
+
+@cli.command()
+@click.option("--name", default=None, help="Registered model. Default: registry.model_name.")
+@click.option("--json", "as_json", is_flag=True, help="Print the versions as JSON.")
+def models(name: str | None, as_json: bool) -> None:
+    """List the registered model versions."""
+    from front_door.console import quiet
+
+    with quiet(new_log_file()):
+        from review_sentiment import registry, tracking
+
+        tracking.configure(tracking_uri())
+        chosen = name or load_settings(_default_config(DEFAULT_STACK)).registry.model_name
+        versions = registry.list_versions(chosen)
+    from front_door.summary import versions_table
+
+    if as_json:
+        click.echo(json.dumps([asdict(found) | {"created": found.created.isoformat()} for found in versions]))
+    elif versions:
+        click.echo(versions_table(versions))
+    else:
+        click.echo(f"No version of '{chosen}' at {tracking_uri()} yet. Make one: python run_pipeline.py")
+
+
+@cli.command()
+@click.option("--port", default=5000, show_default=True, help="Port on this machine.")
+def ui(port: int) -> None:
+    """Open MLflow on the candidate runs, on this machine only. Ctrl-C ends it."""
+    from front_door.browse import serve_mlflow
+
+    serve_mlflow(port)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+def doctor(as_json: bool) -> None:
+    """Check what a run on this machine needs, and say what to do where something is missing."""
+    from front_door.doctor import check_machine, report
+
+    checks = check_machine()
+    click.echo(json.dumps([asdict(check) for check in checks]) if as_json else report(checks))
+    if not all(check.ok for check in checks):
+        raise SystemExit(EXIT_FAILED)
+
+
+def _default_config(stack: str) -> Path:
+    own = CONFIGS / f"{stack}.yaml"
+    return own if own.is_file() else CONFIGS / f"{DEFAULT_STACK}.yaml"
+
+
+def _print_result(result: RunResult, as_json: bool) -> None:
+    from front_door.summary import summary
+
+    click.echo(json.dumps(asdict(result)) if as_json else summary(result))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; return the exit code."""
+    prepare_environment()
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    try:
+        code = cli.main(arguments, prog_name="run_pipeline.py", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted. What was finished is kept: the next run goes on from the cache.", err=True)
+        return EXIT_INTERRUPTED
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_FAILED
+    except ReviewSentimentError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except Exception as error:  # the last line before the person: everything becomes one paragraph
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: {_unexpected(error)}", err=True)
+        return EXIT_FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: Exception) -> str:
+    first_line = (str(error).strip() or "no message").splitlines()[0]
+    advice = "Run again with --debug for the traceback; what was finished is kept in the cache."
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror} ({error.filename}). Free some room or give access to it. {advice}"
+    return f"{type(error).__name__}: {first_line} {advice}"

@@ -1,0 +1,177 @@
+"""What a run on this machine needs: what was checked, what was found, what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from front_door.state import tracking_uri, zenml_directory
+from review_sentiment import embedded_model
+from review_sentiment.errors import ReviewSentimentError
+
+PYTHONS = ((3, 11), (3, 12), (3, 13))
+PACKAGES = (
+    "zenml", "mlflow", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "evidently",
+    "scikit-learn",
+)
+MIN_FREE_DISK_GB = 2.0
+"""The unpacked model takes 0.54 GB, a run's artifacts about 0.1 GB."""
+MIN_FREE_MEMORY_GB = 4.0
+"""A default run takes less; the rest is for the system."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check; `advice` says what to do where it is not ok."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+def check_machine() -> list[Check]:
+    """Run every check of the local stack; none changes anything."""
+    checks: Sequence[Callable[[], Check]] = (
+        _python, _packages, _quantisation, _device, _memory, _disk, _data, _model, _zenml, _mlflow,
+    )
+    return [check() for check in checks]
+
+
+def report(checks: Sequence[Check]) -> str:
+    """Return one line a check, and the advice under those that failed."""
+    lines = []
+    for check in checks:
+        lines.append(f"{'ok  ' if check.ok else 'FAIL'} {check.name:13} {check.found}")
+        if not check.ok:
+            lines.append(f"     {'':13} -> {check.advice}")
+    failed = sum(not check.ok for check in checks)
+    lines.append(f"{failed} of {len(checks)} checks failed." if failed else "Everything is there.")
+    return "\n".join(lines)
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check(
+        "Python", sys.version_info[:2] in PYTHONS, found,
+        "Use Python 3.11, 3.12 or 3.13: make install PYTHON=python3.11",
+    )
+
+
+def _packages() -> Check:
+    found, missing = [], []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        return Check("packages", False, f"missing: {', '.join(missing)}", "make install")
+    return Check("packages", True, ", ".join(found))
+
+
+def _quantisation() -> Check:
+    """Multiply by a 4-bit layer: bitsandbytes imports without its native library, and fails later."""
+    try:
+        import bitsandbytes
+        import torch
+
+        layer = bitsandbytes.nn.Linear4bit(64, 64, bias=False, quant_type="nf4").to("cpu")
+        finite = bool(torch.isfinite(layer(torch.ones(1, 64))).all())
+    except Exception as error:  # whatever fails here is the finding
+        return Check("4-bit layers", False, f"{type(error).__name__}: {error}",
+                     "Reinstall bitsandbytes, or set model.quantization=none.")
+    return Check("4-bit layers", finite, "a product with NF4 weights", "Reinstall bitsandbytes.")
+
+
+def _device() -> Check:
+    try:
+        from review_sentiment.models import plan_compute
+
+        plan = plan_compute()
+    except (ImportError, ReviewSentimentError) as error:
+        return Check("device", False, str(error), "make install")
+    return Check("device", True, f"{plan.device}, {plan.precision}, {os.cpu_count()} cores")
+
+
+def _memory() -> Check:
+    free = psutil.virtual_memory().available / 1e9
+    return Check(
+        "memory", free >= MIN_FREE_MEMORY_GB, f"{free:.1f} GB free",
+        f"A default run wants {MIN_FREE_MEMORY_GB:.0f} GB. Close programs, or set training.batch_size=2.",
+    )
+
+
+def _disk() -> Check:
+    places = {embedded_model.cache_directory(), zenml_directory()}
+    free = min(shutil.disk_usage(_existing(place)).free for place in places) / 1e9
+    unwritable = [str(place) for place in places if not _writable(_existing(place))]
+    if unwritable:
+        return Check("disk", False, f"cannot write to {', '.join(unwritable)}",
+                     "Set XDG_CACHE_HOME and ZENML_CONFIG_PATH to directories that can be written.")
+    return Check("disk", free >= MIN_FREE_DISK_GB, f"{free:.1f} GB free",
+                 f"A first run wants {MIN_FREE_DISK_GB:.0f} GB. Free some room.")
+
+
+def _data() -> Check:
+    from review_sentiment.sources.embedded import EmbeddedReviews
+
+    try:
+        categories = EmbeddedReviews().categories()
+    except (ReviewSentimentError, OSError) as error:
+        return Check("reviews", False, str(error), "make install")
+    return Check("reviews", True, f"embedded: {', '.join(categories)}")
+
+
+def _model() -> Check:
+    try:
+        revision = embedded_model.revision()
+    except ReviewSentimentError as error:
+        return Check("model", False, str(error), "make install")
+    return Check("model", True, f"embedded: {embedded_model.IDENTITY}, {revision}")
+
+
+def _zenml() -> Check:
+    try:
+        from front_door.console import quiet
+        from front_door.state import new_log_file
+
+        with quiet(new_log_file()):
+            from zenml.client import Client
+
+            store = Client().zen_store.url
+    except Exception as error:  # whatever fails here is the finding
+        return Check("ZenML store", False, f"{type(error).__name__}: {error}",
+                     "Set ZENML_CONFIG_PATH to a directory that can be written, or check the server.")
+    return Check("ZenML store", True, store)
+
+
+def _mlflow() -> Check:
+    from review_sentiment import tracking
+
+    try:
+        tracking.configure(tracking_uri())
+    except ReviewSentimentError as error:
+        return Check("MLflow", False, tracking_uri(), str(error))
+    return Check("MLflow", True, tracking_uri())
+
+
+def _existing(place: Path) -> Path:
+    """Return the nearest directory that exists: the others are made in it."""
+    return next(parent for parent in (place, *place.parents) if parent.exists())
+
+
+def _writable(place: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,225 @@
+"""Start a run, or one step alone, and say how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from review_sentiment.categories import validate_categories
+from review_sentiment.errors import ReviewSentimentError, UsageError
+from review_sentiment.sources import open_source
+from review_sentiment.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse, StepRunResponse
+
+    from review_sentiment.config import Settings
+
+STEPS_BY_CATEGORY = "ingest_reviews"
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """How a step ended: `cached`, `completed` or `failed`."""
+
+    status: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run, in the shape that `--json` prints."""
+
+    pipeline_run: str
+    status: str
+    stack: str
+    seconds: float
+    steps: Mapping[str, StepResult] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    mlflow: Mapping[str, str] = field(default_factory=dict)
+
+
+def data_revisions(settings: Settings) -> dict[str, str]:
+    """Return the state of every category's data; wrong names are refused here, before anything runs.
+
+    Raises:
+        UsageError: a category is unknown, or the source does not exist.
+    """
+    source = open_source(settings.data.source)
+    categories = validate_categories(settings.data.categories, source.categories(), source.name)
+    return {category: source.revision(category) for category in categories}
+
+
+def step_names(settings: Settings) -> list[str]:
+    """Return the names of a run's steps, in order."""
+    names = ["validate_categories"]
+    names += [f"{STEPS_BY_CATEGORY}_{category}" for category in settings.data.categories]
+    names += ["split_reviews", "data_report", "format_chat_train", "format_chat_evaluation"]
+    names += ["evaluate_classical"]
+    names += [] if settings.evaluation.skip_baseline else ["evaluate_baseline"]
+    return [*names, "finetune", "evaluate", "compare", "register_model"]
+
+
+def resolve_steps(wanted: Sequence[str], settings: Settings, option: str) -> list[str]:
+    """Return the full names; `ingest_reviews` and `format_chat` stand for all of theirs.
+
+    Raises:
+        UsageError: a name is unknown; the nearest right one is suggested.
+    """
+    known = step_names(settings)
+    resolved = []
+    for name in wanted:
+        matches = [step for step in known if step == name or step.startswith(f"{name}_")]
+        exact = [step for step in matches if step == name]
+        if not matches:
+            raise UsageError(
+                f"{option}: '{name}' is not a step.{did_you_mean(name, known)} "
+                f"The steps are: {', '.join(known)}."
+            )
+        resolved.extend(exact or matches)
+    return resolved
+
+
+def run(settings: Settings, stack: str, rerun: Sequence[str]) -> RunResult:
+    """Run the pipeline; the cache of the steps in `rerun` is ignored."""
+    from pipelines.review_sentiment import review_sentiment
+
+    started = time.monotonic()
+    configured = review_sentiment.with_options(
+        steps={name: {"enable_cache": False} for name in rerun}
+    )
+    finished = configured(settings=settings, revisions=data_revisions(settings))
+    return _result(finished, stack, time.monotonic() - started)
+
+
+def run_only(settings: Settings, stack: str, step: str) -> RunResult:
+    """Run one step alone on the inputs of the latest run that has them; its cache is ignored.
+
+    Its parameters come from the present settings.
+
+    Raises:
+        ReviewSentimentError: no run of the pipeline has the inputs.
+    """
+    from zenml import pipeline
+
+    earlier = _latest(step)
+    function = _step_function(earlier)
+    parameters = {
+        name: getattr(settings, name, value) for name, value in earlier.config.parameters.items()
+    }
+    inputs = {
+        name: artifacts if len(artifacts) > 1 or name in _list_inputs(function) else artifacts[0]
+        for name, artifacts in earlier.regular_inputs.items()
+        if name not in parameters
+    }
+
+    @pipeline(name="review_sentiment_only", enable_cache=False)
+    def only() -> None:
+        function(**inputs, **parameters, id=step)
+
+    started = time.monotonic()
+    return _result(only(), stack, time.monotonic() - started)
+
+
+def _latest(step: str) -> StepRunResponse:
+    from zenml.client import Client
+
+    from pipelines.review_sentiment import NAME
+
+    client = Client()
+    for candidate in client.list_pipeline_runs(pipeline=NAME, sort_by="desc:created", size=20):
+        found = client.list_run_steps(pipeline_run_id=candidate.id, name=step, hydrate=True)
+        if found.items and found.items[0].status.is_finished:
+            return found.items[0]
+    raise ReviewSentimentError(
+        f"--only {step}: no earlier run has this step, so there are no inputs for it. "
+        "Run the pipeline once without --only."
+    )
+
+
+def _step_function(earlier: StepRunResponse) -> Any:
+    from zenml.utils import source_utils
+
+    return source_utils.load(earlier.spec.source)
+
+
+def _list_inputs(function: Any) -> set[str]:
+    hints = function.entrypoint.__annotations__
+    return {name for name, hint in hints.items() if getattr(hint, "__origin__", hint) is list}
+
+
+def _result(finished: PipelineRunResponse | None, stack: str, seconds: float) -> RunResult:
+    from zenml.client import Client
+
+    if finished is None:
+        raise ReviewSentimentError("The stack runs pipelines in the background; see its dashboard.")
+    latest = Client().get_pipeline_run(finished.id)
+    steps = {
+        name: StepResult(str(step.status), _seconds(step))
+        for name, step in sorted(latest.steps.items(), key=lambda item: item[1].created)
+    }
+    return RunResult(
+        pipeline_run=latest.name,
+        status=str(latest.status),
+        stack=stack,
+        seconds=round(seconds, 1),
+        steps=steps,
+        metrics=_metrics(latest.steps),
+        **_registered(latest.steps),
+    )
+
+
+def _seconds(step: StepRunResponse) -> float:
+    if str(step.status) == "cached" or not step.start_time or not step.end_time:
+        return 0.0
+    return round((step.end_time - step.start_time).total_seconds(), 1)
+
+
+def _metrics(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, float]]:
+    """Read the headline figures from the artifacts' metadata: nothing is loaded."""
+    figures = {}
+    for step, name in (
+        ("evaluate_baseline", "baseline"),
+        ("evaluate", "tuned"),
+        ("evaluate_classical", "classical"),
+    ):
+        if step in steps and name in steps[step].outputs:
+            metadata = steps[step].outputs[name][0].run_metadata
+            figures[name] = {
+                key: float(value) for key, value in metadata.items() if key != "storage_size"
+            }
+    return figures
+
+
+def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any]]:
+    """Return model and MLflow run of the registered version, where the run has one.
+
+    Raises:
+        TrackingError: everything came from the cache, but MLflow no longer has the version.
+    """
+    if "register_model" not in steps or "registered" not in steps["register_model"].outputs:
+        return {}
+    from review_sentiment import registry, tracking
+
+    record = steps["register_model"].outputs["registered"][0].load()
+    tracking.require_run(record.run_id)
+    present = next(
+        (v for v in registry.list_versions(record.name) if v.version == record.version), None
+    )
+    return {
+        "model": {
+            "name": record.name,
+            "version": record.version,
+            "aliases": list(present.aliases) if present else [],
+            "uri": record.uri,
+        },
+        "mlflow": {
+            "tracking_uri": record.tracking_uri,
+            "experiment": record.experiment,
+            "run_id": record.run_id,
+        },
+    }
+

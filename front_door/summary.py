@@ -1,0 +1,63 @@
+"""The last lines of a run, and the table of versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from front_door.launch import RunResult
+    from review_sentiment.registry import ModelVersion
+
+
+def summary(result: RunResult) -> str:
+    """Return what a person wants to know first: figures, the model, and where to look next."""
+    cached = sum(step.status == "cached" for step in result.steps.values())
+    lines = [
+        f"{result.status} in {result.seconds:.0f} s: {len(result.steps)} steps, {cached} from the cache"
+    ]
+    if result.metrics:
+        lines += ["", f"{'':12}{'accuracy':>10}{'F1':>8}{'ROC AUC':>9}{'unparsed':>10}{'reviews':>9}"]
+        lines += [
+            f"{name:12}{found['accuracy']:10.3f}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
+            f"{found['unparsed_rate']:10.1%}{found['n']:9.0f}"
+            for name, found in result.metrics.items()
+        ]
+    if result.model:
+        aliases = ", ".join(result.model["aliases"]) or "no alias"
+        lines += [
+            "",
+            f"model        {result.model['name']} version {result.model['version']} ({aliases})",
+            f"load it      mlflow.pyfunc.load_model(\"{result.model['uri']}\")",
+            f"MLflow run   {result.mlflow['run_id']} in {result.mlflow['tracking_uri']}",
+            "look at it   python run_pipeline.py ui",
+        ]
+    return "\n".join(lines)
+
+
+def versions_table(versions: Sequence[ModelVersion]) -> str:
+    """Return one line a version."""
+    rows = [("version", "alias", "made", "accuracy", "F1", "ROC AUC", "reviews", "gate", "base model")]
+    rows += [
+        (
+            found.version,
+            ", ".join(found.aliases) or "-",
+            f"{found.created.astimezone():%Y-%m-%d %H:%M}",
+            _figure(found, "accuracy"),
+            _figure(found, "f1"),
+            _figure(found, "roc_auc"),
+            found.tags.get("evaluation_reviews", "-"),
+            found.tags.get("gate", "-"),
+            found.tags.get("base_model", "-"),
+        )
+        for found in versions
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _figure(found: ModelVersion, tag: str) -> str:
+    return f"{float(found.tags[tag]):.3f}" if tag in found.tags else "-"

@@ -1,0 +1,88 @@
+"""Trained adapters: the files as PEFT wrote them, and what is known of them."""
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from zenml.enums import ArtifactType, VisualizationType
+from zenml.materializers.base_materializer import BaseMaterializer
+from zenml.metadata.metadata_types import MetadataType
+
+from materializers.json_files import read_json, to_json, write_json
+from review_sentiment.adapters import TrainedAdapter
+
+FACTS_FILE = "adapter.json"
+FILES = "files"
+
+
+class TrainedAdapterMaterializer(BaseMaterializer):
+    """A directory of the adapter's files beside one JSON file."""
+
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (TrainedAdapter,)
+    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
+
+    def load(self, data_type: type[Any]) -> TrainedAdapter:
+        """Copy the files to a temporary directory that lives as long as the process."""
+        adapter = read_json(self.artifact_store, self._path(FACTS_FILE), TrainedAdapter)
+        with self.get_temporary_directory(delete_at_exit=True) as directory:
+            stored = self._path(FILES)
+            for name in self.artifact_store.listdir(stored):
+                with self.artifact_store.open(os.path.join(stored, str(name)), "rb") as file:
+                    Path(directory, str(name)).write_bytes(file.read())
+        return replace(adapter, directory=Path(directory))
+
+    def save(self, data: TrainedAdapter) -> None:
+        """Copy the files to the artifact store."""
+        stored = self._path(FILES)
+        self.artifact_store.makedirs(stored)
+        for path in sorted(data.directory.iterdir()):
+            with self.artifact_store.open(os.path.join(stored, path.name), "wb") as file:
+                file.write(path.read_bytes())
+        write_json(self.artifact_store, self._path(FACTS_FILE), _portable(data))
+
+    def compute_content_hash(self, data: TrainedAdapter) -> str:
+        """Hash the files and the facts, the candidate's run among them."""
+        digest = hashlib.blake2b(to_json(_portable(data)).encode(), digest_size=16)
+        for path in sorted(data.directory.iterdir()):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def extract_metadata(self, data: TrainedAdapter) -> dict[str, MetadataType]:
+        """Show what training took, and the proof."""
+        return {
+            "base_model": data.base.title,
+            "mlflow_run_id": data.run_id,
+            "seconds": round(data.summary.seconds, 1),
+            "tokens_per_second": round(data.summary.tokens_per_second, 1),
+            "peak_memory_gb": round(data.summary.peak_memory_gb, 2),
+            "lora_layers_moved": sum(layer.b_norm > 0 for layer in data.proof.layers),
+            "first_loss": data.proof.first_loss,
+            "last_loss": data.proof.last_loss,
+        }
+
+    def save_visualizations(self, data: TrainedAdapter) -> dict[str, VisualizationType]:
+        """Show the proof layer by layer."""
+        path = self._path("lora_proof.md")
+        rows = "\n".join(
+            f"| {layer.layer} | {layer.forward_calls} | {layer.first_gradient_norm:.2e} "
+            f"| {layer.b_norm:.3f} |"
+            for layer in data.proof.layers
+        )
+        with self.artifact_store.open(path, "w") as file:
+            file.write(
+                f"Loss {data.proof.first_loss:.4f} to {data.proof.last_loss:.4f}\n\n"
+                f"| layer | calls before the first step | first gradient of B | norm of B |\n"
+                f"|---|---|---|---|\n{rows}\n"
+            )
+        return {path: VisualizationType.MARKDOWN}
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.uri, name)
+
+
+def _portable(data: TrainedAdapter) -> TrainedAdapter:
+    """Leave the temporary path out: it differs from process to process."""
+    return replace(data, directory=Path(FILES))

@@ -1,0 +1,1 @@
+"""Wiring only: which step gets what from which."""

@@ -1,0 +1,71 @@
+"""From reviews to a registered model version."""
+
+from collections.abc import Mapping
+
+from zenml import pipeline
+
+from review_sentiment.config import Settings
+from steps.compare import compare
+from steps.data_report import data_report
+from steps.evaluate import evaluate
+from steps.evaluate_baseline import evaluate_baseline
+from steps.evaluate_classical import evaluate_classical
+from steps.finetune import finetune
+from steps.format_chat import format_chat
+from steps.ingest_reviews import ingest_reviews
+from steps.register_model import register_model
+from steps.split_reviews import split_reviews
+from steps.validate_categories import validate_categories
+
+NAME = "review_sentiment"
+
+
+@pipeline(name=NAME)
+def review_sentiment(settings: Settings, revisions: Mapping[str, str]) -> None:
+    """Fine-tune and evaluate; `revisions` maps every category to the state of its data."""
+    s, seed = settings, settings.seed
+
+    validate_categories(data=s.data)
+    reviews = [
+        ingest_reviews(
+            source=s.data.source,
+            category=category,
+            revision=revision,
+            cleaning=s.cleaning,
+            seed=seed,
+            id=f"ingest_reviews_{category}",
+            after="validate_categories",
+        )
+        for category, revision in revisions.items()
+    ]
+    train, _, evaluation = split_reviews(reviews=reviews, split=s.split, seed=seed)
+    report = data_report(train=train, evaluation=evaluation)
+
+    train_chats = format_chat(train, s.model, s.prompt, id="format_chat_train")
+    evaluation_chats = format_chat(evaluation, s.model, s.prompt, id="format_chat_evaluation")
+
+    classical = evaluate_classical(train_chats, evaluation_chats, seed=seed)
+    baseline = {}
+    if not s.evaluation.skip_baseline:
+        baseline["baseline"] = evaluate_baseline(
+            evaluation_chats, model=s.model, evaluation=s.evaluation
+        )
+    adapter = finetune(
+        train_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
+    )
+    tuned = evaluate(adapter, evaluation_chats, model=s.model, evaluation=s.evaluation)
+    verdict = compare(adapter, tuned, classical, gate=s.gate, **baseline)
+    register_model(
+        adapter=adapter,
+        verdict=verdict,
+        tuned=tuned,
+        classical=classical,
+        reviews=reviews,
+        train=train,
+        evaluation=evaluation,
+        report=report,
+        data=s.data,
+        tracking=s.tracking,
+        registry=s.registry,
+        **baseline,
+    )

@@ -1,0 +1,45 @@
+"""A trained adapter and everything that must travel with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from review_sentiment.lora_proof import LoraProof
+from review_sentiment.models import BaseModel
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """Figures of a finished training.
+
+    `tokens` counts real tokens, padding left out; `peak_memory_gb` is the GPU's
+    or, on a CPU, the whole process's, in units of 1e9 bytes.
+    """
+
+    reviews: int
+    steps: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    padding_share: float
+    trainable_parameters: int
+    peak_memory_gb: float
+
+
+@dataclass(frozen=True)
+class TrainedAdapter:
+    """The adapter's files, the model they belong to, and the MLflow run of the candidate.
+
+    `compute` and `settings` are shown to people; `max_tokens` is needed to build
+    prompts as in training.
+    """
+
+    directory: Path
+    base: BaseModel
+    run_id: str
+    proof: LoraProof
+    summary: TrainingSummary
+    max_tokens: int
+    compute: dict[str, str]
+    settings: dict[str, str]

@@ -1,0 +1,59 @@
+"""The classical model to beat: TF-IDF of words and word pairs, and logistic regression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from review_sentiment.metrics import (
+    Evaluation,
+    compute_metrics,
+    prediction_table,
+    sample_rows,
+    sample_table,
+)
+
+if TYPE_CHECKING:
+    from review_sentiment.chats import ChatDataset
+    from review_sentiment.labels import LabelScheme
+
+MAX_ITERATIONS = 1_000
+SAMPLES_SHOWN = 16
+
+
+def evaluate_classical(
+    train: ChatDataset, evaluation: ChatDataset, scheme: LabelScheme, seed: int
+) -> Evaluation:
+    """Fit on the training reviews and evaluate on the same rows as the language models.
+
+    Titles and texts are read as the language model reads them.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    classifier = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
+        LogisticRegression(C=10.0, max_iter=MAX_ITERATIONS, random_state=seed),
+    )
+    classifier.fit(_documents(train.frame), train.frame["label"])
+    order = [list(classifier.classes_).index(name) for name in scheme.names]
+    probabilities = classifier.predict_proba(_documents(evaluation.frame))[:, order]
+    answered = probabilities.argmax(axis=1)
+    predictions = prediction_table(
+        evaluation.frame, scheme, probabilities, answered, np.ones(len(answered))
+    )
+    rows = sample_rows(predictions, SAMPLES_SHOWN)
+    answers = [str(predictions["predicted"].iloc[row]) for row in rows]
+    return Evaluation(
+        model="classical",
+        metrics=compute_metrics(predictions, scheme),
+        predictions=predictions,
+        samples=sample_table(evaluation.frame, predictions, rows, answers),
+    )
+
+
+def _documents(frame: pd.DataFrame) -> pd.Series:
+    return frame["title"] + "\n" + frame["text"]

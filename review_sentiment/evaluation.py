@@ -1,0 +1,55 @@
+"""Score a language model on chats and turn its answers into an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from review_sentiment.metrics import (
+    Evaluation,
+    compute_metrics,
+    prediction_table,
+    sample_rows,
+    sample_table,
+)
+from review_sentiment.models import (
+    BaseModel,
+    ComputePlan,
+    load_adapted_model,
+    load_model,
+    load_tokenizer,
+)
+from review_sentiment.scoring import generate_answers, score_labels
+
+if TYPE_CHECKING:
+    from review_sentiment.chats import ChatDataset
+    from review_sentiment.config import EvaluationSettings
+    from review_sentiment.labels import LabelScheme
+
+
+def evaluate_model(
+    base: BaseModel,
+    adapter: Path | None,
+    chats: ChatDataset,
+    scheme: LabelScheme,
+    plan: ComputePlan,
+    settings: EvaluationSettings,
+) -> Evaluation:
+    """Evaluate the base model, with the adapter where one is given."""
+    tokenizer = load_tokenizer(base)
+    model = load_model(base, plan).eval() if adapter is None else load_adapted_model(base, adapter, plan)
+    prompts = list(chats.frame["prompt"])
+    scores = score_labels(
+        model, tokenizer, prompts, scheme.names, plan, settings.tokens_per_batch
+    )
+    predictions = prediction_table(
+        chats.frame, scheme, scores.probabilities, scores.answered, scores.label_mass
+    )
+    rows = sample_rows(predictions, settings.sample_predictions)
+    answers = generate_answers(model, tokenizer, [prompts[row] for row in rows], plan)
+    return Evaluation(
+        model="baseline" if adapter is None else "tuned",
+        metrics=compute_metrics(predictions, scheme),
+        predictions=predictions,
+        samples=sample_table(chats.frame, predictions, rows, answers),
+    )

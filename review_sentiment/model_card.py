@@ -1,0 +1,120 @@
+"""The model card: what a stranger must know of a version, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from review_sentiment import embedded_model
+from review_sentiment.models import EMBEDDED
+
+if TYPE_CHECKING:
+    from review_sentiment.gate import Verdict
+    from review_sentiment.lora_proof import LoraProof
+    from review_sentiment.metrics import Evaluation
+    from review_sentiment.models import BaseModel
+    from review_sentiment.training import TrainingSummary
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """Everything that the card tells; `data` and `dropped` are counts by name."""
+
+    base: BaseModel
+    run_id: str
+    source: str
+    categories: tuple[str, ...]
+    train_counts: Mapping[str, int]
+    evaluation_counts: Mapping[str, int]
+    dropped: Mapping[str, int]
+    summary: TrainingSummary
+    proof: LoraProof
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version as it was registered: where it is, under which alias, and its card."""
+
+    name: str
+    version: str
+    alias: str
+    uri: str
+    run_id: str
+    tracking_uri: str
+    experiment: str
+    card: str
+
+
+def write_card(
+    model_name: str,
+    alias: str,
+    verdict: Verdict,
+    tuned: Evaluation,
+    baseline: Evaluation | None,
+    classical: Evaluation,
+    facts: CardFacts,
+) -> str:
+    """Write the card; its first sentence stands alone."""
+    metrics = tuned.metrics
+    licence = f" ({embedded_model.LICENCE})" if facts.base.name == EMBEDDED else ""
+    dropped = ", ".join(f"{count} {reason}" for reason, count in facts.dropped.items() if count)
+    rules = "\n".join(
+        f"| {rule.name} | {rule.asked} | {rule.found} | {'yes' if rule.passed else '**no**'} |"
+        for rule in verdict.rules
+    )
+    settings = ", ".join(f"`{key}={value}`" for key, value in facts.settings.items())
+    return f"""\
+This model says whether a customer review is {" or ".join(metrics.labels)}; it was right on \
+{metrics.accuracy:.1%} of {metrics.n} held-out reviews of products that it was not trained on.
+
+**{alias}**: {verdict.reason()}
+
+| on the evaluation reviews | accuracy | F1 | ROC AUC | unparsed | n |
+|---|---|---|---|---|---|
+{_row("**tuned (this model)**", tuned)}
+{_row("untuned base model", baseline)}
+{_row("TF-IDF + logistic regression", classical)}
+
+| rule of the gate | asked | found | holds |
+|---|---|---|---|
+{rules}
+
+**Data** {facts.source}: {", ".join(facts.categories)}. Trained on {_counts(facts.train_counts)}, \
+evaluated on {_counts(facts.evaluation_counts)}; the two share no product, no user and no text. \
+Dropped before that: {dropped or "nothing"}.
+
+**Base model** {facts.base.title}{licence}, revision {facts.base.revision or "newest"}, \
+quantisation {facts.base.quantization}.
+
+**Training** {facts.summary.steps} steps over {facts.summary.reviews} reviews in \
+{facts.summary.seconds / 60:.1f} minutes, {facts.summary.trainable_parameters:,} trainable parameters. \
+{settings}. LoRA proof: {len(facts.proof.layers)} layers called, with gradient and moved; \
+loss {facts.proof.first_loss:.3f} to {facts.proof.last_loss:.3f}.
+
+**Limits** Star ratings stand in for sentiment: 1-2 stars are negative, 4-5 positive, 3 left out. \
+Texts of other domains and languages were not evaluated.
+
+**Use**
+```python
+import mlflow, pandas
+model = mlflow.pyfunc.load_model("models:/{model_name}@{alias}")
+model.predict(pandas.DataFrame({{"text": ["Runs small and fell apart."]}}))
+```
+**Made by** run `{facts.run_id}`, which holds the commit, the environment, curves, reports and samples.
+"""
+
+
+def _row(title: str, evaluation: Evaluation | None) -> str:
+    if evaluation is None:
+        return f"| {title} | skipped | | | | |"
+    found = evaluation.metrics
+    return (
+        f"| {title} | {found.accuracy:.3f} | {found.f1:.3f} | {found.roc_auc:.3f} "
+        f"| {found.unparsed_rate:.1%} | {found.n} |"
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return f"{sum(counts.values())} reviews ({', '.join(f'{n} {name}' for name, n in counts.items())})"

@@ -1,0 +1,94 @@
+"""Register a candidate: alias, card, tags and reports, from the artifacts alone.
+
+Nothing here looks for the present run, so it works when training came from the cache.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from review_sentiment import registry, tracking
+from review_sentiment.gate import against_champion
+from review_sentiment.model_card import CardFacts, RegisteredVersion, write_card
+
+if TYPE_CHECKING:
+    from review_sentiment.adapters import TrainedAdapter
+    from review_sentiment.gate import Verdict
+    from review_sentiment.metrics import Evaluation
+    from review_sentiment.reports import DataReport
+
+
+def register(
+    name: str,
+    experiment: str,
+    adapter: TrainedAdapter,
+    labels: tuple[str, ...],
+    verdict: Verdict,
+    tuned: Evaluation,
+    baseline: Evaluation | None,
+    classical: Evaluation,
+    facts: CardFacts,
+    report: DataReport,
+) -> RegisteredVersion:
+    """Register a version and give it its alias.
+
+    The champion's alias moves when the gate is passed and the present champion,
+    if there is one, is not better on the same reviews; else the version becomes
+    the challenger.
+
+    Raises:
+        TrackingError: MLflow does not know the candidate's run.
+    """
+    tracking.require_run(adapter.run_id)
+    champion = registry.find_version(name, registry.CHAMPION)
+    if champion is not None:
+        verdict = verdict.with_rule(
+            against_champion(
+                tuned.metrics.accuracy,
+                tuned.fingerprint(),
+                champion.version,
+                float(champion.tags[registry.ACCURACY_TAG]),
+                champion.tags[registry.EVALUATION_ROWS_TAG],
+            )
+        )
+    alias = registry.CHAMPION if verdict.passed else registry.CHALLENGER
+    card = write_card(name, alias, verdict, tuned, baseline, classical, facts)
+    tracking.log_verdict(adapter.run_id, verdict)
+    tracking.log_text(adapter.run_id, report.html, "reports/data_report.html")
+    tracking.log_text(adapter.run_id, card, "model_card.md")
+    tracking.log_text(adapter.run_id, json.dumps(adapter.settings, indent=2), "settings.json")
+    tracking.set_tags(adapter.run_id, {"mlflow.note.content": card, "alias": alias})
+    with tracking.temporary_directory() as scratch:
+        files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
+        registry.Serving(adapter.base, labels, adapter.max_tokens).save(files)
+        version = registry.register_version(
+            name, adapter.run_id, files, card, _tags(adapter, tuned, verdict)
+        )
+    registry.set_alias(name, version, alias)
+    return RegisteredVersion(
+        name=name,
+        version=version,
+        alias=alias,
+        uri=f"models:/{name}/{version}",
+        run_id=adapter.run_id,
+        tracking_uri=tracking.current_uri(),
+        experiment=experiment,
+        card=card,
+    )
+
+
+def _tags(adapter: TrainedAdapter, tuned: Evaluation, verdict: Verdict) -> dict[str, str]:
+    metrics = tuned.metrics
+    return {
+        registry.ACCURACY_TAG: f"{metrics.accuracy:.6f}",
+        "f1": f"{metrics.f1:.6f}",
+        "roc_auc": f"{metrics.roc_auc:.6f}",
+        "evaluation_reviews": str(metrics.n),
+        registry.EVALUATION_ROWS_TAG: tuned.fingerprint(),
+        "base_model": adapter.base.title,
+        "quantization": adapter.base.quantization,
+        "gate": "passed" if verdict.passed else "not passed",
+    }

@@ -1,0 +1,230 @@
+"""Model versions in the MLflow registry: registering, loading, listing.
+
+A version holds the adapter, the identity of its base model and this package's
+code, so `mlflow.pyfunc.load_model("models:/NAME@champion").predict(frame)` is
+all that a user needs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from review_sentiment.errors import DataError
+from review_sentiment.models import BaseModel, load_adapted_model, load_tokenizer, plan_compute
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+SERVING_FILE = "serving.json"
+ACCURACY_TAG = "accuracy"
+EVALUATION_ROWS_TAG = "evaluation_rows"
+DESCRIPTION_LIMIT = 5_000
+"""Characters that MLflow's database keeps of a version's description."""
+RUNTIME_PACKAGES = (
+    "mlflow",
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "scikit-learn",
+    "pandas",
+    "pydantic",
+    "rapidfuzz",
+    "gguf",
+)
+TOKENS_PER_BATCH = 4_096
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a version needs besides its adapter to read reviews as it did in training."""
+
+    base: BaseModel
+    labels: tuple[str, ...]
+    max_tokens: int
+
+    def save(self, directory: Path) -> None:
+        """Write to the adapter's directory."""
+        (directory / SERVING_FILE).write_text(json.dumps(asdict(self), indent=2))
+
+    @classmethod
+    def load(cls, directory: Path) -> Serving:
+        """Read from the adapter's directory."""
+        values = json.loads((directory / SERVING_FILE).read_text())
+        return cls(BaseModel(**values["base"]), tuple(values["labels"]), values["max_tokens"])
+
+
+class ServedModel(PythonModel):  # type: ignore[misc]
+    """A registered version: reviews in, labels and probabilities out."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the base model and the adapter."""
+        directory = Path(context.artifacts["adapter"])
+        self._serving = Serving.load(directory)
+        self._plan = plan_compute()
+        self._tokenizer = load_tokenizer(self._serving.base)
+        self._model = load_adapted_model(self._serving.base, directory, self._plan)
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Return label, its probability, and p_<label> for every row of `text` and, optionally, `title`.
+
+        Raises:
+            DataError: there is no column `text`, or a text is missing.
+        """
+        import pandas as pd
+
+        from review_sentiment.cleaning import clean_text, mask_title
+        from review_sentiment.prompts import PromptBuilder
+        from review_sentiment.scoring import score_labels
+
+        if "text" not in model_input:
+            raise DataError(
+                f"The input needs a column 'text'; it has: {', '.join(map(str, model_input.columns))}."
+            )
+        if model_input["text"].isna().any():
+            row = int(model_input["text"].isna().to_numpy().argmax())
+            raise DataError(f"The text of row {row} is missing.")
+        labels = self._serving.labels
+        if model_input.empty:
+            return pd.DataFrame(columns=["label", "probability", *(f"p_{name}" for name in labels)])
+        builder = PromptBuilder(self._tokenizer, labels, self._serving.max_tokens)
+        titles = (
+            model_input["title"].fillna("") if "title" in model_input else [""] * len(model_input)
+        )
+        prompts = [
+            builder.prompt(mask_title(clean_text(str(title))), clean_text(str(text)))
+            for title, text in zip(titles, model_input["text"], strict=True)
+        ]
+        scores = score_labels(
+            self._model, self._tokenizer, prompts, labels, self._plan, TOKENS_PER_BATCH
+        )
+        probabilities = scores.probabilities
+        answers = {
+            "label": [labels[index] for index in scores.constrained],
+            "probability": probabilities.max(axis=1),
+        }
+        answers |= {f"p_{name}": probabilities[:, index] for index, name in enumerate(labels)}
+        return pd.DataFrame(answers, index=model_input.index)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version, as the front door shows it."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    uri: str
+    run_id: str
+    created: datetime
+    tags: Mapping[str, str]
+
+
+def register_version(
+    name: str,
+    run_id: str,
+    adapter: Path,
+    description: str,
+    tags: Mapping[str, str],
+) -> str:
+    """Register the adapter as a new version that belongs to the run; return its number.
+
+    `adapter` holds the adapter's files and a saved `Serving`.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    serving = Serving.load(adapter)
+    probabilities = [ColSpec(DataType.double, f"p_{label}") for label in serving.labels]
+    signature = ModelSignature(
+        inputs=Schema(
+            [
+                ColSpec(DataType.string, "text"),
+                ColSpec(DataType.string, "title", required=False),
+            ]
+        ),
+        outputs=Schema(
+            [
+                ColSpec(DataType.string, "label"),
+                ColSpec(DataType.double, "probability"),
+                *probabilities,
+            ]
+        ),
+    )
+    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=ServedModel(),
+            artifacts={"adapter": str(adapter)},
+            code_paths=[str(Path(__file__).parent)],
+            signature=signature,
+            pip_requirements=_requirements(),
+            registered_model_name=name,
+        )
+    version = str(info.registered_model_version)
+    client = mlflow.MlflowClient()
+    client.update_model_version(name, version, description[:DESCRIPTION_LIMIT])
+    for key, value in tags.items():
+        client.set_model_version_tag(name, version, key, value)
+    return version
+
+
+def set_alias(name: str, version: str, alias: str) -> None:
+    """Point the alias to the version; it leaves the version that had it."""
+    mlflow.MlflowClient().set_registered_model_alias(name, alias, version)
+
+
+def find_version(name: str, alias: str) -> ModelVersion | None:
+    """Return the version with the alias, or None."""
+    return next((found for found in list_versions(name) if alias in found.aliases), None)
+
+
+def list_versions(name: str) -> list[ModelVersion]:
+    """Return the versions of a model, the newest first; none when the model does not exist."""
+    client = mlflow.MlflowClient()
+    registered = client.search_registered_models(filter_string=f"name='{name}'")
+    if not registered:
+        return []
+    # `search_model_versions` leaves the aliases out (MLflow 3.17).
+    aliases: dict[str, list[str]] = {}
+    for alias, version in client.get_registered_model(name).aliases.items():
+        aliases.setdefault(str(version), []).append(alias)
+    versions = [
+        ModelVersion(
+            name=name,
+            version=str(found.version),
+            aliases=tuple(sorted(aliases.get(str(found.version), []))),
+            uri=f"models:/{name}/{found.version}",
+            run_id=found.run_id or "",
+            created=datetime.fromtimestamp(found.creation_timestamp / 1000, tz=UTC),
+            tags=dict(found.tags),
+        )
+        for found in client.search_model_versions(f"name='{name}'")
+    ]
+    return sorted(versions, key=lambda found: int(found.version), reverse=True)
+
+
+def _requirements() -> list[str]:
+    """Pin what a version needs to run, without the local label of a CPU build of torch."""
+    from importlib.metadata import version
+
+    # MLflow logs these lines; its own inference would load the model once more.
+    logging.getLogger("mlflow.utils.requirements_utils").setLevel(logging.ERROR)
+    return [f"{package}=={version(package).split('+')[0]}" for package in RUNTIME_PACKAGES]

@@ -1,0 +1,282 @@
+"""One MLflow run for each model candidate: everything that is known of it lands there.
+
+Training opens the run; evaluation, the gate and the registration write to that
+same run by its id, also when training came from the cache.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from review_sentiment.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from review_sentiment.chats import ChatDataset
+    from review_sentiment.gate import Verdict
+    from review_sentiment.lora_proof import LoraProof
+    from review_sentiment.metrics import Evaluation
+
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+CONNECT_SECONDS = "10"
+CONNECT_RETRIES = "2"
+
+
+def configure(tracking_uri: str) -> None:
+    """Point this process to an MLflow store and keep MLflow quiet and quick to fail.
+
+    Raises:
+        TrackingError: MLflow cannot be reached.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", CONNECT_SECONDS)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", CONNECT_RETRIES)
+    os.environ[TRACKING_VARIABLE] = tracking_uri
+    import mlflow
+
+    _make_database_directory(tracking_uri)
+    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_registry_uri(tracking_uri)
+    with reaching(tracking_uri):
+        mlflow.search_experiments(max_results=1)
+
+
+@contextmanager
+def reaching(tracking_uri: str) -> Iterator[None]:
+    """Turn MLflow's own errors into one that says where and what to do."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TrackingError(
+            f"MLflow at {tracking_uri} did not answer as it should: {first_line[:300]} "
+            f"Check that it runs and that {TRACKING_VARIABLE} is right. "
+            "What was finished is kept: the next run goes on from the cache."
+        ) from error
+
+
+def current_uri() -> str:
+    """Return the address of the configured store."""
+    import mlflow
+
+    return str(mlflow.get_tracking_uri())
+
+
+def client() -> MlflowClient:
+    """Return a client of the configured store."""
+    import mlflow
+
+    return mlflow.MlflowClient()
+
+
+def open_candidate(
+    experiment: str, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]
+) -> str:
+    """Start a candidate's run with its parameters and tags; return its id."""
+    import mlflow
+
+    mlflow_client = client()
+    found = mlflow_client.get_experiment_by_name(experiment)
+    if found is None:
+        experiment_id = mlflow_client.create_experiment(
+            experiment, artifact_location=_artifact_location(mlflow.get_tracking_uri())
+        )
+    else:
+        experiment_id = found.experiment_id
+    run = mlflow_client.create_run(experiment_id, run_name=name, tags=dict(tags))
+    log_parameters(run.info.run_id, parameters)
+    return str(run.info.run_id)
+
+
+def log_parameters(run_id: str, parameters: Mapping[str, str]) -> None:
+    """Log parameters; values that are already there must be the same."""
+    from mlflow.entities import Param
+
+    client().log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
+
+
+def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+    """Log figures of one step."""
+    import time
+
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    client().log_batch(
+        run_id, metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()]
+    )
+
+
+def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags."""
+    from mlflow.entities import RunTag
+
+    client().log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def log_dataset(run_id: str, chats: ChatDataset, name: str, context: str) -> None:
+    """Record which rows were used, as an input of the run: digest, schema and size."""
+    import mlflow.data
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.entities import DatasetInput, InputTag
+
+    dataset = mlflow.data.from_pandas(
+        chats.frame[["review_id", "category", "label", "title", "text"]].astype(object),
+        source=CodeDatasetSource(tags={}),
+        name=name,
+        targets="label",
+    )
+    client().log_inputs(
+        run_id,
+        datasets=[
+            DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
+        ],
+    )
+
+
+def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
+    """Log a model's metrics, its confusion matrix as a picture, and its sample predictions as a table."""
+    from review_sentiment.plots import confusion_figure
+
+    model, metrics = evaluation.model, evaluation.metrics
+    log_metrics(run_id, {f"{model}/{key}": value for key, value in metrics.headline().items()})
+    log_metrics(
+        run_id,
+        {f"{model}_category/{key}": value for key, value in metrics.category_accuracy.items()},
+    )
+    mlflow_client = client()
+    figure = confusion_figure(evaluation)
+    mlflow_client.log_figure(run_id, figure, f"{model}/confusion_matrix.png")
+    mlflow_client.log_dict(run_id, asdict(metrics), f"{model}/metrics.json")
+    mlflow_client.log_table(
+        run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json"
+    )
+
+
+def log_proof(run_id: str, proof: LoraProof) -> None:
+    """Log the LoRA proof, layer by layer."""
+    moved = [layer.b_norm for layer in proof.layers]
+    log_metrics(
+        run_id,
+        {
+            "lora/layers": len(moved),
+            "lora/layers_moved": sum(norm > 0 for norm in moved),
+            "lora/smallest_b_norm": min(moved),
+            "lora/first_loss": proof.first_loss,
+            "lora/last_loss": proof.last_loss,
+        },
+    )
+    client().log_dict(run_id, asdict(proof), "training/lora_proof.json")
+
+
+def log_curve(run_id: str, curve: tuple[dict[str, float], ...]) -> None:
+    """Log the training curve as a picture, beside the live metrics `train/*`."""
+    from review_sentiment.plots import curve_figure
+
+    client().log_figure(run_id, curve_figure(curve), "training/curves.png")
+
+
+def log_verdict(run_id: str, verdict: Verdict) -> None:
+    """Log the gate's decision: every rule with its figure, and tags."""
+    client().log_dict(run_id, asdict(verdict), "gate.json")
+    set_tags(
+        run_id,
+        {"gate": "passed" if verdict.passed else "not passed", "gate.reason": verdict.reason()},
+    )
+
+
+def log_text(run_id: str, text: str, file: str) -> None:
+    """Log a text or an HTML page."""
+    client().log_text(run_id, text, file)
+
+
+def log_directory(run_id: str, directory: Path, name: str) -> None:
+    """Log a directory's files."""
+    client().log_artifacts(run_id, str(directory), name)
+
+
+def finish(run_id: str, status: str = "FINISHED") -> None:
+    """End the run; `status` is FINISHED, FAILED or KILLED. Later steps may still write to it."""
+    client().set_terminated(run_id, status)
+
+
+def require_run(run_id: str) -> None:
+    """Check that the store knows the run.
+
+    Raises:
+        TrackingError: it does not, which happens when the store was moved or
+            emptied while the cache still holds the trained adapter.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client().get_run(run_id)
+    except MlflowException as error:
+        raise TrackingError(
+            f"The trained adapter came from the cache, but MLflow at {mlflow.get_tracking_uri()} "
+            f"does not know its run {run_id}. Set {TRACKING_VARIABLE} back to where it was trained, "
+            "or train again with --rerun finetune."
+        ) from error
+
+
+def run_url(tracking_uri: str, run_id: str) -> str:
+    """Return the run's page, as a path below the server's address."""
+    experiment = client().get_run(run_id).info.experiment_id
+    return f"#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
+
+
+def temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """Return a directory for files on their way to MLflow."""
+    return tempfile.TemporaryDirectory(prefix="review-sentiment-mlflow-")
+
+
+def _make_database_directory(tracking_uri: str) -> None:
+    if not tracking_uri.startswith("sqlite:///"):
+        return
+    directory = Path(tracking_uri.removeprefix("sqlite:///")).parent
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrackingError(
+            f"The directory of MLflow's database cannot be made: {directory}: {error.strerror}. "
+            f"Set {TRACKING_VARIABLE} to a place that can be written."
+        ) from error
+
+
+def _artifact_location(tracking_uri: str) -> str | None:
+    """Keep the artifacts of a sqlite store beside its database; a server knows its own place."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    database = Path(tracking_uri.removeprefix("sqlite:///")).absolute()
+    return (database.parent / "artifacts").as_uri()
+
+
+def source_commit() -> str:
+    """Return the git commit of the working directory, `+changes` added where files differ from it."""
+    import git
+
+    try:
+        repository = git.Repo(search_parent_directories=True)
+        commit = repository.head.commit.hexsha
+    except (git.InvalidGitRepositoryError, ValueError):
+        return "unknown"
+    return f"{commit}+changes" if repository.is_dirty(untracked_files=False) else commit
+
+
+def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the installed versions, for tags."""
+    from importlib.metadata import version
+
+    return {f"package.{package}": version(package) for package in packages}

@@ -1,0 +1,44 @@
+"""The gate: compare the tuned model with the baseline and the classical model."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.decisions import VerdictMaterializer
+from review_sentiment.adapters import TrainedAdapter
+from review_sentiment.config import GateSettings
+from review_sentiment.gate import Verdict
+from review_sentiment.metrics import Evaluation
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "compare")
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=VerdictMaterializer,
+)
+def compare(
+    adapter: TrainedAdapter,
+    tuned: Evaluation,
+    classical: Evaluation,
+    gate: GateSettings,
+    baseline: Evaluation | None = None,
+) -> Annotated[Verdict, "verdict"]:
+    """Return every rule with its figure; the candidate's run gets the compared figures too."""
+    from review_sentiment import tracking
+    from review_sentiment.gate import judge
+    from steps.mlflow_joint import connect
+
+    verdict = judge(tuned, baseline, classical, adapter.proof, gate)
+    connect()
+    tracking.require_run(adapter.run_id)
+    for other in (baseline, classical):
+        if other is not None:
+            tracking.log_evaluation(adapter.run_id, other)
+    tracking.log_verdict(adapter.run_id, verdict)
+    return verdict

@@ -1,0 +1,29 @@
+"""Compare the evaluation reviews with the training reviews."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.report import DataReportMaterializer
+from review_sentiment.reports import DataReport
+from review_sentiment.reviews import ReviewTable
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "data_report", packages=("evidently",))
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=DataReportMaterializer,
+)
+def data_report(
+    train: ReviewTable, evaluation: ReviewTable
+) -> Annotated[DataReport, "data_report"]:
+    """Return evidently's page and the columns that drifted."""
+    from review_sentiment.reports import data_report as compare
+
+    return compare(train, evaluation)

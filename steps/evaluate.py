@@ -1,0 +1,54 @@
+"""Evaluate the tuned model and write the result to the candidate's run."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.evaluation import EvaluationMaterializer
+from review_sentiment.adapters import TrainedAdapter
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import EvaluationSettings, ModelSettings
+from review_sentiment.metrics import Evaluation
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(
+        __name__,
+        "evaluate",
+        packages=("torch", "transformers", "peft", "bitsandbytes", "scikit-learn"),
+    )
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=EvaluationMaterializer,
+)
+def evaluate(
+    adapter: TrainedAdapter,
+    evaluation_chats: ChatDataset,
+    model: ModelSettings,
+    evaluation: EvaluationSettings,
+) -> Annotated[Evaluation, "tuned"]:
+    """Return the evaluation of the adapter as it was saved."""
+    from review_sentiment import tracking
+    from review_sentiment.evaluation import evaluate_model
+    from review_sentiment.labels import BINARY
+    from review_sentiment.models import plan_compute
+    from steps.mlflow_joint import connect
+
+    connect()
+    tracking.require_run(adapter.run_id)
+    result = evaluate_model(
+        adapter.base,
+        adapter.directory,
+        evaluation_chats,
+        BINARY,
+        plan_compute(model.device, model.precision),
+        evaluation,
+    )
+    tracking.log_dataset(adapter.run_id, evaluation_chats, "evaluation", context="evaluation")
+    tracking.log_evaluation(adapter.run_id, result)
+    return result

@@ -1,0 +1,43 @@
+"""Evaluate the model before it is tuned."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.evaluation import EvaluationMaterializer
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import EvaluationSettings, ModelSettings
+from review_sentiment.metrics import Evaluation
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(
+        __name__,
+        "evaluate_baseline",
+        packages=("torch", "transformers", "bitsandbytes", "scikit-learn"),
+    )
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=EvaluationMaterializer,
+)
+def evaluate_baseline(
+    evaluation_chats: ChatDataset, model: ModelSettings, evaluation: EvaluationSettings
+) -> Annotated[Evaluation, "baseline"]:
+    """Return the evaluation of the untuned model on the first `baseline_samples` reviews."""
+    from review_sentiment.evaluation import evaluate_model
+    from review_sentiment.labels import BINARY
+    from review_sentiment.models import identify, plan_compute
+
+    return evaluate_model(
+        identify(model),
+        None,
+        evaluation_chats.head(evaluation.baseline_samples),
+        BINARY,
+        plan_compute(model.device, model.precision),
+        evaluation,
+    )

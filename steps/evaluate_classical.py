@@ -1,0 +1,30 @@
+"""Train and evaluate the classical model that a language model must beat."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.evaluation import EvaluationMaterializer
+from review_sentiment.chats import ChatDataset
+from review_sentiment.metrics import Evaluation
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "evaluate_classical", packages=("scikit-learn",))
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=EvaluationMaterializer,
+)
+def evaluate_classical(
+    train: ChatDataset, evaluation_chats: ChatDataset, seed: int
+) -> Annotated[Evaluation, "classical"]:
+    """Return the evaluation of TF-IDF with logistic regression."""
+    from review_sentiment.classical import evaluate_classical as fit_and_evaluate
+    from review_sentiment.labels import BINARY
+
+    return fit_and_evaluate(train, evaluation_chats, BINARY, seed)

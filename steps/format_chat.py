@@ -1,0 +1,33 @@
+"""Turn reviews into chats in the model's own template."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.chats import ChatDatasetMaterializer
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import ModelSettings, PromptSettings
+from review_sentiment.reviews import ReviewTable
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "format_chat", packages=("transformers", "tokenizers"))
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=ChatDatasetMaterializer,
+)
+def format_chat(
+    reviews: ReviewTable, model: ModelSettings, prompt: PromptSettings
+) -> Annotated[ChatDataset, "chats"]:
+    """Return one chat a review."""
+    from review_sentiment.chats import format_chats
+    from review_sentiment.labels import BINARY
+    from review_sentiment.models import identify, load_tokenizer
+
+    tokenizer = load_tokenizer(identify(model))
+    return format_chats(reviews, tokenizer, BINARY.names, prompt.max_tokens)

@@ -1,0 +1,36 @@
+"""Read, clean, label and sample the reviews of one category."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.reviews import ReviewTableMaterializer
+from review_sentiment.config import CleaningSettings
+from review_sentiment.reviews import ReviewTable
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "ingest_reviews", packages=("pandas", "pyarrow", "pydantic"))
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=ReviewTableMaterializer,
+)
+def ingest_reviews(
+    source: str, category: str, revision: str, cleaning: CleaningSettings, seed: int
+) -> Annotated[ReviewTable, "reviews"]:
+    """Return a category's clean reviews.
+
+    `revision` is not read: it changes with the source's data and so makes an
+    earlier result stale.
+    """
+    from review_sentiment.cleaning import CleaningRules, clean_category
+    from review_sentiment.labels import BINARY
+    from review_sentiment.sources import open_source
+
+    rules = CleaningRules(BINARY, cleaning.max_per_class, cleaning.max_broken_share)
+    return clean_category(category, open_source(source).read(category), rules, seed)

@@ -1,0 +1,27 @@
+"""Where ZenML and MLflow meet: the stack's experiment tracker says which store to write to."""
+
+from review_sentiment import tracking
+from review_sentiment.errors import UsageError
+
+
+def connect() -> None:
+    """Point MLflow to the active stack's experiment tracker.
+
+    No step lets ZenML open an MLflow run (it would open one for every pipeline
+    run, with nothing in it where steps are cached); the candidate's run is ours.
+
+    Raises:
+        UsageError: the stack has no MLflow experiment tracker.
+        TrackingError: MLflow cannot be reached.
+    """
+    from zenml.client import Client
+    from zenml.integrations.mlflow.experiment_trackers import MLFlowExperimentTracker
+
+    stack = Client().active_stack
+    tracker = stack.experiment_tracker
+    if not isinstance(tracker, MLFlowExperimentTracker):
+        raise UsageError(
+            f"The stack '{stack.name}' has no MLflow experiment tracker. Add one to its file in stacks/."
+        )
+    tracker.configure_mlflow()
+    tracking.configure(tracker.get_tracking_uri())

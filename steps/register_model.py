@@ -1,0 +1,73 @@
+"""Register the candidate in MLflow: champion when the gate is passed, else challenger."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.decisions import RegisteredVersionMaterializer
+from review_sentiment.adapters import TrainedAdapter
+from review_sentiment.config import DataSettings, RegistrySettings, TrackingSettings
+from review_sentiment.gate import Verdict
+from review_sentiment.metrics import Evaluation
+from review_sentiment.model_card import RegisteredVersion
+from review_sentiment.reports import DataReport
+from review_sentiment.reviews import ReviewTable
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "register_model", packages=("mlflow",))
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=RegisteredVersionMaterializer,
+)
+def register_model(
+    adapter: TrainedAdapter,
+    verdict: Verdict,
+    tuned: Evaluation,
+    classical: Evaluation,
+    reviews: list[ReviewTable],
+    train: ReviewTable,
+    evaluation: ReviewTable,
+    report: DataReport,
+    data: DataSettings,
+    tracking: TrackingSettings,
+    registry: RegistrySettings,
+    baseline: Evaluation | None = None,
+) -> Annotated[RegisteredVersion, "registered"]:
+    """Return the new version, with a card that says why it has its alias."""
+    from review_sentiment.labels import BINARY
+    from review_sentiment.model_card import CardFacts
+    from review_sentiment.registration import register
+    from review_sentiment.reviews import dropped_in
+    from steps.mlflow_joint import connect
+
+    connect()
+    facts = CardFacts(
+        base=adapter.base,
+        run_id=adapter.run_id,
+        source=data.source,
+        categories=data.categories,
+        train_counts=train.class_counts(),
+        evaluation_counts=evaluation.class_counts(),
+        dropped=dropped_in(reviews),
+        summary=adapter.summary,
+        proof=adapter.proof,
+        settings=adapter.settings,
+    )
+    return register(
+        registry.model_name,
+        tracking.experiment,
+        adapter,
+        BINARY.names,
+        verdict,
+        tuned,
+        baseline,
+        classical,
+        facts,
+        report,
+    )

@@ -1,0 +1,35 @@
+"""Split the reviews of all categories into parts that share nothing."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.reviews import ReviewTableMaterializer
+from review_sentiment.config import SplitSettings
+from review_sentiment.reviews import ReviewTable
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "split_reviews", packages=("pandas",))
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=ReviewTableMaterializer,
+)
+def split_reviews(
+    reviews: list[ReviewTable], split: SplitSettings, seed: int
+) -> tuple[
+    Annotated[ReviewTable, "train"],
+    Annotated[ReviewTable, "validation"],
+    Annotated[ReviewTable, "evaluation"],
+]:
+    """Return training, validation and evaluation reviews."""
+    from review_sentiment.splits import SplitRules
+    from review_sentiment.splits import split_reviews as divide
+
+    parts = divide(reviews, SplitRules(**split.model_dump()), seed)
+    return parts.train, parts.validation, parts.evaluation
