@@ -104,6 +104,7 @@ def run_only(settings: Settings, stack: str, step: str) -> RunResult:
         ReviewSentimentError: no run of the pipeline has the inputs.
     """
     from zenml import pipeline
+    from zenml.enums import ExecutionMode
 
     earlier = _latest(step)
     function = _step_function(earlier)
@@ -116,7 +117,9 @@ def run_only(settings: Settings, stack: str, step: str) -> RunResult:
         if name not in parameters
     }
 
-    @pipeline(name="review_sentiment_only", enable_cache=False)
+    @pipeline(
+        name="review_sentiment_only", enable_cache=False, execution_mode=ExecutionMode.FAIL_FAST
+    )
     def only() -> None:
         function(**inputs, **parameters, id=step)
 

@@ -24,9 +24,9 @@ class TrainedAdapterMaterializer(BaseMaterializer):
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
 
     def load(self, data_type: type[Any]) -> TrainedAdapter:
-        """Copy the files to a temporary directory that lives as long as the process."""
+        """Copy the files to a temporary directory that lives as long as the step."""
         adapter = read_json(self.artifact_store, self._path(FACTS_FILE), TrainedAdapter)
-        with self.get_temporary_directory(delete_at_exit=True) as directory:
+        with self.get_temporary_directory(delete_at_exit=False) as directory:
             stored = self._path(FILES)
             for name in self.artifact_store.listdir(stored):
                 with self.artifact_store.open(os.path.join(stored, str(name)), "rb") as file:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from zenml import pipeline
+from zenml.enums import ExecutionMode
 
 from review_sentiment.config import Settings
 from steps.compare import compare
@@ -20,7 +21,7 @@ from steps.validate_categories import validate_categories
 NAME = "review_sentiment"
 
 
-@pipeline(name=NAME)
+@pipeline(name=NAME, execution_mode=ExecutionMode.FAIL_FAST)
 def review_sentiment(settings: Settings, revisions: Mapping[str, str]) -> None:
     """Fine-tune and evaluate; `revisions` maps every category to the state of its data."""
     s, seed = settings, settings.seed

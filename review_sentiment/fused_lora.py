@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from review_sentiment.lora_proof import ADAPTER
+
 if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer
-
-ADAPTER = "default"
-
 
 def fuse_adapters(model: torch.nn.Module) -> int:
     """Let every LoRA layer that can be fused compute itself in one operation; return how many.

@@ -42,8 +42,12 @@ class PromptBuilder:
         self._tokenizer = tokenizer
         self._instruction = INSTRUCTION.format(labels=" or ".join(labels))
         self.labels = tuple(labels)
-        longest_answer = max(labels, key=lambda label: len(self._ids(self._completion(label))))
-        overhead = len(self._ids(self._render("") + self._completion(longest_answer)))
+        self._markers = [
+            str(token) for token in tokenizer.added_tokens_decoder.values() if token.special
+        ]
+        answers = [self._completion(label) for label in labels]
+        self._longest_answer = max(answers, key=lambda answer: len(self._ids(answer)))
+        overhead = len(self._ids(self._render("") + self._longest_answer))
         self._review_budget = max_tokens - overhead
         self._max_tokens = max_tokens
         if self._review_budget < 1:
@@ -54,7 +58,7 @@ class PromptBuilder:
 
     def build(self, title: str, text: str, label: str) -> Chat:
         """Return the chat of a review with its right answer."""
-        review = f"{title}\n{text}" if title else text
+        review = self._plain(f"{title}\n{text}" if title else text)
         shown = self._cut(review)
         prompt = self._render(shown)
         completion = self._completion(label)
@@ -72,14 +76,25 @@ class PromptBuilder:
         return self.build(title, text, self.labels[0]).prompt
 
     def _cut(self, review: str) -> str:
-        """Drop the end of the review until the whole chat fits the budget."""
+        """Drop the end of the review until the whole chat fits."""
+        if self._fits(review):
+            return review
         ids = self._ids(review)
-        budget = self._review_budget
-        shown = review
-        while len(ids) > budget or len(self._ids(shown)) > self._review_budget:
-            shown = self._tokenizer.decode(ids[:budget]).rstrip("�").rstrip()
-            ids, budget = ids[:budget], budget - 1
-        return shown
+        for kept in range(min(len(ids), self._review_budget), 0, -1):
+            # A cut inside a character decodes to the replacement character.
+            shown = str(self._tokenizer.decode(ids[:kept])).rstrip("\ufffd").rstrip()
+            if self._fits(shown):
+                return shown
+        return ""
+
+    def _fits(self, review: str) -> bool:
+        return len(self._ids(self._render(review) + self._longest_answer)) <= self._max_tokens
+
+    def _plain(self, text: str) -> str:
+        """Take the template's own markers out of a review: it must not end its turn."""
+        for marker in self._markers:
+            text = text.replace(marker, " ")
+        return text
 
     def _render(self, review: str) -> str:
         messages = [

@@ -22,7 +22,7 @@ from review_sentiment.progress import Progress
 from review_sentiment.adapters import TrainingSummary
 from review_sentiment.errors import TrainingError
 from review_sentiment.fused_lora import fuse_adapters
-from review_sentiment.lora_proof import LoraProof, LoraWitness
+from review_sentiment.lora_proof import ADAPTER, LoraProof, LoraWitness
 from review_sentiment.models import BaseModel, ComputePlan, load_model, load_tokenizer
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def finetune(
 
     proof = witness.conclude([point["loss"] for point in follower.curve])
     proof.require()
-    model.save_pretrained(str(adapter))
+    save_adapter(model, base, adapter)
     return FineTuned(
         adapter=adapter,
         proof=proof,
@@ -122,6 +122,13 @@ def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
         ),
     )
     return adapted
+
+
+def save_adapter(model: PreTrainedModel, base: BaseModel, directory: Path) -> None:
+    """Save the adapter alone, without paths of this machine: equal adapters are equal files."""
+    model.peft_config[ADAPTER].base_model_name_or_path = base.name
+    model.save_pretrained(str(directory), save_embedding_layers=False)
+    (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty template of a card
 
 
 def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Any:
@@ -258,8 +265,8 @@ def _trainer_settings(
         gradient_accumulation_steps=training.gradient_accumulation,
         max_grad_norm=training.max_grad_norm,
         optim=plan.optimizer,
-        gradient_checkpointing=plan.gradient_checkpointing if checkpointing == "auto" else checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        activation_checkpointing=plan.gradient_checkpointing if checkpointing == "auto" else checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
         use_cpu=plan.device == "cpu",
         bf16=plan.precision == "bf16",
         fp16=plan.precision == "fp16",

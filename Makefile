@@ -1,0 +1,40 @@
+# make run     the packages, the embedded data and model, then the pipeline
+# make test    the tests
+# make check   what a commit must pass: ruff and mypy
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: run install test test-unit check format clean
+
+run: install
+	$(BIN)/python run_pipeline.py
+
+install: $(INSTALLED)
+
+# Again only when what is to be installed has changed.
+$(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-embedded.txt
+	touch $(INSTALLED)
+
+test: install
+	$(BIN)/python -m pytest
+
+test-unit: install
+	$(BIN)/python -m pytest tests/unit
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info

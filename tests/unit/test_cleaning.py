@@ -1,0 +1,172 @@
+"""From raw records to clean, labelled, deduplicated reviews."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from review_sentiment.cleaning import CleaningRules, clean_category, clean_text, mask_title, normalised
+from review_sentiment.errors import DataError
+from review_sentiment.labels import BINARY
+from review_sentiment.records import BrokenRecord, ReviewRecord
+
+Raw = ReviewRecord | BrokenRecord
+BROKEN = BrokenRecord("Tops.jsonl line 1", "not JSON")
+
+
+def review(text: str, rating: float = 5, **fields: str | None) -> ReviewRecord:
+    """Return a record with this text."""
+    return ReviewRecord.model_validate({"text": text, "rating": rating, "parent_asin": "P"} | fields)
+
+
+def rules(max_per_class: int = 100, max_broken_share: float = 1.0) -> CleaningRules:
+    """Return rules that keep everything unless told otherwise."""
+    return CleaningRules(BINARY, max_per_class, max_broken_share)
+
+
+RECORDS = st.lists(
+    st.builds(
+        review,
+        st.sampled_from(["Nice!", "nice", "Bad fit", "<br />", "Soft", "Tore", "so soft", "WARM", "warm."]),
+        st.sampled_from([1, 2, 3, 4, 4.5, 5]),
+        user_id=st.sampled_from([None, "U1", "U2"]),
+    )
+    | st.just(BROKEN),
+    max_size=25,
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("I love it.<br /><br />Really", "I love it. Really"),
+        ("<P>One</p><b>two</B>", "One two"),
+        ("Tom &amp; I&#39;m", "Tom & I'm"),
+        ("fits&lt;br&gt;well", "fits well"),
+        ("[[VIDEOID:abc123]]Works [[ASIN:B00X a title]]", "Works"),
+        ("  a\t b\n\nc  ", "a b c"),
+        ("size < 8 and > 6, I <3 it", "size < 8 and > 6, I <3 it"),
+        ("[[brackets]] stay", "[[brackets]] stay"),
+    ],
+)
+def test_html_markers_and_white_space_go_and_words_stay(raw: str, clean: str) -> None:
+    assert clean_text(raw) == clean
+
+
+@pytest.mark.parametrize(
+    "title", ["Five Stars", "5 stars!", "1 Star", "4/5", "4.5 out of 5 stars", "three-star", "★★★★☆", "***"]
+)
+def test_a_title_that_only_repeats_the_stars_is_masked(title: str) -> None:
+    assert mask_title(title) == ""
+
+
+@pytest.mark.parametrize("title", ["Five Stars for comfort", "One size", "Great", "5 pairs", "!!!", ""])
+def test_any_other_title_stays(title: str) -> None:
+    assert mask_title(title) == title
+
+
+def test_a_long_title_of_stars_and_a_word_is_judged_at_once() -> None:
+    start = time.process_time()
+    assert mask_title("*" * 400 + "a")
+    assert time.process_time() - start < 0.05
+
+
+def test_texts_that_a_reader_calls_the_same_are_normalised_alike() -> None:
+    assert normalised("  GREAT, really_great!! ") == normalised("great really great") == "great really great"
+    assert normalised("great") != normalised("grate")
+
+
+def test_a_row_carries_what_the_record_says() -> None:
+    record = review("Fits <b>well</b>", 4, title="Five Stars", user_id="U7", parent_asin="0012")
+    row = clean_category("Tops", [record], rules(), seed=1).frame.iloc[0].to_dict()
+    assert len(str(row.pop("review_id"))) == 16
+    assert row == {
+        "category": "Tops",
+        "product": "0012",
+        "user": "U7",
+        "stars": 4,
+        "label": "positive",
+        "title": "",
+        "text": "Fits well",
+    }
+
+
+def test_a_missing_user_stays_missing() -> None:
+    assert clean_category("Tops", [review("ok")], rules(), seed=1).frame["user"].isna().all()
+
+
+def test_every_dropped_row_is_counted_by_its_reason() -> None:
+    records: list[Raw] = [
+        review("Good"),
+        review("good!"),
+        review("meh", 3),
+        review("hm", 4.5),
+        review("<br>"),
+    ]
+    table = clean_category("Tops", [*records, BROKEN], rules(), seed=1)
+    assert table.read == 6
+    assert len(table) == 1
+    assert table.dropped == {"same text": 1, "3 stars": 1, "4.5 stars": 1, "empty text": 1, "not JSON": 1}
+
+
+@settings(max_examples=50, deadline=None)
+@given(RECORDS, st.integers(1, 3))
+def test_rows_are_kept_or_counted_as_dropped_and_no_text_is_twice_in_a_class(
+    records: list[Raw], cap: int
+) -> None:
+    try:
+        table = clean_category("Tops", records, rules(max_per_class=cap), seed=1)
+    except DataError:
+        assert not any(
+            isinstance(record, ReviewRecord)
+            and BINARY.label(record.rating)
+            and normalised(clean_text(record.text))
+            for record in records
+        )
+        return
+    assert table.read == len(records) == len(table) + sum(table.dropped.values())
+    assert max(table.class_counts().values()) <= cap
+    assert (
+        not table.frame.assign(same=table.frame["text"].map(normalised)).duplicated(["label", "same"]).any()
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    RECORDS.map(lambda rows: [review("Kept"), *rows]), st.integers(1, 3), st.randoms(use_true_random=False)
+)
+def test_the_order_of_the_records_does_not_matter(
+    records: list[Raw], cap: int, shuffler: random.Random
+) -> None:
+    shuffled = records.copy()
+    shuffler.shuffle(shuffled)
+    first, second = (clean_category("Tops", rows, rules(cap), seed=1) for rows in (records, shuffled))
+    assert_frame_equal(first.frame, second.frame)
+
+
+def test_the_seed_draws_another_sample() -> None:
+    records = [review(f"text {number}") for number in range(50)]
+    first, second = (clean_category("Tops", records, rules(10), seed).frame for seed in (1, 2))
+    assert len(first) == len(second) == 10
+    assert set(first["text"]) != set(second["text"])
+
+
+def test_broken_rows_up_to_the_share_are_borne() -> None:
+    table = clean_category("Tops", [*map(review, "abc"), BROKEN], rules(max_broken_share=0.25), seed=1)
+    assert table.dropped == {"not JSON": 1}
+
+
+def test_more_broken_rows_than_the_share_are_an_error_with_examples() -> None:
+    with pytest.raises(DataError, match=r"Tops: 1 of 3 rows.*max_broken_share = 25\.0%.*line 1: not JSON"):
+        clean_category("Tops", [*map(review, "ab"), BROKEN], rules(max_broken_share=0.25), seed=1)
+
+
+@pytest.mark.parametrize(("records", "why"), [([], "the category is empty"), ([review("a", 3)], "1 3 stars")])
+def test_a_category_without_a_usable_review_is_an_error_that_says_why(records: list[Raw], why: str) -> None:
+    with pytest.raises(DataError, match=f"Tops: no usable review.*{why}"):
+        clean_category("Tops", records, rules(), seed=1)

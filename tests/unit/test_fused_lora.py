@@ -1,0 +1,67 @@
+"""The fused LoRA layers compute what PEFT's layers compute."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from review_sentiment.config import LoraSettings
+from review_sentiment.fused_lora import fuse_adapters
+from review_sentiment.models import BaseModel, load_model, plan_compute
+from review_sentiment.training import add_adapters
+
+PROJECTIONS = 2 * 7
+"""Linear layers of the tiny model: q, k, v, o, gate, up and down in two blocks."""
+
+
+def adapted(base: BaseModel, lora: LoraSettings) -> torch.nn.Module:
+    torch.manual_seed(1)
+    model = add_adapters(load_model(base, plan_compute(device="cpu", precision="fp32")), lora)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+def outputs_and_gradients(model: torch.nn.Module) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    torch.manual_seed(2)
+    ids = torch.randint(5, 250, (3, 11))
+    model.zero_grad()
+    logits = model(input_ids=ids).logits
+    logits.pow(2).mean().backward()
+    gradients = {
+        n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad and p.grad is not None
+    }
+    return logits.detach(), gradients
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "none"])
+def test_logits_and_gradients_are_those_of_peft(tiny_model: BaseModel, quantization: str) -> None:
+    model = adapted(replace(tiny_model, quantization=quantization), LoraSettings(rank=4, alpha=8))
+    expected, expected_gradients = outputs_and_gradients(model)
+
+    assert fuse_adapters(model) == PROJECTIONS
+    logits, gradients = outputs_and_gradients(model)
+
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-6)
+    assert len(gradients) == 2 * PROJECTIONS
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected_gradients[name], rtol=1e-4, atol=1e-8, msg=name)
+
+
+def test_layers_with_dropout_keep_pefts_forward(tiny_model: BaseModel) -> None:
+    assert fuse_adapters(adapted(tiny_model, LoraSettings(rank=4, dropout=0.1))) == 0
+
+
+def test_a_disabled_adapter_gives_the_base_models_answers(tiny_model: BaseModel) -> None:
+    model = adapted(tiny_model, LoraSettings(rank=4))
+    fuse_adapters(model)
+    ids = torch.randint(5, 250, (2, 9))
+    plain = load_model(tiny_model, plan_compute(device="cpu", precision="fp32"))
+    with torch.no_grad(), model.disable_adapter():
+        disabled = model(input_ids=ids).logits
+    with torch.no_grad():
+        torch.testing.assert_close(disabled, plain(input_ids=ids).logits)
+        assert not torch.allclose(model(input_ids=ids).logits, disabled)

@@ -1,0 +1,111 @@
+"""Reading a directory of `.jsonl` files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from review_sentiment.errors import DataError, UsageError
+from review_sentiment.records import BrokenRecord, ReviewRecord
+from review_sentiment.sources import open_source
+from review_sentiment.sources.local import LocalDirectory
+
+
+def lines(count: int) -> bytes:
+    """Return this many right lines, each with its own text."""
+    rows = ({"rating": 5, "text": f"Number {number}", "parent_asin": "P"} for number in range(count))
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def texts(source: LocalDirectory, category: str) -> list[str]:
+    """Return the texts of the category's rows."""
+    return [row.text for row in source.read(category) if isinstance(row, ReviewRecord)]
+
+
+def test_categories_are_the_names_of_the_files_sorted(tmp_path: Path) -> None:
+    for name in ("Tops.jsonl", "All_Beauty.jsonl.gz", "v1.5_Books.jsonl", "notes.txt", "Other.json"):
+        (tmp_path / name).write_bytes(b"")
+    assert LocalDirectory(str(tmp_path)).categories() == ("All_Beauty", "Tops", "v1.5_Books")
+
+
+def test_a_compressed_file_reads_as_a_plain_one_does(tmp_path: Path) -> None:
+    (tmp_path / "Plain.jsonl").write_bytes(lines(3))
+    (tmp_path / "Packed.jsonl.gz").write_bytes(gzip.compress(lines(3)))
+    source = LocalDirectory(str(tmp_path))
+    assert texts(source, "Plain") == texts(source, "Packed") == ["Number 0", "Number 1", "Number 2"]
+
+
+def test_blank_lines_are_skipped_but_counted_in_the_line_numbers(tmp_path: Path) -> None:
+    (tmp_path / "Tops.jsonl").write_bytes(lines(1) + b"\n  \n{broken\n" + lines(1).rstrip())
+    first, broken, last = LocalDirectory(str(tmp_path)).read("Tops")
+    assert broken == BrokenRecord("Tops.jsonl line 4", "not JSON")
+    assert isinstance(first, ReviewRecord)
+    assert first == last
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "Tops.jsonl").write_bytes(b"\xef\xbb\xbf" + lines(2))
+    assert len(texts(LocalDirectory(str(tmp_path)), "Tops")) == 2
+
+
+def test_a_compressed_file_that_is_cut_short_is_an_error_after_its_whole_rows(tmp_path: Path) -> None:
+    packed = gzip.compress(lines(20_000))
+    (tmp_path / "Tops.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    rows = LocalDirectory(str(tmp_path)).read("Tops")
+    assert isinstance(next(rows), ReviewRecord)
+    with pytest.raises(DataError, match=r"Tops\.jsonl\.gz is cut short"):
+        list(rows)
+
+
+@pytest.mark.parametrize(
+    "content", [lines(1), gzip.compress(lines(50))[:20] + b"\x00" * 40], ids=["plain text", "damaged"]
+)
+def test_a_file_that_is_only_named_gz_is_an_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "Tops.jsonl.gz").write_bytes(content)
+    with pytest.raises(DataError, match="cut short or not gzip"):
+        list(LocalDirectory(str(tmp_path)).read("Tops"))
+
+
+def test_what_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "Tops.jsonl").mkdir()
+    with pytest.raises(DataError, match=r"Tops\.jsonl cannot be read"):
+        list(LocalDirectory(str(tmp_path)).read("Tops"))
+
+
+def test_the_revision_changes_with_size_and_with_time_and_with_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "Tops.jsonl"
+    path.write_bytes(lines(2))
+    os.utime(path, ns=(10**18, 10**18))
+    source = LocalDirectory(str(tmp_path))
+    first = source.revision("Tops")
+    list(source.read("Tops"))
+    assert source.revision("Tops") == first
+    os.utime(path, ns=(10**18, 10**18 + 1))
+    touched = source.revision("Tops")
+    path.write_bytes(lines(3))
+    os.utime(path, ns=(10**18, 10**18))
+    assert len({first, touched, source.revision("Tops")}) == 3
+
+
+def test_a_directory_opens_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "Tops.jsonl").write_bytes(lines(1))
+    source = open_source(str(tmp_path))
+    assert source.name == str(tmp_path)
+    assert source.categories() == ("Tops",)
+
+
+def test_a_directory_below_home_opens_by_its_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "reviews").mkdir()
+    (tmp_path / "reviews" / "Tops.jsonl").write_bytes(lines(1))
+    assert open_source("~/reviews").categories() == ("Tops",)
+
+
+@pytest.mark.parametrize("name", ["no/such/directory", "https://example.org/reviews"])
+def test_what_is_no_source_is_a_usage_error_that_says_what_is(name: str) -> None:
+    with pytest.raises(UsageError, match=r"data\.source.*'embedded'.*<Category>\.jsonl"):
+        open_source(name)

@@ -1,0 +1,119 @@
+"""Parsing of raw rows: everything gives a review or says why it does not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from review_sentiment.records import BrokenRecord, ReviewRecord, parse_json_line, parse_row
+
+ROW: dict[str, object] = {"rating": 5.0, "text": "Lovely.", "parent_asin": "0001234567"}
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def line(**changes: object) -> bytes:
+    """Return a right line with some fields changed."""
+    return json.dumps(ROW | changes).encode()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=60))
+def test_any_bytes_give_a_review_or_a_broken_record(raw: bytes) -> None:
+    assert isinstance(parse_json_line(raw, "here"), ReviewRecord | BrokenRecord)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(st.sampled_from([*ReviewRecord.model_fields, "other"]), JSON_VALUES))
+def test_any_values_in_the_fields_give_a_review_or_a_broken_record(changes: dict[str, object]) -> None:
+    assert isinstance(parse_json_line(line(**changes), "here"), ReviewRecord | BrokenRecord)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"[" * 100_000, id="nested too deep"),
+        pytest.param(b'{"rating": ' + b"1" * 5_000 + b"}", id="number with too many digits"),
+        pytest.param(b"\xff\xfe\x00", id="not UTF-8"),
+        pytest.param(b'{"rating": 5.0, "te', id="cut short"),
+    ],
+)
+def test_a_line_that_cannot_be_decoded_is_broken(raw: bytes) -> None:
+    assert isinstance(parse_json_line(raw, "here"), BrokenRecord)
+
+
+@pytest.mark.parametrize("field", ["text", "title", "parent_asin", "user_id"])
+def test_half_a_surrogate_pair_never_gets_through_as_text(field: str) -> None:
+    """Such a string can be neither hashed nor written: half an emoji would end the run."""
+    record = parse_json_line(line(**{field: "cut \ud83d"}), "here")
+    if isinstance(record, ReviewRecord):
+        getattr(record, field).encode("utf-8")
+
+
+def test_a_right_line_gives_every_field() -> None:
+    full = {
+        "title": "Great",
+        "asin": "B01",
+        "user_id": "U1",
+        "timestamp": 1_600_000_000_000,
+        "helpful_vote": 2,
+        "verified_purchase": True,
+    }
+    record = parse_json_line(line(**full), "here")
+    assert isinstance(record, ReviewRecord)
+    assert record.model_dump() == ROW | full
+
+
+def test_columns_that_nothing_needs_are_ignored() -> None:
+    assert parse_json_line(line(images=[{"large": "x"}]), "here") == parse_json_line(line(), "here")
+
+
+def test_a_numeric_looking_product_keeps_its_leading_zeros() -> None:
+    record = parse_row(ROW, "here")
+    assert isinstance(record, ReviewRecord)
+    assert record.parent_asin == "0001234567"
+
+
+def test_a_whole_number_is_a_rating() -> None:
+    record = parse_json_line(line(rating=4), "here")
+    assert isinstance(record, ReviewRecord)
+    assert record.rating == 4.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"parent_asin": 1234567}, "wrong type: parent_asin"),
+        ({"rating": "5"}, "wrong type: rating"),
+        ({"rating": True}, "wrong type: rating"),
+        ({"text": None}, "wrong type: text"),
+        ({"verified_purchase": "yes"}, "wrong type: verified_purchase"),
+        ({"rating": 0}, "value out of range: rating"),
+        ({"rating": 5.5}, "value out of range: rating"),
+        ({"parent_asin": ""}, "value out of range: parent_asin"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_field(changes: dict[str, object], reason: str) -> None:
+    assert parse_json_line(line(**changes), "Tops.jsonl line 7") == BrokenRecord("Tops.jsonl line 7", reason)
+
+
+@pytest.mark.parametrize("rating", [float("nan"), float("inf")])
+def test_a_rating_that_is_no_finite_number_is_broken(rating: float) -> None:
+    assert isinstance(parse_json_line(line(rating=rating), "here"), BrokenRecord)
+
+
+@pytest.mark.parametrize("field", ["rating", "text", "parent_asin"])
+def test_a_missing_field_is_named(field: str) -> None:
+    row = {name: value for name, value in ROW.items() if name != field}
+    assert parse_row(row, "here") == BrokenRecord("here", f"missing field: {field}")
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"null", b"3", b'"text"'])
+def test_json_that_is_no_object_is_a_wrong_row(raw: bytes) -> None:
+    assert parse_json_line(raw, "here") == BrokenRecord("here", "wrong type: row")

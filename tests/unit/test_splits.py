@@ -1,0 +1,201 @@
+"""Splits that share nothing."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from itertools import combinations
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from review_sentiment.cleaning import normalised
+from review_sentiment.errors import DataError
+from review_sentiment.reviews import ReviewTable, table_of
+from review_sentiment.splits import Splits, SplitRules, split_reviews
+
+RULES = SplitRules(
+    evaluation_share=0.3,
+    validation_share=0.2,
+    train_per_category=40,
+    validation_per_category=12,
+    evaluation_per_category=20,
+    balance_train=True,
+    balance_evaluation=True,
+)
+OPEN = replace(
+    RULES,
+    train_per_category=10_000,
+    validation_per_category=10_000,
+    evaluation_per_category=10_000,
+    balance_train=False,
+    balance_evaluation=False,
+)
+SEEDS = st.integers(0, 2**32)
+OVERLAP = 0.4
+SHARED_TEXT = "same text in another category or product"
+SHARED_USER = "user also in another part"
+
+
+def rows_of(seed: int, category: str, count: int = 120) -> list[dict[str, object]]:
+    """Return rows of which some share their user, their text up to its spelling, or their product."""
+    draw = random.Random(f"{seed} {category}")
+    rows: list[dict[str, object]] = []
+    for number in range(count):
+        shared = draw.random() < OVERLAP
+        text = f"Text {draw.randrange(count) if shared else f'{category} {number}'} of ours"
+        label = draw.choice(["negative", "positive", "positive"])
+        rows.append(
+            {
+                "review_id": f"{draw.getrandbits(64):016x}",
+                "category": category,
+                "product": f"P{draw.randrange(40)}" if shared else f"P{category}{draw.randrange(20)}",
+                "user": draw.choice([None, f"U{draw.randrange(60)}"]),
+                "stars": 5 if label == "positive" else 1,
+                "label": label,
+                "title": "",
+                "text": draw.choice([text, text.upper(), f"{text}!!"]),
+            }
+        )
+    return rows
+
+
+def tables_of(seed: int, categories: str = "ABC") -> list[ReviewTable]:
+    """Return a table for every category."""
+    return [table_of(rows, len(rows), {}) for rows in (rows_of(seed, name) for name in categories)]
+
+
+def parts_of(splits: Splits) -> dict[str, pd.DataFrame]:
+    """Return the frames of the three parts by name."""
+    return {name: getattr(splits, name).frame for name in ("train", "validation", "evaluation")}
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.sampled_from([RULES, OPEN]))
+def test_parts_share_no_product_no_user_and_no_text(seed: int, rules: SplitRules) -> None:
+    frames = parts_of(split_reviews(tables_of(seed), rules, seed)).values()
+    for some, others in combinations(frames, 2):
+        assert not set(some["product"]) & set(others["product"])
+        assert not set(some["user"].dropna()) & set(others["user"].dropna())
+        assert not set(some["text"].map(normalised)) & set(others["text"].map(normalised))
+    for frame in frames:
+        assert not frame["text"].map(normalised).duplicated().any()
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_every_category_of_every_part_is_balanced_and_within_its_cap(seed: int) -> None:
+    splits = split_reviews(tables_of(seed), RULES, seed)
+    for name in parts_of(splits):
+        for counts in getattr(splits, name).category_counts().values():
+            assert counts["negative"] == counts["positive"]
+            assert sum(counts.values()) <= getattr(RULES, f"{name}_per_category")
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(2, 60), st.booleans())
+def test_another_evaluation_cap_leaves_the_training_rows_as_they_are(
+    seed: int, cap: int, balanced: bool
+) -> None:
+    other = replace(RULES, evaluation_per_category=cap, balance_evaluation=balanced)
+    first, second = (split_reviews(tables_of(seed), rules, seed) for rules in (RULES, other))
+    assert_frame_equal(first.train.frame, second.train.frame)
+    assert_frame_equal(first.validation.frame, second.validation.frame)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_and_of_the_tables_does_not_matter(seed: int, shuffler: random.Random) -> None:
+    tables = tables_of(seed)
+    shuffled = [
+        replace(table, frame=table.frame.sample(frac=1, random_state=shuffler.randrange(2**32)))
+        for table in tables
+    ]
+    shuffler.shuffle(shuffled)
+    first, second = (parts_of(split_reviews(some, RULES, seed)) for some in (tables, shuffled))
+    for name, frame in first.items():
+        assert_frame_equal(frame, second[name])
+
+
+def test_one_review_in_two_categories_lands_in_the_same_one_whichever_is_named_first() -> None:
+    """Its identifier does not hold the category, so both rows have the same one."""
+    rows = rows_of(1, "A")
+    tables = [table_of([row | {"category": name} for row in rows], len(rows), {}) for name in "AB"]
+    first, second = (split_reviews(some, OPEN, seed=1) for some in (tables, tables[::-1]))
+    assert_frame_equal(first.train.frame, second.train.frame)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_a_new_category_moves_no_product_to_another_part(seed: int) -> None:
+    def place(categories: str) -> dict[str, str]:
+        splits = split_reviews(tables_of(seed, categories), OPEN, seed)
+        return {product: name for name, frame in parts_of(splits).items() for product in frame["product"]}
+
+    before, after = place("A"), place("ABC")
+    both = before.keys() & after.keys()
+    assert both
+    assert {product: before[product] for product in both} == {product: after[product] for product in both}
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.sampled_from([RULES, OPEN]))
+def test_every_row_is_in_a_part_or_counted_as_dropped(seed: int, rules: SplitRules) -> None:
+    tables = tables_of(seed)
+    splits = split_reviews(tables, rules, seed)
+    parts = [splits.train, splits.validation, splits.evaluation]
+    assert sum(part.read for part in parts) == sum(table.read for table in tables)
+    for part in parts:
+        assert part.read == len(part) + sum(part.dropped.values())
+
+
+def test_what_is_shared_is_reported_with_the_training_part() -> None:
+    splits = split_reviews(tables_of(7), OPEN, seed=7)
+    assert splits.train.dropped[SHARED_TEXT] > 0
+    assert splits.train.dropped[SHARED_USER] > 0
+    assert not {SHARED_TEXT, SHARED_USER} & {*splits.validation.dropped, *splits.evaluation.dropped}
+
+
+def test_missing_users_are_not_one_user() -> None:
+    rows = [row | {"user": None} for row in rows_of(3, "A")]
+    splits = split_reviews([table_of(rows, len(rows), {})], OPEN, seed=3)
+    assert splits.train.dropped[SHARED_USER] == 0
+    assert len(splits.train) > len(splits.evaluation) > 0
+
+
+def test_without_balance_a_category_takes_all_it_may() -> None:
+    rules = replace(OPEN, train_per_category=15)
+    splits = split_reviews(tables_of(5), rules, seed=5)
+    counts = splits.train.category_counts()
+    assert {name: sum(by_label.values()) for name, by_label in counts.items()} == {"A": 15, "B": 15, "C": 15}
+
+
+def test_the_shares_are_shares_of_the_products() -> None:
+    rows = [
+        row | {"product": f"P{number}", "user": None, "text": f"text {number}"}
+        for number, row in enumerate(rows_of(1, "A", count=2_000))
+    ]
+    frames = parts_of(split_reviews([table_of(rows, len(rows), {})], OPEN, seed=1))
+    shares = {name: len(frame) / 2_000 for name, frame in frames.items()}
+    assert shares == pytest.approx({"train": 0.5, "validation": 0.2, "evaluation": 0.3}, abs=0.04)
+
+
+def test_another_seed_draws_another_split() -> None:
+    first, second = (split_reviews(tables_of(1), OPEN, seed).evaluation.frame for seed in (1, 2))
+    assert set(first["product"]) != set(second["product"])
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "evaluation"])
+def test_a_part_without_both_labels_is_an_error_that_names_its_cap(part: str) -> None:
+    rules = replace(RULES, **{f"{part}_per_category": 1})
+    with pytest.raises(DataError, match=rf"The {part} part has 0 reviews.*split\.{part}_per_category"):
+        split_reviews(tables_of(1), rules, seed=1)
+
+
+def test_reviews_of_one_label_only_are_an_error() -> None:
+    rows = [row | {"label": "positive"} for row in rows_of(1, "A")]
+    with pytest.raises(DataError, match=r"labels \['positive'\]; it needs both"):
+        split_reviews([table_of(rows, len(rows), {})], OPEN, seed=1)
