@@ -4,13 +4,14 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+RUN_OPTIONS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .PHONY: run install test test-unit check format clean
 
 run: install
-	$(BIN)/python run_pipeline.py
+	$(BIN)/python run_pipeline.py $(RUN_OPTIONS)
 
 install: $(INSTALLED)
 

@@ -49,16 +49,34 @@ was finished is lost: the next run goes on from the cache.
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EPILOG,
 )
-@click.option("--stack", default=DEFAULT_STACK, show_default=True, metavar="NAME",
-              help="Where to run: stacks/NAME.yaml. Your active ZenML stack stays as it is.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="What to run. Default: configs/STACK.yaml where it exists, else configs/local.yaml.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Change one setting, such as training.epochs=2. Can be repeated.")
-@click.option("--rerun", multiple=True, metavar="STEP",
-              help="Ignore this step's cache and use the rest. Can be repeated.")
-@click.option("--only", metavar="STEP",
-              help="Run this step alone, on the inputs of the latest run.")
+@click.option(
+    "--stack",
+    default=DEFAULT_STACK,
+    show_default=True,
+    metavar="NAME",
+    help="Where to run: stacks/NAME.yaml. Your active ZenML stack stays as it is.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What to run. Default: configs/STACK.yaml where it exists, else configs/local.yaml.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, such as training.epochs=2. Can be repeated.",
+)
+@click.option(
+    "--rerun",
+    multiple=True,
+    metavar="STEP",
+    help="Ignore this step's cache and use the rest. Can be repeated.",
+)
+@click.option("--only", metavar="STEP", help="Run this step alone, on the inputs of the latest run.")
 @click.option("--dry-run", is_flag=True, help="Show settings and steps; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and the libraries' own output.")
@@ -93,16 +111,14 @@ def cli(
     _print_result(result, as_json)
 
 
-def _launch(
-    settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool
-) -> RunResult:
+def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool) -> RunResult:
     from front_door import launch
 
     steps = launch.resolve_steps(rerun, settings, "--rerun")
     lone = launch.resolve_steps([only], settings, "--only") if only else []
     if len(lone) > 1:
         raise UsageError(f"--only {only}: name one of {', '.join(lone)}.")
-    launch.data_revisions(settings)
+    source = launch.look_at_source(settings)
     log_file = new_log_file()
     click.echo(f"stack {stack}, log {log_file}", err=True)
     with _console(log_file, debug):
@@ -113,7 +129,7 @@ def _launch(
         use_stack(stack)
         if lone:
             return launch.run_only(settings, stack, lone[0])
-        return launch.run(settings, stack, steps)
+        return launch.run(settings, source, stack, steps)
 
 
 def _console(log_file: Path, debug: bool):  # type: ignore[no-untyped-def]
@@ -198,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         click.echo(f"error: {error}", err=True)
         return error.exit_code
-    except Exception as error:  # the last line before the person: everything becomes one paragraph
+    except Exception as error:  # noqa: BLE001 - the last line before the person: one paragraph, no traceback
         if debug:
             traceback.print_exc()
         click.echo(f"error: {_unexpected(error)}", err=True)

@@ -19,7 +19,15 @@ from review_sentiment.errors import ReviewSentimentError
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 PACKAGES = (
-    "zenml", "mlflow", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "evidently",
+    "zenml",
+    "mlflow",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "evidently",
     "scikit-learn",
 )
 MIN_FREE_DISK_GB = 2.0
@@ -41,7 +49,16 @@ class Check:
 def check_machine() -> list[Check]:
     """Run every check of the local stack; none changes anything."""
     checks: Sequence[Callable[[], Check]] = (
-        _python, _packages, _quantisation, _device, _memory, _disk, _data, _model, _zenml, _mlflow,
+        _python,
+        _packages,
+        _quantisation,
+        _device,
+        _memory,
+        _disk,
+        _data,
+        _model,
+        _zenml,
+        _mlflow,
     )
     return [check() for check in checks]
 
@@ -61,7 +78,9 @@ def report(checks: Sequence[Check]) -> str:
 def _python() -> Check:
     found = ".".join(map(str, sys.version_info[:3]))
     return Check(
-        "Python", sys.version_info[:2] in PYTHONS, found,
+        "Python",
+        sys.version_info[:2] in PYTHONS,
+        found,
         "Use Python 3.11, 3.12 or 3.13: make install PYTHON=python3.11",
     )
 
@@ -86,9 +105,13 @@ def _quantisation() -> Check:
 
         layer = bitsandbytes.nn.Linear4bit(64, 64, bias=False, quant_type="nf4").to("cpu")
         finite = bool(torch.isfinite(layer(torch.ones(1, 64))).all())
-    except Exception as error:  # whatever fails here is the finding
-        return Check("4-bit layers", False, f"{type(error).__name__}: {error}",
-                     "Reinstall bitsandbytes, or set model.quantization=none.")
+    except Exception as error:  # noqa: BLE001 - whatever fails here is the finding
+        return Check(
+            "4-bit layers",
+            False,
+            f"{type(error).__name__}: {error}",
+            "Reinstall bitsandbytes, or set model.quantization=none.",
+        )
     return Check("4-bit layers", finite, "a product with NF4 weights", "Reinstall bitsandbytes.")
 
 
@@ -105,7 +128,9 @@ def _device() -> Check:
 def _memory() -> Check:
     free = psutil.virtual_memory().available / 1e9
     return Check(
-        "memory", free >= MIN_FREE_MEMORY_GB, f"{free:.1f} GB free",
+        "memory",
+        free >= MIN_FREE_MEMORY_GB,
+        f"{free:.1f} GB free",
         f"A default run wants {MIN_FREE_MEMORY_GB:.0f} GB. Close programs, or set training.batch_size=2.",
     )
 
@@ -115,10 +140,18 @@ def _disk() -> Check:
     free = min(shutil.disk_usage(_existing(place)).free for place in places) / 1e9
     unwritable = [str(place) for place in places if not _writable(_existing(place))]
     if unwritable:
-        return Check("disk", False, f"cannot write to {', '.join(unwritable)}",
-                     "Set XDG_CACHE_HOME and ZENML_CONFIG_PATH to directories that can be written.")
-    return Check("disk", free >= MIN_FREE_DISK_GB, f"{free:.1f} GB free",
-                 f"A first run wants {MIN_FREE_DISK_GB:.0f} GB. Free some room.")
+        return Check(
+            "disk",
+            False,
+            f"cannot write to {', '.join(unwritable)}",
+            "Set XDG_CACHE_HOME and ZENML_CONFIG_PATH to directories that can be written.",
+        )
+    return Check(
+        "disk",
+        free >= MIN_FREE_DISK_GB,
+        f"{free:.1f} GB free",
+        f"A first run wants {MIN_FREE_DISK_GB:.0f} GB. Free some room.",
+    )
 
 
 def _data() -> Check:
@@ -148,9 +181,13 @@ def _zenml() -> Check:
             from zenml.client import Client
 
             store = Client().zen_store.url
-    except Exception as error:  # whatever fails here is the finding
-        return Check("ZenML store", False, f"{type(error).__name__}: {error}",
-                     "Set ZENML_CONFIG_PATH to a directory that can be written, or check the server.")
+    except Exception as error:  # noqa: BLE001 - whatever fails here is the finding
+        return Check(
+            "ZenML store",
+            False,
+            f"{type(error).__name__}: {error}",
+            "Set ZENML_CONFIG_PATH to a directory that can be written, or check the server.",
+        )
     return Check("ZenML store", True, store)
 
 

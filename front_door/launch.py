@@ -42,15 +42,24 @@ class RunResult:
     mlflow: Mapping[str, str] = field(default_factory=dict)
 
 
-def data_revisions(settings: Settings) -> dict[str, str]:
-    """Return the state of every category's data; wrong names are refused here, before anything runs.
+@dataclass(frozen=True)
+class SourceState:
+    """The categories that a source has, and the state of the data of the chosen ones."""
+
+    available: tuple[str, ...]
+    revisions: Mapping[str, str]
+
+
+def look_at_source(settings: Settings) -> SourceState:
+    """Return the state of the data; wrong names are refused here, before anything runs.
 
     Raises:
         UsageError: a category is unknown, or the source does not exist.
     """
     source = open_source(settings.data.source)
     categories = validate_categories(settings.data.categories, source.categories(), source.name)
-    return {category: source.revision(category) for category in categories}
+    revisions = {category: source.revision(category) for category in categories}
+    return SourceState(source.categories(), revisions)
 
 
 def step_names(settings: Settings) -> list[str]:
@@ -83,15 +92,13 @@ def resolve_steps(wanted: Sequence[str], settings: Settings, option: str) -> lis
     return resolved
 
 
-def run(settings: Settings, stack: str, rerun: Sequence[str]) -> RunResult:
+def run(settings: Settings, source: SourceState, stack: str, rerun: Sequence[str]) -> RunResult:
     """Run the pipeline; the cache of the steps in `rerun` is ignored."""
     from pipelines.review_sentiment import review_sentiment
 
     started = time.monotonic()
-    configured = review_sentiment.with_options(
-        steps={name: {"enable_cache": False} for name in rerun}
-    )
-    finished = configured(settings=settings, revisions=data_revisions(settings))
+    configured = review_sentiment.with_options(steps={name: {"enable_cache": False} for name in rerun})
+    finished = configured(settings=settings, available=source.available, revisions=source.revisions)
     return _result(finished, stack, time.monotonic() - started)
 
 
@@ -108,16 +115,14 @@ def run_only(settings: Settings, stack: str, step: str) -> RunResult:
 
     earlier = _latest(step)
     function = _step_function(earlier)
-    parameters = {
-        name: getattr(settings, name, value) for name, value in earlier.config.parameters.items()
-    }
+    parameters = {name: getattr(settings, name, value) for name, value in earlier.config.parameters.items()}
     inputs = {
         name: artifacts if len(artifacts) > 1 or name in _list_inputs(function) else artifacts[0]
         for name, artifacts in earlier.regular_inputs.items()
         if name not in parameters
     }
 
-    @pipeline(
+    @pipeline(  # type: ignore[untyped-decorator]
         name="review_sentiment_only", enable_cache=False, execution_mode=ExecutionMode.FAIL_FAST
     )
     def only() -> None:
@@ -178,7 +183,7 @@ def _result(finished: PipelineRunResponse | None, stack: str, seconds: float) ->
 def _seconds(step: StepRunResponse) -> float:
     if str(step.status) == "cached" or not step.start_time or not step.end_time:
         return 0.0
-    return round((step.end_time - step.start_time).total_seconds(), 1)
+    return round(float((step.end_time - step.start_time).total_seconds()), 1)
 
 
 def _metrics(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, float]]:
@@ -191,9 +196,7 @@ def _metrics(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, float]
     ):
         if step in steps and name in steps[step].outputs:
             metadata = steps[step].outputs[name][0].run_metadata
-            figures[name] = {
-                key: float(value) for key, value in metadata.items() if key != "storage_size"
-            }
+            figures[name] = {key: float(value) for key, value in metadata.items() if key != "storage_size"}
     return figures
 
 
@@ -209,9 +212,7 @@ def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any
 
     record = steps["register_model"].outputs["registered"][0].load()
     tracking.require_run(record.run_id)
-    present = next(
-        (v for v in registry.list_versions(record.name) if v.version == record.version), None
-    )
+    present = next((v for v in registry.list_versions(record.name) if v.version == record.version), None)
     return {
         "model": {
             "name": record.name,
@@ -225,4 +226,3 @@ def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any
             "run_id": record.run_id,
         },
     }
-

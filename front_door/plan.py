@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from front_door.launch import data_revisions, step_names
+from front_door.launch import look_at_source, step_names
 from review_sentiment.config import Settings
 from review_sentiment.settings_files import flat
 
@@ -21,7 +21,7 @@ def show_plan(settings: Settings, stack: str, as_json: bool) -> None:
     Raises:
         UsageError: the data source or a category does not exist.
     """
-    revisions = data_revisions(settings)
+    revisions = look_at_source(settings).revisions
     values, defaults = flat(settings), flat(Settings())
     steps = step_names(settings)
     if as_json:
@@ -31,7 +31,7 @@ def show_plan(settings: Settings, stack: str, as_json: bool) -> None:
                     "stack": stack,
                     "settings": settings.model_dump(mode="json"),
                     "steps": steps,
-                    "data": revisions,
+                    "data": dict(revisions),
                 }
             )
         )
@@ -41,7 +41,9 @@ def show_plan(settings: Settings, stack: str, as_json: bool) -> None:
     for key, value in values.items():
         mark = "*" if value != defaults[key] else " "
         click.echo(f" {mark} {key:{width}}  {_shown(value)}")
-    click.echo(f"\n{len(steps)} steps; each is taken from the cache unless its code, settings or inputs changed")
+    click.echo(
+        f"\n{len(steps)} steps; each is taken from the cache unless its code, settings or inputs changed"
+    )
     for step in steps:
         click.echo(f"   {step}")
     click.echo("\ndata")

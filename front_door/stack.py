@@ -65,9 +65,7 @@ def use_stack(name: str) -> None:
     os.environ[ACTIVE_STACK_VARIABLE] = str(stack.id)
 
 
-def _ensure_component(
-    client: Client, stack: str, kind: StackComponentType, spec: Mapping[str, Any]
-) -> str:
+def _ensure_component(client: Client, stack: str, kind: StackComponentType, spec: Mapping[str, Any]) -> str:
     """Return the component's name; a local store or orchestrator without settings is ZenML's own."""
     configuration = {key: str(value) for key, value in spec.get("configuration", {}).items()}
     if spec["flavor"] == "local" and not configuration:
@@ -90,7 +88,8 @@ def _components(file: Path) -> dict[str, dict[str, Any]]:
             f"The stack file {file.parent.name}/{file.name} needs these environment variables, "
             f"which are not set: {', '.join(missing)}."
         )
-    return _filled(read_yaml(file))
+    filled: dict[str, dict[str, Any]] = _filled(read_yaml(file))
+    return filled
 
 
 def _filled(value: Any) -> Any:

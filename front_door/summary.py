@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 def summary(result: RunResult) -> str:
     """Return what a person wants to know first: figures, the model, and where to look next."""
     cached = sum(step.status == "cached" for step in result.steps.values())
-    lines = [
-        f"{result.status} in {result.seconds:.0f} s: {len(result.steps)} steps, {cached} from the cache"
-    ]
+    lines = [f"{result.status} in {result.seconds:.0f} s: {len(result.steps)} steps, {cached} from the cache"]
     if result.metrics:
         lines += ["", f"{'':12}{'accuracy':>10}{'F1':>8}{'ROC AUC':>9}{'unparsed':>10}{'reviews':>9}"]
         lines += [
@@ -28,7 +26,7 @@ def summary(result: RunResult) -> str:
         lines += [
             "",
             f"model        {result.model['name']} version {result.model['version']} ({aliases})",
-            f"load it      mlflow.pyfunc.load_model(\"{result.model['uri']}\")",
+            f'load it      mlflow.pyfunc.load_model("{result.model["uri"]}")',
             f"MLflow run   {result.mlflow['run_id']} in {result.mlflow['tracking_uri']}",
             "look at it   python run_pipeline.py ui",
         ]
@@ -54,8 +52,7 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 

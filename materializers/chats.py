@@ -24,9 +24,7 @@ class ChatDatasetMaterializer(BaseMaterializer):
     def load(self, data_type: type[Any]) -> ChatDataset:
         """Read the chats."""
         labels = read_json(self.artifact_store, self._path(LABELS_FILE), list[str])
-        return ChatDataset(
-            read_table(self.artifact_store, self._path(ROWS_FILE)), tuple(labels)
-        )
+        return ChatDataset(read_table(self.artifact_store, self._path(ROWS_FILE)), tuple(labels))
 
     def save(self, data: ChatDataset) -> None:
         """Write the chats."""

@@ -56,9 +56,7 @@ class RegisteredVersionMaterializer(BaseMaterializer):
 
     def load(self, data_type: type[Any]) -> RegisteredVersion:
         """Read the record."""
-        return read_json(
-            self.artifact_store, os.path.join(self.uri, RECORD_FILE), RegisteredVersion
-        )
+        return read_json(self.artifact_store, os.path.join(self.uri, RECORD_FILE), RegisteredVersion)
 
     def save(self, data: RegisteredVersion) -> None:
         """Write the record."""

@@ -19,7 +19,8 @@ def write_table(store: BaseArtifactStore, uri: str, frame: pd.DataFrame) -> None
 def read_table(store: BaseArtifactStore, uri: str) -> pd.DataFrame:
     """Read a frame from one parquet file, with the types it was written with."""
     with store.open(uri, "rb") as file:
-        return pq.read_table(pa.BufferReader(file.read())).to_pandas()
+        frame: pd.DataFrame = pq.read_table(pa.BufferReader(file.read())).to_pandas()
+    return frame
 
 
 def content_hash(frame: pd.DataFrame, *texts: str) -> str:

@@ -1,6 +1,6 @@
 """From reviews to a registered model version."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from zenml import pipeline
 from zenml.enums import ExecutionMode
@@ -22,11 +22,15 @@ NAME = "review_sentiment"
 
 
 @pipeline(name=NAME, execution_mode=ExecutionMode.FAIL_FAST)
-def review_sentiment(settings: Settings, revisions: Mapping[str, str]) -> None:
-    """Fine-tune and evaluate; `revisions` maps every category to the state of its data."""
+def review_sentiment(settings: Settings, available: Sequence[str], revisions: Mapping[str, str]) -> None:
+    """Fine-tune and evaluate.
+
+    `available` are the source's categories; `revisions` maps the chosen ones to
+    the state of their data.
+    """
     s, seed = settings, settings.seed
 
-    validate_categories(data=s.data)
+    validate_categories(data=s.data, available=list(available))
     reviews = [
         ingest_reviews(
             source=s.data.source,
@@ -48,12 +52,8 @@ def review_sentiment(settings: Settings, revisions: Mapping[str, str]) -> None:
     classical = evaluate_classical(train_chats, evaluation_chats, seed=seed)
     baseline = {}
     if not s.evaluation.skip_baseline:
-        baseline["baseline"] = evaluate_baseline(
-            evaluation_chats, model=s.model, evaluation=s.evaluation
-        )
-    adapter = finetune(
-        train_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
-    )
+        baseline["baseline"] = evaluate_baseline(evaluation_chats, model=s.model, evaluation=s.evaluation)
+    adapter = finetune(train_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed)
     tuned = evaluate(adapter, evaluation_chats, model=s.model, evaluation=s.evaluation)
     verdict = compare(adapter, tuned, classical, gate=s.gate, **baseline)
     register_model(

@@ -65,9 +65,7 @@ class Candidate:
 
     def log_step(self, step: int, figures: Mapping[str, float]) -> None:
         """Log the figures of one optimiser step."""
-        tracking.log_metrics(
-            self.run_id, {f"train/{key}": value for key, value in figures.items()}, step
-        )
+        tracking.log_metrics(self.run_id, {f"train/{key}": value for key, value in figures.items()}, step)
 
     def log_training(self, trained: FineTuned) -> None:
         """Log what a finished training took, its curve and the LoRA proof."""

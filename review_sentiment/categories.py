@@ -10,9 +10,7 @@ class UnknownCategoriesError(UsageError):
     """At least one requested category does not exist in the source."""
 
 
-def validate_categories(
-    requested: Sequence[str], available: Sequence[str], source: str
-) -> tuple[str, ...]:
+def validate_categories(requested: Sequence[str], available: Sequence[str], source: str) -> tuple[str, ...]:
     """Return the requested categories in their order.
 
     Raises:

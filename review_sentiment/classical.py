@@ -42,9 +42,7 @@ def evaluate_classical(
     order = [list(classifier.classes_).index(name) for name in scheme.names]
     probabilities = classifier.predict_proba(_documents(evaluation.frame))[:, order]
     answered = probabilities.argmax(axis=1)
-    predictions = prediction_table(
-        evaluation.frame, scheme, probabilities, answered, np.ones(len(answered))
-    )
+    predictions = prediction_table(evaluation.frame, scheme, probabilities, answered, np.ones(len(answered)))
     rows = sample_rows(predictions, SAMPLES_SHOWN)
     answers = [str(predictions["predicted"].iloc[row]) for row in rows]
     return Evaluation(

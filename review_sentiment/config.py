@@ -13,6 +13,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 
+MAX_HELD_OUT_SHARE = 0.9
+"""Share of the products above which too little is left to train on."""
+
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Quantization = Literal["nf4", "none"]
@@ -62,9 +65,10 @@ class SplitSettings(Section):
 
     @model_validator(mode="after")
     def _shares_leave_room_for_training(self) -> Self:
-        if self.evaluation_share + self.validation_share >= 0.9:
+        if self.evaluation_share + self.validation_share >= MAX_HELD_OUT_SHARE:
             raise ValueError(
-                "evaluation_share + validation_share must stay below 0.9 to leave products to train on"
+                "evaluation_share + validation_share must stay below "
+                f"{MAX_HELD_OUT_SHARE} to leave products to train on"
             )
         return self
 

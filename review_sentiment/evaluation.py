@@ -39,9 +39,7 @@ def evaluate_model(
     tokenizer = load_tokenizer(base)
     model = load_model(base, plan).eval() if adapter is None else load_adapted_model(base, adapter, plan)
     prompts = list(chats.frame["prompt"])
-    scores = score_labels(
-        model, tokenizer, prompts, scheme.names, plan, settings.tokens_per_batch
-    )
+    scores = score_labels(model, tokenizer, prompts, scheme.names, plan, settings.tokens_per_batch)
     predictions = prediction_table(
         chats.frame, scheme, scores.probabilities, scores.answered, scores.label_mass
     )

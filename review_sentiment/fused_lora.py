@@ -20,6 +20,7 @@ from review_sentiment.lora_proof import ADAPTER
 if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer
 
+
 def fuse_adapters(model: torch.nn.Module) -> int:
     """Let every LoRA layer that can be fused compute itself in one operation; return how many.
 
@@ -28,7 +29,7 @@ def fuse_adapters(model: torch.nn.Module) -> int:
     fused = 0
     for module in model.modules():
         if _can_be_fused(module):
-            module.forward = types.MethodType(_fused_forward, module)  # type: ignore[method-assign]
+            module.forward = types.MethodType(_fused_forward, module)
             fused += 1
     return fused
 
@@ -36,13 +37,10 @@ def fuse_adapters(model: torch.nn.Module) -> int:
 def _can_be_fused(module: Any) -> bool:
     if list(getattr(module, "lora_A", {})) != [ADAPTER]:
         return False
-    base = module.get_base_layer()
-    return (
-        isinstance(base, torch.nn.Linear)
-        and base.bias is None
-        and isinstance(module.lora_dropout[ADAPTER], torch.nn.Identity)
-        and not getattr(module, "lora_variant", {})
-    )
+    base: torch.nn.Module = module.get_base_layer()
+    plain = isinstance(base, torch.nn.Linear) and getattr(base, "bias", None) is None
+    without_dropout = isinstance(module.lora_dropout[ADAPTER], torch.nn.Identity)
+    return plain and without_dropout and not getattr(module, "lora_variant", {})
 
 
 def _fused_forward(layer: LoraLayer, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -66,7 +64,8 @@ def _weight(base: torch.nn.Linear, dtype: torch.dtype) -> torch.Tensor:
         return base.weight.detach().to(dtype)
     from bitsandbytes.functional import dequantize_4bit
 
-    return dequantize_4bit(base.weight.data, state).to(dtype)
+    weight: torch.Tensor = dequantize_4bit(base.weight.data, state)
+    return weight.to(dtype)
 
 
 class _LoraProduct(torch.autograd.Function):

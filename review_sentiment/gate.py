@@ -38,7 +38,9 @@ class Verdict:
         """Return one sentence: why the gate was passed, or which rules were not."""
         if self.passed:
             return f"All {len(self.rules)} rules of the gate hold."
-        failed = [f"{rule.name} is {rule.found}, asked: {rule.asked}" for rule in self.rules if not rule.passed]
+        failed = [
+            f"{rule.name} is {rule.found}, asked: {rule.asked}" for rule in self.rules if not rule.passed
+        ]
         return f"The gate was not passed: {'; '.join(failed)}."
 
     def with_rule(self, rule: Rule) -> Verdict:
@@ -69,9 +71,7 @@ def judge(
     ):
         if other is not None:
             gain, n = paired_gain(tuned.predictions, other.predictions)
-            rules.append(
-                Rule(name, f"> {least:+.3f}", f"{gain:+.3f} on {n} reviews", gain > least)
-            )
+            rules.append(Rule(name, f"> {least:+.3f}", f"{gain:+.3f} on {n} reviews", gain > least))
     rules.append(_worst_category(tuned, classical, settings))
     rate = tuned.metrics.unparsed_rate
     rules.append(

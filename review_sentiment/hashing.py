@@ -17,4 +17,4 @@ def stable_hash(*parts: str) -> int:
 
 def unit_interval(*parts: str) -> float:
     """Return a hash of the parts as a number in [0, 1)."""
-    return stable_hash(*parts) / 2 ** (8 * DIGEST_BYTES)
+    return stable_hash(*parts) / float(1 << 8 * DIGEST_BYTES)

@@ -83,17 +83,14 @@ class LoraWitness:
             LoraProofError: the model has no adapter.
         """
         self._layers = {
-            name: module
-            for name, module in model.named_modules()
-            if ADAPTER in getattr(module, "lora_A", {})
+            name: module for name, module in model.named_modules() if ADAPTER in getattr(module, "lora_A", {})
         }
         if not self._layers:
             raise LoraProofError("The model has no LoRA adapter: there is nothing to train.")
         self._calls = dict.fromkeys(self._layers, 0)
         self._first_gradients: dict[str, float] = {}
         self._hooks: list[RemovableHandle] = [
-            module.register_forward_hook(self._count(name))
-            for name, module in self._layers.items()
+            module.register_forward_hook(self._count(name)) for name, module in self._layers.items()
         ]
 
     def check_first_step(self) -> None:

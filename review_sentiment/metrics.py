@@ -132,7 +132,7 @@ def compute_metrics(predictions: pd.DataFrame, scheme: LabelScheme) -> Metrics:
     unknown = set(gold) - set(scheme.names)
     if unknown:
         raise DataError(f"The evaluation set has unknown labels: {', '.join(sorted(unknown))}.")
-    if gold.nunique() < 2:
+    if gold.nunique() == 1 or gold.empty:
         raise DataError(
             f"The evaluation set has {len(gold)} reviews of {gold.nunique()} class(es); "
             "metrics need at least two classes."
@@ -192,11 +192,11 @@ def sample_table(
 
 def paired_gain(candidate: pd.DataFrame, other: pd.DataFrame) -> tuple[float, int]:
     """Return the gain in strict accuracy on the reviews that both were scored on, and their number."""
-    right = [
-        table.set_index("review_id").eval("gold == predicted").rename(name)
-        for name, table in (("candidate", candidate), ("other", other))
-    ]
-    both = pd.concat(right, axis=1, join="inner")
+    candidate_right, other_right = (
+        pd.Series((table["gold"] == table["predicted"]).to_numpy(), index=table["review_id"], name=name)
+        for table, name in ((candidate, "candidate"), (other, "other"))
+    )
+    both = pd.concat([candidate_right, other_right], axis=1, join="inner")
     if both.empty:
         raise DataError("The two models were evaluated on different reviews; nothing can be compared.")
     return float(both["candidate"].mean() - both["other"].mean()), len(both)

@@ -10,11 +10,11 @@ from review_sentiment import embedded_model
 from review_sentiment.models import EMBEDDED
 
 if TYPE_CHECKING:
+    from review_sentiment.adapters import TrainingSummary
     from review_sentiment.gate import Verdict
     from review_sentiment.lora_proof import LoraProof
     from review_sentiment.metrics import Evaluation
     from review_sentiment.models import BaseModel
-    from review_sentiment.training import TrainingSummary
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,7 @@ class ComputePlan:
         """Return the torch type of the precision."""
         import torch
 
-        return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[
-            self.precision
-        ]
+        return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[self.precision]
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return a context in which FP32 adapters are computed in the plan's precision."""
@@ -71,9 +69,7 @@ class ComputePlan:
 def identify(settings: ModelSettings) -> BaseModel:
     """Return the identity of the model that the settings name."""
     if settings.name == EMBEDDED:
-        return BaseModel(
-            EMBEDDED, embedded_model.revision(), settings.quantization, embedded_model.IDENTITY
-        )
+        return BaseModel(EMBEDDED, embedded_model.revision(), settings.quantization, embedded_model.IDENTITY)
     return BaseModel(settings.name, settings.revision, settings.quantization, settings.name)
 
 
@@ -129,9 +125,7 @@ def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
     except (OSError, ValueError) as error:
         raise _unavailable(base, error) from error
     if not tokenizer.chat_template:
-        raise ModelUnavailableError(
-            f"{base.title} has no chat template. Choose an instruction-tuned model."
-        )
+        raise ModelUnavailableError(f"{base.title} has no chat template. Choose an instruction-tuned model.")
     if tokenizer.pad_token is None:
         vocabulary = tokenizer.get_vocab()
         reserved = "<|finetune_right_pad_id|>"  # Llama 3.1 keeps it for padding

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from review_sentiment.metrics import Evaluation
 
 BLUE = "#2166ac"
-ORANGE = "#b35806"
-"""Ends of the colour-blind safe scale PuOr/RdBu of ColorBrewer."""
+"""From the colour-blind safe scale RdBu of ColorBrewer."""
+DARK = 0.5
+"""Share above which a cell is dark and its text white."""
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
@@ -32,15 +33,14 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
                 f"{count}\n{shares[y][x]:.1%}",
                 ha="center",
                 va="center",
-                color="white" if shares[y][x] > 0.5 else "black",
+                color="white" if shares[y][x] > DARK else "black",
             )
     axes.set_xticks(range(len(columns)), columns)
     axes.set_yticks(range(len(metrics.labels)), metrics.labels)
     axes.set_xlabel("answer")
     axes.set_ylabel("gold label")
     axes.set_title(
-        f"{evaluation.model}: accuracy {metrics.accuracy:.3f}, AUC {metrics.roc_auc:.3f}, "
-        f"n = {metrics.n}",
+        f"{evaluation.model}: accuracy {metrics.accuracy:.3f}, AUC {metrics.roc_auc:.3f}, n = {metrics.n}",
         fontsize=10,
     )
     return figure

@@ -31,9 +31,7 @@ class Chat:
 class PromptBuilder:
     """Turns a title and a text into a chat of at most `max_tokens` tokens."""
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str], max_tokens: int
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str], max_tokens: int) -> None:
         """Measure the template.
 
         Raises:
@@ -42,9 +40,7 @@ class PromptBuilder:
         self._tokenizer = tokenizer
         self._instruction = INSTRUCTION.format(labels=" or ".join(labels))
         self.labels = tuple(labels)
-        self._markers = [
-            str(token) for token in tokenizer.added_tokens_decoder.values() if token.special
-        ]
+        self._markers = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
         answers = [self._completion(label) for label in labels]
         self._longest_answer = max(answers, key=lambda answer: len(self._ids(answer)))
         overhead = len(self._ids(self._render("") + self._longest_answer))
@@ -101,11 +97,7 @@ class PromptBuilder:
             {"role": "system", "content": self._instruction},
             {"role": "user", "content": review},
         ]
-        return str(
-            self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
-            )
-        )
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def _completion(self, label: str) -> str:
         return f"{label}{self._tokenizer.eos_token}"

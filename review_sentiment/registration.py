@@ -64,9 +64,7 @@ def register(
     with tracking.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
         registry.Serving(adapter.base, labels, adapter.max_tokens).save(files)
-        version = registry.register_version(
-            name, adapter.run_id, files, card, _tags(adapter, tuned, verdict)
-        )
+        version = registry.register_version(name, adapter.run_id, files, card, _tags(adapter, tuned, verdict))
     registry.set_alias(name, version, alias)
     return RegisteredVersion(
         name=name,

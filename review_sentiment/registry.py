@@ -79,9 +79,9 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
     def predict(
         self,
-        context: PythonModelContext,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow's signature
         model_input: pd.DataFrame,
-        params: dict[str, Any] | None = None,
+        params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
         """Return label, its probability, and p_<label> for every row of `text` and, optionally, `title`.
 
@@ -105,16 +105,12 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         if model_input.empty:
             return pd.DataFrame(columns=["label", "probability", *(f"p_{name}" for name in labels)])
         builder = PromptBuilder(self._tokenizer, labels, self._serving.max_tokens)
-        titles = (
-            model_input["title"].fillna("") if "title" in model_input else [""] * len(model_input)
-        )
+        titles = model_input["title"].fillna("") if "title" in model_input else [""] * len(model_input)
         prompts = [
             builder.prompt(mask_title(clean_text(str(title))), clean_text(str(text)))
             for title, text in zip(titles, model_input["text"], strict=True)
         ]
-        scores = score_labels(
-            self._model, self._tokenizer, prompts, labels, self._plan, TOKENS_PER_BATCH
-        )
+        scores = score_labels(self._model, self._tokenizer, prompts, labels, self._plan, TOKENS_PER_BATCH)
         probabilities = scores.probabilities
         answers = {
             "label": [labels[index] for index in scores.constrained],

@@ -73,6 +73,6 @@ def _columns(table: ReviewTable) -> pd.DataFrame:
         category=frame["category"].astype(object),
         label=frame["label"].astype(object),
         stars=frame["stars"].astype(str).astype(object),
-        text_words=frame["text"].str.split().str.len(),
-        title_words=frame["title"].str.split().str.len(),
+        text_words=[len(text.split()) for text in frame["text"]],
+        title_words=[len(title.split()) for title in frame["title"]],
     )

@@ -1,7 +1,7 @@
 """A table of clean, labelled reviews, and what was dropped on the way to it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -51,11 +51,9 @@ class ReviewTable:
         return counts
 
 
-def table_of(
-    rows: list[dict[str, object]], read: int, dropped: Mapping[str, int]
-) -> ReviewTable:
+def table_of(rows: Sequence[Mapping[str, object]], read: int, dropped: Mapping[str, int]) -> ReviewTable:
     """Build a table from row dictionaries, with the types of `COLUMNS` even when empty."""
-    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
     return ReviewTable(frame, read, dict(sorted(dropped.items())))
 
 

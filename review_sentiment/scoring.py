@@ -125,9 +125,7 @@ def score_labels(
     return Scores(label_log_probs, answered)
 
 
-def _last_logits(
-    model: PreTrainedModel, rows: list[list[int]], candidates: torch.Tensor
-) -> torch.Tensor:
+def _last_logits(model: PreTrainedModel, rows: list[list[int]], candidates: torch.Tensor) -> torch.Tensor:
     """Return the logits [batch, vocabulary] in FP32 after the last token of every row.
 
     The candidates' logits are computed again in FP32 from the last hidden
@@ -136,17 +134,17 @@ def _last_logits(
     """
     import torch
 
-    last = torch.tensor([len(ids) - 1 for ids in rows])
-    width = int(last.max()) + 1
+    last = [len(ids) - 1 for ids in rows]
+    width = max(last) + 1
     padded = torch.tensor([ids + [0] * (width - len(ids)) for ids in rows])
-    positions, which = last.unique(return_inverse=True)
+    positions, which = np.unique(last, return_inverse=True)
     head = model.get_output_embeddings()
     seen: list[torch.Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
         output = model(
             input_ids=padded.to(model.device),
-            logits_to_keep=positions.to(model.device),
+            logits_to_keep=torch.from_numpy(positions).to(model.device),
             use_cache=False,
         )
     finally:

@@ -93,7 +93,7 @@ def _cap(
     dropped = Counter(shared)
     order = rows["review_id"].map(lambda review: stable_hash(str(seed), "row", review))
     shuffled = rows.assign(order=order).sort_values("order")
-    kept = []
+    kept: list[pd.DataFrame] = []
     for _, category_rows in shuffled.groupby("category", sort=True):
         by_label = [group for _, group in category_rows.groupby("label", sort=True)]
         if balanced:
@@ -105,10 +105,11 @@ def _cap(
     dropped["beyond the cap or the balance"] += len(rows) - len(table)
     frame = table[list(COLUMNS)].reset_index(drop=True)
     result = ReviewTable(frame, len(rows) + sum(shared.values()), dict(sorted(dropped.items())))
-    if len(result.class_counts()) < 2:
+    if len(result.class_counts()) <= 1:
+        share = "evaluation_share" if part == "evaluation" else "validation_share"
         raise DataError(
             f"The {part} part has {len(result)} reviews with the labels "
-            f"{sorted(result.class_counts()) or 'none'}; it needs both. Add categories, raise "
-            f"split.{part}_per_category or split.{'evaluation' if part == 'evaluation' else 'validation'}_share."
+            f"{sorted(result.class_counts()) or 'none'}; it needs both. Add categories, or change "
+            f"split.{part}_per_category or split.{share}."
         )
     return result

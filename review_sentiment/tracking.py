@@ -80,9 +80,7 @@ def client() -> MlflowClient:
     return mlflow.MlflowClient()
 
 
-def open_candidate(
-    experiment: str, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]
-) -> str:
+def open_candidate(experiment: str, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> str:
     """Start a candidate's run with its parameters and tags; return its id."""
     import mlflow
 
@@ -139,9 +137,7 @@ def log_dataset(run_id: str, chats: ChatDataset, name: str, context: str) -> Non
     )
     client().log_inputs(
         run_id,
-        datasets=[
-            DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
-        ],
+        datasets=[DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])],
     )
 
 
@@ -159,9 +155,7 @@ def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     figure = confusion_figure(evaluation)
     mlflow_client.log_figure(run_id, figure, f"{model}/confusion_matrix.png")
     mlflow_client.log_dict(run_id, asdict(metrics), f"{model}/metrics.json")
-    mlflow_client.log_table(
-        run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json"
-    )
+    mlflow_client.log_table(run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json")
 
 
 def log_proof(run_id: str, proof: LoraProof) -> None:
@@ -231,7 +225,7 @@ def require_run(run_id: str) -> None:
         ) from error
 
 
-def run_url(tracking_uri: str, run_id: str) -> str:
+def run_page(run_id: str) -> str:
     """Return the run's page, as a path below the server's address."""
     experiment = client().get_run(run_id).info.experiment_id
     return f"#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from review_sentiment.progress import Progress
 from review_sentiment.adapters import TrainingSummary
 from review_sentiment.errors import TrainingError
 from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.lora_proof import ADAPTER, LoraProof, LoraWitness
 from review_sentiment.models import BaseModel, ComputePlan, load_model, load_tokenizer
+from review_sentiment.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -140,9 +140,7 @@ def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Any:
     for prompt, completion in zip(frame["prompt"], frame["completion"], strict=True):
         ids = tokenizer.encode(prompt + completion, add_special_tokens=False)
         prompt_length = len(tokenizer.encode(prompt, add_special_tokens=False))
-        rows.append(
-            {"input_ids": ids, "labels": [IGNORED] * prompt_length + ids[prompt_length:]}
-        )
+        rows.append({"input_ids": ids, "labels": [IGNORED] * prompt_length + ids[prompt_length:]})
     return Dataset.from_list(rows)
 
 
@@ -175,9 +173,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         # their answer positions, a few columns since rows of a batch have
         # similar lengths. Right padding needs no mask in a causal model.
         columns = answers.any(dim=0).nonzero().squeeze(-1)
-        output = model(
-            input_ids=inputs["input_ids"], logits_to_keep=columns, use_cache=False
-        )
+        output = model(input_ids=inputs["input_ids"], logits_to_keep=columns, use_cache=False)
         total = torch.nn.functional.cross_entropy(
             output.logits.float().flatten(0, 1),
             targets[:, columns].flatten(),
@@ -194,9 +190,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 class _Follower(TrainerCallback):  # type: ignore[misc]
     """Follows a training: the proof at the first step, the curve, the progress, the observers."""
 
-    def __init__(
-        self, trainer: AnswerTrainer, witness: LoraWitness, observers: tuple[Observer, ...]
-    ) -> None:
+    def __init__(self, trainer: AnswerTrainer, witness: LoraWitness, observers: tuple[Observer, ...]) -> None:
         self.curve: list[dict[str, float]] = []
         self._trainer = trainer
         self._witness = witness
@@ -204,16 +198,16 @@ class _Follower(TrainerCallback):  # type: ignore[misc]
         self._tokens_before = 0
         self._step_started = 0.0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         self._progress = Progress("training", state.max_steps)
         self._step_started = time.perf_counter()
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_pre_optimizer_step(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         if state.global_step == 0:
             self._witness.check_first_step()
 
     def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
+        self, args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any
     ) -> None:
         if not logs or "loss" not in logs:
             return
@@ -249,9 +243,7 @@ def peak_memory_gb(plan: ComputePlan) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def _trainer_settings(
-    scratch: Path, plan: ComputePlan, training: TrainingSettings, seed: int
-) -> SFTConfig:
+def _trainer_settings(scratch: Path, plan: ComputePlan, training: TrainingSettings, seed: int) -> SFTConfig:
     checkpointing = training.gradient_checkpointing
     return SFTConfig(
         output_dir=str(scratch),

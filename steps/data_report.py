@@ -20,9 +20,7 @@ def depends_on() -> str:
     cache_policy=CachePolicy(cache_func=depends_on),
     output_materializers=DataReportMaterializer,
 )
-def data_report(
-    train: ReviewTable, evaluation: ReviewTable
-) -> Annotated[DataReport, "data_report"]:
+def data_report(train: ReviewTable, evaluation: ReviewTable) -> Annotated[DataReport, "data_report"]:
     """Return evidently's page and the columns that drifted."""
     from review_sentiment.reports import data_report as compare
 

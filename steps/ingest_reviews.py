@@ -21,7 +21,11 @@ def depends_on() -> str:
     output_materializers=ReviewTableMaterializer,
 )
 def ingest_reviews(
-    source: str, category: str, revision: str, cleaning: CleaningSettings, seed: int
+    source: str,
+    category: str,
+    revision: str,  # noqa: ARG001 - it is there for the cache
+    cleaning: CleaningSettings,
+    seed: int,
 ) -> Annotated[ReviewTable, "reviews"]:
     """Return a category's clean reviews.
 

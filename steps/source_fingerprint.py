@@ -149,15 +149,11 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 
 def _is_for_type_checking(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.If)
-        and isinstance(node.test, ast.Name)
-        and node.test.id == "TYPE_CHECKING"
-    )
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _is_ours(module: str) -> bool:
-    return module.split(".")[0] in OURS
+    return module.split(".", maxsplit=1)[0] in OURS
 
 
 def _path(module: str) -> Path | None:

@@ -10,6 +10,8 @@ from review_sentiment.config import SplitSettings
 from review_sentiment.reviews import ReviewTable
 from steps.source_fingerprint import fingerprint
 
+PARTS = ("train", "validation", "evaluation")
+
 
 def depends_on() -> str:
     """Return what makes an earlier result stale."""
@@ -18,7 +20,9 @@ def depends_on() -> str:
 
 @step(
     cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=ReviewTableMaterializer,
+    # One materializer for all outputs would put them into the order of a set
+    # (zenml 0.98), which differs from process to process and is part of the cache key.
+    output_materializers=dict.fromkeys(PARTS, ReviewTableMaterializer),
 )
 def split_reviews(
     reviews: list[ReviewTable], split: SplitSettings, seed: int

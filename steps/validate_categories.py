@@ -1,5 +1,7 @@
 """Check the category names against the source before anything is loaded."""
 
+from typing import Annotated
+
 from zenml import log_metadata, step
 from zenml.config.cache_policy import CachePolicy
 
@@ -12,16 +14,15 @@ def depends_on() -> str:
     return fingerprint(__name__, "validate_categories")
 
 
-@step(cache_policy=CachePolicy(cache_func=depends_on), enable_cache=False)
-def validate_categories(data: DataSettings) -> list[str]:
+@step(cache_policy=CachePolicy(cache_func=depends_on))
+def validate_categories(data: DataSettings, available: list[str]) -> Annotated[list[str], "categories"]:
     """Return the categories, or fail with every wrong name and the nearest right one.
 
-    It is never cached: it takes milliseconds, and the source may have changed.
+    `available` are the names that the source has now, so that a result from the
+    cache is never older than they are.
     """
     from review_sentiment.categories import validate_categories as validate
-    from review_sentiment.sources import open_source
 
-    source = open_source(data.source)
-    categories = validate(data.categories, source.categories(), source.name)
-    log_metadata({"source": source.name, "categories": list(categories)})
+    categories = validate(data.categories, available, data.source)
+    log_metadata({"source": data.source, "categories": list(categories)})
     return list(categories)

@@ -51,7 +51,7 @@ def test_no_category_at_all_is_an_error() -> None:
 
 
 def test_an_empty_source_is_called_empty() -> None:
-    with pytest.raises(UnknownCategoriesError, match="'Tops' is unknown.*has: no categories at all"):
+    with pytest.raises(UnknownCategoriesError, match=r"'Tops' is unknown.*has: no categories at all"):
         validate_categories(["Tops"], (), "reviews")
 
 

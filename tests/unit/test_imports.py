@@ -1,0 +1,111 @@
+"""Imports run one way, and what is heavy is loaded only when it is used."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LAYERS = ("review_sentiment", "materializers", "steps", "pipelines", "front_door")
+FORBIDDEN = {
+    "review_sentiment": {"zenml", "steps", "pipelines", "materializers", "front_door"},
+    "materializers": {"steps", "pipelines", "front_door"},
+    "steps": {"pipelines", "front_door"},
+    "pipelines": {"front_door"},
+}
+HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "evidently", "sklearn", "mlflow", "bitsandbytes"}
+KNOW_MLFLOW = {"review_sentiment/tracking.py", "review_sentiment/registry.py"}
+
+
+def sources(*layers: str) -> list[str]:
+    """Return the paths of the layers' files."""
+    found = [path for layer in layers for path in (ROOT / layer).rglob("*.py")]
+    return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
+def parsed(path: str) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+def modules_of(node: ast.AST) -> Iterator[str]:
+    """Yield the dotted names that an import statement may load; none for another node."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "relative imports are not followed here"
+        yield node.module or ""
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported(path: str) -> set[str]:
+    """Return the top-level names of all packages that a file imports anywhere."""
+    return {name.split(".")[0] for node in ast.walk(parsed(path)) for name in modules_of(node)}
+
+
+def loaded_with(node: ast.AST) -> Iterator[str]:
+    """Yield what is imported when the code is loaded: not within functions, not for type checking."""
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(inner, ast.If) and ast.unparse(inner.test).endswith("TYPE_CHECKING"):
+            continue
+        yield from modules_of(inner)
+        yield from loaded_with(inner)
+
+
+def loaded_in_the_end(path: str) -> set[str]:
+    """Return the packages that are loaded with a file, also through other files of ours."""
+    packages: set[str] = set()
+    seen: set[str] = set()
+    waiting = [path]
+    while waiting:
+        current = waiting.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        for name in loaded_with(parsed(current)):
+            packages.add(name.split(".")[0])
+            base = name.replace(".", "/")
+            waiting += [file for file in (f"{base}.py", f"{base}/__init__.py") if (ROOT / file).is_file()]
+    return packages
+
+
+def test_every_layer_has_sources() -> None:
+    assert all(len(sources(layer)) > 1 for layer in LAYERS)
+
+
+@pytest.mark.parametrize("path", sources(*FORBIDDEN))
+def test_imports_run_one_way(path: str) -> None:
+    assert not imported(path) & FORBIDDEN[path.split("/", maxsplit=1)[0]]
+
+
+def test_only_tracking_and_registry_know_mlflow() -> None:
+    assert {path for path in sources(*LAYERS) if "mlflow" in imported(path)} == KNOW_MLFLOW
+
+
+@pytest.mark.parametrize("path", sources("steps", "pipelines", "materializers"))
+def test_loading_a_step_or_the_pipeline_loads_nothing_heavy(path: str) -> None:
+    assert not loaded_in_the_end(path) & HEAVY
+
+
+def test_the_heavy_packages_are_found_where_they_are_loaded() -> None:
+    assert "torch" in loaded_in_the_end("review_sentiment/fused_lora.py")
+    assert "mlflow" in loaded_in_the_end("review_sentiment/registry.py")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in sources("steps") if "\n@step" in (ROOT / path).read_text()]
+)
+def test_a_step_file_loads_only_its_signature_and_imports_the_rest_in_its_functions(path: str) -> None:
+    assert {name.split(".")[0] for name in loaded_with(parsed(path))} <= {
+        "typing",
+        "collections",
+        "zenml",
+        "materializers",
+        "review_sentiment",
+        "steps",
+    }
