@@ -15,10 +15,13 @@ def summary(result: RunResult) -> str:
     cached = sum(step.status == "cached" for step in result.steps.values())
     lines = [f"{result.status} in {result.seconds:.0f} s: {len(result.steps)} steps, {cached} from the cache"]
     if result.metrics:
-        lines += ["", f"{'':12}{'accuracy':>10}{'F1':>8}{'ROC AUC':>9}{'unparsed':>10}{'reviews':>9}"]
+        lines += [
+            "",
+            f"{'':12}{'accuracy':>10}{'F1':>8}{'ROC AUC':>9}{'constrained':>13}{'unparsed':>10}{'reviews':>9}",
+        ]
         lines += [
             f"{name:12}{found['accuracy']:10.3f}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
-            f"{found['unparsed_rate']:10.1%}{found['n']:9.0f}"
+            f"{found['constrained_accuracy']:13.3f}{found['unparsed_rate']:10.1%}{found['n']:9.0f}"
             for name, found in result.metrics.items()
         ]
     if result.model:

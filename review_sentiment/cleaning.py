@@ -25,7 +25,7 @@ _STAR_TITLE = re.compile(
     r"""^\W*(?:
         (?:(?:zero|one|two|three|four|five|[0-5](?:\.\d)?)\s*(?:out\s*of\s*(?:five|5)\s*)?[-\s]*stars?)
       | (?:[0-5](?:\.\d)?|one|two|three|four|five)\s*(?:/|out\s*of)\s*(?:5|five)
-      | [★☆⭐*]+
+      | (?<=[★☆⭐*])
     )\W*$""",
     re.IGNORECASE | re.VERBOSE,
 )

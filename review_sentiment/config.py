@@ -7,7 +7,7 @@ where the settings are defined; an unknown key is an error.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -21,6 +21,11 @@ Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Quantization = Literal["nf4", "none"]
 
 
+def _split_at_commas(value: object) -> object:
+    """Let `--set data.categories=Tops,Dresses` be written as one would say it."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 class Section(BaseModel):
     """A group of settings that goes to the same steps."""
 
@@ -30,9 +35,16 @@ class Section(BaseModel):
 class DataSettings(Section):
     """Which reviews are read."""
 
-    source: str = "embedded"
+    source: Annotated[str, Field(min_length=1)] = "embedded"
     """`embedded`, or a directory with one <Category>.jsonl[.gz] for each category."""
-    categories: tuple[str, ...] = ("Bottoms", "Dresses", "Intimate", "Jackets", "Tops", "Trend")
+    categories: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = (
+        "Bottoms",
+        "Dresses",
+        "Intimate",
+        "Jackets",
+        "Tops",
+        "Trend",
+    )
     """The categories to train and evaluate on."""
 
 
@@ -50,7 +62,7 @@ class SplitSettings(Section):
 
     evaluation_share: Share = 0.2
     """Share of the products whose reviews are for evaluation only."""
-    validation_share: Share = 0.05
+    validation_share: Share = 0.08
     """Share of the products whose reviews choose settings; never trained on, never reported."""
     train_per_category: Count = 10_000
     """Most training reviews of a category."""
@@ -148,9 +160,9 @@ class GateSettings(Section):
     """What a candidate must show to become champion."""
 
     min_gain_over_baseline: float = 0.0
-    """Least gain in strict accuracy over the untuned model, as a fraction."""
+    """Strict accuracy must exceed the untuned model's constrained accuracy by more than this fraction."""
     min_gain_over_classical: float = 0.0
-    """Least gain in strict accuracy over TF-IDF with logistic regression, as a fraction."""
+    """Strict accuracy must exceed that of TF-IDF with logistic regression by more than this fraction."""
     max_category_loss: Fraction = 0.05
     """Most accuracy that any category may lose against the classical model, as a fraction."""
     min_category_reviews: Count = 30

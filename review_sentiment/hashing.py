@@ -17,4 +17,5 @@ def stable_hash(*parts: str) -> int:
 
 def unit_interval(*parts: str) -> float:
     """Return a hash of the parts as a number in [0, 1)."""
-    return stable_hash(*parts) / float(1 << 8 * DIGEST_BYTES)
+    # A float holds 53 bits: more would round the largest hashes up to 1.
+    return (stable_hash(*parts) >> 8 * DIGEST_BYTES - 53) / float(1 << 53)

@@ -191,12 +191,19 @@ def sample_table(
 
 
 def paired_gain(candidate: pd.DataFrame, other: pd.DataFrame) -> tuple[float, int]:
-    """Return the gain in strict accuracy on the reviews that both were scored on, and their number."""
-    candidate_right, other_right = (
-        pd.Series((table["gold"] == table["predicted"]).to_numpy(), index=table["review_id"], name=name)
-        for table, name in ((candidate, "candidate"), (other, "other"))
-    )
-    both = pd.concat([candidate_right, other_right], axis=1, join="inner")
+    """Return the candidate's gain in accuracy on the reviews that both were scored on, and their number.
+
+    The candidate's answers count strictly, the other model's by its likeliest
+    label: a base model that knows the answer but not the form must still be beaten.
+
+    Raises:
+        DataError: the two share no review.
+    """
+    right = [
+        pd.Series((table["gold"] == table[answers]).to_numpy(), index=table["review_id"], name=answers)
+        for table, answers in ((candidate, "predicted"), (other, "constrained"))
+    ]
+    both = pd.concat(right, axis=1, join="inner")
     if both.empty:
         raise DataError("The two models were evaluated on different reviews; nothing can be compared.")
-    return float(both["candidate"].mean() - both["other"].mean()), len(both)
+    return float(both["predicted"].mean() - both["constrained"].mean()), len(both)

@@ -71,11 +71,13 @@ This model says whether a customer review is {" or ".join(metrics.labels)}; it w
 
 **{alias}**: {verdict.reason()}
 
-| on the evaluation reviews | accuracy | F1 | ROC AUC | unparsed | n |
-|---|---|---|---|---|---|
+| on the evaluation reviews | accuracy | constrained | F1 | ROC AUC | unparsed | n |
+|---|---|---|---|---|---|---|
 {_row("**tuned (this model)**", tuned)}
 {_row("untuned base model", baseline)}
 {_row("TF-IDF + logistic regression", classical)}
+
+An unparsed answer is none of the labels and counts as wrong; "constrained" takes the likeliest label.
 
 | rule of the gate | asked | found | holds |
 |---|---|---|---|
@@ -108,10 +110,10 @@ model.predict(pandas.DataFrame({{"text": ["Runs small and fell apart."]}}))
 
 def _row(title: str, evaluation: Evaluation | None) -> str:
     if evaluation is None:
-        return f"| {title} | skipped | | | | |"
+        return f"| {title} | skipped | | | | | |"
     found = evaluation.metrics
     return (
-        f"| {title} | {found.accuracy:.3f} | {found.f1:.3f} | {found.roc_auc:.3f} "
+        f"| {title} | {found.accuracy:.3f} | {found.constrained_accuracy:.3f} | {found.f1:.3f} | {found.roc_auc:.3f} "
         f"| {found.unparsed_rate:.1%} | {found.n} |"
     )
 

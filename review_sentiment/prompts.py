@@ -14,7 +14,7 @@ from review_sentiment.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-INSTRUCTION = "Is this review {labels}? Answer with one word."
+INSTRUCTION = "Classify the sentiment of the review as {labels}."
 
 
 @dataclass(frozen=True)

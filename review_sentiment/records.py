@@ -8,9 +8,18 @@ import json
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 Stars = Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)]
+
+
+def _encodable(text: str) -> str:
+    """Refuse half a surrogate pair, which JSON can hold and no file or hash can."""
+    text.encode()  # UnicodeEncodeError is a ValueError: pydantic reports it
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
 
 
 class ReviewRecord(BaseModel):
@@ -23,11 +32,11 @@ class ReviewRecord(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     rating: Stars
-    text: str
-    parent_asin: Annotated[str, Field(min_length=1)]
-    title: str | None = None
-    asin: str | None = None
-    user_id: str | None = None
+    text: Text
+    parent_asin: Annotated[Text, Field(min_length=1)]
+    title: Text | None = None
+    asin: Text | None = None
+    user_id: Text | None = None
     timestamp: int | None = None
     helpful_vote: int | None = None
     verified_purchase: bool | None = None
@@ -45,7 +54,7 @@ def parse_json_line(line: bytes, place: str) -> ReviewRecord | BrokenRecord:
     """Parse one line of a `.jsonl` file; `place` is its file and line number."""
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):  # also broken UTF-8, huge numbers, deep nesting
         return BrokenRecord(place, "not JSON")
     return parse_row(row, place)
 

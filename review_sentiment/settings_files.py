@@ -21,7 +21,7 @@ def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
         UsageError: the file is missing or not YAML, a key is unknown, or a
             value has the wrong type or range; every problem at once.
     """
-    values = {} if file is None else read_yaml(file)
+    values = {} if file is None else _without_empty_sections(read_yaml(file))
     origin = "the defaults" if file is None else str(file)
     for override in overrides:
         key, separator, value = override.partition("=")
@@ -33,7 +33,7 @@ def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors(include_url=False)]
+        problems = _one_a_key([_explain(problem) for problem in error.errors(include_url=False)])
         with_set = " and --set" if overrides else ""
         raise UsageError(f"Settings from {origin}{with_set}: {' '.join(problems)}") from error
 
@@ -79,6 +79,15 @@ def known_keys() -> list[str]:
     return list(flat(Settings()))
 
 
+def _without_empty_sections(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _one_a_key(problems: Sequence[str]) -> list[str]:
+    """Keep the last problem of a key: a union reports one for each of its alternatives."""
+    return list({problem.split(":")[0]: problem for problem in problems}.values())
+
+
 def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
     *sections, last = key.split(".")
     place = values
@@ -91,32 +100,32 @@ def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
 
 
 def _parse(value: str) -> Any:
-    """Read a value as YAML does; `a,b,c` is a list, as in the help text."""
+    """Read a value as YAML does."""
     try:
-        parsed = yaml.safe_load(value)
+        return yaml.safe_load(value)
     except yaml.YAMLError:
         return value
-    if isinstance(parsed, str):
-        try:  # YAML 1.1 takes 5e-4 for a string
-            return float(parsed)
-        except ValueError:
-            pass
-        if "," in parsed:
-            return [part.strip() for part in parsed.split(",") if part.strip()]
-    return parsed
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
+    keys = known_keys()
+    sections = sorted({name.split(".")[0] for name in keys if "." in name})
     path = [str(part) for part in problem["loc"]]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        section = ".".join(path[:-1])
-        keys = known_keys()
-        in_section = [name for name in keys if name.startswith(f"{section}.")] if section else keys
-        sections = sorted({name.split(".")[0] for name in keys})
-        candidates = in_section or keys
-        hint = did_you_mean(key, [*candidates, *(sections if not section else [])])
+        if len(path) > 1:
+            return f"'{key}' is not a setting.{did_you_mean(key, _section(keys, path[0]))}"
+        # Without a section, the last part of a key is what people remember.
+        meant = {name.split(".")[-1]: name for name in keys} | {name: name for name in sections}
+        suggestion = nearest(key, meant)
+        hint = f" Did you mean '{meant[suggestion]}'?" if suggestion else ""
         return f"'{key}' is not a setting.{hint}"
+    # Behind the key pydantic names the alternatives of a union and the places in a list.
+    key = next((name for name in (".".join(path[:depth]) for depth in (2, 1)) if name in keys), key)
     if problem["type"] == "value_error":
         return f"{key}: {problem['ctx']['error']}."
     return f"{key}: {problem['msg'].lower()}, not {problem['input']!r}."
+
+
+def _section(keys: Sequence[str], section: str) -> list[str]:
+    return [name for name in keys if name.startswith(f"{section}.")]

@@ -46,7 +46,7 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
         DataError: a part would be empty or has rows of one class only.
     """
     everything = pd.concat([table.frame for table in tables], ignore_index=True)
-    everything = everything.sort_values("review_id", ignore_index=True)
+    everything = everything.sort_values(["review_id", "category"], ignore_index=True)
     duplicate = everything["text"].map(normalised).duplicated()
     unique = everything[~duplicate]
 
@@ -86,13 +86,19 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     return Splits(**capped)
 
 
+def _shuffled(rows: pd.DataFrame, seed: int, purpose: str) -> pd.DataFrame:
+    """Return the rows in the order of a hash of the review: the same on every machine."""
+    keys = [stable_hash(str(seed), purpose, review) for review in rows["review_id"]]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return rows.iloc[order]
+
+
 def _cap(
     part: str, rows: pd.DataFrame, cap: int, balanced: bool, shared: dict[str, int], seed: int
 ) -> ReviewTable:
     """Take at most `cap` rows of every category, by the order of a hash of the review."""
     dropped = Counter(shared)
-    order = rows["review_id"].map(lambda review: stable_hash(str(seed), "row", review))
-    shuffled = rows.assign(order=order).sort_values("order")
+    shuffled = _shuffled(rows, seed, "choice")
     kept: list[pd.DataFrame] = []
     for _, category_rows in shuffled.groupby("category", sort=True):
         by_label = [group for _, group in category_rows.groupby("label", sort=True)]
@@ -101,12 +107,14 @@ def _cap(
             kept.extend(group.head(each) for group in by_label)
         else:
             kept.append(category_rows.head(cap))
-    table = pd.concat(kept).sort_values("order") if kept else shuffled
+    # Another order than the one of the choice: there the scarce class, which is
+    # taken whole, would come last, and the head would be no random sample.
+    table = _shuffled(pd.concat(kept), seed, "order") if kept else shuffled
     dropped["beyond the cap or the balance"] += len(rows) - len(table)
     frame = table[list(COLUMNS)].reset_index(drop=True)
     result = ReviewTable(frame, len(rows) + sum(shared.values()), dict(sorted(dropped.items())))
     if len(result.class_counts()) <= 1:
-        share = "evaluation_share" if part == "evaluation" else "validation_share"
+        share = "validation_share" if part == "validation" else "evaluation_share"
         raise DataError(
             f"The {part} part has {len(result)} reviews with the labels "
             f"{sorted(result.class_counts()) or 'none'}; it needs both. Add categories, or change "

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rapidfuzz import fuzz, process, utils
 
 MIN_SIMILARITY = 60.0
-"""Percent of rapidfuzz's ratio under which a suggestion misleads more than it helps."""
+"""Percent of rapidfuzz's ratio (Indel distance) under which a suggestion misleads more than it helps."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -13,7 +13,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     match = process.extractOne(
         name,
         list(known),
-        scorer=fuzz.WRatio,
+        scorer=fuzz.ratio,
         processor=utils.default_process,
         score_cutoff=MIN_SIMILARITY,
     )

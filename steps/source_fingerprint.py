@@ -49,13 +49,22 @@ def reachable(module: str, name: str) -> dict[Definition, str]:
         definition = waiting.pop()
         if definition in found or definition[0] == VALUES_ONLY:
             continue
-        source = _read(definition[0])
-        nodes = source.definitions.get(definition[1], [])
-        found[definition] = "\n".join(_normalised(node) for node in nodes)
-        waiting.extend(_load_time(source, definition[0]))
-        for node in nodes:
-            waiting.extend(_named_in(node, source, definition[0]))
+        found[definition], named = _examine(*definition)
+        waiting.extend(named)
     return found
+
+
+@cache
+def _examine(module: str, name: str) -> tuple[str, tuple[Definition, ...]]:
+    """Return a definition's normalised code, and the definitions of ours that it names."""
+    source = _read(module)
+    nodes = source.definitions.get(name, [])
+    named = list(_load_time(source, module))
+    if not nodes and name in source.imports:  # a name that is only passed on
+        named.append(source.imports[name])
+    for node in nodes:
+        named.extend(_named_in(node, source, module))
+    return "\n".join(_normalised(node) for node in nodes), tuple(named)
 
 
 @dataclass(frozen=True)
@@ -111,8 +120,8 @@ def _named_in(node: ast.AST, source: _Source, module: str) -> Iterator[Definitio
         if isinstance(inner, ast.Import | ast.ImportFrom):
             imports.update(_imports(inner))
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name):
-            target = imports.get(inner.value.id)
+        if isinstance(inner, ast.Attribute):
+            target = imports.get(ast.unparse(inner.value))
             if target and not target[1]:
                 yield target[0], inner.attr
         elif isinstance(inner, ast.Name):

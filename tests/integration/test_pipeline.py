@@ -98,7 +98,7 @@ def test_a_version_loads_with_plain_mlflow_and_answers_label_and_probability(
         "import json, mlflow, pandas\n"
         f"mlflow.set_tracking_uri({first_run['mlflow']['tracking_uri']!r})\n"
         "model = mlflow.pyfunc.load_model('models:/review-sentiment@champion')\n"
-        "frame = pandas.DataFrame({'text': ['This is number 1: great and soft, I say.', 'awful']}, index=[7, 9])\n"
+        "frame = pandas.DataFrame({'text': ['This is number 1: great and soft.', 'awful']}, index=[7, 9])\n"
         "answer = model.predict(frame)\n"
         "print(answer.to_json(orient='split'))\n"
     )

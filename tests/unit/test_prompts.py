@@ -24,7 +24,7 @@ def test_the_rendered_chat_is_the_templates(tokenizer: PreTrainedTokenizerBase) 
     chat = PromptBuilder(tokenizer, LABELS, MAX_TOKENS).build("Lovely", "Soft and warm.", "positive")
     rendered = tokenizer.apply_chat_template(
         [
-            {"role": "system", "content": "Is this review negative or positive? Answer with one word."},
+            {"role": "system", "content": "Classify the sentiment of the review as negative or positive."},
             {"role": "user", "content": "Lovely\nSoft and warm."},
             {"role": "assistant", "content": "positive"},
         ],
