@@ -17,7 +17,8 @@ def summary(result: RunResult) -> str:
     if result.metrics:
         lines += [
             "",
-            f"{'':12}{'accuracy':>10}{'F1':>8}{'ROC AUC':>9}{'constrained':>13}{'unparsed':>10}{'reviews':>9}",
+            f"{'':12}{'accuracy':>10}{'F1':>8}{'ROC AUC':>9}"
+            f"{'constrained':>13}{'unparsed':>10}{'reviews':>9}",
         ]
         lines += [
             f"{name:12}{found['accuracy']:10.3f}{found['f1']:8.3f}{found['roc_auc']:9.3f}"

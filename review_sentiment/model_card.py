@@ -113,8 +113,8 @@ def _row(title: str, evaluation: Evaluation | None) -> str:
         return f"| {title} | skipped | | | | | |"
     found = evaluation.metrics
     return (
-        f"| {title} | {found.accuracy:.3f} | {found.constrained_accuracy:.3f} | {found.f1:.3f} | {found.roc_auc:.3f} "
-        f"| {found.unparsed_rate:.1%} | {found.n} |"
+        f"| {title} | {found.accuracy:.3f} | {found.constrained_accuracy:.3f} | {found.f1:.3f} "
+        f"| {found.roc_auc:.3f} | {found.unparsed_rate:.1%} | {found.n} |"
     )
 
 

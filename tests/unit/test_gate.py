@@ -29,7 +29,7 @@ def evaluation(right: int, of: int = 100, unparsed: int = 0, **more: tuple[int, 
                 answer = UNPARSED
             rows.append((f"{category}{number}", category, gold, answer))
     table = pd.DataFrame(rows, columns=["review_id", "category", "gold", "predicted"])
-    table = table.assign(constrained=table["gold"], p_positive=0.5, label_mass=1.0)
+    table = table.assign(constrained=table["predicted"], p_positive=0.5, label_mass=1.0)
     return Evaluation("model", compute_metrics(table, BINARY), table, pd.DataFrame())
 
 

@@ -129,11 +129,15 @@ def test_a_sample_needs_an_answer_for_every_row() -> None:
         sample_table(REVIEWS, predictions(), [0, 1], ["positive"])
 
 
-def test_the_gain_counts_only_reviews_that_both_models_were_scored_on() -> None:
+def test_the_gain_is_strict_for_the_candidate_and_on_shared_reviews_only() -> None:
     candidate = predictions()
-    other = candidate.assign(predicted="positive").iloc[[7, 3, 0, 4]].reset_index(drop=True)
+    other = (
+        candidate.assign(predicted=UNPARSED, constrained="positive").iloc[[7, 3, 0, 4]].reset_index(drop=True)
+    )
     assert paired_gain(candidate, other) == (pytest.approx(1 / 4 - 3 / 4), 4)
-    assert paired_gain(candidate, candidate.assign(predicted=UNPARSED)) == (pytest.approx(4 / 8), 8)
+    unparsed = candidate.assign(predicted=UNPARSED)
+    assert paired_gain(candidate, unparsed) == (pytest.approx(4 / 8 - 5 / 8), 8)
+    assert paired_gain(unparsed, unparsed) == (pytest.approx(-5 / 8), 8)
 
 
 def test_models_without_a_review_in_common_cannot_be_compared() -> None:

@@ -73,6 +73,7 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
         assert text.count(old) == 1
         path.write_text(text.replace(old, new))
         source_fingerprint._read.cache_clear()
+        source_fingerprint._examine.cache_clear()
 
     for name, text in FILES.items():
         path = tmp_path / "review_sentiment" / f"{name}.py"
@@ -80,8 +81,10 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
         path.write_text(text)
     monkeypatch.setattr(source_fingerprint, "ROOT", tmp_path)
     source_fingerprint._read.cache_clear()
+    source_fingerprint._examine.cache_clear()
     yield replace
     source_fingerprint._read.cache_clear()
+    source_fingerprint._examine.cache_clear()
 
 
 def print_of_run(*packages: str) -> str:
