@@ -1,0 +1,76 @@
+#!/usr/bin/env python
+"""Try settings on the validation reviews; the evaluation reviews are never looked at.
+
+python benchmarks/validation.py --set training.learning_rate=5e-4 --set split.train_per_category=500
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from review_sentiment.chats import format_chats
+from review_sentiment.cleaning import CleaningRules, clean_category
+from review_sentiment.evaluation import evaluate_model
+from review_sentiment.labels import BINARY
+from review_sentiment.models import identify, load_tokenizer, plan_compute
+from review_sentiment.settings_files import load_settings
+from review_sentiment.sources import open_source
+from review_sentiment.splits import SplitRules, split_reviews
+from review_sentiment.training import finetune
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), default=Path("configs/local.yaml"))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
+@click.option("--json", "as_json", is_flag=True)
+def main(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Train with the settings and print the figures on the validation reviews."""
+    settings = load_settings(config, overrides)
+    source = open_source(settings.data.source)
+    rules = CleaningRules(BINARY, settings.cleaning.max_per_class, settings.cleaning.max_broken_share)
+    tables = [
+        clean_category(category, source.read(category), rules, settings.seed)
+        for category in settings.data.categories
+    ]
+    splits = split_reviews(tables, SplitRules(**settings.split.model_dump()), settings.seed)
+    base = identify(settings.model)
+    plan = plan_compute(settings.model.device, settings.model.precision)
+    tokenizer = load_tokenizer(base)
+    train, validation = (
+        format_chats(part, tokenizer, BINARY.names, settings.prompt.max_tokens)
+        for part in (splits.train, splits.validation)
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        trained = finetune(
+            base, plan, train, settings.lora, settings.training, settings.seed, Path(scratch) / "adapter"
+        )
+        evaluation = evaluate_model(base, trained.adapter, validation, BINARY, plan, settings.evaluation)
+    figures = {
+        "machine": f"{platform.machine()}, {plan.device}, {plan.precision}",
+        "settings": list(overrides),
+        "training": asdict(trained.summary),
+        "validation": evaluation.metrics.headline(),
+    }
+    if as_json:
+        click.echo(json.dumps(figures))
+        return
+    summary, metrics = trained.summary, evaluation.metrics
+    click.echo(f"{figures['machine']}; {' '.join(overrides) or 'as configured'}")
+    click.echo(
+        f"trained on {summary.reviews} reviews in {summary.seconds:.0f} s "
+        f"({summary.tokens_per_second:.0f} tokens/s, peak {summary.peak_memory_gb:.1f} GB)"
+    )
+    click.echo(f"validation: accuracy {metrics.accuracy:.4f}, ROC AUC {metrics.roc_auc:.4f}, n {metrics.n}")
+
+
+if __name__ == "__main__":
+    main()
