@@ -113,6 +113,7 @@ def cli(
 
 def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool) -> RunResult:
     from front_door import launch
+    from front_door.console import import_zenml_quietly, loud, quiet
 
     steps = launch.resolve_steps(rerun, settings, "--rerun")
     lone = launch.resolve_steps([only], settings, "--only") if only else []
@@ -121,7 +122,9 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
     source = launch.look_at_source(settings)
     log_file = new_log_file()
     click.echo(f"stack {stack}, log {log_file}", err=True)
-    with _console(log_file, debug):
+    with loud() if debug else quiet(log_file):
+        if not debug:
+            import_zenml_quietly()
         from front_door.stack import use_stack
         from review_sentiment import tracking
 
@@ -130,14 +133,6 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
         if lone:
             return launch.run_only(settings, stack, lone[0])
         return launch.run(settings, source, stack, steps)
-
-
-def _console(log_file: Path, debug: bool):  # type: ignore[no-untyped-def]
-    from contextlib import nullcontext
-
-    from front_door.console import quiet
-
-    return nullcontext() if debug else quiet(log_file)
 
 
 @cli.command()

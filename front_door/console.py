@@ -92,8 +92,7 @@ class Console(logging.Handler):
 def quiet(log_file: Path) -> Iterator[Console]:
     """Lead both output streams to the log file; the console writes to the real standard error.
 
-    ZenML must not have been imported before, or its log handlers would keep
-    the terminal.
+    What uses ZenML within calls `import_zenml_quietly` first.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -106,7 +105,7 @@ def quiet(log_file: Path) -> Iterator[Console]:
         handler = logging.StreamHandler(log)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root = logging.getLogger()
-        _import_zenml_quietly(root)
+        root.setLevel(logging.INFO)
         root.handlers[:] = [handler, console]
         logging.captureWarnings(True)
         logging.getLogger("review_sentiment").setLevel(logging.INFO)
@@ -124,11 +123,26 @@ def quiet(log_file: Path) -> Iterator[Console]:
             terminal.close()
 
 
-def _import_zenml_quietly(root: logging.Logger) -> None:
-    """Import ZenML here: it puts a console handler on the root logger when it is imported."""
-    import zenml.logger  # noqa: F401
+@contextmanager
+def loud() -> Iterator[None]:
+    """Show everything, on standard error: standard output is for the result."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
 
-    root.setLevel(logging.INFO)
+
+def import_zenml_quietly() -> None:
+    """Import ZenML without its console handler; the one that stores the steps' logs stays."""
+    from zenml.logger import ZenMLConsoleHandler
+
+    root = logging.getLogger()
+    root.handlers[:] = [kept for kept in root.handlers if not isinstance(kept, ZenMLConsoleHandler)]
 
 
 def _clock(seconds: float) -> str:

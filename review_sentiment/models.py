@@ -185,6 +185,27 @@ def load_adapted_model(base: BaseModel, adapter: Path, plan: ComputePlan) -> Pre
     return model.eval()
 
 
+def free_memory() -> None:
+    """Give the memory of models that are no longer used back to the system and the GPU.
+
+    Models hold reference cycles, so that only a collection frees them, and
+    glibc keeps what was freed: after training that was 1.1 GB (embedded model).
+    """
+    import ctypes
+    import gc
+    import sys
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
+
+
 def _location(base: BaseModel) -> tuple[str, dict[str, Any]]:
     """Return what `from_pretrained` takes: a directory or Hub name, and its options."""
     if base.name == EMBEDDED:

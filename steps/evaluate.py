@@ -36,7 +36,7 @@ def evaluate(
     from review_sentiment import tracking
     from review_sentiment.evaluation import evaluate_model
     from review_sentiment.labels import BINARY
-    from review_sentiment.models import plan_compute
+    from review_sentiment.models import free_memory, plan_compute
     from steps.mlflow_joint import connect
 
     connect()
@@ -49,6 +49,7 @@ def evaluate(
         plan_compute(model.device, model.precision),
         evaluation,
     )
+    free_memory()
     tracking.log_dataset(adapter.run_id, evaluation_chats, "evaluation", context="evaluation")
     tracking.log_evaluation(adapter.run_id, result)
     return result

@@ -46,7 +46,7 @@ def finetune(
     from zenml import get_step_context
 
     from review_sentiment.candidate import Candidate
-    from review_sentiment.models import identify, plan_compute
+    from review_sentiment.models import free_memory, identify, plan_compute
     from review_sentiment.settings_files import flat
     from review_sentiment.training import finetune as train_adapter
     from steps.mlflow_joint import connect
@@ -85,6 +85,7 @@ def finetune(
             observers=(candidate.log_step,),
         )
         candidate.log_training(trained)
+    free_memory()
     return TrainedAdapter(
         directory=trained.adapter,
         base=base,
