@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
 	touch $(INSTALLED)
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-unit: install
 	$(BIN)/python -m pytest tests/unit

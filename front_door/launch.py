@@ -110,14 +110,19 @@ def run_only(settings: Settings, stack: str, step: str) -> RunResult:
     Raises:
         ReviewSentimentError: no run of the pipeline has the inputs.
     """
-    from zenml import pipeline
+    from zenml import ExternalArtifact, pipeline
     from zenml.enums import ExecutionMode
 
     earlier = _latest(step)
     function = _step_function(earlier)
     parameters = {name: getattr(settings, name, value) for name, value in earlier.config.parameters.items()}
+    # ZenML (0.98) takes one artifact of an earlier run as an input, but no list of them.
     inputs = {
-        name: artifacts if len(artifacts) > 1 or name in _list_inputs(function) else artifacts[0]
+        name: (
+            ExternalArtifact(value=[artifact.load() for artifact in artifacts])
+            if name in _list_inputs(function)
+            else artifacts[0]
+        )
         for name, artifacts in earlier.regular_inputs.items()
         if name not in parameters
     }

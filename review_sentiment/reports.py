@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,19 +12,21 @@ if TYPE_CHECKING:
 
     from review_sentiment.reviews import ReviewTable
 
-DRIFT_P_VALUE = 0.01
-"""Chi-square tests with a smaller p-value count as drift; 5 columns are tested."""
 DRIFT_DISTANCE = 0.1
 """Normalised Wasserstein or Jensen-Shannon distance above which a column has drifted."""
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """A report page, and the columns that differ between the two sets."""
+    """A report page, and how far each column lies apart in the two sets (a distance from 0 on)."""
 
     html: str
-    drifted: tuple[str, ...]
-    columns: tuple[str, ...]
+    distances: Mapping[str, float]
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """Return the columns whose distance is above our threshold."""
+        return tuple(name for name, distance in self.distances.items() if distance > DRIFT_DISTANCE)
 
 
 def data_report(train: ReviewTable, evaluation: ReviewTable) -> DataReport:
@@ -42,7 +45,6 @@ def data_report(train: ReviewTable, evaluation: ReviewTable) -> DataReport:
             categorical_columns=["category", "label", "stars"],
             numerical_columns=["text_words", "title_words"],
         )
-        columns = (*definition.categorical_columns, *definition.numerical_columns)
         report = Report(
             [
                 DataDriftPreset(
@@ -63,8 +65,7 @@ def data_report(train: ReviewTable, evaluation: ReviewTable) -> DataReport:
         for metric in result.dict()["metrics"]
         if metric["config"].get("type", "").endswith("ValueDrift")
     }
-    drifted = tuple(name for name, distance in distances.items() if distance > DRIFT_DISTANCE)
-    return DataReport(result.get_html_str(as_iframe=False), drifted, columns)
+    return DataReport(result.get_html_str(as_iframe=False), distances)
 
 
 def _columns(table: ReviewTable) -> pd.DataFrame:

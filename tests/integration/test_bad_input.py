@@ -71,9 +71,7 @@ def test_broken_lines_fail_their_category_with_examples_and_keep_the_other(fresh
     assert "Shoes.jsonl line 91: not JSON" in finished.stderr
     assert "cleaning.max_broken_share" in finished.stderr
     assert "Traceback" not in finished.stderr
-
-    borne = fresh.run("--set", "cleaning.max_broken_share=0.1", "--set", "training.max_steps=4", "--json")
-    assert borne.returncode == 0, borne.stderr
+    assert "done     ingest_reviews_Tops" in finished.stderr
 
 
 def test_an_empty_category_says_so(fresh: Project) -> None:
@@ -149,6 +147,7 @@ def test_ctrl_c_is_exit_130_and_the_next_run_goes_on_from_the_cache(fresh: Proje
     assert "Traceback" not in rest
 
     fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4}
+    fresh.settings["evaluation"] = {"skip_baseline": True, "sample_predictions": 0}
     result = fresh.result()
     assert result["steps"]["split_reviews"]["status"] == "cached"
     assert result["steps"]["finetune"]["status"] == "completed"
