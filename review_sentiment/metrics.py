@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 UNPARSED = "unparsed"
 """Shown where the model's answer is none of the labels; always counted as wrong."""
 
-DECIMALS = 5
-"""Kept of a probability: another batch size changes what lies behind (1e-6 in FP32)."""
-
 PREDICTION_COLUMNS = {
     "review_id": "str",
     "category": "str",
@@ -112,8 +109,8 @@ def prediction_table(
             "gold": reviews["label"].to_numpy(),
             "predicted": names[answered],
             "constrained": names[probabilities.argmax(axis=1)],
-            "p_positive": probabilities[:, scheme.names.index(scheme.positive)].round(DECIMALS),
-            "label_mass": label_mass.round(DECIMALS),
+            "p_positive": probabilities[:, scheme.names.index(scheme.positive)],
+            "label_mass": label_mass,
         }
     )
     return table.astype(PREDICTION_COLUMNS)

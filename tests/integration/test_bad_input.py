@@ -60,18 +60,18 @@ def fresh(settings: dict[str, Any], tmp_path: Path) -> Project:
 
 
 def test_broken_lines_fail_their_category_with_examples_and_keep_the_other(fresh: Project) -> None:
-    shoes = Path(fresh.settings["data"]["source"]) / "Shoes.jsonl"
-    whole = shoes.read_text()
-    shoes.write_text(
+    tops = Path(fresh.settings["data"]["source"]) / "Tops.jsonl"
+    whole = tops.read_text()
+    tops.write_text(
         whole + 'not json\n{"rating": "five", "text": "x", "parent_asin": "P"}\n{"rating": 5.0}\n'
     )
     finished = fresh.run()
     assert finished.returncode == 1
-    assert "Shoes: 3 of 93 rows are broken" in finished.stderr
-    assert "Shoes.jsonl line 91: not JSON" in finished.stderr
+    assert "Tops: 3 of 93 rows are broken" in finished.stderr
+    assert "Tops.jsonl line 91: not JSON" in finished.stderr
     assert "cleaning.max_broken_share" in finished.stderr
     assert "Traceback" not in finished.stderr
-    assert "done     ingest_reviews_Tops" in finished.stderr
+    assert "done     ingest_reviews_Shoes" in finished.stderr
 
 
 def test_an_empty_category_says_so(fresh: Project) -> None:
