@@ -93,7 +93,6 @@ def cli(
     debug: bool,
 ) -> None:
     """Fine-tune a language model on customer reviews, evaluate it, and register it in MLflow."""
-    context.obj = debug
     if context.invoked_subcommand is not None:
         return
     if only and rerun:

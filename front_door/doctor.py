@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from front_door.state import tracking_uri, zenml_directory
+from front_door.state import new_log_file, tracking_uri, zenml_directory
 from review_sentiment import embedded_model
 from review_sentiment.errors import ReviewSentimentError
 
@@ -174,10 +174,10 @@ def _model() -> Check:
 
 def _zenml() -> Check:
     try:
-        from front_door.console import quiet
-        from front_door.state import new_log_file
+        from front_door.console import import_zenml_quietly, quiet
 
         with quiet(new_log_file()):
+            import_zenml_quietly()
             from zenml.client import Client
 
             store = Client().zen_store.url
@@ -192,10 +192,12 @@ def _zenml() -> Check:
 
 
 def _mlflow() -> Check:
+    from front_door.console import quiet
     from review_sentiment import tracking
 
     try:
-        tracking.configure(tracking_uri())
+        with quiet(new_log_file()):  # a new database reports its migrations
+            tracking.configure(tracking_uri())
     except ReviewSentimentError as error:
         return Check("MLflow", False, tracking_uri(), str(error))
     return Check("MLflow", True, tracking_uri())

@@ -77,7 +77,7 @@ def plan_compute(device: str = "auto", precision: str = "auto") -> ComputePlan:
     """Choose device, precision, attention and optimiser for this machine.
 
     On the CPU eager attention is taken: the backward pass of the CPU's SDPA
-    takes a quarter of a training step at the length of a review (573 against
+    takes a quarter of a training step at the length of a review (552 against
     461 tokens a second with batches of 8 x 96 on two AMX cores).
 
     Raises:

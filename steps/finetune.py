@@ -40,6 +40,8 @@ def finetune(
     seed: int,
 ) -> Annotated[TrainedAdapter, "adapter"]:
     """Return the trained adapter, which names its MLflow run."""
+    import atexit
+    import shutil
     import tempfile
     from pathlib import Path
 
@@ -63,6 +65,9 @@ def finetune(
         )
         for name, value in flat(values, f"{section}.").items()
     } | {"seed": str(seed)}
+    # ZenML saves the adapter after the step has returned, so its files live until the process ends.
+    directory = Path(tempfile.mkdtemp(prefix="review-sentiment-adapter-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     connect()
     candidate = Candidate.open(
         experiment=tracking.experiment,
@@ -81,7 +86,7 @@ def finetune(
             lora,
             training,
             seed,
-            adapter=Path(tempfile.mkdtemp(prefix="review-sentiment-adapter-")),
+            adapter=directory,
             observers=(candidate.log_step,),
         )
         candidate.log_training(trained)

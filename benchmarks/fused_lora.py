@@ -1,0 +1,83 @@
+#!/usr/bin/env python
+"""Tokens a second of one training step with PEFT's LoRA layers and with the fused ones, in turn.
+
+python benchmarks/fused_lora.py [--json]
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from review_sentiment.config import LoraSettings, ModelSettings
+from review_sentiment.fused_lora import fuse_adapters
+from review_sentiment.models import identify, load_model, plan_compute
+from review_sentiment.training import add_adapters
+
+ROWS, LENGTH = 8, 128
+PAIRS = 6
+VOCABULARY = 40_000
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True)
+def main(as_json: bool) -> None:
+    """Print the ratio of every pair of steps, and its spread."""
+    plan = plan_compute()
+    base = identify(ModelSettings())
+    models = {
+        name: add_adapters(load_model(base, plan), LoraSettings()).train() for name in ("peft", "fused")
+    }
+    fuse_adapters(models["fused"])
+    torch.manual_seed(0)
+    ids = torch.randint(5, VOCABULARY, (ROWS, LENGTH), device=plan.device)
+
+    def step(name: str) -> Callable[[], None]:
+        def run() -> None:
+            with plan.autocast():
+                logits = models[name](input_ids=ids, logits_to_keep=1, use_cache=False).logits
+                loss = logits.float().logsumexp(-1).mean()
+            loss.backward()
+            models[name].zero_grad()
+
+        return run
+
+    speeds: dict[str, list[float]] = {name: [] for name in models}
+    for pair in range(PAIRS + 1):
+        for name in models:
+            started = time.perf_counter()
+            step(name)()
+            if pair:  # the first pair warms up
+                speeds[name].append(ROWS * LENGTH / (time.perf_counter() - started))
+    ratios = [fused / peft for fused, peft in zip(speeds["fused"], speeds["peft"], strict=True)]
+    result = {
+        "machine": f"{platform.machine()}, {plan.device}, {plan.precision}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "ratios": {
+            "fused/peft": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
+        },
+        "tokens_per_second": speeds,
+    }
+    if not as_json:
+        click.echo(f"{result['machine']}, torch {torch.__version__}, {ROWS} x {LENGTH} tokens, {PAIRS} pairs")
+        for name, values in speeds.items():
+            click.echo(
+                f"{name:6} {statistics.median(values):6.0f} tokens/s ({min(values):.0f}-{max(values):.0f})"
+            )
+        click.echo(f"ratio  {statistics.median(ratios):6.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
+    else:
+        click.echo(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
