@@ -60,8 +60,9 @@ def main(as_json: bool) -> None:
             if pair:  # the first pair warms up
                 speeds[name].append(ROWS * LENGTH / (time.perf_counter() - started))
     ratios = [fused / peft for fused, peft in zip(speeds["fused"], speeds["peft"], strict=True)]
+    threads = torch.get_num_threads()
     result = {
-        "machine": f"{platform.machine()}, {plan.device}, {plan.precision}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {plan.device}, {plan.precision}, {threads} threads",
         "torch": torch.__version__,
         "ratios": {
             "fused/peft": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}

@@ -1,0 +1,180 @@
+"""Artifacts come back as they were saved, and their hash is that of their content."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from materializers.adapter import TrainedAdapterMaterializer
+from materializers.chats import ChatDatasetMaterializer
+from materializers.decisions import RegisteredVersionMaterializer, VerdictMaterializer
+from materializers.evaluation import EvaluationMaterializer
+from materializers.report import DataReportMaterializer
+from materializers.reviews import ReviewTableMaterializer
+from review_sentiment.adapters import TrainedAdapter, TrainingSummary
+from review_sentiment.chats import COLUMNS, ChatDataset
+from review_sentiment.gate import Rule, Verdict
+from review_sentiment.labels import BINARY
+from review_sentiment.lora_proof import LayerProof, LoraProof
+from review_sentiment.metrics import PREDICTION_COLUMNS, Evaluation, compute_metrics
+from review_sentiment.model_card import RegisteredVersion
+from review_sentiment.models import BaseModel
+from review_sentiment.reports import DataReport
+from review_sentiment.reviews import ReviewTable, table_of
+
+
+def reviews() -> ReviewTable:
+    row = {
+        "review_id": "0a",
+        "category": "Tops",
+        "product": "007",
+        "user": None,
+        "stars": 5,
+        "label": "positive",
+        "title": "",
+        "text": "⭐ très <b> bien",
+    }
+    return table_of([row, row | {"review_id": "0b", "label": "negative", "user": "U"}], 5, {"3 stars": 3})
+
+
+def chats() -> ChatDataset:
+    values = ("0a", "Tops", 5, "positive", "", "fine", "prompt", "positive", 7, 9, False)
+    frame = pd.DataFrame([dict(zip(COLUMNS, values, strict=True))]).astype(COLUMNS)
+    return ChatDataset(frame, ("negative", "positive"))
+
+
+def evaluation() -> Evaluation:
+    rows = [
+        (f"{n}", "Tops", gold, gold, gold, 0.25 + n / 10, 0.9)
+        for n, gold in enumerate(["negative", "positive"])
+    ]
+    predictions = pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)).astype(PREDICTION_COLUMNS)
+    samples = pd.DataFrame({"text": ["fine"], "gold": ["positive"], "p_positive": [0.5]})
+    return Evaluation("tuned", compute_metrics(predictions, BINARY), predictions, samples)
+
+
+def adapter(directory: Path) -> TrainedAdapter:
+    directory.mkdir(exist_ok=True)
+    (directory / "adapter_config.json").write_text("{}")
+    (directory / "adapter_model.safetensors").write_bytes(b"\x00\x01weights")
+    return TrainedAdapter(
+        directory=directory,
+        base=BaseModel("embedded", "1", "nf4", "title"),
+        run_id="run",
+        proof=LoraProof((LayerProof("layer", 1, 0.5, 0.25),), 2.0, 0.1),
+        summary=TrainingSummary(8, 2, 100, 1.5, 66.7, 0.1, 1000, 1.0),
+        max_tokens=192,
+        compute={"device": "cpu"},
+        settings={"seed": "1"},
+    )
+
+
+VERDICT = Verdict((Rule("rule", "asked", "found", True),))
+VERSION = RegisteredVersion("name", "1", "champion", "models:/name/1", "run", "sqlite:///x", "e", "# Card")
+REPORT = DataReport("<html>page</html>", {"category": 0.2, "label": 0.0})
+
+
+def round_trip(materializer_type: Any, data: Any, directory: Path) -> Any:
+    directory.mkdir(exist_ok=True)
+    materializer = materializer_type(uri=str(directory), artifact_store=local_store())
+    materializer.save(data)
+    materializer.save_visualizations(data)
+    assert materializer.extract_metadata(data)
+    return materializer.load(type(data))
+
+
+def local_store() -> Any:
+    from datetime import UTC, datetime
+    from uuid import uuid4
+
+    from zenml.artifact_stores.local_artifact_store import LocalArtifactStore, LocalArtifactStoreConfig
+    from zenml.enums import StackComponentType
+
+    class AnyPath(LocalArtifactStore):
+        def _validate_path(self, *args: Any, **kwargs: Any) -> None: ...
+
+        def _sanitize_potential_path(self, potential_path: Any) -> Any:
+            return potential_path
+
+    now = datetime.now(UTC)
+    return AnyPath(
+        name="store",
+        id=uuid4(),
+        config=LocalArtifactStoreConfig(path=""),
+        flavor="local",
+        type=StackComponentType.ARTIFACT_STORE,
+        user=None,
+        created=now,
+        updated=now,
+    )
+
+
+def test_review_tables_keep_types_missing_users_and_counts(tmp_path: Path) -> None:
+    loaded = round_trip(ReviewTableMaterializer, reviews(), tmp_path)
+    pd.testing.assert_frame_equal(loaded.frame, reviews().frame)
+    assert (loaded.read, loaded.dropped) == (5, {"3 stars": 3})
+
+
+def test_chats_keep_types_and_labels(tmp_path: Path) -> None:
+    loaded = round_trip(ChatDatasetMaterializer, chats(), tmp_path)
+    pd.testing.assert_frame_equal(loaded.frame, chats().frame)
+    assert loaded.labels == ("negative", "positive")
+
+
+def test_evaluations_keep_metrics_and_tables(tmp_path: Path) -> None:
+    loaded = round_trip(EvaluationMaterializer, evaluation(), tmp_path)
+    assert loaded.metrics == evaluation().metrics
+    pd.testing.assert_frame_equal(loaded.predictions, evaluation().predictions)
+
+
+def test_adapters_keep_their_files_and_facts(tmp_path: Path) -> None:
+    saved = adapter(tmp_path / "files")
+    loaded = round_trip(TrainedAdapterMaterializer, saved, tmp_path / "artifact")
+    assert replace(loaded, directory=saved.directory) == saved
+    assert (loaded.directory / "adapter_model.safetensors").read_bytes() == b"\x00\x01weights"
+
+
+@pytest.mark.parametrize(
+    ("materializer", "data"),
+    [
+        (VerdictMaterializer, VERDICT),
+        (RegisteredVersionMaterializer, VERSION),
+        (DataReportMaterializer, REPORT),
+    ],
+)
+def test_records_come_back_equal(materializer: Any, data: Any, tmp_path: Path) -> None:
+    assert round_trip(materializer, data, tmp_path) == data
+
+
+def hashed(materializer_type: Any, data: Any) -> str:
+    return str(materializer_type(uri="nowhere", artifact_store=local_store()).compute_content_hash(data))
+
+
+def test_equal_content_has_an_equal_hash_and_other_content_another(tmp_path: Path) -> None:
+    table = reviews()
+    assert hashed(ReviewTableMaterializer, table) == hashed(ReviewTableMaterializer, reviews())
+    for other in (
+        replace(table, frame=table.frame.assign(title="x")),
+        replace(table, frame=table.frame.iloc[::-1]),
+        replace(table, dropped={"3 stars": 4}),
+        replace(table, frame=table.frame.rename(columns={"user": "buyer"})),
+    ):
+        assert hashed(ReviewTableMaterializer, other) != hashed(ReviewTableMaterializer, table)
+
+    trained, moved = adapter(tmp_path / "a"), adapter(tmp_path / "b")
+    assert hashed(TrainedAdapterMaterializer, trained) == hashed(TrainedAdapterMaterializer, moved)
+    (tmp_path / "b" / "adapter_model.safetensors").write_bytes(b"other")
+    assert hashed(TrainedAdapterMaterializer, trained) != hashed(TrainedAdapterMaterializer, moved)
+    another_run = replace(trained, run_id="another")
+    assert hashed(TrainedAdapterMaterializer, trained) != hashed(TrainedAdapterMaterializer, another_run)
+
+
+def test_a_new_page_of_the_same_figures_has_the_same_hash() -> None:
+    same = replace(REPORT, html="<html>other identifiers</html>")
+    assert hashed(DataReportMaterializer, same) == hashed(DataReportMaterializer, REPORT)
+    other = replace(REPORT, distances={"category": 0.3, "label": 0.0})
+    assert hashed(DataReportMaterializer, other) != hashed(DataReportMaterializer, REPORT)
