@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from front_door.state import OPT_OUTS
 from review_sentiment.models import BaseModel
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep ZenML's state out of the user's directories: it is read when ZenML is imported."""
+    state = tempfile.mkdtemp(prefix="review-sentiment-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
+    os.environ["ZENML_CONFIG_PATH"] = f"{state}/zenml"
+    os.environ["ZENML_LOCAL_STORES_PATH"] = f"{state}/stores"
+    os.environ.update(OPT_OUTS)
+
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"

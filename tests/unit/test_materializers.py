@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 import pytest
+from zenml.artifact_stores.local_artifact_store import LocalArtifactStore, LocalArtifactStoreConfig
+from zenml.enums import StackComponentType
 
 from materializers.adapter import TrainedAdapterMaterializer
 from materializers.chats import ChatDatasetMaterializer
@@ -80,31 +84,19 @@ REPORT = DataReport("<html>page</html>", {"category": 0.2, "label": 0.0})
 
 def round_trip(materializer_type: Any, data: Any, directory: Path) -> Any:
     directory.mkdir(exist_ok=True)
-    materializer = materializer_type(uri=str(directory), artifact_store=local_store())
+    materializer = materializer_type(uri=str(directory), artifact_store=local_store(directory))
     materializer.save(data)
     materializer.save_visualizations(data)
     assert materializer.extract_metadata(data)
     return materializer.load(type(data))
 
 
-def local_store() -> Any:
-    from datetime import UTC, datetime
-    from uuid import uuid4
-
-    from zenml.artifact_stores.local_artifact_store import LocalArtifactStore, LocalArtifactStoreConfig
-    from zenml.enums import StackComponentType
-
-    class AnyPath(LocalArtifactStore):
-        def _validate_path(self, *args: Any, **kwargs: Any) -> None: ...
-
-        def _sanitize_potential_path(self, potential_path: Any) -> Any:
-            return potential_path
-
+def local_store(directory: Path) -> LocalArtifactStore:
     now = datetime.now(UTC)
-    return AnyPath(
+    return LocalArtifactStore(
         name="store",
         id=uuid4(),
-        config=LocalArtifactStoreConfig(path=""),
+        config=LocalArtifactStoreConfig(path=str(directory)),
         flavor="local",
         type=StackComponentType.ARTIFACT_STORE,
         user=None,
@@ -151,7 +143,8 @@ def test_records_come_back_equal(materializer: Any, data: Any, tmp_path: Path) -
 
 
 def hashed(materializer_type: Any, data: Any) -> str:
-    return str(materializer_type(uri="nowhere", artifact_store=local_store()).compute_content_hash(data))
+    materializer = materializer_type(uri="nowhere", artifact_store=local_store(Path("nowhere")))
+    return str(materializer.compute_content_hash(data))
 
 
 def test_equal_content_has_an_equal_hash_and_other_content_another(tmp_path: Path) -> None:
