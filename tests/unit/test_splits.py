@@ -96,7 +96,7 @@ def test_every_category_of_every_part_is_balanced_and_within_its_cap(seed: int) 
 
 
 @settings(max_examples=25, deadline=None)
-@given(SEEDS, st.integers(2, 60), st.booleans())
+@given(SEEDS, st.integers(20, 60), st.booleans())  # a smaller cap may draw one class only, an error
 def test_another_evaluation_cap_leaves_the_training_rows_as_they_are(
     seed: int, cap: int, balanced: bool
 ) -> None:
