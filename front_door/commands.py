@@ -124,14 +124,19 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
     with loud() if debug else quiet(log_file):
         if not debug:
             import_zenml_quietly()
+        from zenml.exceptions import RunInterruptedException
+
         from front_door.stack import use_stack
         from review_sentiment import tracking
 
         tracking.configure(tracking_uri())
         use_stack(stack)
-        if lone:
-            return launch.run_only(settings, stack, lone[0])
-        return launch.run(settings, source, stack, steps)
+        try:
+            if lone:
+                return launch.run_only(settings, stack, lone[0])
+            return launch.run(settings, source, stack, steps)
+        except RunInterruptedException as error:  # what ZenML makes of Ctrl-C within a step
+            raise KeyboardInterrupt from error
 
 
 @cli.command()
