@@ -195,11 +195,6 @@ def log_text(run_id: str, text: str, file: str) -> None:
     client().log_text(run_id, text, file)
 
 
-def log_directory(run_id: str, directory: Path, name: str) -> None:
-    """Log a directory's files."""
-    client().log_artifacts(run_id, str(directory), name)
-
-
 def finish(run_id: str, status: str = "FINISHED") -> None:
     """End the run; `status` is FINISHED, FAILED or KILLED. Later steps may still write to it."""
     client().set_terminated(run_id, status)
@@ -223,12 +218,6 @@ def require_run(run_id: str) -> None:
             f"does not know its run {run_id}. Set {TRACKING_VARIABLE} back to where it was trained, "
             "or train again with --rerun finetune."
         ) from error
-
-
-def run_page(run_id: str) -> str:
-    """Return the run's page, as a path below the server's address."""
-    experiment = client().get_run(run_id).info.experiment_id
-    return f"#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:
