@@ -133,10 +133,10 @@ class TrainingSettings(Section):
     """Share of the steps over which the learning rate rises."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay of AdamW."""
-    batch_size: Count = 8
-    """Reviews of one forward and backward pass."""
-    gradient_accumulation: Count = 2
-    """Passes to one optimiser step: the effective batch is batch_size times this."""
+    batch_size: Count = 16
+    """Reviews of one optimiser step."""
+    tokens_per_pass: Count = 2_048
+    """Tokens of one forward and backward pass, padding included; a batch with more accumulates gradients."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients with a larger norm are scaled down to it."""
     gradient_checkpointing: bool | Literal["auto"] = "auto"

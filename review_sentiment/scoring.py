@@ -7,12 +7,13 @@ token, so the same pass also tells when the model would answer something else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from review_sentiment.batching import token_budget_batches
 from review_sentiment.errors import DataError
 from review_sentiment.progress import Progress
 from review_sentiment.prompts import label_token_ids
@@ -62,24 +63,6 @@ class Scores:
         shifted = np.exp(self.label_log_probs - self.label_log_probs.max(axis=1, keepdims=True))
         normalised: npt.NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
         return normalised
-
-
-def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
-    """Yield batches of row numbers, longest rows first, of at most that many tokens with padding.
-
-    The longest batch comes first so that a lack of memory shows at once. A row
-    longer than the budget is a batch of its own.
-    """
-    batch: list[int] = []
-    width = 0
-    for row in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        width = max(width, lengths[row])
-        if batch and width * (len(batch) + 1) > tokens_per_batch:
-            yield batch
-            batch, width = [], lengths[row]
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def score_labels(

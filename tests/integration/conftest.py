@@ -94,7 +94,7 @@ def settings(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) ->
         "prompt": {"max_tokens": 160},
         "model": {"name": tiny_model.name, "device": "cpu", "precision": "fp32"},
         "lora": {"rank": 4, "alpha": 8},
-        "training": {"learning_rate": 0.01, "batch_size": 4, "gradient_accumulation": 1, "max_steps": 20},
+        "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20},
         "evaluation": {"sample_predictions": 2},
         "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
                  "max_unparsed_rate": 1.0},

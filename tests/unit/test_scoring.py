@@ -7,14 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from review_sentiment.errors import DataError
 from review_sentiment.models import BaseModel, load_model, load_tokenizer, plan_compute
 from review_sentiment.prompts import PromptBuilder
-from review_sentiment.scoring import generate_answers, score_labels, token_budget_batches
+from review_sentiment.scoring import generate_answers, score_labels
 
 LABELS = ("negative", "positive")
 
@@ -27,17 +24,6 @@ def parts(tiny_model: BaseModel):
     builder = PromptBuilder(tokenizer, LABELS, 160)
     texts = ["awful " * (n % 9 + 1) + "but fine" for n in range(24)]
     return load_model(base, plan), tokenizer, [builder.prompt("", text) for text in texts], plan
-
-
-@hypothesis_settings(max_examples=50, deadline=None)
-@given(lengths=st.lists(st.integers(1, 300), max_size=60), budget=st.integers(1, 900))
-def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    batches = list(token_budget_batches(lengths, budget))
-    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert len(batch) == 1 or max(lengths[row] for row in batch) * len(batch) <= budget
-    widths = [max(lengths[row] for row in batch) for batch in batches]
-    assert widths == sorted(widths, reverse=True)
 
 
 def test_any_batch_size_gives_the_same_scores(parts) -> None:

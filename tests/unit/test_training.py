@@ -22,7 +22,7 @@ from tests.conftest import review_rows
 LABELS = ("negative", "positive")
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=8, alpha=16)
-TRAINING = TrainingSettings(learning_rate=1e-2, batch_size=4, gradient_accumulation=1, max_steps=30, epochs=9)
+TRAINING = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=30, epochs=9)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def test_the_loss_at_answer_positions_is_the_loss_over_all_positions(
     trainer = AnswerTrainer(
         model=model,
         args=training_module._trainer_settings(tmp_path, PLAN, TRAINING, seed=1),
+        tokens_per_pass=TRAINING.tokens_per_pass,
         train_dataset=tokenise(chats, tokenizer),
         processing_class=tokenizer,
     )
@@ -70,6 +71,38 @@ def test_the_loss_at_answer_positions_is_the_loss_over_all_positions(
         logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=IGNORED
     )
     assert float(ours.detach()) == pytest.approx(float(full.detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("tokens_per_pass", [1, 300])
+def test_a_batch_in_several_passes_has_the_gradient_of_one_pass(
+    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path, tokens_per_pass: int
+) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+
+    def loss_and_gradients(tokens: int) -> tuple[float, dict[str, torch.Tensor], int]:
+        torch.manual_seed(0)
+        model = add_adapters(load_model(tiny_model, PLAN), LORA)
+        passes: list[int] = []
+        model.register_forward_pre_hook(lambda *_: passes.append(1))
+        trainer = AnswerTrainer(
+            model=model,
+            args=training_module._trainer_settings(tmp_path, PLAN, TRAINING, seed=1),
+            tokens_per_pass=tokens,
+            train_dataset=tokenise(chats, tokenizer),
+            processing_class=tokenizer,
+        )
+        training_module._train_adapters_in_fp32(model)
+        batch = next(iter(trainer.get_train_dataloader()))
+        answers = (batch["labels"] != IGNORED).sum()
+        loss = float(trainer.training_step(model, dict(batch), answers))
+        return loss, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}, len(passes)
+
+    loss, gradients, passes = loss_and_gradients(100_000)
+    assert passes == 1
+    loss_in_parts, gradients_in_parts, passes = loss_and_gradients(tokens_per_pass)
+    assert passes > 1
+    assert loss_in_parts == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(gradients_in_parts, gradients, rtol=1e-4, atol=1e-6)
 
 
 def test_training_learns_proves_every_layer_and_reports_its_steps(

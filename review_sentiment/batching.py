@@ -1,0 +1,23 @@
+"""Rows of different lengths into batches of a bounded number of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+
+def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
+    """Yield batches of row numbers, longest rows first, of at most that many tokens with padding.
+
+    The longest batch comes first so that a lack of memory shows at once. A row
+    longer than the budget is a batch of its own.
+    """
+    batch: list[int] = []
+    width = 0
+    for row in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        width = max(width, lengths[row])
+        if batch and width * (len(batch) + 1) > tokens_per_batch:
+            yield batch
+            batch, width = [], lengths[row]
+        batch.append(row)
+    if batch:
+        yield batch
