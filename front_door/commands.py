@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from review_sentiment.settings_files import load_settings
 
 if TYPE_CHECKING:
     from front_door.launch import RunResult
+    from front_door.plan import Plan
     from review_sentiment.config import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,7 +79,7 @@ was finished is lost: the next run goes on from the cache.
     help="Ignore this step's cache and use the rest. Can be repeated.",
 )
 @click.option("--only", metavar="STEP", help="Run this step alone, on the inputs of the latest run.")
-@click.option("--dry-run", is_flag=True, help="Show settings and steps; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the settings, and which steps would run; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and the libraries' own output.")
 @click.pass_context
@@ -102,28 +104,35 @@ def cli(
     stack_file(stack)
     settings = load_settings(config_file or _default_config(stack), overrides)
     if dry_run:
-        from front_door.plan import show_plan
-
-        show_plan(settings, stack, as_json)
+        plan = _plan(settings, stack, rerun, only, debug)
+        click.echo(plan.as_json()) if as_json else plan.show()
         return
     result = _launch(settings, stack, rerun, only, debug)
     _print_result(result, as_json)
 
 
+def _plan(settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool) -> Plan:
+    from front_door import forecast, launch
+    from front_door.plan import Plan
+
+    again, lone = _chosen_steps(settings, rerun, only)
+    source = launch.look_at_source(settings)
+    if lone or not forecast.there_is_a_cache():
+        fates = dict.fromkeys([lone] if lone else launch.step_names(settings), forecast.RUNS)
+    else:
+        with _output_to(new_log_file(), debug):
+            fates = forecast.forecast(settings, source, stack, again)
+    return Plan(stack, settings, fates, source.revisions)
+
+
 def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool) -> RunResult:
     from front_door import launch
-    from front_door.console import import_zenml_quietly, loud, quiet
 
-    steps = launch.resolve_steps(rerun, settings, "--rerun")
-    lone = launch.resolve_steps([only], settings, "--only") if only else []
-    if len(lone) > 1:
-        raise UsageError(f"--only {only}: name one of {', '.join(lone)}.")
+    again, lone = _chosen_steps(settings, rerun, only)
     source = launch.look_at_source(settings)
     log_file = new_log_file()
     click.echo(f"stack {stack}, log {log_file}", err=True)
-    with loud() if debug else quiet(log_file):
-        if not debug:
-            import_zenml_quietly()
+    with _output_to(log_file, debug):
         from zenml.exceptions import RunInterruptedException
 
         from front_door.stack import use_stack
@@ -133,10 +142,32 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
         use_stack(stack)
         try:
             if lone:
-                return launch.run_only(settings, stack, lone[0])
-            return launch.run(settings, source, stack, steps)
+                return launch.run_only(settings, stack, lone)
+            return launch.run(settings, source, stack, again)
         except RunInterruptedException as error:  # what ZenML makes of Ctrl-C within a step
             raise KeyboardInterrupt from error
+
+
+def _chosen_steps(settings: Settings, rerun: Sequence[str], only: str | None) -> tuple[list[str], str | None]:
+    """Return the full names of the steps to run again, and of the one to run alone."""
+    from front_door.launch import resolve_steps
+
+    again = resolve_steps(rerun, settings, "--rerun")
+    lone = resolve_steps([only], settings, "--only") if only else []
+    if len(lone) > 1:
+        raise UsageError(f"--only {only}: name one of {', '.join(lone)}.")
+    return again, lone[0] if lone else None
+
+
+@contextmanager
+def _output_to(log_file: Path, debug: bool) -> Iterator[None]:
+    """Lead the libraries' output to the log file, or show it where debugging."""
+    from front_door.console import import_zenml_quietly, loud, quiet
+
+    with loud() if debug else quiet(log_file):
+        if not debug:
+            import_zenml_quietly()
+        yield
 
 
 @cli.command()

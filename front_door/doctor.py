@@ -131,7 +131,7 @@ def _memory() -> Check:
         "memory",
         free >= MIN_FREE_MEMORY_GB,
         f"{free:.1f} GB free",
-        f"A default run wants {MIN_FREE_MEMORY_GB:.0f} GB. Close programs, or set training.tokens_per_pass=512.",
+        f"A run wants {MIN_FREE_MEMORY_GB:.0f} GB. Close programs, or set training.tokens_per_pass=512.",
     )
 
 

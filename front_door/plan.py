@@ -1,58 +1,54 @@
-"""What a run would do: the resolved settings and the steps. Nothing is run."""
+"""What a run would do: the resolved settings, the steps and what the cache has. Nothing is run."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import click
 
-from front_door.launch import look_at_source, step_names
+from front_door.forecast import DEPENDS
 from review_sentiment.config import Settings
 from review_sentiment.settings_files import flat
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
+@dataclass(frozen=True)
+class Plan:
+    """A run that has not started: `steps` maps each step to what `forecast.py` knows of it."""
 
-def show_plan(settings: Settings, stack: str, as_json: bool) -> None:
-    """Print the settings, the ones that differ from the defaults marked, and the steps.
+    stack: str
+    settings: Settings
+    steps: Mapping[str, str]
+    data: Mapping[str, str]
 
-    Raises:
-        UsageError: the data source or a category does not exist.
-    """
-    revisions = look_at_source(settings).revisions
-    values, defaults = flat(settings), flat(Settings())
-    steps = step_names(settings)
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "stack": stack,
-                    "settings": settings.model_dump(mode="json"),
-                    "steps": steps,
-                    "data": dict(revisions),
-                }
-            )
+    def as_json(self) -> str:
+        """Return the plan as one object."""
+        return json.dumps(
+            {
+                "stack": self.stack,
+                "settings": self.settings.model_dump(mode="json"),
+                "steps": dict(self.steps),
+                "data": dict(self.data),
+            }
         )
-        return
-    width = max(len(key) for key in values)
-    click.echo(f"stack {stack}; settings (* differs from the default)")
-    for key, value in values.items():
-        mark = "*" if value != defaults[key] else " "
-        click.echo(f" {mark} {key:{width}}  {_shown(value)}")
-    click.echo(
-        f"\n{len(steps)} steps; each is taken from the cache unless its code, settings or inputs changed"
-    )
-    for step in steps:
-        click.echo(f"   {step}")
-    click.echo("\ndata")
-    _show(revisions)
 
-
-def _show(revisions: Mapping[str, str]) -> None:
-    for category, revision in revisions.items():
-        click.echo(f"   {category}: {revision}")
+    def show(self) -> None:
+        """Print the settings, the ones that differ from the defaults marked, the steps and the data."""
+        values, defaults = flat(self.settings), flat(Settings())
+        width = max(len(key) for key in values)
+        click.echo(f"stack {self.stack}; settings (* differs from the default)")
+        for key, value in values.items():
+            mark = "*" if value != defaults[key] else " "
+            click.echo(f" {mark} {key:{width}}  {_shown(value)}")
+        click.echo(f"\n{len(self.steps)} steps")
+        for step, fate in self.steps.items():
+            click.echo(f"   {fate:8} {step}")
+        if DEPENDS in self.steps.values():
+            click.echo(f"{DEPENDS}: cached if the steps before it yield what they yielded before")
+        click.echo("\ndata")
+        for category, revision in self.data.items():
+            click.echo(f"   {category}: {revision}")
 
 
 def _shown(value: object) -> str:

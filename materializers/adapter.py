@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType, VisualizationType
-from zenml.materializers.base_materializer import BaseMaterializer
 from zenml.metadata.metadata_types import MetadataType
 
-from materializers.json_files import read_json, to_json, write_json
+from materializers.files import FilesMaterializer
+from materializers.json_files import to_json
 from review_sentiment.adapters import TrainedAdapter
 
 FACTS_FILE = "adapter.json"
 FILES = "files"
 
 
-class TrainedAdapterMaterializer(BaseMaterializer):
+class TrainedAdapterMaterializer(FilesMaterializer):
     """A directory of the adapter's files beside one JSON file."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (TrainedAdapter,)
@@ -25,9 +25,9 @@ class TrainedAdapterMaterializer(BaseMaterializer):
 
     def load(self, data_type: type[Any]) -> TrainedAdapter:
         """Copy the files to a temporary directory that lives as long as the step."""
-        adapter = read_json(self.artifact_store, self._path(FACTS_FILE), TrainedAdapter)
+        adapter = self.read_json(FACTS_FILE, TrainedAdapter)
         with self.get_temporary_directory(delete_at_exit=False) as directory:
-            stored = self._path(FILES)
+            stored = self.path(FILES)
             for name in self.artifact_store.listdir(stored):
                 with self.artifact_store.open(os.path.join(stored, str(name)), "rb") as file:
                     Path(directory, str(name)).write_bytes(file.read())
@@ -35,12 +35,12 @@ class TrainedAdapterMaterializer(BaseMaterializer):
 
     def save(self, data: TrainedAdapter) -> None:
         """Copy the files to the artifact store."""
-        stored = self._path(FILES)
+        stored = self.path(FILES)
         self.artifact_store.makedirs(stored)
         for path in sorted(data.directory.iterdir()):
             with self.artifact_store.open(os.path.join(stored, path.name), "wb") as file:
                 file.write(path.read_bytes())
-        write_json(self.artifact_store, self._path(FACTS_FILE), _portable(data))
+        self.write_json(FACTS_FILE, _portable(data))
 
     def compute_content_hash(self, data: TrainedAdapter) -> str:
         """Hash the files and the facts, the candidate's run among them."""
@@ -65,22 +65,17 @@ class TrainedAdapterMaterializer(BaseMaterializer):
 
     def save_visualizations(self, data: TrainedAdapter) -> dict[str, VisualizationType]:
         """Show the proof layer by layer."""
-        path = self._path("lora_proof.md")
         rows = "\n".join(
             f"| {layer.layer} | {layer.forward_calls} | {layer.first_gradient_norm:.2e} "
             f"| {layer.b_norm:.3f} |"
             for layer in data.proof.layers
         )
-        with self.artifact_store.open(path, "w") as file:
-            file.write(
-                f"Loss {data.proof.first_loss:.4f} to {data.proof.last_loss:.4f}\n\n"
-                f"| layer | calls before the first step | first gradient of B | norm of B |\n"
-                f"|---|---|---|---|\n{rows}\n"
-            )
-        return {path: VisualizationType.MARKDOWN}
-
-    def _path(self, name: str) -> str:
-        return os.path.join(self.uri, name)
+        proof = (
+            f"Loss {data.proof.first_loss:.4f} to {data.proof.last_loss:.4f}\n\n"
+            f"| layer | calls before the first step | first gradient of B | norm of B |\n"
+            f"|---|---|---|---|\n{rows}\n"
+        )
+        return {self.write_text("lora_proof.md", proof): VisualizationType.MARKDOWN}
 
 
 def _portable(data: TrainedAdapter) -> TrainedAdapter:

@@ -1,21 +1,19 @@
 """Chat data sets."""
 
-import os
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType, VisualizationType
-from zenml.materializers.base_materializer import BaseMaterializer
 from zenml.metadata.metadata_types import MetadataType
 
-from materializers.json_files import read_json, write_json
-from materializers.tables import content_hash, preview, read_table, write_table
+from materializers.files import FilesMaterializer
+from materializers.tables import content_hash, preview
 from review_sentiment.chats import ChatDataset
 
 ROWS_FILE = "chats.parquet"
 LABELS_FILE = "labels.json"
 
 
-class ChatDatasetMaterializer(BaseMaterializer):
+class ChatDatasetMaterializer(FilesMaterializer):
     """Rows as parquet, labels as JSON."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (ChatDataset,)
@@ -23,13 +21,13 @@ class ChatDatasetMaterializer(BaseMaterializer):
 
     def load(self, data_type: type[Any]) -> ChatDataset:
         """Read the chats."""
-        labels = read_json(self.artifact_store, self._path(LABELS_FILE), list[str])
-        return ChatDataset(read_table(self.artifact_store, self._path(ROWS_FILE)), tuple(labels))
+        labels = self.read_json(LABELS_FILE, list[str])
+        return ChatDataset(self.read_table(ROWS_FILE), tuple(labels))
 
     def save(self, data: ChatDataset) -> None:
         """Write the chats."""
-        write_table(self.artifact_store, self._path(ROWS_FILE), data.frame)
-        write_json(self.artifact_store, self._path(LABELS_FILE), list(data.labels))
+        self.write_table(ROWS_FILE, data.frame)
+        self.write_json(LABELS_FILE, list(data.labels))
 
     def compute_content_hash(self, data: ChatDataset) -> str:
         """Hash rows and labels."""
@@ -41,11 +39,6 @@ class ChatDatasetMaterializer(BaseMaterializer):
 
     def save_visualizations(self, data: ChatDataset) -> dict[str, VisualizationType]:
         """Show the first chats as the model reads them."""
-        path = self._path("preview.html")
         shown = data.frame[["prompt", "completion", "category", "stars", "total_tokens"]]
-        with self.artifact_store.open(path, "w") as file:
-            file.write(preview(shown, f"{len(data)} chats"))
-        return {path: VisualizationType.HTML}
-
-    def _path(self, name: str) -> str:
-        return os.path.join(self.uri, name)
+        page = preview(shown, f"{len(data)} chats")
+        return {self.write_text("preview.html", page): VisualizationType.HTML}

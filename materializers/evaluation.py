@@ -1,14 +1,13 @@
 """Evaluations: metrics, predictions and samples."""
 
-import os
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType, VisualizationType
-from zenml.materializers.base_materializer import BaseMaterializer
 from zenml.metadata.metadata_types import MetadataType
 
-from materializers.json_files import read_json, to_json, write_json
-from materializers.tables import content_hash, preview, read_table, write_table
+from materializers.files import FilesMaterializer
+from materializers.json_files import to_json
+from materializers.tables import content_hash, preview
 from review_sentiment.metrics import Evaluation, Metrics
 
 METRICS_FILE = "metrics.json"
@@ -17,7 +16,7 @@ PREDICTIONS_FILE = "predictions.parquet"
 SAMPLES_FILE = "samples.parquet"
 
 
-class EvaluationMaterializer(BaseMaterializer):
+class EvaluationMaterializer(FilesMaterializer):
     """Metrics as JSON, tables as parquet."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Evaluation,)
@@ -25,20 +24,19 @@ class EvaluationMaterializer(BaseMaterializer):
 
     def load(self, data_type: type[Any]) -> Evaluation:
         """Read the evaluation."""
-        store = self.artifact_store
         return Evaluation(
-            model=read_json(store, self._path(MODEL_FILE), str),
-            metrics=read_json(store, self._path(METRICS_FILE), Metrics),
-            predictions=read_table(store, self._path(PREDICTIONS_FILE)),
-            samples=read_table(store, self._path(SAMPLES_FILE)),
+            model=self.read_json(MODEL_FILE, str),
+            metrics=self.read_json(METRICS_FILE, Metrics),
+            predictions=self.read_table(PREDICTIONS_FILE),
+            samples=self.read_table(SAMPLES_FILE),
         )
 
     def save(self, data: Evaluation) -> None:
         """Write the evaluation."""
-        write_json(self.artifact_store, self._path(MODEL_FILE), data.model)
-        write_json(self.artifact_store, self._path(METRICS_FILE), data.metrics)
-        write_table(self.artifact_store, self._path(PREDICTIONS_FILE), data.predictions)
-        write_table(self.artifact_store, self._path(SAMPLES_FILE), data.samples)
+        self.write_json(MODEL_FILE, data.model)
+        self.write_json(METRICS_FILE, data.metrics)
+        self.write_table(PREDICTIONS_FILE, data.predictions)
+        self.write_table(SAMPLES_FILE, data.samples)
 
     def compute_content_hash(self, data: Evaluation) -> str:
         """Hash the predictions, the samples and the metrics."""
@@ -53,12 +51,8 @@ class EvaluationMaterializer(BaseMaterializer):
         """Show the confusion matrix and the samples."""
         from review_sentiment.plots import confusion_figure
 
-        samples, picture = self._path("samples.html"), self._path("confusion_matrix.png")
-        with self.artifact_store.open(samples, "w") as file:
-            file.write(preview(data.samples, f"{data.model}: sample predictions"))
+        page = preview(data.samples, f"{data.model}: sample predictions")
+        samples, picture = self.write_text("samples.html", page), self.path("confusion_matrix.png")
         with self.artifact_store.open(picture, "wb") as file:
             confusion_figure(data).savefig(file, format="png", dpi=120)
         return {picture: VisualizationType.IMAGE, samples: VisualizationType.HTML}
-
-    def _path(self, name: str) -> str:
-        return os.path.join(self.uri, name)

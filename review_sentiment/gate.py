@@ -46,6 +46,14 @@ class Verdict:
         ]
         return f"The gate was not passed: {'; '.join(failed)}."
 
+    def table(self) -> str:
+        """Return the rules as a Markdown table."""
+        rows = [
+            f"| {rule.name} | {rule.asked} | {rule.found} | {'yes' if rule.passed else '**no**'} |"
+            for rule in self.rules
+        ]
+        return "\n".join(["| rule of the gate | asked | found | holds |", "|---|---|---|---|", *rows])
+
     def with_rule(self, rule: Rule) -> Verdict:
         """Return the verdict with one more rule."""
         return Verdict((*self.rules, rule))

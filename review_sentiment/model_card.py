@@ -60,10 +60,6 @@ def write_card(
     metrics = tuned.metrics
     licence = f" ({embedded_model.LICENCE})" if facts.base.name == EMBEDDED else ""
     dropped = ", ".join(f"{count} {reason}" for reason, count in facts.dropped.items() if count)
-    rules = "\n".join(
-        f"| {rule.name} | {rule.asked} | {rule.found} | {'yes' if rule.passed else '**no**'} |"
-        for rule in verdict.rules
-    )
     settings = ", ".join(f"`{key}={value}`" for key, value in facts.settings.items())
     return f"""\
 This model says whether a customer review is {" or ".join(metrics.labels)}; it was right on \
@@ -79,9 +75,7 @@ This model says whether a customer review is {" or ".join(metrics.labels)}; it w
 
 An unparsed answer is none of the labels and counts as wrong; "constrained" takes the likeliest label.
 
-| rule of the gate | asked | found | holds |
-|---|---|---|---|
-{rules}
+{verdict.table()}
 
 **Data** {facts.source}: {", ".join(facts.categories)}. Trained on {_counts(facts.train_counts)}, \
 evaluated on {_counts(facts.evaluation_counts)}; the two share no product, no user and no text. \

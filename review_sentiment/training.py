@@ -172,15 +172,17 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         inputs: dict[str, torch.Tensor],
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Add up the gradients of a padded batch, `input_ids` and `labels` of [batch, length]; return its loss."""
+        """Add up the gradients of a batch, `input_ids` and `labels` of [batch, length]; return its loss."""
+        import torch
+
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
         widths = [math.ceil(length / PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE for length in lengths]
-        losses = []
+        loss = inputs["labels"].new_zeros((), dtype=torch.float32)
         for rows in token_budget_batches(widths, self._tokens_per_pass):
             width = max(widths[row] for row in rows)
             part = {name: values[rows, :width] for name, values in inputs.items()}
-            losses.append(super().training_step(model, part, num_items_in_batch))
-        return sum(losses[1:], start=losses[0])
+            loss += super().training_step(model, part, num_items_in_batch)
+        return loss
 
     def compute_loss(
         self,

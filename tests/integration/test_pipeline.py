@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.integration.conftest import Project, steps_that_ran
+from tests.integration.conftest import ROOT, Project, steps_that_ran
 
 pytestmark = pytest.mark.integration
 
@@ -125,6 +125,26 @@ def test_nothing_changed_means_everything_is_cached(project: Project, first_run:
     assert {step["status"] for step in again["steps"].values()} == {"cached"}
     for key in ("metrics", "model", "mlflow"):
         assert again[key] == first_run[key]
+
+
+def test_a_dry_run_says_what_would_run(project: Project, first_run: dict[str, Any]) -> None:
+    def fates(*options: str) -> dict[str, str]:
+        return project.result("--dry-run", *options)["steps"]
+
+    assert fates() == dict.fromkeys(first_run["steps"], "cached")
+    changed = fates("--set", "gate.max_unparsed_rate=0.9", "--rerun", "data_report")
+    assert {step: fate for step, fate in changed.items() if fate != "cached"} == {
+        "data_report": "runs",
+        "compare": "runs",
+        "register_model": "depends",
+    }
+    assert fates("--only", "evaluate") == {"evaluate": "runs"}
+
+
+def test_a_dry_run_on_a_new_machine_makes_no_state(settings: dict[str, Any], tmp_path: Path) -> None:
+    plan = Project(ROOT, tmp_path, settings).result("--dry-run")
+    assert set(plan["steps"].values()) == {"runs"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml"]
 
 
 def test_rerun_runs_those_steps_and_takes_the_rest_from_the_cache(
