@@ -7,6 +7,7 @@ standard error.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import traceback
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from front_door.state import new_log_file, prepare_environment, tracking_uri
+from front_door.state import new_log_file, prepare_environment, tracking_uri, zenml_directory
+from review_sentiment.embedded_model import cache_directory
 from review_sentiment.errors import EXIT_FAILED, EXIT_USAGE, ReviewSentimentError, UsageError
 from review_sentiment.settings_files import load_settings
 
@@ -31,6 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 EXIT_INTERRUPTED = 130
 DEFAULT_STACK = "local"
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""A full disk, a full quota, a file larger than the user may write."""
 
 EPILOG = """\b
 Examples
@@ -253,8 +257,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unexpected(error: Exception) -> str:
-    first_line = (str(error).strip() or "no message").splitlines()[0]
     advice = "Run again with --debug for the traceback; what was finished is kept in the cache."
+    if _is_full_disk(error):
+        places = f"{zenml_directory()} or {cache_directory()}"
+        return f"There is no room left to write to (under {places}). Free some. {advice}"
     if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror} ({error.filename}). Free some room or give access to it. {advice}"
+        return f"{error.strerror} ({error.filename}). Give access to it. {advice}"
+    first_line = (str(error).strip() or "no message").splitlines()[0]
     return f"{type(error).__name__}: {first_line} {advice}"
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    """Tell whether the error, or what it was raised from, is a full disk or a quota."""
+    cause = error.__cause__ or error.__context__
+    return (
+        getattr(error, "errno", None) in NO_ROOM
+        or "database or disk is full" in str(error)  # SQLite, through SQLAlchemy
+        or (cause is not None and _is_full_disk(cause))
+    )

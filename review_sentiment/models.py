@@ -47,6 +47,7 @@ class ComputePlan:
     attention: str
     optimizer: str
     gradient_checkpointing: bool
+    packs_rows: bool
 
     @property
     def dtype(self) -> torch.dtype:
@@ -95,12 +96,16 @@ def plan_compute(device: str = "auto", precision: str = "auto") -> ComputePlan:
     if device == "cuda":
         if precision == "auto":
             precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        return ComputePlan("cuda", precision, "sdpa", "paged_adamw_8bit", True)
+        return ComputePlan(
+            "cuda", precision, "sdpa", "paged_adamw_8bit", gradient_checkpointing=True, packs_rows=False
+        )
     if precision == "auto":
         precision = "bf16" if _cpu_is_fast_at_bf16() else "fp32"
     if precision == "fp16":
         raise UsageError("model.precision is 'fp16', which needs a GPU. Use bf16, fp32 or auto.")
-    return ComputePlan("cpu", precision, "eager", "adamw_torch", False)
+    return ComputePlan(
+        "cpu", precision, "eager", "adamw_torch", gradient_checkpointing=False, packs_rows=True
+    )
 
 
 def _cpu_is_fast_at_bf16() -> bool:

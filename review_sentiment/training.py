@@ -24,6 +24,7 @@ from review_sentiment.errors import TrainingError
 from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.lora_proof import ADAPTER, LoraProof, LoraWitness
 from review_sentiment.models import BaseModel, ComputePlan, load_model, load_tokenizer
+from review_sentiment.packing import can_pack, pack, use_packed_attention
 from review_sentiment.progress import Progress
 
 if TYPE_CHECKING:
@@ -71,7 +72,11 @@ def finetune(
     """
     set_seed(seed)
     tokenizer = load_tokenizer(base)
-    model = add_adapters(load_model(base, plan), lora)
+    model = load_model(base, plan)
+    packs_rows = plan.packs_rows and can_pack(model)
+    if packs_rows:
+        use_packed_attention(model)
+    model = add_adapters(model, lora)
     fuse_adapters(model)
     witness = LoraWitness(model)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-training-") as scratch:
@@ -79,6 +84,7 @@ def finetune(
             model=model,
             args=_trainer_settings(Path(scratch), plan, training, seed),
             tokens_per_pass=training.tokens_per_pass,
+            packs_rows=packs_rows,
             train_dataset=tokenise(chats, tokenizer),
             processing_class=tokenizer,
         )
@@ -160,8 +166,9 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     of the answer tokens of the batch.
     """
 
-    def __init__(self, tokens_per_pass: int, **options: Any) -> None:
+    def __init__(self, tokens_per_pass: int, packs_rows: bool, **options: Any) -> None:
         super().__init__(**options)
+        self._packs_rows = packs_rows
         self.tokens = 0
         self.padded_tokens = 0
         self._tokens_per_pass = tokens_per_pass
@@ -194,24 +201,48 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         """Return the loss of a padded batch: `input_ids` and `labels` of [batch, length]."""
         import torch
 
-        targets = inputs["labels"][:, 1:]
-        answers = targets != IGNORED
-        # Rows end at different places: logits are computed at the union of
-        # their answer positions, a few columns since rows of a batch have
-        # similar lengths. Right padding needs no mask in a causal model.
-        columns = answers.any(dim=0).nonzero().squeeze(-1)
-        output = model(input_ids=inputs["input_ids"], logits_to_keep=columns, use_cache=False)
+        answers = _packed_answers if self._packs_rows else _padded_answers
+        logits, targets = answers(model, inputs)
         total = torch.nn.functional.cross_entropy(
-            output.logits.float().flatten(0, 1),
-            targets[:, columns].flatten(),
-            ignore_index=IGNORED,
-            reduction="sum",
+            logits.float(), targets, ignore_index=IGNORED, reduction="sum"
         )
-        count = answers.sum() if num_items_in_batch is None else num_items_in_batch
+        count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         self.tokens += int(inputs["attention_mask"].sum())
         self.padded_tokens += inputs["input_ids"].numel()
         loss = total / count
-        return (loss, output) if return_outputs else loss
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+
+def _padded_answers(
+    model: torch.nn.Module, inputs: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits [n, vocabulary] and targets [n] at the union of the rows' answer positions.
+
+    Rows end at different places, but those of a batch have similar lengths, so
+    that the union is a few columns. Right padding needs no mask in a causal model.
+    """
+    targets = inputs["labels"][:, 1:]
+    columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(-1)
+    output = model(input_ids=inputs["input_ids"], logits_to_keep=columns, use_cache=False)
+    return output.logits.flatten(0, 1), targets[:, columns].flatten()
+
+
+def _packed_answers(
+    model: torch.nn.Module, inputs: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits [n, vocabulary] and targets [n] at the answer positions, from packed rows."""
+    lengths = inputs["attention_mask"].sum(dim=1).tolist()
+    rows = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
+    row, column = (inputs["labels"][:, 1:] != IGNORED).nonzero(as_tuple=True)
+    batch = pack(rows, most_shared=int(column.min()))
+    output = model(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        packed_rows=batch.rows,
+        logits_to_keep=batch.rows.source[row, column - batch.rows.prefix],
+        use_cache=False,
+    )
+    return output.logits[0], inputs["labels"][row, column + 1]
 
 
 class _Follower(TrainerCallback):  # type: ignore[misc]

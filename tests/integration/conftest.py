@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -51,15 +52,24 @@ class Project:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ZENML_", "MLFLOW_"))}
         return inherited | own
 
-    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run the front door with the project's configuration."""
+    def run(
+        self, *arguments: str, limit_bytes: int | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the front door with the project's configuration; no file may grow over the limit."""
         config = self.state / "config.yaml"
         config.write_text(yaml.safe_dump(self.settings))
         options = [] if arguments and not arguments[0].startswith("-") else ["--config", str(config)]
-        return self.call([*options, *arguments], **variables)
+        return self.call([*options, *arguments], limit_bytes, **variables)
 
-    def call(self, arguments: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    def call(
+        self, arguments: Sequence[str], limit_bytes: int | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run the front door with these arguments and no others."""
+
+        def limit_files() -> None:
+            if limit_bytes is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
         return subprocess.run(
             [sys.executable, "run_pipeline.py", *arguments],
             cwd=self.root,
@@ -68,6 +78,7 @@ class Project:
             text=True,
             timeout=TIMEOUT_SECONDS,
             check=False,
+            preexec_fn=limit_files,
         )
 
     def result(self, *arguments: str) -> dict[str, Any]:

