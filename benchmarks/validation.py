@@ -36,9 +36,10 @@ def main(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Train with the settings and print the figures on the validation reviews."""
     settings = load_settings(config, overrides)
     source = open_source(settings.data.source)
-    rules = CleaningRules(BINARY, settings.cleaning.max_per_class, settings.cleaning.max_broken_share)
+    wanted = settings.cleaning.max_per_class or settings.split.needed_per_class
+    rules = CleaningRules(BINARY, wanted, settings.cleaning.max_broken_share)
     tables = [
-        clean_category(category, source.read(category), rules, settings.seed)
+        clean_category(category, source.read(category, settings.seed), rules, settings.seed)
         for category in settings.data.categories
     ]
     splits = split_reviews(tables, SplitRules(**settings.split.model_dump()), settings.seed)

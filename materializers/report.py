@@ -1,5 +1,6 @@
 """Data reports: the HTML page, and the columns that drifted."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType, VisualizationType
@@ -18,7 +19,7 @@ class DataReportMaterializer(RecordMaterializer):
 
     def compute_content_hash(self, data: DataReport) -> str:
         """Hash the figures: evidently puts new random identifiers into every page."""
-        return json_hash(dict(data.distances))
+        return json_hash(replace(data, html=""))
 
     def extract_metadata(self, data: DataReport) -> dict[str, MetadataType]:
         """Show the distances, and which columns drifted."""

@@ -1,5 +1,6 @@
 """Review tables."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType, VisualizationType
@@ -22,9 +23,8 @@ class ReviewTableMaterializer(FilesMaterializer):
 
     def load(self, data_type: type[Any]) -> ReviewTable:
         """Read the table."""
-        counts = self.read_json(COUNTS_FILE, dict[str, int])
-        read = counts.pop("read")
-        return ReviewTable(self.read_table(ROWS_FILE), read, counts)
+        counts = self.read_json(COUNTS_FILE, Counts)
+        return ReviewTable(self.read_table(ROWS_FILE), counts.read, counts.dropped, counts.stars)
 
     def save(self, data: ReviewTable) -> None:
         """Write the table."""
@@ -42,6 +42,7 @@ class ReviewTableMaterializer(FilesMaterializer):
             "read": data.read,
             "labels": dict(data.class_counts()),
             "dropped": dict(data.dropped),
+            "stars": {str(stars): count for stars, count in data.stars.items()},
         }
 
     def save_visualizations(self, data: ReviewTable) -> dict[str, VisualizationType]:
@@ -50,5 +51,14 @@ class ReviewTableMaterializer(FilesMaterializer):
         return {self.write_text("preview.html", page): VisualizationType.HTML}
 
 
-def _counts(data: ReviewTable) -> dict[str, int]:
-    return {"read": data.read, **data.dropped}
+@dataclass(frozen=True)
+class Counts:
+    """What a table knows besides its rows."""
+
+    read: int
+    dropped: dict[str, int]
+    stars: dict[int, int]
+
+
+def _counts(data: ReviewTable) -> Counts:
+    return Counts(data.read, dict(data.dropped), dict(data.stars))

@@ -37,6 +37,7 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
             category=category,
             revision=revision,
             cleaning=s.cleaning,
+            needed_per_class=s.split.needed_per_class,
             seed=seed,
             id=f"ingest_reviews_{category}",
             after="validate_categories",
@@ -44,7 +45,7 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
         for category, revision in revisions.items()
     ]
     train, _, evaluation = split_reviews(reviews=reviews, split=s.split, seed=seed)
-    report = data_report(train=train, evaluation=evaluation)
+    report = data_report(reviews=reviews, train=train, evaluation=evaluation)
 
     train_chats = format_chat(train, s.model, s.prompt, id="format_chat_train")
     evaluation_chats = format_chat(evaluation, s.model, s.prompt, id="format_chat_evaluation")

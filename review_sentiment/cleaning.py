@@ -1,9 +1,9 @@
 """From raw records to clean, labelled reviews; every dropped row is counted by its reason."""
 
 import html
+import logging
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,12 @@ from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.labels import LabelScheme
 from review_sentiment.records import BrokenRecord, ReviewRecord
-from review_sentiment.reviews import ReviewTable, table_of
-from review_sentiment.sampling import BottomK
+from review_sentiment.reviews import ReviewTable, ingested, table_of
+from review_sentiment.sampling import BottomK, Row
+from review_sentiment.sources import Reading
+from review_sentiment.sources.reading_progress import ReadingProgress
+
+logger = logging.getLogger(__name__)
 
 EXAMPLES_SHOWN = 3
 """Broken rows that an error message quotes."""
@@ -20,6 +24,7 @@ EXAMPLES_SHOWN = 3
 _MARKERS = re.compile(r"\[\[(?:VIDEOID|ASIN|IMAGEID):[^\]]*\]\]")
 _TAGS = re.compile(r"<(?:br|/?p|/?b|/?i|/?em|/?strong|/?span|/?div|/?ul|/?li|/?a)\b[^>]*>", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
+_LATIN = re.compile(r"[A-Za-z\u00AA\u00BA\u00C0-\u024F\u1E00-\u1EFF]")
 _NOT_WORDS = re.compile(r"[\W_]+")
 _STAR_TITLE = re.compile(
     r"""^\W*(?:
@@ -59,10 +64,19 @@ def normalised(text: str) -> str:
     return _NOT_WORDS.sub(" ", text.casefold()).strip()
 
 
-def clean_category(
-    category: str, records: Iterable[ReviewRecord | BrokenRecord], rules: CleaningRules, seed: int
-) -> ReviewTable:
+def in_latin_script(text: str) -> bool:
+    """Tell whether most letters are Latin: the models are evaluated on no other script."""
+    if text.isascii():
+        return True
+    letters = sum(character.isalpha() for character in text)
+    return 2 * len(_LATIN.findall(text)) >= letters
+
+
+def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: int) -> ReviewTable:
     """Clean, label, deduplicate and sample the records of one category.
+
+    A reading in random order ends when there are `max_per_class` rows of every
+    class, any other one at its end.
 
     Of every class the `max_per_class` rows with the smallest hash of their text
     are kept: a uniform sample that does not depend on the order of the rows and
@@ -76,23 +90,31 @@ def clean_category(
     dropped: Counter[str] = Counter()
     broken: list[BrokenRecord] = []
     samples = {label: BottomK(rules.max_per_class) for label in rules.scheme.names}
+    stars: Counter[int] = Counter()
     read = broken_count = 0
-    for record in records:
-        read += 1
-        if isinstance(record, BrokenRecord):
-            broken_count += 1
-            if len(broken) < EXAMPLES_SHOWN:
-                broken.append(record)
-            dropped[record.reason] += 1
-            continue
-        row, reason = _clean_record(category, record, rules.scheme)
-        if row is None:
-            dropped[reason] += 1
-            continue
-        key = stable_hash(str(seed), normalised(row["text"]))
-        outcome = samples[row["label"]].add(key, tie_break=row["review_id"], row=row)
-        if outcome is not None:
-            dropped[outcome] += 1
+    with ReadingProgress(category, reading, rules.max_per_class) as progress:
+        for chunk in reading.chunks:
+            read += len(chunk.rows)
+            for record in chunk.rows:
+                if isinstance(record, BrokenRecord):
+                    broken_count += 1
+                    if len(broken) < EXAMPLES_SHOWN:
+                        broken.append(record)
+                    dropped[record.reason] += 1
+                    continue
+                stars[int(record.rating)] += 1
+                row, reason = _clean_record(category, record, rules.scheme)
+                if row is None:
+                    dropped[reason] += 1
+                    continue
+                key = stable_hash(str(seed), normalised(row["text"]))
+                outcome = samples[row["label"]].add(key, tie_break=row["review_id"], row=row)
+                if outcome is not None:
+                    dropped[outcome] += 1
+            scarcest = min(len(sample) for sample in samples.values())
+            progress.advance(read, chunk.size, scarcest)
+            if reading.shuffled and scarcest == rules.max_per_class:
+                break
 
     if read and broken_count / read > rules.max_broken_share:
         examples = "; ".join(f"{item.place}: {item.reason}" for item in broken)
@@ -101,9 +123,12 @@ def clean_category(
             f"cleaning.max_broken_share = {rules.max_broken_share:.1%} ({examples}). "
             "Repair the file, or raise that setting if the loss is acceptable."
         )
-    rows = sorted(
-        (row for sample in samples.values() for row in sample.rows()),
-        key=lambda row: str(row["review_id"]),
+    rows = _once_a_product(
+        sorted(
+            (row for sample in samples.values() for row in sample.rows()),
+            key=lambda row: str(row["review_id"]),
+        ),
+        dropped,
     )
     if not rows:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
@@ -111,7 +136,26 @@ def clean_category(
             f"{category}: no usable review in {read} rows ({reasons or 'the category is empty'}). "
             "Take it out of data.categories or check its file."
         )
-    return table_of(rows, read, dropped)
+    table = table_of(rows, read, dropped, stars)
+    logger.info(
+        "%s: %s of %s rows kept; dropped: %s",
+        category,
+        f"{len(rows):,}",
+        f"{read:,}",
+        ingested(table).reasons(),
+    )
+    return table
+
+
+def _once_a_product(rows: list[Row], dropped: Counter[str]) -> list[Row]:
+    """Keep the first of several reviews of one product by one user."""
+    kept: dict[object, Row] = {}
+    for row in rows:
+        known = row["user"] is not None
+        kept.setdefault((row["user"], row["product"]) if known else row["review_id"], row)
+    if len(rows) > len(kept):
+        dropped["same user and product"] += len(rows) - len(kept)
+    return list(kept.values())
 
 
 def _clean_record(
@@ -121,6 +165,8 @@ def _clean_record(
     text = clean_text(record.text)
     if not normalised(text):
         return None, "empty text"
+    if not in_latin_script(text):
+        return None, "not in Latin script"
     label = scheme.label(record.rating)
     if label is None:
         return None, f"{record.rating:g} stars"

@@ -5,6 +5,7 @@ section.key=value` on top of that (`settings_files.py`). Cross-checks stand
 where the settings are defined; an unknown key is an error.
 """
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -13,6 +14,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 
+SHARED_RESERVE = 1.5
+"""Reviews to take for each that is needed: those of users in two parts are dropped."""
 MAX_HELD_OUT_SHARE = 0.9
 """Share of the products above which too little is left to train on."""
 
@@ -36,7 +39,7 @@ class DataSettings(Section):
     """Which reviews are read."""
 
     source: Annotated[str, Field(min_length=1)] = "embedded"
-    """`embedded`, or a directory with one <Category>.jsonl[.gz] for each category."""
+    """`embedded`; `hub` or hf://datasets/OWNER/NAME[@REVISION][/DIRECTORY]; `ucsd` or a URL; a directory."""
     categories: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = (
         "Bottoms",
         "Dresses",
@@ -51,8 +54,8 @@ class DataSettings(Section):
 class CleaningSettings(Section):
     """Which rows of a category are kept."""
 
-    max_per_class: Count = 50_000
-    """Reviews of one class that are kept of a category, a uniform sample; bounds memory."""
+    max_per_class: Count | None = None
+    """Reviews of a class to take of a category, a uniform sample; what the split needs when missing."""
     max_broken_share: Fraction = 0.01
     """Share of unreadable rows above which a category fails instead of going on without them."""
 
@@ -74,6 +77,17 @@ class SplitSettings(Section):
     """Take as many negative as positive reviews of a category for training and validation."""
     balance_evaluation: bool = True
     """Take as many negative as positive reviews of a category for evaluation."""
+
+    @property
+    def needed_per_class(self) -> int:
+        """Return how many reviews of one class fill the caps of all parts, with a reserve."""
+        training_share = 1 - self.evaluation_share - self.validation_share
+        parts = (
+            self.train_per_category / training_share,
+            self.evaluation_per_category / self.evaluation_share,
+            self.validation_per_category / self.validation_share,
+        )
+        return math.ceil(max(parts) / 2 * SHARED_RESERVE)
 
     @model_validator(mode="after")
     def _shares_leave_room_for_training(self) -> Self:

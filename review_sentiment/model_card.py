@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from review_sentiment.lora_proof import LoraProof
     from review_sentiment.metrics import Evaluation
     from review_sentiment.models import BaseModel
+    from review_sentiment.reviews import Ingested
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """Everything that the card tells; `data` and `dropped` are counts by name."""
+    """Everything that the card tells; the counts are of reviews by label."""
 
     base: BaseModel
     run_id: str
     source: str
-    categories: tuple[str, ...]
     train_counts: Mapping[str, int]
     evaluation_counts: Mapping[str, int]
-    dropped: Mapping[str, int]
+    ingested: tuple[Ingested, ...]
     summary: TrainingSummary
     proof: LoraProof
     settings: Mapping[str, str]
@@ -59,7 +59,10 @@ def write_card(
     """Write the card; its first sentence stands alone."""
     metrics = tuned.metrics
     licence = f" ({embedded_model.LICENCE})" if facts.base.name == EMBEDDED else ""
-    dropped = ", ".join(f"{count} {reason}" for reason, count in facts.dropped.items() if count)
+    categories = "\n".join(
+        f"| {found.category} | {found.read:,} | {found.kept:,} | {found.reasons()} |"
+        for found in facts.ingested
+    )
     settings = ", ".join(f"`{key}={value}`" for key, value in facts.settings.items())
     return f"""\
 This model says whether a customer review is {" or ".join(metrics.labels)}; it was right on \
@@ -77,9 +80,12 @@ An unparsed answer is none of the labels and counts as wrong; "constrained" take
 
 {verdict.table()}
 
-**Data** {facts.source}: {", ".join(facts.categories)}. Trained on {_counts(facts.train_counts)}, \
-evaluated on {_counts(facts.evaluation_counts)}; the two share no product, no user and no text. \
-Dropped before that: {dropped or "nothing"}.
+**Data** {facts.source}. Trained on {_counts(facts.train_counts)}, \
+evaluated on {_counts(facts.evaluation_counts)}; the two share no product, no user and no text.
+
+| category | read | kept | dropped |
+|---|---|---|---|
+{categories}
 
 **Base model** {facts.base.title}{licence}, revision {facts.base.revision or "newest"}, \
 quantisation {facts.base.quantization}.

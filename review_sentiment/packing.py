@@ -23,6 +23,10 @@ import torch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+TOKENS_MULTIPLE = 64
+WIDTH_MULTIPLE = 16
+"""Sequences and rows are rounded up: oneDNN compiles and keeps kernels for every new shape, 20 MB and a
+fifth of the time of a pass when each pass has another length."""
 ATTENTION = "review_sentiment_packed_rows"
 """Name of the attention below in the registry of transformers."""
 MODEL_TYPES = ("llama", "qwen2", "qwen3", "smollm3")
@@ -34,13 +38,18 @@ class PackedRows:
     """Where the tokens of n rows are in the packed sequence of L tokens.
 
     `source` [n, width] are places in the sequence, with padding at a row's end;
-    `target` [L - prefix] are the places of the sequence's tokens, after the
-    prefix, in the flattened rows.
+    `target` are the places in the flattened rows of the sequence's tokens
+    between the prefix and the padding at its end.
     """
 
     prefix: int
     source: torch.Tensor
     target: torch.Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Return the length of the sequence without the padding at its end."""
+        return self.prefix + len(self.target)
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ def pack(rows: Sequence[list[int]], most_shared: int) -> PackedBatch:
     """Pack rows of token ids, each of more than `most_shared` tokens."""
     prefix = shared_prefix(rows, most_shared)
     ids, positions = list(rows[0][:prefix]), list(range(prefix))
-    width = max(len(row) for row in rows) - prefix
+    width = _rounded_up(max(len(row) for row in rows) - prefix, WIDTH_MULTIPLE)
     source = torch.zeros((len(rows), width), dtype=torch.long)
     target: list[int] = []
     for number, row in enumerate(rows):
@@ -71,6 +80,9 @@ def pack(rows: Sequence[list[int]], most_shared: int) -> PackedBatch:
         target.extend(range(number * width, number * width + own))
         ids.extend(row[prefix:])
         positions.extend(range(prefix, len(row)))
+    padding = [0] * (_rounded_up(len(ids), TOKENS_MULTIPLE) - len(ids))
+    ids += padding
+    positions += padding
     return PackedBatch(
         torch.tensor([ids]), torch.tensor([positions]), PackedRows(prefix, source, torch.tensor(target))
     )
@@ -101,20 +113,20 @@ def packed_attention(
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return the attention's output [1, L, heads, size]; query, key and value are [1, heads, L, size]."""
-    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
-    n = packed_rows.prefix
+    length, used, n = query.shape[2], packed_rows.tokens, packed_rows.prefix
+    q, k, v = (states[0].transpose(0, 1)[:used] for states in (query, key, value))
     own = _RowAttention.apply(q[n:], k, v, packed_rows, scaling)  # type: ignore[no-untyped-call]
-    if not n:
-        return own[None], None
-    alone = PackedRows(0, torch.arange(n)[None], torch.arange(n))
-    prefix = _RowAttention.apply(q[:n], k[:n], v[:n], alone, scaling)  # type: ignore[no-untyped-call]
-    return torch.cat([prefix, own])[None], None
+    parts = [own, own.new_zeros(length - used, *own.shape[1:])]
+    if n:
+        alone = PackedRows(0, torch.arange(n)[None], torch.arange(n))
+        parts.insert(0, _RowAttention.apply(q[:n], k[:n], v[:n], alone, scaling))  # type: ignore[no-untyped-call]
+    return torch.cat(parts)[None], None
 
 
 class _RowAttention(torch.autograd.Function):
     """Causal attention of each row over the prefix and itself, with grouped key heads.
 
-    q [L - prefix, heads, size], k and v [L, key heads, size]. What is kept for
+    q [tokens - prefix, heads, size], k and v [tokens, key heads, size]. What is kept for
     the backward pass is in the precision of q: the probabilities of eager
     attention take three times as much.
     """
@@ -158,6 +170,10 @@ class _RowAttention(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _rounded_up(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple
 
 
 def _take(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from review_sentiment.reviews import Ingested
 
 if TYPE_CHECKING:
     import pandas as pd
+    from evidently import Dataset
 
     from review_sentiment.reviews import ReviewTable
 
@@ -16,12 +19,23 @@ DRIFT_DISTANCE = 0.1
 """Normalised Wasserstein or Jensen-Shannon distance above which a column has drifted."""
 
 
+COLUMNS = {"stars": "jensenshannon", "text_words": "wasserstein", "title_words": "wasserstein"}
+"""Columns in which categories are compared, each with its distance."""
+MOST_REFERENCE_ROWS = 5_000
+
+
 @dataclass(frozen=True)
 class DataReport:
-    """A report page, and how far each column lies apart in the two sets (a distance from 0 on)."""
+    """A report page, and how far each column lies apart in the two sets (a distance from 0 on).
+
+    `category_distances` compare each category's training reviews with those of
+    all others.
+    """
 
     html: str
     distances: Mapping[str, float]
+    category_distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    ingested: tuple[Ingested, ...] = ()
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -29,22 +43,20 @@ class DataReport:
         return tuple(name for name, distance in self.distances.items() if distance > DRIFT_DISTANCE)
 
 
-def data_report(train: ReviewTable, evaluation: ReviewTable) -> DataReport:
+def data_report(categories: Sequence[Ingested], train: ReviewTable, evaluation: ReviewTable) -> DataReport:
     """Compare the evaluation reviews (current) with the training reviews (reference).
 
     Looked at are category, stars, label and the lengths of title and text; the
     threshold on the distance between distributions is ours (`DRIFT_DISTANCE`).
+    Above evidently's page stands what was ingested, and how each category lies
+    apart from the others.
     """
     with warnings.catch_warnings():
         # evidently 0.7.23 warns of empty bins in its own histograms.
         warnings.simplefilter("ignore")
-        from evidently import DataDefinition, Dataset, Report
+        from evidently import Report
         from evidently.presets import DataDriftPreset, DataSummaryPreset
 
-        definition = DataDefinition(
-            categorical_columns=["category", "label", "stars"],
-            numerical_columns=["text_words", "title_words"],
-        )
         report = Report(
             [
                 DataDriftPreset(
@@ -56,16 +68,90 @@ def data_report(train: ReviewTable, evaluation: ReviewTable) -> DataReport:
                 DataSummaryPreset(),
             ]
         )
-        result = report.run(
-            Dataset.from_pandas(_columns(evaluation), data_definition=definition),
-            Dataset.from_pandas(_columns(train), data_definition=definition),
-        )
-    distances = {
+        result = report.run(_dataset(_columns(evaluation)), _dataset(_columns(train)))
+        by_category = _category_distances(_columns(train))
+    summary = _summary(categories, by_category)
+    page = result.get_html_str(as_iframe=False).replace("<body>", f"<body>{summary}", 1)
+    return DataReport(page, _drifts(result.dict()), by_category, tuple(categories))
+
+
+def _category_distances(columns: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Compare each category with all others together, by evidently's distances."""
+    from evidently import Report
+    from evidently.metrics import ValueDrift
+
+    report = Report([ValueDrift(column=column, method=method) for column, method in COLUMNS.items()])
+    names = sorted(columns["category"].unique())
+    if len(names) < 2:  # noqa: PLR2004 - there is nothing to compare one category with
+        return {}
+    distances = {}
+    for name in names:
+        own = columns["category"] == name
+        others = columns[~own].head(MOST_REFERENCE_ROWS)
+        distances[str(name)] = _drifts(report.run(_dataset(columns[own]), _dataset(others)).dict())
+    return distances
+
+
+def _dataset(columns: pd.DataFrame) -> Dataset:
+    from evidently import DataDefinition, Dataset
+
+    definition = DataDefinition(
+        categorical_columns=["category", "label", "stars"],
+        numerical_columns=["text_words", "title_words"],
+    )
+    return Dataset.from_pandas(columns, data_definition=definition)
+
+
+def _drifts(result: Mapping[str, Any]) -> dict[str, float]:
+    return {
         metric["config"]["column"]: float(metric["value"])
-        for metric in result.dict()["metrics"]
+        for metric in result["metrics"]
         if metric["config"].get("type", "").endswith("ValueDrift")
     }
-    return DataReport(result.get_html_str(as_iframe=False), distances)
+
+
+def _summary(categories: Sequence[Ingested], distances: Mapping[str, Mapping[str, float]]) -> str:
+    """Return our part of the page as HTML."""
+    import pandas as pd
+
+    rows = pd.DataFrame(
+        [
+            {
+                "category": found.category,
+                "read": found.read,
+                "kept": found.kept,
+                "dropped": found.reasons(),
+                "stars 1 to 5, as read": " / ".join(_shares(found.stars)),
+            }
+            for found in categories
+        ]
+    )
+    apart = pd.DataFrame(
+        [
+            {"category": category}
+            | {
+                column: f"{distance:.3f}" + (" (apart)" if distance > DRIFT_DISTANCE else "")
+                for column, distance in by_column.items()
+            }
+            for category, by_column in distances.items()
+        ]
+    )
+    tables = f"<h2>Ingested</h2>{rows.to_html(index=False, border=0)}"
+    if len(apart):
+        tables += (
+            f"<h2>Each category against the others</h2><p>Distances of the training reviews; "
+            f"above {DRIFT_DISTANCE} a category lies apart.</p>{apart.to_html(index=False, border=0)}"
+        )
+    style = (
+        "<style>.ours{font:14px sans-serif;margin:24px;max-width:1100px}.ours td,.ours th"
+        "{padding:4px 12px;text-align:left;vertical-align:top}</style>"
+    )
+    return f"{style}<div class='ours'>{tables}<h2>Evaluation against training</h2></div>"
+
+
+def _shares(stars: Mapping[int, int]) -> list[str]:
+    total = sum(stars.values())
+    return [f"{stars.get(rating, 0) / total:.1%}" for rating in range(1, 6)] if total else ["-"]
 
 
 def _columns(table: ReviewTable) -> pd.DataFrame:

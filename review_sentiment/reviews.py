@@ -1,6 +1,5 @@
 """A table of clean, labelled reviews, and what was dropped on the way to it."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,12 +23,14 @@ class ReviewTable:
     """Reviews of one or several categories, one row each, with the columns of `COLUMNS`.
 
     `read` counts the rows that the source gave for them; `dropped` counts those
-    that are no longer here, by reason.
+    that are no longer here, by reason; `stars` counts the readable rows by
+    rating, before anything was dropped, where they come from a source.
     """
 
     frame: pd.DataFrame
     read: int
     dropped: Mapping[str, int] = field(default_factory=dict)
+    stars: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -51,15 +52,34 @@ class ReviewTable:
         return counts
 
 
-def table_of(rows: Sequence[Mapping[str, object]], read: int, dropped: Mapping[str, int]) -> ReviewTable:
+def table_of(
+    rows: Sequence[Mapping[str, object]],
+    read: int,
+    dropped: Mapping[str, int],
+    stars: Mapping[int, int] | None = None,
+) -> ReviewTable:
     """Build a table from row dictionaries, with the types of `COLUMNS` even when empty."""
     frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
-    return ReviewTable(frame, read, dict(sorted(dropped.items())))
+    return ReviewTable(frame, read, dict(sorted(dropped.items())), dict(sorted((stars or {}).items())))
 
 
-def dropped_in(tables: list[ReviewTable]) -> dict[str, int]:
-    """Return what was dropped in several tables together, by reason."""
-    total: Counter[str] = Counter()
-    for table in tables:
-        total.update(table.dropped)
-    return dict(sorted(total.items()))
+@dataclass(frozen=True)
+class Ingested:
+    """What became of the rows of one category; `stars` are the readable ones by rating."""
+
+    category: str
+    read: int
+    kept: int
+    dropped: Mapping[str, int]
+    stars: Mapping[int, int]
+
+    def reasons(self) -> str:
+        """Return the reasons for dropping rows with their counts, the most frequent first."""
+        by_count = sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{count:,} {reason}" for reason, count in by_count if count) or "nothing"
+
+
+def ingested(table: ReviewTable) -> Ingested:
+    """Return what became of the rows of a category's table."""
+    category = str(table.frame["category"].iloc[0])
+    return Ingested(category, table.read, len(table), dict(table.dropped), dict(table.stars))

@@ -43,6 +43,10 @@ class BottomK:
             self._rows[key] = (tie_break, row)
         return BEYOND_CAP
 
+    def __len__(self) -> int:
+        """Return the number of rows kept."""
+        return len(self._rows)
+
     def rows(self) -> Iterator[Row]:
         """Yield the sample in no particular order."""
         return (row for _, row in self._rows.values())

@@ -14,6 +14,7 @@ import pandas as pd
 from review_sentiment.cleaning import normalised
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash, unit_interval
+from review_sentiment.near_duplicates import near_duplicates
 from review_sentiment.reviews import COLUMNS, ReviewTable
 
 
@@ -47,8 +48,9 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     """
     everything = pd.concat([table.frame for table in tables], ignore_index=True)
     everything = everything.sort_values(["review_id", "category"], ignore_index=True)
-    duplicate = everything["text"].map(normalised).duplicated()
-    unique = everything[~duplicate]
+    plain = everything["text"].map(normalised)
+    duplicate = plain.duplicated()
+    unique = everything[~duplicate].assign(plain=plain[~duplicate])
 
     place = unique["product"].map(lambda product: unit_interval(str(seed), "product", product))
     in_evaluation = place < rules.evaluation_share
@@ -58,32 +60,33 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     knows_evaluation = ~in_evaluation & unique["user"].isin(evaluation_users)
     knows_validation = ~in_evaluation & ~in_validation & unique["user"].isin(validation_users)
 
+    evaluation = unique[in_evaluation]
+    validation, near_evaluation = _unlike(unique[in_validation & ~knows_evaluation], evaluation)
+    train, near_others = _unlike(
+        unique[~in_evaluation & ~in_validation & ~knows_evaluation & ~knows_validation],
+        pd.concat([evaluation, validation]),
+    )
     shared = {
         "same text in another category or product": int(duplicate.sum()),
         "user also in another part": int((knows_evaluation | knows_validation).sum()),
+        "nearly the same text in another part": near_evaluation + near_others,
     }
     parts = {
-        "train": (
-            unique[~in_evaluation & ~in_validation & ~knows_evaluation & ~knows_validation],
-            rules.train_per_category,
-            rules.balance_train,
-        ),
-        "validation": (
-            unique[in_validation & ~knows_evaluation],
-            rules.validation_per_category,
-            rules.balance_train,
-        ),
-        "evaluation": (
-            unique[in_evaluation],
-            rules.evaluation_per_category,
-            rules.balance_evaluation,
-        ),
+        "train": (train, rules.train_per_category, rules.balance_train),
+        "validation": (validation, rules.validation_per_category, rules.balance_train),
+        "evaluation": (evaluation, rules.evaluation_per_category, rules.balance_evaluation),
     }
     capped = {
         name: _cap(name, rows, cap, balanced, shared if name == "train" else {}, seed)
         for name, (rows, cap, balanced) in parts.items()
     }
     return Splits(**capped)
+
+
+def _unlike(rows: pd.DataFrame, others: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the rows whose text is not nearly one of the others, and the number of the rest."""
+    near = near_duplicates(rows["plain"].tolist(), others["plain"].tolist())
+    return rows[~near], int(near.sum())
 
 
 def _shuffled(rows: pd.DataFrame, seed: int, purpose: str) -> pd.DataFrame:

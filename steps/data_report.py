@@ -1,4 +1,4 @@
-"""Compare the evaluation reviews with the training reviews."""
+"""Show what was ingested; compare evaluation with training reviews, and category with category."""
 
 from typing import Annotated
 
@@ -20,8 +20,11 @@ def depends_on() -> str:
     cache_policy=CachePolicy(cache_func=depends_on),
     output_materializers=DataReportMaterializer,
 )
-def data_report(train: ReviewTable, evaluation: ReviewTable) -> Annotated[DataReport, "data_report"]:
-    """Return evidently's page and the columns that drifted."""
+def data_report(
+    reviews: list[ReviewTable], train: ReviewTable, evaluation: ReviewTable
+) -> Annotated[DataReport, "data_report"]:
+    """Return the page and the distances of the columns."""
     from review_sentiment.reports import data_report as compare
+    from review_sentiment.reviews import ingested
 
-    return compare(train, evaluation)
+    return compare([ingested(table) for table in reviews], train, evaluation)

@@ -25,10 +25,12 @@ def ingest_reviews(
     category: str,
     revision: str,  # noqa: ARG001 - it is there for the cache
     cleaning: CleaningSettings,
+    needed_per_class: int,
     seed: int,
 ) -> Annotated[ReviewTable, "reviews"]:
     """Return a category's clean reviews.
 
+    `needed_per_class` reviews are taken where `cleaning` does not say how many.
     `revision` is not read: it changes with the source's data and so makes an
     earlier result stale.
     """
@@ -36,5 +38,5 @@ def ingest_reviews(
     from review_sentiment.labels import BINARY
     from review_sentiment.sources import open_source
 
-    rules = CleaningRules(BINARY, cleaning.max_per_class, cleaning.max_broken_share)
-    return clean_category(category, open_source(source).read(category), rules, seed)
+    rules = CleaningRules(BINARY, cleaning.max_per_class or needed_per_class, cleaning.max_broken_share)
+    return clean_category(category, open_source(source).read(category, seed), rules, seed)

@@ -43,7 +43,7 @@ def register_model(
     from review_sentiment.labels import BINARY
     from review_sentiment.model_card import CardFacts
     from review_sentiment.registration import register
-    from review_sentiment.reviews import dropped_in
+    from review_sentiment.reviews import ingested
     from steps.mlflow_joint import connect
 
     connect()
@@ -51,10 +51,9 @@ def register_model(
         base=adapter.base,
         run_id=adapter.run_id,
         source=data.source,
-        categories=data.categories,
         train_counts=train.class_counts(),
         evaluation_counts=evaluation.class_counts(),
-        dropped=dropped_in(reviews),
+        ingested=tuple(ingested(table) for table in reviews),
         summary=adapter.summary,
         proof=adapter.proof,
         settings=adapter.settings,

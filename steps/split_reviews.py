@@ -15,7 +15,7 @@ PARTS = ("train", "validation", "evaluation")
 
 def depends_on() -> str:
     """Return what makes an earlier result stale."""
-    return fingerprint(__name__, "split_reviews", packages=("pandas",))
+    return fingerprint(__name__, "split_reviews", packages=("pandas", "scikit-learn"))
 
 
 @step(

@@ -1,67 +1,121 @@
-"""A directory with one `<Category>.jsonl` or `<Category>.jsonl.gz` for each category."""
+"""Files on this machine: one `<Category>.jsonl`, `.jsonl.gz` or `.jsonl.zst` for each category.
+
+--set data.source=path/to/directory
+--set data.source='path/to/*.jsonl.zst'
+"""
+
+from __future__ import annotations
 
 import gzip
+import io
+import os
 import zlib
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import pyarrow as pa
+
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.records import BrokenRecord, ReviewRecord, parse_json_line
+from review_sentiment.sources import Chunk, Reading
+from review_sentiment.sources.lines import parse_numbered, read_lines
 
-SUFFIXES = (".jsonl", ".jsonl.gz")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+LINES_PER_CHUNK = 1_000
 
 
-class LocalDirectory:
-    """Files in the record schema of Amazon Reviews 2023."""
+class LocalFile:
+    """A plain file, read in ranges."""
 
-    def __init__(self, directory: str) -> None:
-        """Open the directory.
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self.size = path.stat().st_size
+        self._path = path
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to before `stop`.
 
         Raises:
-            UsageError: it does not exist.
+            DataError: the file cannot be read, or was shortened.
         """
-        self.name = directory
-        self._directory = Path(directory).expanduser()
-        if not self._directory.is_dir():
+        try:
+            with self._path.open("rb") as file:
+                data = os.pread(file.fileno(), stop - start, start)
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        if len(data) != stop - start:
+            raise DataError(f"{self._path} was changed while it was read. Run again.")
+        return data
+
+
+class LocalFiles:
+    """Files in the record schema of Amazon Reviews 2023."""
+
+    def __init__(self, pattern: str) -> None:
+        """Find the files of a directory or a glob.
+
+        Raises:
+            UsageError: there is no such directory, and no file fits the glob.
+        """
+        self.name = pattern
+        place = Path(pattern).expanduser()
+        found = list(place.iterdir() if place.is_dir() else place.parent.glob(place.name))
+        self._files = {
+            path.name.removesuffix(suffix): path
+            for suffix in SUFFIXES
+            for path in found
+            if path.name.endswith(suffix)
+        }
+        if not place.is_dir() and not self._files:
             raise UsageError(
-                f"data.source: '{directory}' is neither 'embedded' nor a directory. "
-                "Name a directory with one <Category>.jsonl or <Category>.jsonl.gz for each category."
+                f"data.source: '{pattern}' is neither a source nor a directory. Use 'embedded', 'hub', "
+                f"'ucsd', or a directory with one <Category>{' or '.join(SUFFIXES)} for each category."
             )
 
     def categories(self) -> tuple[str, ...]:
         """Return the names of the files without their endings, sorted."""
-        return tuple(sorted(self._files()))
+        return tuple(sorted(self._files))
 
     def revision(self, category: str) -> str:
         """Return the file's size and time of last change, as `make` judges it."""
-        status = self._files()[category].stat()
+        status = self._files[category].stat()
         return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
 
-    def read(self, category: str) -> Iterator[ReviewRecord | BrokenRecord]:
-        """Yield the file's rows.
-
-        Raises:
-            DataError: the file is cut short or cannot be read.
-        """
-        path = self._files()[category]
-        try:
-            with _open(path) as lines:
-                for number, line in enumerate(lines, start=1):
-                    if line.strip():
-                        yield parse_json_line(line, f"{path.name} line {number}")
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path} is cut short or not gzip ({error}). Copy it again.") from error
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-    def _files(self) -> dict[str, Path]:
-        return {
-            path.name.removesuffix(suffix): path
-            for suffix in SUFFIXES
-            for path in self._directory.glob(f"*{suffix}")
-        }
+    def read(self, category: str, seed: int) -> Reading:
+        """Begin to read the file: a large plain one in random blocks, a compressed one as a whole."""
+        path = self._files[category]
+        if path.suffix == ".jsonl":
+            return read_lines(LocalFile(path), seed)
+        return Reading(_decompressed(path), shuffled=False, size=path.stat().st_size)
 
 
-def _open(path: Path) -> BinaryIO:
-    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+def _decompressed(path: Path) -> Iterator[Chunk]:
+    try:
+        with path.open("rb") as raw, _open(path, raw) as lines:
+            before = 0
+            for first in count(0, LINES_PER_CHUNK):
+                batch = [line for _, line in zip(range(LINES_PER_CHUNK), lines, strict=False)]
+                if not batch:
+                    return
+                yield Chunk(parse_numbered(path.name, batch, first), raw.tell() - before)
+                before = raw.tell()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        # Arrow reports what is wrong with a compressed stream without a number.
+        raise (_damaged(path, error) if error.errno is None else _unreadable(path, error)) from error
+
+
+def _open(path: Path, raw: BinaryIO) -> BinaryIO:
+    if path.suffix == ".gz":
+        return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
+    return cast("BinaryIO", io.BufferedReader(pa.CompressedInputStream(raw, "zstd")))
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read: {error.strerror or error}.")
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is cut short or not compressed as its name says ({error}). Copy it again.")

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from review_sentiment.cleaning import CleaningRules, clean_category, clean_text, mask_title, normalised
+from review_sentiment.cleaning import (
+    CleaningRules,
+    clean_category,
+    clean_text,
+    in_latin_script,
+    mask_title,
+    normalised,
+)
 from review_sentiment.errors import DataError
 from review_sentiment.labels import BINARY
 from review_sentiment.records import BrokenRecord, ReviewRecord
+from review_sentiment.sources import Chunk, Reading
 
 Raw = ReviewRecord | BrokenRecord
 BROKEN = BrokenRecord("Tops.jsonl line 1", "not JSON")
@@ -22,6 +31,11 @@ BROKEN = BrokenRecord("Tops.jsonl line 1", "not JSON")
 def review(text: str, rating: float = 5, **fields: str | None) -> ReviewRecord:
     """Return a record with this text."""
     return ReviewRecord.model_validate({"text": text, "rating": rating, "parent_asin": "P"} | fields)
+
+
+def reading(records: Iterable[Raw], shuffled: bool = False) -> Reading:
+    """Return a reading of one row a chunk."""
+    return Reading((Chunk([record], 100) for record in records), shuffled)
 
 
 def rules(max_per_class: int = 100, max_broken_share: float = 1.0) -> CleaningRules:
@@ -83,7 +97,7 @@ def test_texts_that_a_reader_calls_the_same_are_normalised_alike() -> None:
 
 def test_a_row_carries_what_the_record_says() -> None:
     record = review("Fits <b>well</b>", 4, title="Five Stars", user_id="U7", parent_asin="0012")
-    row = clean_category("Tops", [record], rules(), seed=1).frame.iloc[0].to_dict()
+    row = clean_category("Tops", reading([record]), rules(), seed=1).frame.iloc[0].to_dict()
     assert len(str(row.pop("review_id"))) == 16
     assert row == {
         "category": "Tops",
@@ -97,7 +111,7 @@ def test_a_row_carries_what_the_record_says() -> None:
 
 
 def test_a_missing_user_stays_missing() -> None:
-    assert clean_category("Tops", [review("ok")], rules(), seed=1).frame["user"].isna().all()
+    assert clean_category("Tops", reading([review("ok")]), rules(), seed=1).frame["user"].isna().all()
 
 
 def test_every_dropped_row_is_counted_by_its_reason() -> None:
@@ -108,7 +122,7 @@ def test_every_dropped_row_is_counted_by_its_reason() -> None:
         review("hm", 4.5),
         review("<br>"),
     ]
-    table = clean_category("Tops", [*records, BROKEN], rules(), seed=1)
+    table = clean_category("Tops", reading([*records, BROKEN]), rules(), seed=1)
     assert table.read == 6
     assert len(table) == 1
     assert table.dropped == {"same text": 1, "3 stars": 1, "4.5 stars": 1, "empty text": 1, "not JSON": 1}
@@ -120,7 +134,7 @@ def test_rows_are_kept_or_counted_as_dropped_and_no_text_is_twice_in_a_class(
     records: list[Raw], cap: int
 ) -> None:
     try:
-        table = clean_category("Tops", records, rules(max_per_class=cap), seed=1)
+        table = clean_category("Tops", reading(records), rules(max_per_class=cap), seed=1)
     except DataError:
         assert not any(
             isinstance(record, ReviewRecord)
@@ -145,28 +159,67 @@ def test_the_order_of_the_records_does_not_matter(
 ) -> None:
     shuffled = records.copy()
     shuffler.shuffle(shuffled)
-    first, second = (clean_category("Tops", rows, rules(cap), seed=1) for rows in (records, shuffled))
+    first, second = (
+        clean_category("Tops", reading(rows), rules(cap), seed=1) for rows in (records, shuffled)
+    )
     assert_frame_equal(first.frame, second.frame)
 
 
 def test_the_seed_draws_another_sample() -> None:
     records = [review(f"text {number}") for number in range(50)]
-    first, second = (clean_category("Tops", records, rules(10), seed).frame for seed in (1, 2))
+    first, second = (clean_category("Tops", reading(records), rules(10), seed).frame for seed in (1, 2))
     assert len(first) == len(second) == 10
     assert set(first["text"]) != set(second["text"])
 
 
 def test_broken_rows_up_to_the_share_are_borne() -> None:
-    table = clean_category("Tops", [*map(review, "abc"), BROKEN], rules(max_broken_share=0.25), seed=1)
+    table = clean_category(
+        "Tops", reading([*map(review, "abc"), BROKEN]), rules(max_broken_share=0.25), seed=1
+    )
     assert table.dropped == {"not JSON": 1}
 
 
 def test_more_broken_rows_than_the_share_are_an_error_with_examples() -> None:
     with pytest.raises(DataError, match=r"Tops: 1 of 3 rows.*max_broken_share = 25\.0%.*line 1: not JSON"):
-        clean_category("Tops", [*map(review, "ab"), BROKEN], rules(max_broken_share=0.25), seed=1)
+        clean_category("Tops", reading([*map(review, "ab"), BROKEN]), rules(max_broken_share=0.25), seed=1)
 
 
 @pytest.mark.parametrize(("records", "why"), [([], "the category is empty"), ([review("a", 3)], "1 3 stars")])
 def test_a_category_without_a_usable_review_is_an_error_that_says_why(records: list[Raw], why: str) -> None:
     with pytest.raises(DataError, match=f"Tops: no usable review.*{why}"):
-        clean_category("Tops", records, rules(), seed=1)
+        clean_category("Tops", reading(records), rules(), seed=1)
+
+
+def test_one_review_of_a_product_by_a_user_is_kept() -> None:
+    records = [review("first", user_id="U1"), review("second", user_id="U1"), review("third"), review("4th")]
+    table = clean_category("Tops", reading(records), rules(), seed=1)
+    assert table.dropped == {"same user and product": 1}
+    assert len(table) == 3  # without a user nothing is known of who wrote it
+
+
+def test_a_reading_in_random_order_ends_when_every_class_is_full() -> None:
+    records = [review(f"text {number}", 1 if number % 4 else 5) for number in range(100)]
+    table = clean_category("Tops", reading(records, shuffled=True), rules(max_per_class=3), seed=1)
+    assert table.read == 9  # the third positive review is the ninth row
+    assert table.class_counts() == {"negative": 3, "positive": 3}
+    assert table.stars == {1: 6, 5: 3}
+    in_order = clean_category("Tops", reading(records), rules(max_per_class=3), seed=1)
+    assert in_order.read == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "latin"),
+    [
+        ("plain", True),
+        ("déjà vu, schön, çok güzel", True),
+        ("great 👍👍👍 ★★★", True),
+        ("很好用", False),
+        ("Отличный товар", False),
+        ("ok 很好 nice", True),
+        ("５５５", True),
+    ],
+)
+def test_texts_in_other_scripts_are_told_apart(text: str, latin: bool) -> None:
+    assert in_latin_script(text) is latin
+    kept = clean_category("Tops", reading([review(text), review("other")]), rules(), seed=1)
+    assert kept.dropped == ({} if latin else {"not in Latin script": 1})

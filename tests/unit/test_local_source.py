@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.records import BrokenRecord, ReviewRecord
 from review_sentiment.sources import open_source
-from review_sentiment.sources.local import LocalDirectory
+from review_sentiment.sources.local import LocalFiles
 
 
 def lines(count: int) -> bytes:
@@ -21,27 +23,35 @@ def lines(count: int) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
-def texts(source: LocalDirectory, category: str) -> list[str]:
+def texts(source: LocalFiles, category: str) -> list[str]:
     """Return the texts of the category's rows."""
-    return [row.text for row in source.read(category) if isinstance(row, ReviewRecord)]
+    return [row.text for row in rows(source, category) if isinstance(row, ReviewRecord)]
+
+
+def rows(source: LocalFiles, category: str) -> Iterator[ReviewRecord | BrokenRecord]:
+    """Yield the category's rows."""
+    for chunk in source.read(category, seed=1).chunks:
+        yield from chunk.rows
 
 
 def test_categories_are_the_names_of_the_files_sorted(tmp_path: Path) -> None:
     for name in ("Tops.jsonl", "All_Beauty.jsonl.gz", "v1.5_Books.jsonl", "notes.txt", "Other.json"):
         (tmp_path / name).write_bytes(b"")
-    assert LocalDirectory(str(tmp_path)).categories() == ("All_Beauty", "Tops", "v1.5_Books")
+    assert LocalFiles(str(tmp_path)).categories() == ("All_Beauty", "Tops", "v1.5_Books")
 
 
 def test_a_compressed_file_reads_as_a_plain_one_does(tmp_path: Path) -> None:
     (tmp_path / "Plain.jsonl").write_bytes(lines(3))
     (tmp_path / "Packed.jsonl.gz").write_bytes(gzip.compress(lines(3)))
-    source = LocalDirectory(str(tmp_path))
-    assert texts(source, "Plain") == texts(source, "Packed") == ["Number 0", "Number 1", "Number 2"]
+    (tmp_path / "Dense.jsonl.zst").write_bytes(pa.compress(lines(3), "zstd", asbytes=True))
+    source = LocalFiles(str(tmp_path))
+    for category in ("Plain", "Packed", "Dense"):
+        assert texts(source, category) == ["Number 0", "Number 1", "Number 2"]
 
 
 def test_blank_lines_are_skipped_but_counted_in_the_line_numbers(tmp_path: Path) -> None:
     (tmp_path / "Tops.jsonl").write_bytes(lines(1) + b"\n  \n{broken\n" + lines(1).rstrip())
-    first, broken, last = LocalDirectory(str(tmp_path)).read("Tops")
+    first, broken, last = rows(LocalFiles(str(tmp_path)), "Tops")
     assert broken == BrokenRecord("Tops.jsonl line 4", "not JSON")
     assert isinstance(first, ReviewRecord)
     assert first == last
@@ -49,40 +59,47 @@ def test_blank_lines_are_skipped_but_counted_in_the_line_numbers(tmp_path: Path)
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "Tops.jsonl").write_bytes(b"\xef\xbb\xbf" + lines(2))
-    assert len(texts(LocalDirectory(str(tmp_path)), "Tops")) == 2
+    assert len(texts(LocalFiles(str(tmp_path)), "Tops")) == 2
 
 
-def test_a_compressed_file_that_is_cut_short_is_an_error_after_its_whole_rows(tmp_path: Path) -> None:
-    packed = gzip.compress(lines(20_000))
-    (tmp_path / "Tops.jsonl.gz").write_bytes(packed[: len(packed) // 2])
-    rows = LocalDirectory(str(tmp_path)).read("Tops")
-    assert isinstance(next(rows), ReviewRecord)
-    with pytest.raises(DataError, match=r"Tops\.jsonl\.gz is cut short"):
-        list(rows)
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_compressed_file_that_is_cut_short_is_an_error_after_its_whole_rows(
+    tmp_path: Path, suffix: str
+) -> None:
+    content = lines(20_000)
+    packed = gzip.compress(content) if suffix == ".gz" else pa.compress(content, "zstd", asbytes=True)
+    (tmp_path / f"Tops.jsonl{suffix}").write_bytes(packed[: len(packed) // 2])
+    found = rows(LocalFiles(str(tmp_path)), "Tops")
+    assert isinstance(next(found), ReviewRecord)
+    with pytest.raises(DataError, match=rf"Tops\.jsonl\{suffix} is cut short"):
+        list(found)
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
 @pytest.mark.parametrize(
     "content", [lines(1), gzip.compress(b"")[:10] + b"\x07" * 40], ids=["plain text", "damaged"]
 )
-def test_a_compressed_file_that_is_none_or_is_damaged_is_an_error(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "Tops.jsonl.gz").write_bytes(content)
-    with pytest.raises(DataError, match="cut short or not gzip"):
-        list(LocalDirectory(str(tmp_path)).read("Tops"))
+def test_a_compressed_file_that_is_none_or_is_damaged_is_an_error(
+    tmp_path: Path, content: bytes, suffix: str
+) -> None:
+    (tmp_path / f"Tops.jsonl{suffix}").write_bytes(content)
+    with pytest.raises(DataError, match="cut short or not compressed"):
+        list(rows(LocalFiles(str(tmp_path)), "Tops"))
 
 
 def test_what_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "Tops.jsonl").mkdir()
     with pytest.raises(DataError, match=r"Tops\.jsonl cannot be read"):
-        list(LocalDirectory(str(tmp_path)).read("Tops"))
+        list(rows(LocalFiles(str(tmp_path)), "Tops"))
 
 
 def test_the_revision_changes_with_size_and_with_time_and_with_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "Tops.jsonl"
     path.write_bytes(lines(2))
     os.utime(path, ns=(10**18, 10**18))
-    source = LocalDirectory(str(tmp_path))
+    source = LocalFiles(str(tmp_path))
     first = source.revision("Tops")
-    list(source.read("Tops"))
+    list(rows(source, "Tops"))
     assert source.revision("Tops") == first
     os.utime(path, ns=(10**18, 10**18 + 1))
     touched = source.revision("Tops")
@@ -105,7 +122,13 @@ def test_a_directory_below_home_opens_by_its_tilde(tmp_path: Path, monkeypatch: 
     assert open_source("~/reviews").categories() == ("Tops",)
 
 
-@pytest.mark.parametrize("name", ["no/such/directory", "https://example.org/reviews"])
+def test_a_glob_names_files(tmp_path: Path) -> None:
+    for name in ("Tops.jsonl", "Topics.jsonl", "Books.jsonl"):
+        (tmp_path / name).write_bytes(lines(1))
+    assert open_source(f"{tmp_path}/Top*.jsonl").categories() == ("Topics", "Tops")
+
+
+@pytest.mark.parametrize("name", ["no/such/directory", "no/such/*.jsonl"])
 def test_what_is_no_source_is_a_usage_error_that_says_what_is(name: str) -> None:
     with pytest.raises(UsageError, match=r"data\.source.*'embedded'.*<Category>\.jsonl"):
         open_source(name)

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from review_sentiment.models import BaseModel, load_model, plan_compute
-from review_sentiment.packing import can_pack, pack, shared_prefix, use_packed_attention
+from review_sentiment.packing import TOKENS_MULTIPLE, can_pack, pack, shared_prefix, use_packed_attention
 
 PLAN = plan_compute("cpu", "fp32")
 
@@ -43,7 +43,8 @@ def test_packed_rows_have_the_hidden_states_and_gradients_of_padded_rows(
     most = max(0, min(len(row) for row in rows) - 1 - fewer)
     batch = pack(rows, most)
     assert batch.rows.prefix == shared_prefix(rows, most) <= most
-    assert batch.input_ids.shape[1] == batch.rows.prefix + sum(len(row) - batch.rows.prefix for row in rows)
+    assert batch.rows.tokens == batch.rows.prefix + sum(len(row) - batch.rows.prefix for row in rows)
+    assert 0 <= batch.input_ids.shape[1] - batch.rows.tokens < TOKENS_MULTIPLE
 
     def gradients(model: torch.nn.Module, logits: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         model.zero_grad()

@@ -1,0 +1,245 @@
+#!/usr/bin/env python
+"""A fair sample of a category of several GB: ours against `datasets` streaming through the whole file.
+
+python benchmarks/ingestion.py [--gigabytes 3] [--seeds 10] [--json]
+
+The category is made: the schema of Amazon Reviews 2023, grouped by user,
+unhappier towards the end, with HTML, empty texts and broken lines. A server on
+loopback serves it as the Hub would; each reading is a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+TRAINING, EVALUATION = 10_000, 1_000
+CATEGORY = "Software"
+WORDS = """
+    the it this app game works great bad crashed love hate easy install never always update price money
+    download screen phone tablet computer support help time year back good better worst refund simple
+    kids fun music files backup virus protection program version new old slow fast error account
+"""
+STARS = {"happy": (5, 5, 5, 5, 4, 4, 3), "unhappy": (1, 1, 1, 2, 2, 3)}
+CHECK_ROWS = 3_000
+"""Rows of each sample whose stars are compared with those of the file."""
+
+
+def make_category(path: Path, size: int) -> Counter[int]:
+    """Write about `size` bytes of reviews; return how many have each number of stars."""
+    draw = random.Random(0)
+    stars: Counter[int] = Counter()
+    texts = [
+        " ".join(draw.choices(WORDS.split(), k=max(3, int(draw.lognormvariate(3.6, 0.9)))))
+        for _ in range(5_000)
+    ]
+    written = number = user = 0
+    with path.open("w", encoding="utf-8", buffering=2**20) as file:
+        while written < size:
+            user += 1
+            mood = "unhappy" if draw.random() < 0.08 + 0.2 * written / size else "happy"
+            for _ in range(draw.choice((1, 1, 1, 2, 2, 3, 5, 8))):
+                number += 1
+                rating = draw.choice(STARS[mood])
+                text = "" if number % 2_000 == 0 else f"{draw.choice(texts)} {draw.choice(texts)} {number}"
+                if number % 50 == 0:
+                    text = f"Great.<br /><br />{text} [[VIDEOID:{number}]]"
+                line = (
+                    f'{{"rating": {rating}.0, "title": "Title {number % 977}", "text": "{text}", '
+                    f'"images": [], '
+                    f'"asin": "B{number % 90_001:09d}", "parent_asin": "B{number % 80_021:09d}", '
+                    f'"user_id": "AE{user:026d}", "timestamp": {1_500_000_000_000 + number}, '
+                    f'"helpful_vote": 0, "verified_purchase": true}}\n'
+                )
+                if number % 5_003 == 0:
+                    line = line[: len(line) // 2] + "\n"
+                else:
+                    stars[rating] += 1
+                written += file.write(line)
+    return stars
+
+
+def read_ours(url: str, seed: int, results: Any) -> None:
+    """Take the sample for the split's caps and report it."""
+    from review_sentiment.cleaning import CleaningRules, clean_category
+    from review_sentiment.config import SplitSettings
+    from review_sentiment.labels import BINARY
+    from review_sentiment.sources.hub import HubDataset
+    from tests.web_server import DATA_SET
+
+    started = time.perf_counter()
+    split = SplitSettings(train_per_category=TRAINING, evaluation_per_category=EVALUATION)
+    rules = CleaningRules(BINARY, split.needed_per_class, 0.01)
+    table = clean_category(CATEGORY, HubDataset(DATA_SET, url).read(CATEGORY, seed), rules, seed)
+    results.put(
+        {"seconds": time.perf_counter() - started, "rows": table.read, "stars": table.stars} | _peak()
+    )
+
+
+def read_with_datasets(url: str, seed: int, results: Any) -> None:
+    """Stream the whole file through `datasets` and keep a reservoir of each class."""
+    import datasets
+
+    started = time.perf_counter()
+    draw = random.Random(seed)
+    rows = datasets.load_dataset(
+        "json",
+        data_files=f"{url}/files/clean.jsonl",
+        split="train",
+        streaming=True,
+        features=datasets.Features(
+            {
+                "rating": datasets.Value("float64"),
+                "title": datasets.Value("string"),
+                "text": datasets.Value("string"),
+            }
+        ),
+    )
+    reservoir: list[dict[str, Any]] = []
+    for number, row in enumerate(rows):
+        if len(reservoir) < TRAINING + EVALUATION:
+            reservoir.append(row)
+        elif (place := draw.randrange(number + 1)) < len(reservoir):
+            reservoir[place] = row
+    results.put({"seconds": time.perf_counter() - started, "rows": number + 1, "stars": {}} | _peak())
+
+
+def _peak() -> dict[str, float]:
+    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def _in_a_process(function: Any, url: str, seed: int) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    process = context.Process(target=function, args=(url, seed, results))
+    process.start()
+    found: dict[str, Any] = results.get()
+    process.join()
+    return found
+
+
+def _traffic(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{url}/traffic") as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def star_check(url: str, truth: Counter[int], file: Path, seeds: int) -> dict[str, Any]:
+    """Compare the stars of samples, and of the file's head, with those of the whole file (chi-square)."""
+    from scipy.stats import chisquare
+
+    from review_sentiment.records import ReviewRecord
+    from review_sentiment.sources.hub import HubDataset
+    from tests.web_server import DATA_SET
+
+    def p_value(stars: Counter[int]) -> float:
+        expected = [truth[star] * stars.total() / truth.total() for star in sorted(truth)]
+        return float(chisquare([stars[star] for star in sorted(truth)], expected).pvalue)
+
+    samples = []
+    for seed in range(seeds):
+        stars: Counter[int] = Counter()
+        for chunk in HubDataset(DATA_SET, url).read(CATEGORY, seed).chunks:
+            stars.update(int(row.rating) for row in chunk.rows if isinstance(row, ReviewRecord))
+            if stars.total() >= CHECK_ROWS:
+                break
+        samples.append(p_value(stars))
+    head: Counter[int] = Counter()
+    with file.open(encoding="utf-8") as lines:
+        for line, _ in zip(lines, range(CHECK_ROWS), strict=False):
+            head[int(float(line[11:14]))] += 1
+    return {"p_values": samples, "head_p_value": p_value(head)}
+
+
+@click.command()
+@click.option("--gigabytes", default=3.0, show_default=True)
+@click.option(
+    "--seeds", default=10, show_default=True, help="Samples whose stars are compared with the file's."
+)
+@click.option(
+    "--repeats", default=3, show_default=True, help="Times that ours reads, each with another seed."
+)
+@click.option("--json", "as_json", is_flag=True)
+def main(gigabytes: float, seeds: int, repeats: int, as_json: bool) -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory(prefix="review-sentiment-ingestion-") as scratch:
+        os.environ["XDG_CACHE_HOME"] = f"{scratch}/cache"
+        os.environ["HF_HOME"] = f"{scratch}/hf"
+        directory = Path(scratch) / "files"
+        directory.mkdir()
+        file = directory / f"{CATEGORY}.jsonl"
+        truth = make_category(file, int(gigabytes * 1e9))
+        # `datasets` stops at the first broken line: it is given the same file without them.
+        subprocess.run(f"grep '}}$' {file} > {directory}/clean.jsonl", shell=True, check=True)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.web_server", str(directory)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            ours = []
+            for seed in range(repeats):
+                before = _traffic(url)["sent"]
+                found = _in_a_process(read_ours, url, seed)
+                ours.append(found | {"bytes": _traffic(url)["sent"] - before})
+            theirs = _in_a_process(read_with_datasets, url, 0)
+            check = star_check(url, truth, file, seeds)
+        finally:
+            server.terminate()
+            server.wait()
+        size = file.stat().st_size
+    ratios = sorted(theirs["seconds"] / one["seconds"] for one in ours)
+    result = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "size_gb": size / 1e9,
+        "ours": ours,
+        "datasets": theirs,
+        "share_read": [one["bytes"] / size for one in ours],
+        "stars": check,
+        "ratios": {
+            "datasets/ours": {"median": ratios[len(ratios) // 2], "min": ratios[0], "max": ratios[-1]}
+        },
+    }
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(f"{result['machine']}; {size / 1e9:.1f} GB, {truth.total():,} reviews")
+    for one in ours:
+        click.echo(
+            f"ours      {one['seconds']:7.1f} s  {one['rows']:9,} rows  {one['bytes'] / 1e6:7.1f} MB "
+            f"({one['bytes'] / size:.2%})  peak {one['peak_mb']:.0f} MB"
+        )
+    click.echo(
+        f"datasets  {theirs['seconds']:7.1f} s  {theirs['rows']:9,} rows  the whole file  "
+        f"peak {theirs['peak_mb']:.0f} MB"
+    )
+    click.echo(f"datasets/ours {ratios[len(ratios) // 2]:.1f} ({ratios[0]:.1f}-{ratios[-1]:.1f})")
+    shown = ", ".join(f"{value:.2f}" for value in sorted(check["p_values"]))
+    click.echo(
+        f"stars of {CHECK_ROWS} rows against the file's, p: {shown}; "
+        f"the file's head: {check['head_p_value']:.1g}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Texts that are nearly the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from review_sentiment.near_duplicates import near_duplicates
+
+TEXT = (
+    "i bought this dress for a wedding and it fits like a glove the fabric is soft and does not wrinkle "
+    "and the colour is exactly as in the picture so i ordered a second one"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "similar"),
+    [
+        (TEXT, True),
+        (TEXT.replace("wedding", "party"), True),
+        ("update " + TEXT, True),
+        (" ".join(reversed(TEXT.split())), False),
+        ("i bought this dress for a party and it does not fit at all so i sent it back the next day", False),
+        ("soft", False),
+        ("", False),
+    ],
+)
+def test_a_changed_word_is_seen_through_and_another_text_is_not(text: str, similar: bool) -> None:
+    assert near_duplicates([text], ["something else altogether here", TEXT]).tolist() == [similar]
+
+
+@hypothesis_settings(max_examples=30, deadline=None)
+@given(
+    texts=st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=12).map(" ".join), max_size=8)
+)
+def test_every_text_of_three_words_is_nearly_itself(texts: list[str]) -> None:
+    assert near_duplicates(texts, texts).all()
+    assert not near_duplicates(texts, []).any()
