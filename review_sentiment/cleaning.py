@@ -137,13 +137,8 @@ def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: 
             "Take it out of data.categories or check its file."
         )
     table = table_of(rows, read, dropped, stars)
-    logger.info(
-        "%s: %s of %s rows kept; dropped: %s",
-        category,
-        f"{len(rows):,}",
-        f"{read:,}",
-        ingested(table).reasons(),
-    )
+    kept = ", ".join(f"{count:,} {label}" for label, count in table.class_counts().items())
+    logger.info("%s: %s of %s rows kept; dropped: %s", category, kept, f"{read:,}", ingested(table).reasons())
     return table
 
 

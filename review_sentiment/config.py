@@ -149,7 +149,7 @@ class TrainingSettings(Section):
     """Decoupled weight decay of AdamW."""
     batch_size: Count = 16
     """Reviews of one optimiser step."""
-    tokens_per_pass: Count = 2_048
+    tokens_per_pass: Count = 1_536
     """Tokens of one forward and backward pass, padding included; a batch with more accumulates gradients."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients with a larger norm are scaled down to it."""

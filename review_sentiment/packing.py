@@ -14,7 +14,8 @@ holds the parity with padded rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,17 @@ def use_packed_attention(model: PreTrainedModel) -> None:
 
     AttentionInterface.register(ATTENTION, packed_attention)
     model.set_attn_implementation(ATTENTION)
+
+
+@contextmanager
+def packed_attention_in(model: PreTrainedModel) -> Iterator[None]:
+    """Let the model compute `packed_attention` within the block, and what it computed before after it."""
+    before = model.config._attn_implementation
+    use_packed_attention(model)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
 
 
 def packed_attention(

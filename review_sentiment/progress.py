@@ -19,18 +19,23 @@ SECONDS_BETWEEN = 0.5
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a task stands; `seconds` have passed, `detail` is for people."""
+    """Where a task stands; `seconds` have passed, `detail` is for people.
+
+    `share` of the work (0-1) is done, which is not `done / total` where units
+    take more or less time each.
+    """
 
     task: str
     done: int
     total: int
     seconds: float
+    share: float
     detail: str = ""
 
     @property
     def seconds_left(self) -> float | None:
         """Return the time left at the pace so far, or None before the first unit."""
-        return self.seconds / self.done * (self.total - self.done) if self.done else None
+        return self.seconds / self.share * (1 - self.share) if self.share else None
 
 
 class Progress:
@@ -40,6 +45,7 @@ class Progress:
         self._task = task
         self._total = total
         self._done = 0
+        self._share = 0.0
         self._started = time.monotonic()
         self._last = 0.0
 
@@ -56,9 +62,10 @@ class Progress:
         if kind is None and self._done < self._total:
             self.advance(self._total - self._done)
 
-    def advance(self, units: int, detail: str = "") -> None:
-        """Count finished units."""
+    def advance(self, units: int, detail: str = "", share: float | None = None) -> None:
+        """Count finished units; `share` of the work is done, that of the units where it is not given."""
         self._done += units
+        self._share = self._done / max(1, self._total) if share is None else min(share, 1.0)
         finished = self._done >= self._total
         if finished or time.monotonic() - self._last >= SECONDS_BETWEEN:
             self._report(detail)
@@ -66,7 +73,7 @@ class Progress:
     def _report(self, detail: str) -> None:
         now = time.monotonic()
         self._last = now
-        snapshot = Snapshot(self._task, self._done, self._total, now - self._started, detail)
+        snapshot = Snapshot(self._task, self._done, self._total, now - self._started, self._share, detail)
         LOGGER.info(
             "%s: %d of %d %s", self._task, self._done, self._total, detail, extra={ATTRIBUTE: snapshot}
         )

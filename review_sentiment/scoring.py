@@ -7,7 +7,8 @@ token, so the same pass also tells when the model would answer something else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from review_sentiment.batching import token_budget_batches
 from review_sentiment.errors import DataError
+from review_sentiment.packing import can_pack, pack, packed_attention_in
 from review_sentiment.progress import Progress
 from review_sentiment.prompts import label_token_ids
 
@@ -29,6 +31,8 @@ MAX_ANSWER_TOKENS = 8
 """Tokens of a raw answer that is generated to be shown."""
 
 
+Kept = tuple["torch.Tensor | int", "torch.Tensor"]
+"""Indices of the rows' last tokens in what the output layer is given and returns, [batch, kept, ...]."""
 LARGEST_ROUNDING = 1.0
 """Difference between a BF16 and an FP32 logit (BF16 steps by 1/4 at 32) that can be rounding."""
 
@@ -75,9 +79,10 @@ def score_labels(
 ) -> Scores:
     """Score every prompt; the result is in the order of the prompts.
 
-    Rows are padded on the right and no attention mask is given: in a causal
-    model the hidden state at a row's last real token does not see the padding.
-    The output layer is applied to those positions only (`logits_to_keep`).
+    The output layer is applied to the last token of each row only
+    (`logits_to_keep`). Rows are packed where the plan says so, else padded on
+    the right without an attention mask: in a causal model the hidden state at a
+    row's last real token does not see the padding.
 
     Raises:
         DataError: there is no prompt, or two labels start with the same token.
@@ -97,10 +102,19 @@ def score_labels(
     answered = np.empty(len(prompts), dtype=np.int64)
     candidates = torch.tensor(first_tokens)
     model.eval()
+    packs_rows = plan.packs_rows and can_pack(model)
+    last_logits = _packed_logits if packs_rows else _padded_logits
     progress = Progress("scoring reviews", len(prompts))
-    with torch.inference_mode(), plan.autocast(), progress:
+    with (
+        torch.inference_mode(),
+        plan.autocast(),
+        packed_attention_in(model) if packs_rows else nullcontext(),
+        progress,
+    ):
         for rows in token_budget_batches([len(ids) for ids in encoded], tokens_per_batch):
-            logits = _last_logits(model, [encoded[row] for row in rows], candidates).cpu()
+            with _seen_by_output_layer(model) as seen:
+                logits, kept = last_logits(model, [encoded[row] for row in rows])
+            logits = _with_exact_candidates(logits.float(), seen[0][kept].float(), model, candidates).cpu()
             label_log_probs[rows] = logits.log_softmax(-1)[:, candidates].double().numpy()
             is_answer = logits.argmax(-1, keepdim=True) == candidates
             answered[rows] = torch.where(is_answer.any(-1), is_answer.int().argmax(-1), -1).numpy()
@@ -108,33 +122,62 @@ def score_labels(
     return Scores(label_log_probs, answered)
 
 
-def _last_logits(model: PreTrainedModel, rows: list[list[int]], candidates: torch.Tensor) -> torch.Tensor:
-    """Return the logits [batch, vocabulary] in FP32 after the last token of every row.
+def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch.Tensor, Kept]:
+    """Return the logits [n, vocabulary] after the last token of each row, and where they stood."""
+    import torch
 
-    The candidates' logits are computed again in FP32 from the last hidden
-    state: in BF16 a logit of 20 is a multiple of 1/8, and on the embedded model
-    one answer in 150 was an exact tie between the labels.
-    """
+    batch = pack(rows, most_shared=min(map(len, rows)) - 1)
+    ends = torch.tensor([len(ids) - 1 - batch.rows.prefix for ids in rows])
+    output = model(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        packed_rows=batch.rows,
+        logits_to_keep=batch.rows.source[torch.arange(len(rows)), ends],
+        use_cache=False,
+    )
+    kept = (0, torch.arange(len(rows)))
+    return output.logits[kept], kept
+
+
+def _padded_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch.Tensor, Kept]:
+    """Return the logits [n, vocabulary] after the last token of each row, and where they stood."""
     import torch
 
     last = [len(ids) - 1 for ids in rows]
     width = max(last) + 1
     padded = torch.tensor([ids + [0] * (width - len(ids)) for ids in rows])
     positions, which = np.unique(last, return_inverse=True)
-    head = model.get_output_embeddings()
+    output = model(
+        input_ids=padded.to(model.device),
+        logits_to_keep=torch.from_numpy(positions).to(model.device),
+        use_cache=False,
+    )
+    kept = (torch.arange(len(rows)), torch.from_numpy(which))
+    return output.logits[kept], kept
+
+
+@contextmanager
+def _seen_by_output_layer(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
+    """Collect the hidden states that the output layer is given."""
     seen: list[torch.Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
-        output = model(
-            input_ids=padded.to(model.device),
-            logits_to_keep=torch.from_numpy(positions).to(model.device),
-            use_cache=False,
-        )
+        yield seen
     finally:
         hook.remove()
-    row_numbers = torch.arange(len(rows))
-    logits: torch.Tensor = output.logits[row_numbers, which].float()
-    hidden = seen[0][row_numbers, which].float()
+
+
+def _with_exact_candidates(
+    logits: torch.Tensor, hidden: torch.Tensor, model: PreTrainedModel, candidates: torch.Tensor
+) -> torch.Tensor:
+    """Compute the candidates' logits again in FP32 from the hidden states [n, hidden].
+
+    In BF16 a logit of 20 is a multiple of 1/8, and on the embedded model one
+    answer in 150 was an exact tie between the labels.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
     with torch.autocast(logits.device.type, enabled=False):
         exact = hidden @ head.weight[candidates].float().t()
     difference = float((exact - logits[:, candidates]).abs().max())

@@ -253,6 +253,9 @@ class _Follower(TrainerCallback):  # type: ignore[misc]
         self._trainer = trainer
         self._witness = witness
         self._observers = observers
+        # The longest reviews come first: the time left follows from tokens, not from steps.
+        lengths = map(len, trainer.train_dataset["input_ids"])
+        self._all_tokens = sum(lengths) * trainer.args.num_train_epochs
         self._tokens_before = 0
         self._step_started = 0.0
 
@@ -286,7 +289,8 @@ class _Follower(TrainerCallback):  # type: ignore[misc]
                     f"Lower training.learning_rate (now {args.learning_rate:g}) or use model.precision=fp32."
                 )
         self.curve.append(point)
-        self._progress.advance(1, f"loss {point['loss']:.3f}, {speed:.0f} tokens/s")
+        share = self._trainer.tokens / self._all_tokens if args.max_steps < 0 else None
+        self._progress.advance(1, f"loss {point['loss']:.3f}, {speed:.0f} tokens/s", share)
         for observe in self._observers:
             observe(state.global_step, {k: v for k, v in point.items() if k != "step"})
 

@@ -46,7 +46,7 @@ def persistently(name: str, action: Callable[[], T]) -> T:
             attempt), or HF_HUB_OFFLINE is set.
     """
     back_off = tenacity.wait_exponential_jitter(
-        initial=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS
+        multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS
     )
 
     def wait(state: tenacity.RetryCallState) -> float:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
             ["--set", "data.categories=Topps,Shos"],
             "'Topps' is unknown (did you mean 'Tops'?); 'Shos' is unknown",
         ),
-        (["--set", "data.source=/no/such/place"], "neither 'embedded' nor a directory"),
+        (["--set", "data.source=/no/such/place"], "neither a source nor a directory"),
         (["--stack", "lokal"], "Did you mean 'local'?"),
         (["--rerun", "finetun"], "Did you mean 'finetune'?"),
         (["--only", "ingest_reviews"], "name one of ingest_reviews_Tops, ingest_reviews_Shoes"),

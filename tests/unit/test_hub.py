@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +128,27 @@ def test_ranges_are_fetched_once_however_often_the_reading_is_ended(server: WebS
     server.fault = lambda _: None
     assert rows(server) == uninterrupted
     assert len(server.traffic.ranges) == len(set(server.traffic.ranges))
+
+
+def test_a_killed_process_leaves_its_ranges_to_the_next(server: WebServer) -> None:
+    expected = rows(server)
+    _forget_ranges(server)
+    code = (
+        "from review_sentiment.sources import lines\n"
+        "from review_sentiment.sources.hub import HubDataset\n"
+        "lines.WHOLE_BYTES = 1_000\n"
+        f"for chunk in HubDataset({DATA_SET!r}, {server.url!r}).read('Software', seed=1).chunks: pass\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    server.fault = lambda number: process.kill() if number == 100 else None
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    server.fault = lambda _: None
+    fetched = set(server.traffic.ranges)
+    assert len(fetched) >= 90
+    server.traffic.ranges.clear()
+    assert rows(server) == expected
+    # Those that were on their way when it was killed are not kept.
+    assert len(fetched & set(server.traffic.ranges)) <= lines.CONNECTIONS
 
 
 def test_without_a_network_a_sample_that_was_read_is_read_again(

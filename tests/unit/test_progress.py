@@ -52,7 +52,7 @@ def shown(*done: int, stream: io.StringIO, total: int = 10, detail: str = "") ->
     """Return what the console writes for the states of a task that takes a second a unit."""
     console = Console(stream)
     for units in done:
-        log(console, OURS, "", Snapshot("train", units, total, seconds=float(units), detail=detail))
+        log(console, OURS, "", Snapshot("train", units, total, float(units), units / max(1, total), detail))
     return stream.getvalue()
 
 
@@ -95,9 +95,11 @@ def test_a_task_that_fails_is_never_reported_as_whole(snapshots: list[Snapshot])
 
 
 def test_the_time_left_follows_the_pace_and_is_unknown_before_the_first_unit() -> None:
-    assert Snapshot("train", done=2, total=10, seconds=4.0).seconds_left == 16.0
-    assert Snapshot("train", done=10, total=10, seconds=4.0).seconds_left == 0.0
-    assert Snapshot("train", done=0, total=10, seconds=4.0).seconds_left is None
+    assert Snapshot("train", done=2, total=10, seconds=4.0, share=0.2).seconds_left == 16.0
+    assert Snapshot("train", done=10, total=10, seconds=4.0, share=1.0).seconds_left == 0.0
+    assert Snapshot("train", done=0, total=10, seconds=4.0, share=0.0).seconds_left is None
+    long_ones_first = Snapshot("train", done=2, total=10, seconds=4.0, share=0.4)
+    assert long_ones_first.seconds_left == pytest.approx(6.0)
 
 
 def test_our_own_words_are_shown_and_those_of_libraries_are_not() -> None:
@@ -146,7 +148,7 @@ def test_on_a_terminal_a_finished_bar_gives_way_to_one_line() -> None:
 
 def test_a_line_goes_over_the_bar_and_a_second_one_below_the_first() -> None:
     console = Console(stream := Terminal())
-    log(console, OURS, "", Snapshot("train", 5, 10, seconds=5.0))
+    log(console, OURS, "", Snapshot("train", 5, 10, seconds=5.0, share=0.5))
     console.say("first")
     console.say("second")
     assert stream.getvalue().endswith(f"left{CLEAR}first\nsecond\n")

@@ -16,9 +16,9 @@ from review_sentiment.scoring import generate_answers, score_labels
 LABELS = ("negative", "positive")
 
 
-@pytest.fixture(scope="module")
-def parts(tiny_model: BaseModel):
-    plan = plan_compute("cpu", "fp32")
+@pytest.fixture(scope="module", params=[True, False], ids=["packed", "padded"])
+def parts(tiny_model: BaseModel, request: pytest.FixtureRequest):
+    plan = replace(plan_compute("cpu", "fp32"), packs_rows=request.param)
     base = replace(tiny_model, quantization="none")
     tokenizer = load_tokenizer(base)
     builder = PromptBuilder(tokenizer, LABELS, 160)
