@@ -8,6 +8,7 @@ outputs of the steps before it, as long as those come from the cache.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def forecast(settings: Settings, source: SourceState, stack: str, rerun: Sequenc
             fates[name] = RUNS
         elif not set(step.spec.upstream_steps) <= cached.keys():
             fates[name] = DEPENDS
-        elif earlier := _earlier(step, cached):
+        elif earlier := _earlier(_as_stored(step), cached):
             cached[name] = earlier
             fates[name] = CACHED
         else:
@@ -58,6 +59,12 @@ def forecast(settings: Settings, source: SourceState, stack: str, rerun: Sequenc
 def there_is_a_cache() -> bool:
     """Return whether ZenML has ever run here: else asking it would make its database."""
     return zenml_directory().is_dir()
+
+
+def _as_stored(step: Step) -> Step:
+    """Return the step as ZenML has it when it computes the key: read from JSON, where tuples are lists."""
+    parameters = json.loads(step.config.model_dump_json(include={"parameters"}))["parameters"]
+    return step.model_copy(update={"config": step.config.model_copy(update={"parameters": parameters})})
 
 
 def _earlier(step: Step, cached: Mapping[str, StepRunResponse]) -> StepRunResponse | None:

@@ -157,8 +157,8 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
     A batch goes through the model in as many passes as its tokens need, so that
     memory has one bound for long and for short reviews, and short ones go in
-    few large passes: what a pass costs whatever its size, above all dequantising
-    all weights twice, is half the time of 450 tokens on two cores.
+    few large passes: what a pass costs whatever its size (all weights are
+    dequantised and reordered twice) is half the time of 450 tokens on two cores.
 
     TRL 1.16 applies the output layer to the answer's positions on CUDA;
     elsewhere it computes the logits of all positions, a fifth of the work of the
