@@ -22,6 +22,8 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,8 @@ def make_category(path: Path, size: int) -> Counter[int]:
     return stars
 
 
-def read_ours(url: str, seed: int, results: Any) -> None:
-    """Take the sample for the split's caps and report it."""
+def read_ours(url: str, seed: int) -> dict[str, Any]:
+    """Take the sample for the split's caps."""
     from review_sentiment.cleaning import CleaningRules, clean_category
     from review_sentiment.config import SplitSettings
     from review_sentiment.labels import BINARY
@@ -88,51 +90,33 @@ def read_ours(url: str, seed: int, results: Any) -> None:
     split = SplitSettings(train_per_category=TRAINING, evaluation_per_category=EVALUATION)
     rules = CleaningRules(BINARY, split.needed_per_class, 0.01)
     table = clean_category(CATEGORY, HubDataset(DATA_SET, url).read(CATEGORY, seed), rules, seed)
-    results.put(
-        {"seconds": time.perf_counter() - started, "rows": table.read, "stars": table.stars} | _peak()
-    )
+    return {"seconds": time.perf_counter() - started, "rows": table.read, "stars": table.stars} | _peak()
 
 
-def read_with_datasets(url: str, seed: int, results: Any) -> None:
+def read_with_datasets(url: str, seed: int) -> dict[str, Any]:
     """Stream the whole file through `datasets` and keep a reservoir of each class."""
     import datasets
 
     started = time.perf_counter()
     draw = random.Random(seed)
-    rows = datasets.load_dataset(
-        "json",
-        data_files=f"{url}/files/clean.jsonl",
-        split="train",
-        streaming=True,
-        features=datasets.Features(
-            {
-                "rating": datasets.Value("float64"),
-                "title": datasets.Value("string"),
-                "text": datasets.Value("string"),
-            }
-        ),
-    )
+    rows = datasets.load_dataset("json", data_files=f"{url}/files/clean.jsonl", split="train", streaming=True)
     reservoir: list[dict[str, Any]] = []
     for number, row in enumerate(rows):
         if len(reservoir) < TRAINING + EVALUATION:
             reservoir.append(row)
         elif (place := draw.randrange(number + 1)) < len(reservoir):
             reservoir[place] = row
-    results.put({"seconds": time.perf_counter() - started, "rows": number + 1, "stars": {}} | _peak())
+    return {"seconds": time.perf_counter() - started, "rows": number + 1, "stars": {}} | _peak()
 
 
 def _peak() -> dict[str, float]:
     return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def _in_a_process(function: Any, url: str, seed: int) -> dict[str, Any]:
+def _in_a_process(function: Callable[[str, int], dict[str, Any]], url: str, seed: int) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    process = context.Process(target=function, args=(url, seed, results))
-    process.start()
-    found: dict[str, Any] = results.get()
-    process.join()
-    return found
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, url, seed).result()
 
 
 def _traffic(url: str) -> dict[str, Any]:
