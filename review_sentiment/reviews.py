@@ -76,7 +76,7 @@ class Ingested:
     def reasons(self) -> str:
         """Return the reasons for dropping rows with their counts, the most frequent first."""
         by_count = sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{count:,} {reason}" for reason, count in by_count if count) or "nothing"
+        return ", ".join(f"{reason} ({count:,})" for reason, count in by_count if count) or "nothing"
 
 
 def ingested(table: ReviewTable) -> Ingested:

