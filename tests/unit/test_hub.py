@@ -19,6 +19,7 @@ from tests.unit.test_lines import skewed_file
 from tests.web_server import DATA_SET, REPOSITORY, WebServer, serving
 
 ROWS = 3_000
+BLOCK_BYTES = 2_048
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServe
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setattr(lines, "WHOLE_BYTES", 1_000)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", BLOCK_BYTES)
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setattr(web_file, "TIMEOUT", httpx2.Timeout(0.5))
     files = tmp_path / "files"
@@ -136,7 +138,7 @@ def test_a_killed_process_leaves_its_ranges_to_the_next(server: WebServer) -> No
     code = (
         "from review_sentiment.sources import lines\n"
         "from review_sentiment.sources.hub import HubDataset\n"
-        "lines.WHOLE_BYTES = 1_000\n"
+        f"lines.WHOLE_BYTES, lines.BLOCK_BYTES = 1_000, {BLOCK_BYTES}\n"
         f"for chunk in HubDataset({DATA_SET!r}, {server.url!r}).read('Software', seed=1).chunks: pass\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
