@@ -112,7 +112,7 @@ def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: 
                 if outcome is not None:
                     dropped[outcome] += 1
             scarcest = min(len(sample) for sample in samples.values())
-            progress.advance(read, chunk.size, scarcest)
+            progress.follow(read, chunk.size, scarcest)
             if reading.shuffled and scarcest == rules.max_per_class:
                 break
 

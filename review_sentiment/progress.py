@@ -10,6 +10,7 @@ import logging
 import time
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 LOGGER = logging.getLogger("review_sentiment.progress")
 ATTRIBUTE = "progress"
@@ -49,7 +50,7 @@ class Progress:
         self._started = time.monotonic()
         self._last = 0.0
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._report("")
         return self
 

@@ -22,7 +22,7 @@ name: the same on every machine and for any number of connections.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, islice
 from typing import Protocol
@@ -56,7 +56,8 @@ class RangeFile(Protocol):
 def read_lines(file: RangeFile, seed: int, connections: int = CONNECTIONS) -> Reading:
     """Read a file of JSON lines: in random blocks where it is large, else whole."""
     if file.size <= WHOLE_BYTES:
-        return Reading(_whole(file, connections), shuffled=False, size=file.size)
+        pieces = ((data, len(data)) for data in whole_ranges(file, connections))
+        return Reading(in_order(file.name, pieces), shuffled=False, size=file.size)
     return Reading(_sampled(file, seed, connections), shuffled=True, size=file.size)
 
 
@@ -122,13 +123,14 @@ def _sampled(file: RangeFile, seed: int, connections: int) -> Iterator[Chunk]:
             pool.shutdown(cancel_futures=True)
 
 
-def _whole(file: RangeFile, connections: int) -> Iterator[Chunk]:
+def in_order(name: str, pieces: Iterable[tuple[bytes, int]]) -> Iterator[Chunk]:
+    """Yield a chunk for each piece of a text, given with the bytes that were read for it."""
     number, rest = 0, b""
-    for data in whole_ranges(file, connections):
+    for data, size in pieces:
         *lines, rest = (rest + data).split(b"\n")
-        yield Chunk(parse_numbered(file.name, lines, number), len(data))
+        yield Chunk(parse_numbered(name, lines, number), size)
         number += len(lines)
-    yield Chunk(parse_numbered(file.name, [rest], number), 0)
+    yield Chunk(parse_numbered(name, [rest], number), 0)
 
 
 def whole_ranges(file: RangeFile, connections: int) -> Iterator[bytes]:

@@ -16,9 +16,9 @@ import httpx2
 from huggingface_hub import get_session
 
 from review_sentiment.errors import DataError
-from review_sentiment.sources import Chunk, Reading
+from review_sentiment.sources import Reading
 from review_sentiment.sources.amazon import CATEGORIES
-from review_sentiment.sources.lines import CONNECTIONS, parse_numbered, whole_ranges
+from review_sentiment.sources.lines import CONNECTIONS, in_order, whole_ranges
 from review_sentiment.sources.retries import TRANSIENT_STATUS, TransientError, asked_wait, persistently
 from review_sentiment.sources.web_file import TIMEOUT, Location, WebFile, refusal
 
@@ -54,7 +54,7 @@ class WebDirectory:
         url = self._url(category)
         size = int(self._headers(category)["content-length"])
         file = WebFile(url, size, lambda: Location(url))
-        return Reading(_chunks(file), shuffled=False, size=size)
+        return Reading(in_order(file.name, _inflated(file)), shuffled=False, size=size)
 
     def _url(self, category: str) -> str:
         return f"{self._address}/{category}{SUFFIX}"
@@ -73,15 +73,6 @@ class WebDirectory:
             return response.headers
 
         return persistently(url, ask)
-
-
-def _chunks(file: WebFile) -> Iterator[Chunk]:
-    number, rest = 0, b""
-    for data, size in _inflated(file):
-        *lines, rest = (rest + data).split(b"\n")
-        yield Chunk(parse_numbered(file.name, lines, number), size)
-        number += len(lines)
-    yield Chunk(parse_numbered(file.name, [rest], number), 0)
 
 
 def _inflated(file: WebFile) -> Iterator[tuple[bytes, int]]:
