@@ -13,7 +13,8 @@ from review_sentiment.models import BaseModel
 class TrainingSummary:
     """Figures of a finished training.
 
-    `tokens` counts real tokens, padding left out; `peak_memory_gb` is the GPU's
+    `tokens` counts real tokens, `computed_tokens` those that went through the model:
+    padding adds to them, a prompt's shared beginning is computed once; `peak_memory_gb` is the GPU's
     or, on a CPU, the whole process's, in units of 1e9 bytes.
     """
 
@@ -22,7 +23,7 @@ class TrainingSummary:
     tokens: int
     seconds: float
     tokens_per_second: float
-    padding_share: float
+    computed_tokens: int
     trainable_parameters: int
     peak_memory_gb: float
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 
+def rounded_up(length: int, multiple: int) -> int:
+    """Return the smallest multiple that is not below the length."""
+    return -(-length // multiple) * multiple
+
+
 def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
     """Yield batches of row numbers, longest rows first, of at most that many tokens with padding.
 

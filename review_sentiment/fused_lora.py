@@ -3,7 +3,7 @@
 PEFT computes base(x) + scale * B(A(x)) as separate operations, each of which
 reads and writes the whole activation. Here the update is accumulated into the
 base product in place, forward and backward (the idea of Unsloth's kernels, in
-plain PyTorch). `benchmarks/fused_lora.py` measures the gain,
+plain PyTorch). `benchmarks/layers.py` measures the gain,
 `tests/unit/test_fused_lora.py` holds the parity.
 """
 

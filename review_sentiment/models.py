@@ -104,7 +104,7 @@ def plan_compute(device: str = "auto", precision: str = "auto") -> ComputePlan:
     if precision == "fp16":
         raise UsageError("model.precision is 'fp16', which needs a GPU. Use bf16, fp32 or auto.")
     return ComputePlan(
-        "cpu", precision, "eager", "adamw_torch", gradient_checkpointing=False, packs_rows=True
+        "cpu", precision, "eager", "adamw_torch_fused", gradient_checkpointing=False, packs_rows=True
     )
 
 
@@ -184,9 +184,11 @@ def load_adapted_model(base: BaseModel, adapter: Path, plan: ComputePlan) -> Pre
     from peft import PeftModel
 
     from review_sentiment.fused_lora import fuse_adapters
+    from review_sentiment.lean_layers import lighten
 
     model = PeftModel.from_pretrained(load_model(base, plan), str(adapter))
     fuse_adapters(model)
+    lighten(model)
     return model.eval()
 
 

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from review_sentiment.batching import rounded_up
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -72,7 +74,7 @@ def pack(rows: Sequence[list[int]], most_shared: int) -> PackedBatch:
     """Pack rows of token ids, each of more than `most_shared` tokens."""
     prefix = shared_prefix(rows, most_shared)
     ids, positions = list(rows[0][:prefix]), list(range(prefix))
-    width = _rounded_up(max(len(row) for row in rows) - prefix, WIDTH_MULTIPLE)
+    width = rounded_up(max(len(row) for row in rows) - prefix, WIDTH_MULTIPLE)
     source = torch.zeros((len(rows), width), dtype=torch.long)
     target: list[int] = []
     for number, row in enumerate(rows):
@@ -81,7 +83,7 @@ def pack(rows: Sequence[list[int]], most_shared: int) -> PackedBatch:
         target.extend(range(number * width, number * width + own))
         ids.extend(row[prefix:])
         positions.extend(range(prefix, len(row)))
-    padding = [0] * (_rounded_up(len(ids), TOKENS_MULTIPLE) - len(ids))
+    padding = [0] * (rounded_up(len(ids), TOKENS_MULTIPLE) - len(ids))
     ids += padding
     positions += padding
     return PackedBatch(
@@ -186,10 +188,6 @@ class _RowAttention(torch.autograd.Function):
             None,
             None,
         )
-
-
-def _rounded_up(length: int, multiple: int) -> int:
-    return -(-length // multiple) * multiple
 
 
 def _take(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

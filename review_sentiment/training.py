@@ -19,9 +19,10 @@ from transformers import TrainerCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
 from review_sentiment.adapters import TrainingSummary
-from review_sentiment.batching import token_budget_batches
+from review_sentiment.batching import rounded_up, token_budget_batches
 from review_sentiment.errors import TrainingError
 from review_sentiment.fused_lora import fuse_adapters
+from review_sentiment.lean_layers import lighten
 from review_sentiment.lora_proof import ADAPTER, LoraProof, LoraWitness
 from review_sentiment.models import BaseModel, ComputePlan, load_model, load_tokenizer
 from review_sentiment.packing import can_pack, pack, use_packed_attention
@@ -78,6 +79,7 @@ def finetune(
         use_packed_attention(model)
     model = add_adapters(model, lora)
     fuse_adapters(model)
+    lighten(model)
     witness = LoraWitness(model)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-training-") as scratch:
         trainer = AnswerTrainer(
@@ -107,7 +109,7 @@ def finetune(
             tokens=trainer.tokens,
             seconds=seconds,
             tokens_per_second=trainer.tokens / seconds,
-            padding_share=1 - trainer.tokens / max(1, trainer.padded_tokens),
+            computed_tokens=trainer.computed_tokens,
             trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
             peak_memory_gb=peak_memory_gb(plan),
         ),
@@ -170,7 +172,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(**options)
         self._packs_rows = packs_rows
         self.tokens = 0
-        self.padded_tokens = 0
+        self.computed_tokens = 0
         self._tokens_per_pass = tokens_per_pass
 
     def training_step(
@@ -182,8 +184,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         """Add up the gradients of a batch, `input_ids` and `labels` of [batch, length]; return its loss."""
         import torch
 
-        lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        widths = [math.ceil(length / PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE for length in lengths]
+        widths = [rounded_up(n, PAD_TO_MULTIPLE) for n in inputs["attention_mask"].sum(dim=1).tolist()]
         loss = inputs["labels"].new_zeros((), dtype=torch.float32)
         for rows in token_budget_batches(widths, self._tokens_per_pass):
             width = max(widths[row] for row in rows)
@@ -202,21 +203,21 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         import torch
 
         answers = _packed_answers if self._packs_rows else _padded_answers
-        logits, targets = answers(model, inputs)
+        logits, targets, computed = answers(model, inputs)
         total = torch.nn.functional.cross_entropy(
             logits.float(), targets, ignore_index=IGNORED, reduction="sum"
         )
         count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         self.tokens += int(inputs["attention_mask"].sum())
-        self.padded_tokens += inputs["input_ids"].numel()
+        self.computed_tokens += computed
         loss = total / count
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
 def _padded_answers(
     model: torch.nn.Module, inputs: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits [n, vocabulary] and targets [n] at the union of the rows' answer positions.
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Return logits [n, vocabulary], targets [n] and computed tokens, at the union of the rows' answers.
 
     Rows end at different places, but those of a batch have similar lengths, so
     that the union is a few columns. Right padding needs no mask in a causal model.
@@ -224,13 +225,13 @@ def _padded_answers(
     targets = inputs["labels"][:, 1:]
     columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(-1)
     output = model(input_ids=inputs["input_ids"], logits_to_keep=columns, use_cache=False)
-    return output.logits.flatten(0, 1), targets[:, columns].flatten()
+    return output.logits.flatten(0, 1), targets[:, columns].flatten(), inputs["input_ids"].numel()
 
 
 def _packed_answers(
     model: torch.nn.Module, inputs: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits [n, vocabulary] and targets [n] at the answer positions, from packed rows."""
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Return logits [n, vocabulary], targets [n] and computed tokens, at the answers of packed rows."""
     lengths = inputs["attention_mask"].sum(dim=1).tolist()
     rows = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
     row, column = (inputs["labels"][:, 1:] != IGNORED).nonzero(as_tuple=True)
@@ -242,7 +243,7 @@ def _packed_answers(
         logits_to_keep=batch.rows.source[row, column - batch.rows.prefix],
         use_cache=False,
     )
-    return output.logits[0], inputs["labels"][row, column + 1]
+    return output.logits[0], inputs["labels"][row, column + 1], batch.input_ids.numel()
 
 
 class _Follower(TrainerCallback):  # type: ignore[misc]

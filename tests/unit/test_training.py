@@ -133,7 +133,7 @@ def test_training_learns_proves_every_layer_and_reports_its_steps(
     assert all(layer.b_norm > 0 and layer.first_gradient_norm > 0 for layer in result.proof.layers)
     assert result.proof.last_loss < 0.5 * result.proof.first_loss
     assert result.summary.steps == 30
-    assert 0 <= result.summary.padding_share < 0.5
+    assert result.summary.computed_tokens < result.summary.tokens  # the shared prompt outweighs the padding
 
     model = load_adapted_model(tiny_model, result.adapter, PLAN)
     scores = score_labels(model, load_tokenizer(tiny_model), list(chats.frame["prompt"]), LABELS, PLAN, 4096)

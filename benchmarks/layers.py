@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Tokens a second of one training step with PEFT's LoRA layers and with the fused ones, in turn.
+"""Tokens a second of a training step: the libraries' layers, fused LoRA, and lean layers too, in turn.
 
-python benchmarks/fused_lora.py [--json]
+python benchmarks/layers.py [--json]
 """
 
 from __future__ import annotations
@@ -21,24 +21,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from review_sentiment.config import LoraSettings, ModelSettings
 from review_sentiment.fused_lora import fuse_adapters
+from review_sentiment.lean_layers import lighten
 from review_sentiment.models import identify, load_model, plan_compute
 from review_sentiment.training import add_adapters
 
 ROWS, LENGTH = 8, 128
-PAIRS = 6
+ROUNDS = 10
 VOCABULARY = 40_000
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True)
 def main(as_json: bool) -> None:
-    """Print the ratio of every pair of steps, and its spread."""
+    """Print the ratio of every round to the libraries' step, and its spread."""
     plan = plan_compute()
     base = identify(ModelSettings())
     models = {
-        name: add_adapters(load_model(base, plan), LoraSettings()).train() for name in ("peft", "fused")
+        name: add_adapters(load_model(base, plan), LoraSettings()).train()
+        for name in ("libraries", "fused", "fused and lean")
     }
     fuse_adapters(models["fused"])
+    fuse_adapters(models["fused and lean"])
+    lighten(models["fused and lean"])
     torch.manual_seed(0)
     ids = torch.randint(5, VOCABULARY, (ROWS, LENGTH), device=plan.device)
     # An index, not a number: a slice is not contiguous, and then torch 2.13 copies
@@ -56,31 +60,35 @@ def main(as_json: bool) -> None:
         return run
 
     speeds: dict[str, list[float]] = {name: [] for name in models}
-    for pair in range(PAIRS + 1):
+    for number in range(ROUNDS + 1):
         for name in models:
             started = time.perf_counter()
             step(name)()
-            if pair:  # the first pair warms up
+            if number:  # the first round warms up
                 speeds[name].append(ROWS * LENGTH / (time.perf_counter() - started))
-    ratios = [fused / peft for fused, peft in zip(speeds["fused"], speeds["peft"], strict=True)]
+    ratios = {
+        name: [ours / theirs for ours, theirs in zip(values, speeds["libraries"], strict=True)]
+        for name, values in speeds.items()
+    }
     threads = torch.get_num_threads()
     result = {
         "machine": f"{platform.machine()}, {plan.device}, {plan.precision}, {threads} threads",
         "torch": torch.__version__,
         "ratios": {
-            "fused/peft": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
+            name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
+            for name, values in ratios.items()
         },
         "tokens_per_second": speeds,
     }
-    if not as_json:
-        click.echo(f"{result['machine']}, torch {torch.__version__}, {ROWS} x {LENGTH} tokens, {PAIRS} pairs")
-        for name, values in speeds.items():
-            click.echo(
-                f"{name:6} {statistics.median(values):6.0f} tokens/s ({min(values):.0f}-{max(values):.0f})"
-            )
-        click.echo(f"ratio  {statistics.median(ratios):6.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
-    else:
+    if as_json:
         click.echo(json.dumps(result))
+        return
+    click.echo(f"{result['machine']}, torch {torch.__version__}, {ROWS} x {LENGTH} tokens, {ROUNDS} rounds")
+    for name, values in speeds.items():
+        click.echo(
+            f"{name:14} {statistics.median(values):6.0f} tokens/s ({min(values):.0f}-{max(values):.0f}), "
+            f"ratio {statistics.median(ratios[name]):.2f} ({min(ratios[name]):.2f}-{max(ratios[name]):.2f})"
+        )
 
 
 if __name__ == "__main__":
