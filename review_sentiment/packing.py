@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,6 +30,8 @@ TOKENS_MULTIPLE = 64
 WIDTH_MULTIPLE = 16
 """Sequences and rows are rounded up: oneDNN compiles and keeps kernels for every new shape, 20 MB and a
 tenth of the time of a pass when each pass has another length (torch 2.13)."""
+KEYS_MULTIPLE = 32
+"""Keys of a row, for the vector units: the BF16 softmax of 124 keys takes 2.5 times that of 128."""
 ATTENTION = "review_sentiment_packed_rows"
 """Name of the attention below in the registry of transformers."""
 MODEL_TYPES = ("llama", "qwen2", "qwen3", "smollm3")
@@ -48,6 +50,19 @@ class PackedRows:
     prefix: int
     source: torch.Tensor
     target: torch.Tensor
+    _blocks: dict[object, list[_Block]] = field(default_factory=dict, repr=False, compare=False)
+
+    def blocks(self, q: torch.Tensor, k: torch.Tensor) -> list[_Block]:
+        """Return the prefix as a block of its own, where there is one, and the rows.
+
+        Computed for the first layer and used by all whose q and k are alike.
+        """
+        known = (q.shape[1], k.shape[1], q.device, q.dtype)
+        if known not in self._blocks:
+            n = self.prefix
+            alone = [_block(0, torch.arange(n)[None], torch.arange(n), 0, q, k)] if n else []
+            self._blocks[known] = [*alone, _block(n, self.source, self.target, n, q, k)]
+        return self._blocks[known]
 
     @property
     def tokens(self) -> int:
@@ -131,102 +146,124 @@ def packed_attention(
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return the attention's output [1, L, heads, size]; query, key and value are [1, heads, L, size]."""
-    length, used, n = query.shape[2], packed_rows.tokens, packed_rows.prefix
-    q, k, v = (states[0].transpose(0, 1)[:used] for states in (query, key, value))
-    own = _RowAttention.apply(q[n:], k, v, packed_rows, scaling)  # type: ignore[no-untyped-call]
-    parts = [own, own.new_zeros(length - used, *own.shape[1:])]
-    if n:
-        alone = PackedRows(0, torch.arange(n)[None], torch.arange(n))
-        parts.insert(0, _RowAttention.apply(q[:n], k[:n], v[:n], alone, scaling))  # type: ignore[no-untyped-call]
-    return torch.cat(parts)[None], None
+    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
+    output = _PackedAttention.apply(q, k, v, packed_rows, scaling)  # type: ignore[no-untyped-call]
+    return output[None], None
 
 
-class _RowAttention(torch.autograd.Function):
-    """Causal attention of each row over the prefix and itself, with grouped key heads.
+class _PackedAttention(torch.autograd.Function):
+    """Causal attention of the prefix over itself, and of each row over the prefix and itself.
 
-    q [tokens - prefix, heads, size], k and v [tokens, key heads, size]. What is kept for
-    the backward pass is in the precision of q: the probabilities of eager
-    attention take three times as much.
+    q [L, heads, size], k and v [L, key heads, size]. What is kept for the backward
+    pass is in the precision of q: the probabilities of eager attention take three
+    times as much. States are moved between the sequence and the rows by one
+    `index_select` each, straight to the layout of the matrix product.
     """
 
     @staticmethod
     def forward(
         ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: PackedRows, scale: float
     ) -> torch.Tensor:
-        n, width = rows.source.shape
-        key_heads = k.shape[1]
-        q_rows = _grouped(_take(q, rows.source - rows.prefix), key_heads)
-        k_rows, v_rows = (_with_prefix(states, rows) for states in (k, v))
-        scores = torch.bmm(q_rows, k_rows.transpose(1, 2)).mul_(scale)
-        hidden = torch.ones(width, rows.prefix + width, dtype=torch.bool, device=q.device)
-        hidden = hidden.triu_(rows.prefix + 1)
-        scores.view(-1, width, rows.prefix + width).masked_fill_(hidden, float("-inf"))
-        probabilities = scores.softmax(-1)
-        output = torch.bmm(probabilities, v_rows)
-        ctx.save_for_backward(q_rows, k_rows, v_rows, probabilities)
-        ctx.rows, ctx.scale, ctx.key_heads = rows, scale, key_heads
-        return _packed(_ungrouped(output, n, width), rows)
+        output = torch.zeros_like(q)
+        kept: list[torch.Tensor] = []
+        for block in rows.blocks(q, k):
+            q_rows = block.queries(q).mul_(scale)
+            k_rows, v_rows = block.keys(k), block.keys(v)
+            scores = torch.bmm(q_rows, k_rows.transpose(1, 2))
+            probabilities = scores.add_(block.bias).softmax(-1)
+            output[block.start : block.stop] = block.sequence(torch.bmm(probabilities, v_rows))
+            kept += [q_rows, k_rows, v_rows, probabilities]
+        ctx.save_for_backward(q, k, *kept)
+        ctx.rows, ctx.scale = rows, scale
+        return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        q_rows, k_rows, v_rows, probabilities = ctx.saved_tensors
-        rows: PackedRows = ctx.rows
-        n, width = rows.source.shape
-        spread = torch.zeros((n * width, *gradients[0].shape[1:]), dtype=q_rows.dtype, device=q_rows.device)
-        spread.index_copy_(0, rows.target, gradients[0].to(q_rows.dtype))
-        gradient = _grouped(spread.view(n, width, *spread.shape[1:]), ctx.key_heads)
-        v_gradient = torch.bmm(probabilities.transpose(1, 2), gradient)
-        p_gradient = torch.bmm(gradient, v_rows.transpose(1, 2))
-        s_gradient = torch._softmax_backward_data(p_gradient, probabilities, -1, probabilities.dtype)
-        s_gradient.mul_(ctx.scale)
-        q_gradient = torch.bmm(s_gradient, k_rows)
-        k_gradient = torch.bmm(s_gradient.transpose(1, 2), q_rows)
-        return (
-            _packed(_ungrouped(q_gradient, n, width), rows),
-            _without_prefix(k_gradient, rows),
-            _without_prefix(v_gradient, rows),
-            None,
-            None,
-        )
+        q, k, *kept = ctx.saved_tensors
+        blocks = ctx.rows.blocks(q, k)
+        q_gradient, k_gradient, v_gradient = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(k)
+        for number, block in enumerate(blocks):
+            q_rows, k_rows, v_rows, probabilities = kept[4 * number : 4 * number + 4]
+            own = slice(block.start, block.stop)
+            gradient = block.spread(gradients[0][own].to(q.dtype))
+            p_gradient = torch.bmm(gradient, v_rows.transpose(1, 2))
+            s_gradient = torch._softmax_backward_data(p_gradient, probabilities, -1, probabilities.dtype)
+            q_gradient[own] = block.sequence(torch.bmm(s_gradient, k_rows)).mul_(ctx.scale)
+            block.add_keys(k_gradient, torch.bmm(s_gradient.transpose(1, 2), q_rows))
+            block.add_keys(v_gradient, torch.bmm(probabilities.transpose(1, 2), gradient))
+        return q_gradient, k_gradient, v_gradient, None, None
 
 
-def _take(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Return the states [n, width, heads, size] at the places [n, width]; padding takes any."""
-    taken = states.reshape(len(states), -1).index_select(0, places.clamp(min=0).flatten())
-    return taken.view(*places.shape, *states.shape[1:])
+@dataclass(frozen=True)
+class _Block:
+    """Rows that attend to a prefix and themselves; their tokens are `start` to `stop` of the sequence.
+
+    `bias` [group * width, keys] hides what a token does not see; keys are the prefix, the row and
+    padding. `queries_at` [n * key heads * group * width] and `keys_at` [n * key heads * keys] are
+    places in the flattened states [L * heads, size]; `own_at` [tokens * heads] and `own_keys_at`
+    [tokens * key heads] are the places of the block's tokens in the rows.
+    """
+
+    start: int
+    stop: int
+    prefix: int
+    rows: int
+    key_heads: int
+    bias: torch.Tensor
+    queries_at: torch.Tensor
+    keys_at: torch.Tensor
+    own_at: torch.Tensor
+    own_keys_at: torch.Tensor
+
+    def queries(self, states: torch.Tensor) -> torch.Tensor:
+        """Return [L, heads, size] as [n * key heads, group * width, size]."""
+        flat = states.reshape(-1, states.shape[-1]).index_select(0, self.queries_at)
+        return flat.view(self.rows * self.key_heads, -1, states.shape[-1])
+
+    def keys(self, states: torch.Tensor) -> torch.Tensor:
+        """Return [L, key heads, size] as [n * key heads, keys, size]."""
+        flat = states.reshape(-1, states.shape[-1]).index_select(0, self.keys_at)
+        return flat.view(self.rows * self.key_heads, -1, states.shape[-1])
+
+    def sequence(self, states: torch.Tensor) -> torch.Tensor:
+        """Return [n * key heads, group * width, size] as the block's tokens [tokens, heads, size]."""
+        flat = states.reshape(-1, states.shape[-1]).index_select(0, self.own_at)
+        return flat.view(self.stop - self.start, -1, states.shape[-1])
+
+    def spread(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the block's tokens [tokens, heads, size] as [n * key heads, group * width, size]."""
+        size = states.shape[-1]
+        flat = states.new_zeros(len(self.queries_at), size)
+        flat.index_copy_(0, self.own_at, states.reshape(-1, size))
+        return flat.view(self.rows * self.key_heads, -1, size)
+
+    def add_keys(self, total: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Add the gradient of `keys` to that of the states: those of the prefix add up over the rows."""
+        size = gradient.shape[-1]
+        own = gradient.reshape(-1, size).index_select(0, self.own_keys_at)
+        total[self.start : self.stop] += own.view(self.stop - self.start, -1, size)
+        if self.prefix:
+            by_row = gradient.view(self.rows, self.key_heads, -1, size)[:, :, : self.prefix]
+            total[: self.prefix] += by_row.sum(0).transpose(0, 1)
 
 
-def _grouped(states: torch.Tensor, key_heads: int) -> torch.Tensor:
-    """Return [n, width, heads, size] as [n * key heads, group * width, size]."""
-    n, width, heads, size = states.shape
-    by_group = states.view(n, width, key_heads, heads // key_heads, size).permute(0, 2, 3, 1, 4)
-    return by_group.reshape(n * key_heads, -1, size)
-
-
-def _ungrouped(states: torch.Tensor, n: int, width: int) -> torch.Tensor:
-    """Return [n * key heads, group * width, size] as [n * width, heads, size]."""
-    size = states.shape[-1]
-    by_group = states.view(n, states.shape[0] // n, -1, width, size).permute(0, 3, 1, 2, 4)
-    return by_group.reshape(n * width, -1, size)
-
-
-def _packed(states: torch.Tensor, rows: PackedRows) -> torch.Tensor:
-    """Return the states [n * width, heads, size] of the sequence's tokens, without the padding."""
-    flat = states.reshape(len(states), -1).index_select(0, rows.target)
-    return flat.view(-1, *states.shape[1:])
-
-
-def _with_prefix(states: torch.Tensor, rows: PackedRows) -> torch.Tensor:
-    """Return keys or values [L, heads, size] as [n * heads, prefix + width, size]."""
-    own = _take(states, rows.source)
-    prefix = states[: rows.prefix].expand(len(own), -1, -1, -1)
-    whole = torch.cat([prefix, own], dim=1).transpose(1, 2)
-    return whole.reshape(-1, whole.shape[2], whole.shape[3])
-
-
-def _without_prefix(gradient: torch.Tensor, rows: PackedRows) -> torch.Tensor:
-    """Undo `_with_prefix` for gradients: those of the prefix add up over the rows."""
-    n, width = rows.source.shape
-    by_row = gradient.view(n, -1, rows.prefix + width, gradient.shape[-1]).transpose(1, 2)
-    own = _packed(by_row[:, rows.prefix :].reshape(n * width, *by_row.shape[2:]), rows)
-    return torch.cat([by_row[:, : rows.prefix].sum(0), own])
+def _block(
+    start: int, source: torch.Tensor, target: torch.Tensor, prefix: int, q: torch.Tensor, k: torch.Tensor
+) -> _Block:
+    (n, width), heads, key_heads = source.shape, q.shape[1], k.shape[1]
+    head, key_head = torch.arange(heads), torch.arange(key_heads)
+    padding = rounded_up(prefix + width, KEYS_MULTIPLE) - prefix - width
+    keys = torch.cat(
+        [torch.arange(prefix).expand(n, -1), source, torch.zeros(n, padding, dtype=torch.long)], 1
+    )
+    row, column = target // width, target % width
+    hidden = torch.ones(width, keys.shape[1], dtype=torch.bool).triu_(prefix + 1)
+    bias = torch.zeros(hidden.shape, dtype=q.dtype).masked_fill_(hidden, float("-inf"))
+    places = (
+        bias.repeat(heads // key_heads, 1),
+        (source[:, None, :] * heads + head[None, :, None]).flatten(),
+        (keys[:, None, :] * key_heads + key_head[None, :, None]).flatten(),
+        ((row[:, None] * heads + head) * width + column[:, None]).flatten(),
+        ((row[:, None] * key_heads + key_head) * keys.shape[1] + prefix + column[:, None]).flatten(),
+    )
+    return _Block(start, start + len(target), prefix, n, key_heads, *(place.to(q.device) for place in places))
