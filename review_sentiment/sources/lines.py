@@ -32,7 +32,7 @@ from review_sentiment.hashing import stable_hash
 from review_sentiment.records import BrokenRecord, ReviewRecord, parse_json_line
 from review_sentiment.sources import Chunk, Reading
 
-BLOCK_BYTES = 8_192
+BLOCK_BYTES = 16_384
 TAIL_BYTES = 1_024
 """Read beyond a block for its last line; longer lines take a second read."""
 WHOLE_BYTES = 64 * 2**20
