@@ -17,14 +17,11 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from review_sentiment.chats import format_chats
-from review_sentiment.cleaning import CleaningRules, clean_category
 from review_sentiment.evaluation import evaluate_model
 from review_sentiment.labels import BINARY
-from review_sentiment.models import identify, load_tokenizer, plan_compute
+from review_sentiment.models import identify, plan_compute
+from review_sentiment.preparation import prepare
 from review_sentiment.settings_files import load_settings
-from review_sentiment.sources import open_source
-from review_sentiment.splits import SplitRules, split_reviews
 from review_sentiment.training import finetune
 
 
@@ -35,26 +32,22 @@ from review_sentiment.training import finetune
 def main(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Train with the settings and print the figures on the validation reviews."""
     settings = load_settings(config, overrides)
-    source = open_source(settings.data.source)
-    wanted = settings.cleaning.max_per_class or settings.split.needed_per_class
-    rules = CleaningRules(BINARY, wanted, settings.cleaning.max_broken_share)
-    tables = [
-        clean_category(category, source.read(category, settings.seed), rules, settings.seed)
-        for category in settings.data.categories
-    ]
-    splits = split_reviews(tables, SplitRules(**settings.split.model_dump()), settings.seed)
+    prepared = prepare(settings)
     base = identify(settings.model)
     plan = plan_compute(settings.model.device, settings.model.precision)
-    tokenizer = load_tokenizer(base)
-    train, validation = (
-        format_chats(part, tokenizer, BINARY.names, settings.prompt.max_tokens)
-        for part in (splits.train, splits.validation)
-    )
     with tempfile.TemporaryDirectory() as scratch:
         trained = finetune(
-            base, plan, train, settings.lora, settings.training, settings.seed, Path(scratch) / "adapter"
+            base,
+            plan,
+            prepared.train,
+            settings.lora,
+            settings.training,
+            settings.seed,
+            Path(scratch) / "adapter",
         )
-        evaluation = evaluate_model(base, trained.adapter, validation, BINARY, plan, settings.evaluation)
+        evaluation = evaluate_model(
+            base, trained.adapter, prepared.validation, BINARY, plan, settings.evaluation
+        )
     figures = {
         "machine": f"{platform.machine()}, {plan.device}, {plan.precision}",
         "settings": list(overrides),

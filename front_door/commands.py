@@ -197,6 +197,83 @@ def models(name: str | None, as_json: bool) -> None:
         click.echo(f"No version of '{chosen}' at {tracking_uri()} yet. Make one: python run_pipeline.py")
 
 
+@cli.command("estimate")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="As for a run."
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for a run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the estimate as JSON.")
+def estimate_command(config_file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Say what training would take: memory and hours, here and on common GPUs."""
+    from front_door.estimate import estimate_training
+
+    settings = load_settings(config_file or _default_config(DEFAULT_STACK), overrides)
+    with _output_to(new_log_file(), debug=False):
+        found = estimate_training(settings)
+    click.echo(json.dumps(found.as_json()) if as_json else found.as_text())
+
+
+@cli.command("export")
+@click.argument("version")
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="A new directory.",
+)
+@click.option("--name", default=None, help="Registered model. Default: registry.model_name.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="As for a run.")
+def export_command(version: str, directory: Path, name: str | None, config_file: Path | None) -> None:
+    """Write VERSION (a number or an alias) as plain merged weights."""
+    settings = load_settings(config_file or _default_config(DEFAULT_STACK))
+    log_file = new_log_file()
+    click.echo(f"log {log_file}", err=True)
+    with _output_to(log_file, debug=False):
+        from front_door.exporting import export_version
+
+        report = export_version(
+            name or settings.registry.model_name, version, settings, directory, tracking_uri()
+        )
+    click.echo(
+        f"{report.directory}: merged weights (safetensors), tokenizer and chat template\n"
+        f"{report.changed_share:.2%} of the answers to {report.n} validation reviews changed; a label's "
+        f"probability by at most {report.largest_difference:.3f}"
+    )
+
+
+@cli.command()
+@click.option(
+    "--over",
+    "dimensions",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUES",
+    help="What to search: lora.rank=8,16,32 or training.learning_rate=1e-4..1e-3. Can be repeated.",
+)
+@click.option("--trials", default=12, show_default=True, help="Trials that are finished at the end.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="As for a run.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for a run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the trials as JSON.")
+def sweep(
+    dimensions: tuple[str, ...],
+    trials: int,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Search settings by the macro-F1 on validation reviews; finished trials are never lost."""
+    from front_door.search import search, trials_table
+
+    settings = load_settings(config_file or _default_config(DEFAULT_STACK), overrides)
+    log_file = new_log_file()
+    click.echo(f"log {log_file}", err=True)
+    with _output_to(log_file, debug=False):
+        found = search(settings, dimensions, trials, tracking_uri())
+    click.echo(json.dumps([asdict(trial) for trial in found]) if as_json else trials_table(found))
+
+
 @cli.command()
 @click.option("--port", default=5000, show_default=True, help="Port on this machine.")
 def ui(port: int) -> None:

@@ -66,7 +66,8 @@ def step_names(settings: Settings) -> list[str]:
     """Return the names of a run's steps, in order."""
     names = ["validate_categories"]
     names += [f"{STEPS_BY_CATEGORY}_{category}" for category in settings.data.categories]
-    names += ["split_reviews", "data_report", "format_chat_train", "format_chat_evaluation"]
+    names += ["split_reviews", "data_report", "format_chat_train"]
+    names += ["format_chat_validation", "format_chat_evaluation"]
     names += ["evaluate_classical"]
     names += [] if settings.evaluation.skip_baseline else ["evaluate_baseline"]
     return [*names, "finetune", "evaluate", "compare", "register_model"]

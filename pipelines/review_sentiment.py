@@ -44,17 +44,20 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
         )
         for category, revision in revisions.items()
     ]
-    train, _, evaluation = split_reviews(reviews=reviews, split=s.split, seed=seed)
+    train, validation, evaluation = split_reviews(reviews=reviews, split=s.split, seed=seed)
     report = data_report(reviews=reviews, train=train, evaluation=evaluation)
 
     train_chats = format_chat(train, s.model, s.prompt, id="format_chat_train")
+    validation_chats = format_chat(validation, s.model, s.prompt, id="format_chat_validation")
     evaluation_chats = format_chat(evaluation, s.model, s.prompt, id="format_chat_evaluation")
 
     classical = evaluate_classical(train_chats, evaluation_chats, seed=seed)
     baseline = {}
     if not s.evaluation.skip_baseline:
         baseline["baseline"] = evaluate_baseline(evaluation_chats, model=s.model, evaluation=s.evaluation)
-    adapter = finetune(train_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed)
+    adapter = finetune(
+        train_chats, validation_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
+    )
     tuned = evaluate(adapter, evaluation_chats, model=s.model, evaluation=s.evaluation)
     verdict = compare(adapter, tuned, classical, gate=s.gate, **baseline)
     register_model(

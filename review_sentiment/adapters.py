@@ -15,7 +15,7 @@ class TrainingSummary:
 
     `tokens` counts real tokens, `computed_tokens` those that went through the model:
     padding adds to them, a prompt's shared beginning is computed once; `peak_memory_gb` is the GPU's
-    or, on a CPU, the whole process's, in units of 1e9 bytes.
+    or, on a CPU, the whole process's, in units of 1e9 bytes; `expected_memory_gb` was foretold.
     """
 
     reviews: int
@@ -26,6 +26,7 @@ class TrainingSummary:
     computed_tokens: int
     trainable_parameters: int
     peak_memory_gb: float
+    expected_memory_gb: float
 
 
 @dataclass(frozen=True)

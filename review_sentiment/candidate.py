@@ -50,12 +50,17 @@ class Candidate:
         tracking.log_dataset(run_id, train, "train", context="training")
         return cls(run_id)
 
+    @classmethod
+    def reopen(cls, run_id: str) -> Candidate | None:
+        """Go on with the run of a training that was interrupted; None where MLflow no longer has it."""
+        return cls(run_id) if tracking.resume(run_id) else None
+
     @contextmanager
     def recording(self) -> Iterator[None]:
         """End the run as finished, failed or killed, however the training ends."""
         try:
             yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             tracking.finish(self.run_id, "KILLED")
             raise
         except BaseException:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from review_sentiment.hashing import stable_hash
 from review_sentiment.prompts import PromptBuilder
 from review_sentiment.reviews import ReviewTable
 
@@ -41,6 +42,10 @@ class ChatDataset:
     def head(self, rows: int | None) -> ChatDataset:
         """Return the first rows: a random sample, since the rows are in the order of a hash."""
         return self if rows is None else ChatDataset(self.frame.head(rows), self.labels)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the chats, which depends on their order: that of a training follows it."""
+        return f"{stable_hash(*self.labels, *self.frame['prompt'], *self.frame['completion']):016x}"
 
     def token_statistics(self) -> dict[str, float]:
         """Return the lengths in tokens, and the share of reviews that were cut."""

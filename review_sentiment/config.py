@@ -14,7 +14,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 
-SHARED_RESERVE = 1.25
+SHARED_RESERVE = 1.15
 """Reviews to take for each that is needed: those of users in two parts are dropped."""
 MAX_HELD_OUT_SHARE = 0.9
 """Share of the products above which too little is left to train on."""
@@ -130,6 +130,12 @@ class LoraSettings(Section):
     """Scale: the update is multiplied by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the adapters; above 0 it halves the training speed of a CPU."""
+    targets: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = ("all-linear",)
+    """Layers that get an adapter: `all-linear`, or names such as q_proj,v_proj."""
+    rank_stabilised: bool = False
+    """Scale by alpha / sqrt(rank) (rsLoRA, arXiv 2312.03732): for large ranks."""
+    dora: bool = False
+    """Train a weight's magnitude beside its direction (DoRA, arXiv 2402.09353); several times slower."""
 
 
 class TrainingSettings(Section):
@@ -155,6 +161,30 @@ class TrainingSettings(Section):
     """Gradients with a larger norm are scaled down to it."""
     gradient_checkpointing: bool | Literal["auto"] = "auto"
     """Recompute activations to save memory; `auto`: on a GPU only (it costs 36-50 % of the speed)."""
+    processes: Count = 1
+    """Processes that train together on one machine, one a GPU; `batch_size` is shared out among them."""
+    fit: Literal["refuse", "adapt", "ignore"] = "adapt"
+    """Where memory is short: `refuse` to start, `adapt` what leaves the result as it is, or `ignore` it."""
+    checkpoint_dir: str | None = None
+    """Directory or fsspec address that outlives the machine; in the cache directory when missing."""
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 3.0
+    """Most minutes of training that a killed process loses."""
+    checkpoint_steps: Count | None = None
+    """Also keep a checkpoint every so many optimiser steps."""
+    validations: Annotated[int, Field(ge=0)] = 4
+    """Times that the model is scored on validation reviews; the best adapter is kept."""
+    validation_samples: Count = 200
+    """Validation reviews that are scored each time."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Validations without a better macro-F1 after which training stops; 0 trains to the end."""
+
+    @model_validator(mode="after")
+    def _batch_is_shared_out(self) -> Self:
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared out to {self.processes} processes"
+            )
+        return self
 
 
 class EvaluationSettings(Section):

@@ -96,15 +96,20 @@ def plan_compute(device: str = "auto", precision: str = "auto") -> ComputePlan:
     if device == "cuda":
         if precision == "auto":
             precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        return ComputePlan(
-            "cuda", precision, "sdpa", "paged_adamw_8bit", gradient_checkpointing=True, packs_rows=False
-        )
+        return gpu_plan(precision)
     if precision == "auto":
         precision = "bf16" if _cpu_is_fast_at_bf16() else "fp32"
     if precision == "fp16":
         raise UsageError("model.precision is 'fp16', which needs a GPU. Use bf16, fp32 or auto.")
     return ComputePlan(
         "cpu", precision, "eager", "adamw_torch_fused", gradient_checkpointing=False, packs_rows=True
+    )
+
+
+def gpu_plan(precision: str) -> ComputePlan:
+    """Return how a model is computed on a GPU, also one that is not in this machine."""
+    return ComputePlan(
+        "cuda", precision, "sdpa", "paged_adamw_8bit", gradient_checkpointing=True, packs_rows=False
     )
 
 
@@ -136,6 +141,21 @@ def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
         reserved = "<|finetune_right_pad_id|>"  # Llama 3.1 keeps it for padding
         tokenizer.pad_token = reserved if reserved in vocabulary else tokenizer.eos_token
     return tokenizer
+
+
+def load_configuration(base: BaseModel) -> Any:
+    """Load the model's configuration alone.
+
+    Raises:
+        ModelUnavailableError: the model is not there.
+    """
+    from transformers import AutoConfig
+
+    location, options = _location(base)
+    try:
+        return AutoConfig.from_pretrained(location, **options)
+    except (OSError, ValueError) as error:
+        raise _unavailable(base, error) from error
 
 
 def load_model(base: BaseModel, plan: ComputePlan) -> PreTrainedModel:

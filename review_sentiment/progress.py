@@ -40,12 +40,15 @@ class Snapshot:
 
 
 class Progress:
-    """Reports a task of `total` units, at most every half second and always at the end."""
+    """Reports a task of `total` units, at most every half second and always at the end.
 
-    def __init__(self, task: str, total: int) -> None:
+    `done` units were finished by an earlier process.
+    """
+
+    def __init__(self, task: str, total: int, done: int = 0) -> None:
         self._task = task
         self._total = total
-        self._done = 0
+        self._done = done
         self._share = 0.0
         self._started = time.monotonic()
         self._last = 0.0

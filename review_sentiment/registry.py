@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from review_sentiment.errors import DataError
+from review_sentiment.errors import DataError, UsageError
 from review_sentiment.models import BaseModel, load_adapted_model, load_tokenizer, plan_compute
 
 if TYPE_CHECKING:
@@ -215,6 +215,29 @@ def list_versions(name: str) -> list[ModelVersion]:
         for found in client.search_model_versions(f"name='{name}'")
     ]
     return sorted(versions, key=lambda found: int(found.version), reverse=True)
+
+
+def get_version(name: str, version: str) -> ModelVersion:
+    """Return a version by its number or its alias.
+
+    Raises:
+        UsageError: there is no such version.
+    """
+    versions = list_versions(name)
+    found = next((one for one in versions if version == one.version or version in one.aliases), None)
+    if found is None:
+        known = ", ".join(
+            [*(one.version for one in versions), *sorted({a for v in versions for a in v.aliases})]
+        )
+        raise UsageError(f"'{name}' has no version '{version}'. There are: {known or 'none'}.")
+    return found
+
+
+def download_adapter(version: ModelVersion, directory: Path) -> tuple[Serving, Path]:
+    """Fetch a version's adapter; return what serves it and where its files are."""
+    place = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=str(directory)))
+    adapter = next(found.parent for found in place.rglob(SERVING_FILE))
+    return Serving.load(adapter), adapter
 
 
 def _requirements() -> list[str]:

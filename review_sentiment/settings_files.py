@@ -22,7 +22,19 @@ def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
             value has the wrong type or range; every problem at once.
     """
     values = {} if file is None else _without_empty_sections(read_yaml(file))
-    origin = "the defaults" if file is None else str(file)
+    return _validated(values, overrides, "the defaults" if file is None else str(file))
+
+
+def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """Return the settings with the overrides on top.
+
+    Raises:
+        UsageError: as `load_settings`.
+    """
+    return _validated(settings.model_dump(), overrides, "the configuration")
+
+
+def _validated(values: dict[str, Any], overrides: Sequence[str], origin: str) -> Settings:
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator or not key:

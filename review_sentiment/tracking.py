@@ -97,6 +97,43 @@ def open_candidate(experiment: str, name: str, parameters: Mapping[str, str], ta
     return str(run.info.run_id)
 
 
+def log_trial(
+    experiment: str, sweep: str, name: str, parameters: Mapping[str, str], metrics: Mapping[str, float]
+) -> None:
+    """Log a trial as a child of its sweep's run, which is opened where it is not there yet."""
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    mlflow_client = client()
+    found = mlflow_client.get_experiment_by_name(experiment)
+    parents = (
+        mlflow_client.search_runs([found.experiment_id], f"tags.sweep = '{sweep}'", max_results=1)
+        if found
+        else []
+    )
+    parent = (
+        parents[0].info.run_id
+        if parents
+        else open_candidate(experiment, f"sweep-{sweep[:8]}", {}, {"sweep": sweep})
+    )
+    child = open_candidate(experiment, name, parameters, {MLFLOW_PARENT_RUN_ID: parent})
+    log_metrics(child, metrics)
+    finish(child)
+    finish(parent)
+
+
+def resume(run_id: str) -> bool:
+    """Set a run that was ended back to running; return whether MLflow still has it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client().update_run(run_id, status="RUNNING")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return True
+
+
 def log_parameters(run_id: str, parameters: Mapping[str, str]) -> None:
     """Log parameters; values that are already there must be the same."""
     from mlflow.entities import Param

@@ -5,53 +5,73 @@ The same code trains on a CPU and on a GPU; what differs is in the `ComputePlan`
 
 from __future__ import annotations
 
-import math
+import json
 import resource
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback, set_seed
-from trl import SFTConfig, SFTTrainer
+import torch
+from transformers import set_seed
+from trl import SFTConfig
 
+from review_sentiment import fit
 from review_sentiment.adapters import TrainingSummary
-from review_sentiment.batching import rounded_up, token_budget_batches
+from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError, OutOfMemoryError, tokenise
 from review_sentiment.errors import TrainingError
 from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.lean_layers import lighten
 from review_sentiment.lora_proof import ADAPTER, LoraProof, LoraWitness
-from review_sentiment.models import BaseModel, ComputePlan, load_model, load_tokenizer
-from review_sentiment.packing import can_pack, pack, use_packed_attention
-from review_sentiment.progress import Progress
+from review_sentiment.models import (
+    BaseModel,
+    ComputePlan,
+    free_memory,
+    load_adapted_model,
+    load_model,
+    load_tokenizer,
+)
+from review_sentiment.packing import can_pack, use_packed_attention
+from review_sentiment.training_course import Course, Keeping, Observer, Validating
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from review_sentiment.chats import ChatDataset
+    from review_sentiment.checkpoints import CheckpointStore
     from review_sentiment.config import LoraSettings, TrainingSettings
 
-IGNORED = -100
-"""Label of tokens that the loss leaves out (PyTorch's convention)."""
-PAD_TO_MULTIPLE = 16
-"""Rows are padded to a multiple of the tile height of AMX: fewer shapes, whole tiles."""
-
-Observer = Callable[[int, Mapping[str, float]], None]
-"""Told the optimiser step and its figures: loss, learning_rate, grad_norm, tokens_per_second."""
+RELOAD_PROMPTS = 16
+"""Prompts that the trained model and the one loaded from its files answer alike."""
+SCORING_TOKENS = 2_048
+"""Tokens of a scoring batch while the model is trained."""
 
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A trained adapter on disk, with its proof and its loss curve."""
+    """A trained adapter on disk, with its proof, its curve and its validations."""
 
     adapter: Path
     proof: LoraProof
     summary: TrainingSummary
     curve: tuple[dict[str, float], ...]
+    validations: tuple[dict[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a training may be given besides its data: who is told, where checkpoints go, what validates it."""
+
+    observers: tuple[Observer, ...] = ()
+    checkpoints: CheckpointStore | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    validation: ChatDataset | None = None
+    scratch: Path | None = None
+    """Directory that the processes of a training share."""
 
 
 def finetune(
@@ -62,17 +82,58 @@ def finetune(
     training: TrainingSettings,
     seed: int,
     adapter: Path,
-    observers: tuple[Observer, ...] = (),
+    surroundings: Surroundings | None = None,
 ) -> FineTuned:
     """Train adapters on the chats and save them to the directory `adapter`.
 
+    Where the checkpoints have a whole one, the training goes on from there. The
+    memory of model and training is free when this returns, or raises.
+
     Raises:
+        FitError: the training would not fit into memory.
         LoraProofError: an adapter was not applied, not trained, or the loss did not fall.
-        TrainingError: the loss or the gradient is not a finite number.
+        TrainingError: the loss or the gradient is not a finite number, or memory ran out.
         ModelUnavailableError: the base model is not there.
     """
+    around = surroundings or Surroundings()
+    try:
+        trained = _train(base, plan, chats, lora, training, seed, adapter, around)
+        free_memory()
+        proof = _proved_reload(trained, base, plan, chats) if trained.first else trained.result.proof
+    except BaseException as error:
+        # The frames of the traceback hold the model and its tensors.
+        traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        free_memory()
+    return replace(trained.result, proof=proof)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A training that has ended, and what the trained model answered to some prompts."""
+
+    result: FineTuned
+    prompts: tuple[str, ...]
+    probabilities: Any
+    first: bool
+    """Whether this process is the first of the training's, which writes the adapter."""
+
+
+def _train(
+    base: BaseModel,
+    plan: ComputePlan,
+    chats: ChatDataset,
+    lora: LoraSettings,
+    training: TrainingSettings,
+    seed: int,
+    adapter: Path,
+    around: Surroundings,
+) -> _Trained:
     set_seed(seed)
     tokenizer = load_tokenizer(base)
+    rows = tokenise(chats, tokenizer)
+    training, expected = fit.fitted(base, plan, lora, training, longest_row=max(map(len, rows["input_ids"])))
     model = load_model(base, plan)
     packs_rows = plan.packs_rows and can_pack(model)
     if packs_rows:
@@ -81,44 +142,161 @@ def finetune(
     fuse_adapters(model)
     lighten(model)
     witness = LoraWitness(model)
-    with tempfile.TemporaryDirectory(prefix="review-sentiment-training-") as scratch:
+    with _scratch(around.scratch) as scratch:
         trainer = AnswerTrainer(
             model=model,
-            args=_trainer_settings(Path(scratch), plan, training, seed),
+            args=_trainer_settings(scratch, plan, training, seed),
             tokens_per_pass=training.tokens_per_pass,
             packs_rows=packs_rows,
-            train_dataset=tokenise(chats, tokenizer),
+            train_dataset=rows,
             processing_class=tokenizer,
         )
         _train_adapters_in_fp32(model)
-        follower = _Follower(trainer, witness, observers)
-        trainer.add_callback(follower)
-        started = time.perf_counter()
-        trainer.train()
-        seconds = time.perf_counter() - started
-
-    proof = witness.conclude([point["loss"] for point in follower.curve])
+        course = Course(
+            trainer,
+            witness,
+            around.observers,
+            _keeping(training, around),
+            _validating(training, around, tokenizer, plan),
+        )
+        trainer.add_callback(course)
+        # Each process has its own copy, which is gone when the training ends.
+        resumed = scratch / f"resumed-{trainer.accelerator.process_index}"
+        found = around.checkpoints.fetch_newest(resumed) if around.checkpoints else None
+        if found:
+            course.restore(resumed)
+        try:
+            with course.stopping_on_signals():
+                trainer.train(resume_from_checkpoint=str(resumed) if found else None)
+        except NonFiniteError as error:
+            raise _explained(error, trainer, chats, training, around) from error
+        except OutOfMemoryError as error:
+            raise fit.out_of_memory(error.tokens, plan, lora, training) from error
+    first = trainer.accelerator.is_main_process
+    _take_best(model, course)
+    proof = witness.conclude([point["loss"] for point in course.curve])
     proof.require()
-    save_adapter(model, base, adapter)
-    return FineTuned(
+    if first:
+        save_adapter(model, base, adapter)
+    result = FineTuned(
         adapter=adapter,
         proof=proof,
         summary=TrainingSummary(
             reviews=len(chats),
-            steps=len(follower.curve),
+            steps=len(course.curve),
             tokens=trainer.tokens,
-            seconds=seconds,
-            tokens_per_second=trainer.tokens / seconds,
             computed_tokens=trainer.computed_tokens,
+            seconds=course.seconds,
+            tokens_per_second=trainer.tokens / course.seconds,
             trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
             peak_memory_gb=peak_memory_gb(plan),
+            expected_memory_gb=expected.total / 1e9,
         ),
-        curve=tuple(follower.curve),
+        curve=tuple(course.curve),
+        validations=tuple(course.validations),
+    )
+    prompts = tuple(chats.frame["prompt"].head(RELOAD_PROMPTS))
+    return _Trained(result, prompts, _answers(model, tokenizer, prompts, chats, plan), first)
+
+
+@contextmanager
+def _scratch(shared: Path | None) -> Iterator[Path]:
+    """Yield a directory for the Trainer: a temporary one, or the one that the processes share."""
+    if shared is not None:
+        shared.mkdir(exist_ok=True)
+        yield shared
+        return
+    with tempfile.TemporaryDirectory(prefix="review-sentiment-training-") as own:
+        yield Path(own)
+
+
+def _keeping(training: TrainingSettings, around: Surroundings) -> Keeping | None:
+    if around.checkpoints is None:
+        return None
+    return Keeping(around.checkpoints, training.checkpoint_minutes, training.checkpoint_steps, around.notes)
+
+
+def _validating(
+    training: TrainingSettings, around: Surroundings, tokenizer: PreTrainedTokenizerBase, plan: ComputePlan
+) -> Validating | None:
+    """Score the head of the validation chats, whose order is random."""
+    if around.validation is None or not training.validations:
+        return None
+    from sklearn.metrics import f1_score
+
+    from review_sentiment.scoring import score_labels
+
+    frame = around.validation.frame.head(training.validation_samples)
+    labels = around.validation.labels
+    gold = [labels.index(label) for label in frame["label"]]
+
+    def macro_f1(model: torch.nn.Module) -> float:
+        scores = score_labels(model, tokenizer, list(frame["prompt"]), labels, plan, SCORING_TOKENS)
+        classes = list(range(len(labels)))
+        return float(f1_score(gold, scores.answered, labels=classes, average="macro", zero_division=0.0))
+
+    return Validating(macro_f1, training.validations, training.patience)
+
+
+def _take_best(model: PreTrainedModel, course: Course) -> None:
+    """Go back to the adapter with the best validation, where that is not the last one."""
+    best = course.best_validation
+    if best is None or best["step"] == len(course.curve):
+        return
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in course.best:
+                parameter.copy_(course.best[name])
+
+
+def _answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: tuple[str, ...],
+    chats: ChatDataset,
+    plan: ComputePlan,
+) -> Any:
+    from review_sentiment.scoring import score_labels
+
+    return score_labels(model, tokenizer, prompts, chats.labels, plan, SCORING_TOKENS).probabilities
+
+
+def _proved_reload(trained: _Trained, base: BaseModel, plan: ComputePlan, chats: ChatDataset) -> LoraProof:
+    """Add to the proof that the saved adapter answers as the trained model did."""
+    model = load_adapted_model(base, trained.result.adapter, plan)
+    again = _answers(model, load_tokenizer(base), trained.prompts, chats, plan)
+    difference = float(abs(again - trained.probabilities).max())
+    proof = replace(trained.result.proof, reload_difference=difference)
+    proof.require()
+    return proof
+
+
+def _explained(
+    error: NonFiniteError,
+    trainer: AnswerTrainer,
+    chats: ChatDataset,
+    training: TrainingSettings,
+    around: Surroundings,
+) -> TrainingError:
+    """Return what to tell a person; the reviews of the batch are kept beside the checkpoints."""
+    batch = chats.frame.iloc[trainer.last_rows]
+    step = trainer.state.global_step + (error.figure == "loss")  # a step is counted when it is done
+    where = ""
+    if around.checkpoints:
+        content = json.dumps(
+            {"step": step, error.figure: str(error.value), "review_ids": batch["review_id"].tolist()}
+        )
+        where = f", kept in {around.checkpoints.leave(f'failed_batch_{step}.json', content)}"
+    shown = ", ".join(batch["review_id"].head(3))
+    return TrainingError(
+        f"Training stopped at step {step}: {error.figure} is {error.value}. The batch has the reviews "
+        f"{shown}, … ({len(batch)}{where}). Lower training.learning_rate (now {training.learning_rate:g}) "
+        "or use model.precision=fp32."
     )
 
 
 def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
-    """Put a LoRA adapter on every linear layer of the model, the output layer left out."""
+    """Put LoRA adapters on the layers that the settings name; `all-linear` leaves the output layer out."""
     from peft import LoraConfig, get_peft_model
 
     adapted: PreTrainedModel = get_peft_model(
@@ -127,7 +305,9 @@ def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
             r=lora.rank,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
-            target_modules="all-linear",
+            target_modules=lora.targets[0] if lora.targets == ("all-linear",) else list(lora.targets),
+            use_rslora=lora.rank_stabilised,
+            use_dora=lora.dora,
             task_type="CAUSAL_LM",
         ),
     )
@@ -141,165 +321,8 @@ def save_adapter(model: PreTrainedModel, base: BaseModel, directory: Path) -> No
     (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty template of a card
 
 
-def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Any:
-    """Return a data set with `input_ids` and `labels`; only the answer has labels."""
-    from datasets import Dataset
-
-    frame = chats.frame
-    rows = []
-    for prompt, completion in zip(frame["prompt"], frame["completion"], strict=True):
-        ids = tokenizer.encode(prompt + completion, add_special_tokens=False)
-        prompt_length = len(tokenizer.encode(prompt, add_special_tokens=False))
-        rows.append({"input_ids": ids, "labels": [IGNORED] * prompt_length + ids[prompt_length:]})
-    return Dataset.from_list(rows)
-
-
-class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
-    """SFTTrainer that bounds a pass by tokens and applies the output layer to answers only.
-
-    A batch goes through the model in as many passes as its tokens need, so that
-    memory has one bound for long and for short reviews, and short ones go in
-    few large passes: what a pass costs whatever its size (all weights are
-    dequantised and reordered twice) is half the time of 450 tokens on two cores.
-
-    TRL 1.16 applies the output layer to the answer's positions on CUDA;
-    elsewhere it computes the logits of all positions, a fifth of the work of the
-    embedded model. The loss is the same in both cases: the mean cross-entropy
-    of the answer tokens of the batch.
-    """
-
-    def __init__(self, tokens_per_pass: int, packs_rows: bool, **options: Any) -> None:
-        super().__init__(**options)
-        self._packs_rows = packs_rows
-        self.tokens = 0
-        self.computed_tokens = 0
-        self._tokens_per_pass = tokens_per_pass
-
-    def training_step(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor],
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor:
-        """Add up the gradients of a batch, `input_ids` and `labels` of [batch, length]; return its loss."""
-        import torch
-
-        widths = [rounded_up(n, PAD_TO_MULTIPLE) for n in inputs["attention_mask"].sum(dim=1).tolist()]
-        loss = inputs["labels"].new_zeros((), dtype=torch.float32)
-        for rows in token_budget_batches(widths, self._tokens_per_pass):
-            width = max(widths[row] for row in rows)
-            part = {name: values[rows, :width] for name, values in inputs.items()}
-            loss += super().training_step(model, part, num_items_in_batch)
-        return loss
-
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        """Return the loss of a padded batch: `input_ids` and `labels` of [batch, length]."""
-        import torch
-
-        answers = _packed_answers if self._packs_rows else _padded_answers
-        logits, targets, computed = answers(model, inputs)
-        total = torch.nn.functional.cross_entropy(
-            logits.float(), targets, ignore_index=IGNORED, reduction="sum"
-        )
-        count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        self.tokens += int(inputs["attention_mask"].sum())
-        self.computed_tokens += computed
-        loss = total / count
-        return (loss, {"logits": logits}) if return_outputs else loss
-
-
-def _padded_answers(
-    model: torch.nn.Module, inputs: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Return logits [n, vocabulary], targets [n] and computed tokens, at the union of the rows' answers.
-
-    Rows end at different places, but those of a batch have similar lengths, so
-    that the union is a few columns. Right padding needs no mask in a causal model.
-    """
-    targets = inputs["labels"][:, 1:]
-    columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(-1)
-    output = model(input_ids=inputs["input_ids"], logits_to_keep=columns, use_cache=False)
-    return output.logits.flatten(0, 1), targets[:, columns].flatten(), inputs["input_ids"].numel()
-
-
-def _packed_answers(
-    model: torch.nn.Module, inputs: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Return logits [n, vocabulary], targets [n] and computed tokens, at the answers of packed rows."""
-    lengths = inputs["attention_mask"].sum(dim=1).tolist()
-    rows = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
-    row, column = (inputs["labels"][:, 1:] != IGNORED).nonzero(as_tuple=True)
-    batch = pack(rows, most_shared=int(column.min()))
-    output = model(
-        input_ids=batch.input_ids,
-        position_ids=batch.position_ids,
-        packed_rows=batch.rows,
-        logits_to_keep=batch.rows.source[row, column - batch.rows.prefix],
-        use_cache=False,
-    )
-    return output.logits[0], inputs["labels"][row, column + 1], batch.input_ids.numel()
-
-
-class _Follower(TrainerCallback):  # type: ignore[misc]
-    """Follows a training: the proof at the first step, the curve, the progress, the observers."""
-
-    def __init__(self, trainer: AnswerTrainer, witness: LoraWitness, observers: tuple[Observer, ...]) -> None:
-        self.curve: list[dict[str, float]] = []
-        self._trainer = trainer
-        self._witness = witness
-        self._observers = observers
-        # The longest reviews come first: the time left follows from tokens, not from steps.
-        lengths = map(len, trainer.train_dataset["input_ids"])
-        self._all_tokens = sum(lengths) * trainer.args.num_train_epochs
-        self._tokens_before = 0
-        self._step_started = 0.0
-
-    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        self._progress = Progress("training", state.max_steps)
-        self._step_started = time.perf_counter()
-
-    def on_pre_optimizer_step(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        if state.global_step == 0:
-            self._witness.check_first_step()
-
-    def on_log(
-        self, args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any
-    ) -> None:
-        if not logs or "loss" not in logs:
-            return
-        now = time.perf_counter()
-        speed = (self._trainer.tokens - self._tokens_before) / (now - self._step_started)
-        self._step_started, self._tokens_before = now, self._trainer.tokens
-        point = {
-            "step": float(state.global_step),
-            "loss": float(logs["loss"]),
-            "learning_rate": float(logs["learning_rate"]),
-            "grad_norm": float(logs["grad_norm"]),
-            "tokens_per_second": speed,
-        }
-        for figure in ("loss", "grad_norm"):
-            if not math.isfinite(point[figure]):
-                raise TrainingError(
-                    f"Training stopped at step {state.global_step}: {figure} is {point[figure]}. "
-                    f"Lower training.learning_rate (now {args.learning_rate:g}) or use model.precision=fp32."
-                )
-        self.curve.append(point)
-        share = self._trainer.tokens / self._all_tokens if args.max_steps < 0 else None
-        self._progress.advance(1, f"loss {point['loss']:.3f}, {speed:.0f} tokens/s", share)
-        for observe in self._observers:
-            observe(state.global_step, {k: v for k, v in point.items() if k != "step"})
-
-
 def peak_memory_gb(plan: ComputePlan) -> float:
     """Return the most memory taken so far: of the GPU where there is one, else of this process."""
-    import torch
-
     if plan.device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
@@ -316,7 +339,7 @@ def _trainer_settings(scratch: Path, plan: ComputePlan, training: TrainingSettin
         lr_scheduler_type=training.schedule,
         warmup_steps=training.warmup_share,
         weight_decay=training.weight_decay,
-        per_device_train_batch_size=training.batch_size,
+        per_device_train_batch_size=training.batch_size // training.processes,
         gradient_accumulation_steps=1,  # AnswerTrainer accumulates by tokens
         max_grad_norm=training.max_grad_norm,
         optim=plan.optimizer,
@@ -326,7 +349,7 @@ def _trainer_settings(scratch: Path, plan: ComputePlan, training: TrainingSettin
         bf16=plan.precision == "bf16",
         fp16=plan.precision == "fp16",
         train_sampling_strategy="group_by_length",
-        pad_to_multiple_of=PAD_TO_MULTIPLE,
+        remove_unused_columns=False,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         logging_steps=1,

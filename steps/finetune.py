@@ -21,6 +21,20 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate"
 """Packages whose version changes what is trained."""
 
 
+WITHOUT_CONSEQUENCE = frozenset(
+    f"training.{name}"
+    for name in (
+        "fit",
+        "tokens_per_pass",
+        "gradient_checkpointing",
+        "checkpoint_dir",
+        "checkpoint_minutes",
+        "checkpoint_steps",
+    )
+)
+"""Settings that leave the result as it is: a checkpoint made with others can be gone on from."""
+
+
 def depends_on() -> str:
     """Return what makes an earlier result stale."""
     return fingerprint(__name__, "finetune", packages=PACKAGES)
@@ -32,6 +46,7 @@ def depends_on() -> str:
 )
 def finetune(
     train: ChatDataset,
+    validation: ChatDataset,
     model: ModelSettings,
     prompt: PromptSettings,
     lora: LoraSettings,
@@ -48,9 +63,13 @@ def finetune(
     from zenml import get_step_context
 
     from review_sentiment.candidate import Candidate
-    from review_sentiment.models import free_memory, identify, plan_compute
+    from review_sentiment.checkpoints import CheckpointStore, default_address, training_identity
+    from review_sentiment.models import identify, plan_compute
     from review_sentiment.settings_files import flat
-    from review_sentiment.training import finetune as train_adapter
+    from review_sentiment.tracking import package_versions
+    from review_sentiment.training import Surroundings
+    from review_sentiment.training import finetune as finetune_here
+    from review_sentiment.training_processes import finetune_in_processes
     from steps.mlflow_joint import connect
 
     base = identify(model)
@@ -69,7 +88,20 @@ def finetune(
     directory = Path(tempfile.mkdtemp(prefix="review-sentiment-adapter-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     connect()
-    candidate = Candidate.open(
+    checkpoints = CheckpointStore(
+        training.checkpoint_dir or default_address(),
+        training_identity(
+            base=base,
+            data=train.fingerprint(),
+            validation=validation.fingerprint(),
+            settings={key: value for key, value in settings.items() if key not in WITHOUT_CONSEQUENCE},
+            precision=plan.precision,
+            packages=package_versions(PACKAGES),
+        ),
+    )
+    atexit.register(checkpoints.clear)
+    earlier = checkpoints.newest_notes().get("run_id")
+    candidate = (Candidate.reopen(earlier) if earlier else None) or Candidate.open(
         experiment=tracking.experiment,
         name=get_step_context().pipeline_run.name,
         base=base,
@@ -79,6 +111,7 @@ def finetune(
         train=train,
     )
     with candidate.recording():
+        train_adapter = finetune_in_processes if training.processes > 1 else finetune_here
         trained = train_adapter(
             base,
             plan,
@@ -86,11 +119,10 @@ def finetune(
             lora,
             training,
             seed,
-            adapter=directory,
-            observers=(candidate.log_step,),
+            directory,
+            Surroundings((candidate.log_step,), checkpoints, {"run_id": candidate.run_id}, validation),
         )
         candidate.log_training(trained)
-    free_memory()
     return TrainedAdapter(
         directory=trained.adapter,
         base=base,

@@ -8,11 +8,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from front_door.state import OPT_OUTS
 from review_sentiment.models import BaseModel
+
+if TYPE_CHECKING:
+    from review_sentiment.chats import ChatDataset
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -114,6 +118,30 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
         model.lm_head.weight.mul_(12)
     model.save_pretrained(str(directory))
     return BaseModel(str(directory), None, "nf4", "tiny random Llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_chats(tiny_model: BaseModel) -> ChatDataset:
+    """Return 48 chats for the tiny model, whose words give the label away."""
+    from review_sentiment.chats import format_chats
+    from review_sentiment.models import load_tokenizer
+    from review_sentiment.reviews import table_of
+
+    rows = [
+        {
+            "review_id": f"{number:04d}",
+            "category": "Tops",
+            "product": row["parent_asin"],
+            "user": row["user_id"],
+            "stars": int(float(str(row["rating"]))),
+            "label": "positive" if row["rating"] == 5.0 else "negative",
+            "title": row["title"],
+            "text": row["text"],
+        }
+        for number, row in enumerate(review_rows("Tops", 48))
+    ]
+    table = table_of(rows, len(rows), {})
+    return format_chats(table, load_tokenizer(tiny_model), ("negative", "positive"), 160)
 
 
 @pytest.fixture

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from tests.conftest import write_category
-from tests.integration.conftest import ROOT, Project, steps_that_ran
+from tests.integration.conftest import ROOT, TIMEOUT_SECONDS, Project, steps_that_ran
 from tests.web_server import DATA_SET, serving
 
 pytestmark = pytest.mark.integration
@@ -24,6 +28,7 @@ ALL_STEPS = {
     "split_reviews",
     "data_report",
     "format_chat_train",
+    "format_chat_validation",
     "format_chat_evaluation",
     "evaluate_classical",
     "evaluate_baseline",
@@ -93,9 +98,6 @@ def test_a_version_loads_with_plain_mlflow_and_answers_label_and_probability(
     project: Project, first_run: dict[str, Any], tmp_path: Path
 ) -> None:
     """In a process that knows nothing of this checkout."""
-    import subprocess
-    import sys
-
     code = (
         "import json, mlflow, pandas\n"
         f"mlflow.set_tracking_uri({first_run['mlflow']['tracking_uri']!r})\n"
@@ -200,6 +202,41 @@ def test_a_skipped_baseline_leaves_the_rest(project: Project, first_run: dict[st
     without = project.result("--set", "evaluation.skip_baseline=true")
     assert "evaluate_baseline" not in without["steps"]
     assert "baseline" not in without["metrics"]
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    long = settings["training"] | {"max_steps": 400, "checkpoint_steps": 20, "validations": 0}
+    project = Project(ROOT, tmp_path, settings | {"training": long})
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(project.settings))
+    checkpoints = tmp_path / "cache" / "review-sentiment" / "checkpoints"
+    process = subprocess.Popen(
+        [sys.executable, "run_pipeline.py", "--config", str(tmp_path / "config.yaml")],
+        cwd=ROOT,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not list(checkpoints.glob("*/step-*/manifest.json")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+
+    result = project.result()
+    client = mlflow.MlflowClient(result["mlflow"]["tracking_uri"])
+    run = client.get_run(result["mlflow"]["run_id"])
+    assert len(client.search_runs([run.info.experiment_id])) == 1
+    assert run.info.status == "FINISHED"
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")]
+    assert set(steps) == set(range(1, 401))
+    assert len(steps) < 800  # what was trained before is not trained again
+    assert not list(checkpoints.glob("*/step-*")), "a finished training leaves no checkpoint"
 
 
 @pytest.mark.parametrize(

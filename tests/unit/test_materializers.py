@@ -70,7 +70,7 @@ def adapter(directory: Path) -> TrainedAdapter:
         base=BaseModel("embedded", "1", "nf4", "title"),
         run_id="run",
         proof=LoraProof((LayerProof("layer", 1, 0.5, 0.25),), 2.0, 0.1),
-        summary=TrainingSummary(8, 2, 100, 1.5, 66.7, 110, 1000, 1.0),
+        summary=TrainingSummary(8, 2, 100, 1.5, 66.7, 110, 1000, 1.0, 1.1),
         max_tokens=192,
         compute={"device": "cpu"},
         settings={"seed": "1"},

@@ -10,16 +10,15 @@ import pytest
 import torch
 
 from review_sentiment import training as training_module
-from review_sentiment.chats import ChatDataset, format_chats
+from review_sentiment.answer_trainer import IGNORED, AnswerTrainer, tokenise
+from review_sentiment.chats import ChatDataset
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.errors import TrainingError
 from review_sentiment.lora_proof import LoraProofError, LoraWitness
 from review_sentiment.models import BaseModel, load_adapted_model, load_model, load_tokenizer, plan_compute
 from review_sentiment.packing import use_packed_attention
-from review_sentiment.reviews import table_of
 from review_sentiment.scoring import score_labels
-from review_sentiment.training import IGNORED, AnswerTrainer, add_adapters, finetune, tokenise
-from tests.conftest import review_rows
+from review_sentiment.training import Surroundings, add_adapters, finetune
 
 LABELS = ("negative", "positive")
 PLAN = plan_compute("cpu", "fp32")
@@ -27,22 +26,9 @@ LORA = LoraSettings(rank=8, alpha=16)
 TRAINING = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=30, epochs=9)
 
 
-@pytest.fixture(scope="module")
-def chats(tiny_model: BaseModel) -> ChatDataset:
-    rows = [
-        {
-            "review_id": f"{number:04d}",
-            "category": "Tops",
-            "product": row["parent_asin"],
-            "user": row["user_id"],
-            "stars": int(float(str(row["rating"]))),
-            "label": "positive" if row["rating"] == 5.0 else "negative",
-            "title": row["title"],
-            "text": row["text"],
-        }
-        for number, row in enumerate(review_rows("Tops", 48))
-    ]
-    return format_chats(table_of(rows, len(rows), {}), load_tokenizer(tiny_model), LABELS, 160)
+@pytest.fixture
+def chats(tiny_chats: ChatDataset) -> ChatDataset:
+    return tiny_chats
 
 
 def test_only_the_answer_has_labels(tiny_model: BaseModel, chats: ChatDataset) -> None:
@@ -124,15 +110,23 @@ def test_training_learns_proves_every_layer_and_reports_its_steps(
 ) -> None:
     seen: list[tuple[int, Mapping[str, float]]] = []
     result = finetune(
-        tiny_model, PLAN, chats, LORA, TRAINING, 1, tmp_path / "a", (lambda s, f: seen.append((s, f)),)
+        tiny_model,
+        PLAN,
+        chats,
+        LORA,
+        TRAINING,
+        1,
+        tmp_path / "a",
+        Surroundings(observers=(lambda s, f: seen.append((s, f)),)),
     )
 
     assert [step for step, _ in seen] == list(range(1, 31))
-    assert set(seen[0][1]) == {"loss", "learning_rate", "grad_norm", "tokens_per_second"}
+    assert set(seen[0][1]) == {"loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gb"}
     assert len(result.proof.layers) == 14
     assert all(layer.b_norm > 0 and layer.first_gradient_norm > 0 for layer in result.proof.layers)
     assert result.proof.last_loss < 0.5 * result.proof.first_loss
     assert result.summary.steps == 30
+    assert result.proof.reload_difference == 0
     assert result.summary.computed_tokens < result.summary.tokens  # the shared prompt outweighs the padding
 
     model = load_adapted_model(tiny_model, result.adapter, PLAN)
@@ -170,7 +164,7 @@ def test_a_loss_that_is_not_a_number_stops_at_that_step(
         return loss * float("nan") if self.state.global_step == 2 else loss
 
     monkeypatch.setattr(AnswerTrainer, "compute_loss", poisoned)
-    with pytest.raises(TrainingError, match=r"step 3: loss is nan.*learning_rate"):
+    with pytest.raises(TrainingError, match=r"step 3: loss is nan.*reviews 00.*learning_rate"):
         finetune(tiny_model, PLAN, chats, LORA, TRAINING, 1, tmp_path / "a")
 
 

@@ -1,0 +1,95 @@
+#!/usr/bin/env python
+"""Predicted against measured peak memory of trainings on this machine, each in a process of its own.
+
+python benchmarks/memory.py [--steps 6] [--json]
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.training import ROOT, in_a_process
+
+VARIANTS = (
+    (),
+    ("training.tokens_per_pass=512",),
+    ("training.tokens_per_pass=3072", "training.batch_size=32"),
+    ("training.tokens_per_pass=1024", "lora.rank=64"),
+    ("training.gradient_checkpointing=true", "training.tokens_per_pass=3072", "training.batch_size=32"),
+    ("model.precision=fp32", "training.tokens_per_pass=1024"),
+    ("model.quantization=none",),
+)
+
+
+def measure(overrides: tuple[str, ...], steps: int) -> dict[str, float]:
+    """Train a few steps on the longest reviews; return the bytes foretold and the peak."""
+    from dataclasses import replace
+
+    from review_sentiment.models import identify, plan_compute
+    from review_sentiment.preparation import prepare
+    from review_sentiment.settings_files import load_settings
+    from review_sentiment.training import finetune
+
+    fixed = (f"training.max_steps={steps}", "training.fit=ignore", "training.validations=0")
+    settings = load_settings(ROOT / "configs" / "local.yaml", [*overrides, *fixed])
+    chats = prepare(settings).train
+    longest = chats.frame.nlargest(steps * settings.training.batch_size, "total_tokens").sample(
+        frac=1, random_state=0
+    )
+    plan = plan_compute("cpu", settings.model.precision)
+    with tempfile.TemporaryDirectory() as scratch:
+        summary = finetune(
+            identify(settings.model),
+            plan,
+            replace(chats, frame=longest.reset_index(drop=True)),
+            settings.lora,
+            settings.training,
+            settings.seed,
+            Path(scratch) / "adapter",
+        ).summary
+    return {"expected_gb": summary.expected_memory_gb, "peak_gb": summary.peak_memory_gb}
+
+
+@click.command()
+@click.option("--steps", default=6, show_default=True, help="Optimiser steps of each training.")
+@click.option("--json", "as_json", is_flag=True)
+def main(steps: int, as_json: bool) -> None:
+    """Print expected and measured peak of each variant."""
+    rows: list[dict[str, Any]] = [
+        {"settings": " ".join(overrides) or "as configured"} | in_a_process(measure, overrides, steps)
+        for overrides in VARIANTS
+    ]
+    errors = [row["expected_gb"] / row["peak_gb"] for row in rows]
+    result = {
+        "machine": f"{platform.machine()}",
+        "rows": rows,
+        "ratios": {
+            "expected/measured": {
+                "median": statistics.median(errors),
+                "min": min(errors),
+                "max": max(errors),
+            }
+        },
+    }
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    for row, error in zip(rows, errors, strict=True):
+        click.echo(
+            f"{row['expected_gb']:6.2f} GB expected  {row['peak_gb']:6.2f} GB measured  {error - 1:+6.1%}  "
+            f"{row['settings']}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+#!/usr/bin/env python
+"""Training: ours against a notebook's recipe and against TRL tuned as its documentation advises.
+
+python benchmarks/training.py [--reviews 320] [--rounds 8] [--json]
+
+The same model, 4-bit weights, adapters, seed, batch of the optimiser and reviews:
+
+notebook   random batches of 4 padded to the longest, gradients of 4 of them accumulated, loss over
+           the answer, gradient checkpointing, LoRA dropout 0.05, all logits: TRL's defaults
+tuned TRL  batches of 16 grouped by length, no checkpointing, no dropout, loss over the answer
+ours       review_sentiment.training
+
+First, useful tokens a second: steps on the same batches' reviews in turn, in one process. Then each
+trains a model in a process of its own, from the start to the end of the reviews, and is validated on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+BATCH = 16
+MICRO_BATCH = 4
+NOTEBOOK_DROPOUT = 0.05
+VALIDATION_REVIEWS = 300
+VALIDATIONS = 4
+SEED = 42
+ARMS = ("notebook", "tuned TRL", "ours")
+
+
+@dataclass
+class Arm:
+    """A recipe that is ready to train: its trainer, and how many useful tokens it has seen."""
+
+    trainer: Any
+    model: Any
+    steps: Iterator[Any]
+    tokens: int = 0
+
+
+def settings(reviews: int) -> Any:
+    """Return the default configuration with fewer reviews."""
+    from review_sentiment.settings_files import load_settings
+
+    categories = 6
+    return load_settings(
+        ROOT / "configs" / "local.yaml", [f"split.train_per_category={-(-reviews // categories)}"]
+    )
+
+
+def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
+    """Load the model and build the recipe's trainer; return it with the prepared data."""
+    import torch
+    from transformers import set_seed
+    from trl import SFTConfig, SFTTrainer
+
+    from review_sentiment import training
+    from review_sentiment.answer_trainer import AnswerTrainer, tokenise
+    from review_sentiment.fused_lora import fuse_adapters
+    from review_sentiment.lean_layers import lighten
+    from review_sentiment.models import identify, load_model, load_tokenizer, plan_compute
+    from review_sentiment.packing import use_packed_attention
+    from review_sentiment.preparation import prepare
+
+    chosen = settings(reviews)
+    prepared = prepare(chosen)
+    base, plan = identify(chosen.model), plan_compute()
+    tokenizer = load_tokenizer(base)
+    set_seed(SEED)
+    model = load_model(base, plan)
+    rows = tokenise(prepared.train, tokenizer)
+    if name == "ours":
+        use_packed_attention(model)
+        model = training.add_adapters(model, chosen.lora)
+        fuse_adapters(model)
+        lighten(model)
+        trainer = AnswerTrainer(
+            model=model,
+            args=training._trainer_settings(scratch, plan, chosen.training, SEED),
+            tokens_per_pass=chosen.training.tokens_per_pass,
+            packs_rows=True,
+            train_dataset=rows,
+            processing_class=tokenizer,
+        )
+        training._train_adapters_in_fp32(model)
+    else:
+        notebook = name == "notebook"
+        model.set_attn_implementation("sdpa")
+        dropout = NOTEBOOK_DROPOUT if notebook else 0.0
+        model = training.add_adapters(model, chosen.lora.model_copy(update={"dropout": dropout}))
+        micro = MICRO_BATCH if notebook else BATCH
+        trainer = SFTTrainer(
+            model=model,
+            args=SFTConfig(
+                output_dir=str(scratch),
+                per_device_train_batch_size=micro,
+                gradient_accumulation_steps=BATCH // micro,
+                gradient_checkpointing=notebook,
+                train_sampling_strategy="random" if notebook else "group_by_length",
+                learning_rate=chosen.training.learning_rate,
+                warmup_steps=chosen.training.warmup_share,
+                num_train_epochs=1,
+                max_length=None,
+                dataset_kwargs={"skip_prepare_dataset": True},
+                use_cpu=plan.device == "cpu",
+                bf16=plan.precision == "bf16",
+                logging_steps=1,
+                save_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+                seed=SEED,
+                data_seed=SEED,
+            ),
+            train_dataset=rows.remove_columns("row"),
+            processing_class=tokenizer,
+        )
+    model.train()
+    torch.set_grad_enabled(True)
+    return Arm(trainer, model, iter(())), (prepared, base, plan, tokenizer)
+
+
+def step_of(arm: Arm) -> Callable[[], tuple[int, float]]:
+    """Return a function that makes one optimiser step and returns its useful tokens and seconds."""
+    import torch
+
+    trainer = arm.trainer
+    trainer.create_optimizer()
+    batches = iter(trainer.get_train_dataloader())
+    accumulated = trainer.args.gradient_accumulation_steps
+
+    def step() -> tuple[int, float]:
+        inputs = [dict(next(batches)) for _ in range(accumulated)]
+        answers = sum((part["labels"] != -100).sum() for part in inputs)
+        tokens = int(sum(part["attention_mask"].sum() for part in inputs))
+        started = time.perf_counter()
+        for part in inputs:
+            trainer.training_step(arm.model, part, answers)
+        torch.nn.utils.clip_grad_norm_(arm.model.parameters(), trainer.args.max_grad_norm)
+        trainer.optimizer.step()
+        arm.model.zero_grad(set_to_none=True)
+        return tokens, time.perf_counter() - started
+
+    return step
+
+
+def speeds(reviews: int, rounds: int) -> dict[str, list[float]]:
+    """Return the useful tokens a second of each arm's steps, made in turn."""
+    found: dict[str, list[float]] = {name: [] for name in ARMS}
+    with tempfile.TemporaryDirectory() as scratch:
+        steps = {name: step_of(make_arm(name, reviews, Path(scratch))[0]) for name in ARMS}
+        for number in range(rounds + 1):
+            for name, step in steps.items():
+                tokens, seconds = step()
+                if number:  # the first round warms up
+                    found[name].append(tokens / seconds)
+    return found
+
+
+def train_whole(name: str, reviews: int) -> dict[str, Any]:
+    """Train on all reviews; return seconds of training, validations on the way, and the peak memory."""
+    import numpy as np
+    from sklearn.metrics import f1_score
+    from transformers import TrainerCallback
+
+    from review_sentiment.scoring import score_labels
+
+    with tempfile.TemporaryDirectory() as scratch:
+        arm, (prepared, _, plan, tokenizer) = make_arm(name, reviews, Path(scratch))
+        frame = prepared.validation.frame.head(VALIDATION_REVIEWS)
+        labels = prepared.validation.labels
+        gold = np.array([labels.index(label) for label in frame["label"]])
+        clock = {"trained": 0.0, "since": 0.0}
+        points: list[dict[str, float]] = []
+
+        class Validate(TrainerCallback):  # type: ignore[misc]
+            """Stops the clock, validates, and starts the clock again."""
+
+            def on_train_begin(self, *_: Any, **__: Any) -> None:
+                clock["since"] = time.perf_counter()
+
+            def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+                every = max(1, state.max_steps // VALIDATIONS)
+                if state.global_step % every and state.global_step != state.max_steps:
+                    return
+                clock["trained"] += time.perf_counter() - clock["since"]
+                scores = score_labels(arm.model, tokenizer, list(frame["prompt"]), labels, plan, 2_048)
+                arm.model.train()
+                classes = list(range(len(labels)))
+                points.append(
+                    {
+                        "step": state.global_step,
+                        "seconds": clock["trained"],
+                        "loss": float(-scores.label_log_probs[np.arange(len(gold)), gold].mean()),
+                        "macro_f1": float(f1_score(gold, scores.answered, labels=classes, average="macro")),
+                    }
+                )
+                clock["since"] = time.perf_counter()
+
+        arm.trainer.add_callback(Validate())
+        arm.trainer.train()
+    return {
+        "points": points,
+        "reviews": len(prepared.train),
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+    }
+
+
+def seconds_to(loss: float, points: list[dict[str, float]]) -> float | None:
+    """Return after how many seconds of training a validation had at most that loss."""
+    return next((point["seconds"] for point in points if point["loss"] <= loss), None)
+
+
+def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a fresh process: memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return median and ends."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+@click.command()
+@click.option("--reviews", default=320, show_default=True, help="Training reviews of each arm.")
+@click.option("--rounds", default=8, show_default=True, help="Steps of each arm that are timed in turn.")
+@click.option("--json", "as_json", is_flag=True)
+def main(reviews: int, rounds: int, as_json: bool) -> None:
+    """Print the table."""
+    import torch
+
+    found = in_a_process(speeds, max(reviews, (rounds + 1) * BATCH), rounds)
+    trained = {name: in_a_process(train_whole, name, reviews) for name in ARMS}
+    ratios = {
+        f"ours/{name}": spread([a / b for a, b in zip(found["ours"], found[name], strict=True)])
+        for name in ARMS[:2]
+    }
+    last = {name: trained[name]["points"][-1] for name in ARMS}
+    for name in ARMS[:2]:
+        ours = seconds_to(last[name]["loss"], trained["ours"]["points"])
+        if ours is not None:
+            ratio = last[name]["seconds"] / ours
+            ratios[f"time to the loss of {name}"] = spread([ratio])
+    threads = torch.get_num_threads()
+    machine = f"{platform.machine()}, {threads} threads, torch {torch.__version__}"
+    if as_json:
+        click.echo(
+            json.dumps(
+                {"machine": machine, "ratios": ratios, "tokens_per_second": found, "trainings": trained}
+            )
+        )
+        return
+    click.echo(f"{machine}; {trained['ours']['reviews']} reviews, steps of {BATCH}")
+    for name in ARMS:
+        speed, end = spread(found[name]), last[name]
+        click.echo(
+            f"{name:10} {speed['median']:6.0f} useful tokens/s ({speed['min']:.0f}-{speed['max']:.0f})  "
+            f"trained in {end['seconds']:5.0f} s  validation loss {end['loss']:.4f}  "
+            f"macro-F1 {end['macro_f1']:.4f}  peak {trained[name]['peak_gb']:.2f} GB"
+        )
+    for name, ratio in ratios.items():
+        click.echo(f"{name:32} {ratio['median']:5.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})")
+
+
+if __name__ == "__main__":
+    main()

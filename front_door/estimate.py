@@ -1,0 +1,143 @@
+"""What a training would take, on this machine and on common GPUs: memory, time, and what would fit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from review_sentiment import fit
+from review_sentiment.memory import GPU_USABLE, Memory, ModelShape, estimate, load_of, shape_of
+from review_sentiment.models import BaseModel, ComputePlan, gpu_plan, identify, plan_compute
+from review_sentiment.pace import (
+    CPU_UTILISATION,
+    GPU_UTILISATION,
+    GPUS,
+    matrix_speed,
+    training_seconds,
+)
+
+if TYPE_CHECKING:
+    from review_sentiment.config import Settings
+
+MEAN_LENGTH = 0.56
+"""Mean length of a chat as a share of the longest: of the embedded reviews, 108 of 192 tokens."""
+TIGHT = 0.85
+"""Share of the usable memory from which on a training is called tight."""
+REVIEWS = 10_000
+"""Reviews that the hours are given for."""
+HOUR = 3_600
+
+
+@dataclass(frozen=True)
+class Row:
+    """One device: bytes that are needed and usable, the verdict, what would fit, hours for `REVIEWS`."""
+
+    device: str
+    precision: str
+    checkpointing: bool
+    memory: Memory
+    usable: float
+    verdict: str
+    would_fit: str
+    hours: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The settings in a line, and a row a device."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the estimate for `--json`."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """Return the table for a person."""
+        heading = (
+            f"{'device':14}{'precision':>10}{'checkp.':>9}{'weights':>9}{'adapter':>9}{'activ.':>8}"
+            f"{'other':>7}{'needs':>8}{'usable':>8}  {'':13}{'hours':>7}"
+        )
+        lines = [self.title, f"memory in GB (1e9 bytes), hours for {REVIEWS:,} reviews", "", heading]
+        for row in self.rows:
+            m = row.memory
+            lines.append(
+                f"{row.device:14}{row.precision:>10}{'yes' if row.checkpointing else 'no':>9}"
+                f"{m.weights / 1e9:9.1f}{m.adapters / 1e9:9.2f}{m.activations / 1e9:8.2f}"
+                f"{(m.logits + m.dequantised + m.overhead) / 1e9:7.1f}{m.total / 1e9:8.1f}"
+                f"{row.usable / 1e9:8.1f}  {row.verdict:13}{row.hours:7.2f}"
+            )
+            if row.would_fit:
+                lines.append(f"{'':14}would fit: {row.would_fit}")
+        lines += [
+            "",
+            "Hours here follow from a measurement of this machine's matrix products; those of the GPUs "
+            f"assume {GPU_UTILISATION:.0%} of the peak.",
+        ]
+        return "\n".join(lines)
+
+
+def estimate_training(settings: Settings) -> Estimate:
+    """Return what the settings' training would take here and elsewhere.
+
+    Raises:
+        ModelUnavailableError: the model's configuration cannot be read.
+    """
+    base = identify(settings.model)
+    shape = shape_of(base)
+    longest = settings.prompt.max_tokens
+    tokens = REVIEWS * longest * MEAN_LENGTH
+    plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
+    rows = [_row(settings, base, shape, plan, "this machine", fit.usable_bytes(plan.device), tokens, None)]
+    for gpu in GPUS:
+        elsewhere = gpu_plan(gpu.precision)
+        speed = GPU_UTILISATION * gpu.peak
+        rows.append(_row(settings, base, shape, elsewhere, gpu.name, GPU_USABLE * gpu.memory, tokens, speed))
+    lora, training = settings.lora, settings.training
+    title = (
+        f"{base.title}, {base.quantization}: batch_size {training.batch_size}, tokens_per_pass "
+        f"{training.tokens_per_pass}, max_tokens {longest}, rank {lora.rank}"
+    )
+    return Estimate(title, tuple(rows))
+
+
+def _row(
+    settings: Settings,
+    base: BaseModel,
+    shape: ModelShape,
+    plan: ComputePlan,
+    device: str,
+    usable: float,
+    tokens: float,
+    speed: float | None,
+) -> Row:
+    training, lora, longest = settings.training, settings.lora, settings.prompt.max_tokens
+    load = load_of(training, lora, base, plan, longest)
+    memory = estimate(shape, load, plan.device)
+    if speed is None:
+        speed = CPU_UTILISATION * matrix_speed(shape, plan.dtype)
+    would_fit = ""
+    if memory.total > usable:
+        changes = []
+        for candidate in fit.smaller(training, lora, plan, longest):
+            changes.append(candidate.change)
+            smaller = load_of(candidate.training, candidate.lora, base, plan, candidate.longest_row)
+            if estimate(shape, smaller, plan.device).total <= usable:
+                would_fit = ", ".join(changes)
+                break
+        else:
+            would_fit = "nothing short of a smaller model"
+    verdict = (
+        "does not fit" if memory.total > usable else "tight" if memory.total > TIGHT * usable else "fits"
+    )
+    return Row(
+        device=device,
+        precision=plan.precision,
+        checkpointing=load.checkpointing,
+        memory=memory,
+        usable=usable,
+        verdict=verdict,
+        would_fit=would_fit,
+        hours=training_seconds(shape, tokens, speed, load.checkpointing) / HOUR,
+    )

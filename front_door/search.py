@@ -1,0 +1,49 @@
+"""A sweep from the front door: its trials in MLflow, and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from review_sentiment import tracking
+from review_sentiment.settings_files import known_keys
+from review_sentiment.sweep import TrialResult, parse_dimension, sweep
+
+if TYPE_CHECKING:
+    from review_sentiment.config import Settings
+
+
+def search(settings: Settings, dimensions: Sequence[str], trials: int, store: str) -> list[TrialResult]:
+    """Run the sweep and log each finished trial to the MLflow store.
+
+    Raises:
+        UsageError: a dimension is not one that can be searched.
+        TrackingError: MLflow cannot be reached.
+    """
+    parsed = [parse_dimension(text, known_keys()) for text in dimensions]
+    tracking.configure(store)
+
+    def record(identity: str, result: TrialResult) -> None:
+        tracking.log_trial(
+            settings.tracking.experiment,
+            identity,
+            f"trial-{result.number}",
+            {key.replace(".", "/"): value for key, value in result.values.items()},
+            {f"validation/{name}": value for name, value in result.figures.items()},
+        )
+
+    return sweep(settings, parsed, trials, record)
+
+
+def trials_table(trials: Sequence[TrialResult]) -> str:
+    """Return one line a trial, the best first, and how to run with its settings."""
+    if not trials:
+        return "No trial could be finished; see the log."
+    lines = [f"{'macro-F1':>9}{'ROC AUC':>9}{'seconds':>9}  settings"]
+    for trial in trials:
+        values = " ".join(f"--set {key}={value}" for key, value in trial.values.items())
+        lines.append(
+            f"{trial.macro_f1:9.4f}{trial.figures['roc_auc']:9.4f}{trial.figures['seconds']:9.0f}  {values}"
+        )
+    best = " ".join(f"--set {key}={value}" for key, value in trials[0].values.items())
+    return "\n".join([*lines, "", f"python run_pipeline.py {best}"])

@@ -1,0 +1,84 @@
+"""A version as plain weights: the adapter merged into its base model, for engines that know no LoRA.
+
+    python run_pipeline.py export VERSION -o DIRECTORY
+
+The adapter was trained on 4-bit weights, so it is merged into those, dequantised:
+merging into the original weights, or into 4-bit ones that are then rounded again, gives
+another model. How many answers the merge has changed is measured and told.
+llama.cpp's `convert_hf_to_gguf.py` makes a GGUF file of the directory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from review_sentiment.errors import UsageError
+from review_sentiment.models import (
+    BaseModel,
+    ComputePlan,
+    free_memory,
+    load_adapted_model,
+    load_model,
+    load_tokenizer,
+)
+from review_sentiment.scoring import Scores, score_labels
+
+if TYPE_CHECKING:
+    from review_sentiment.chats import ChatDataset
+
+TOKENS_PER_BATCH = 4_096
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how the merged model's answers differ from the adapter's on n prompts."""
+
+    directory: Path
+    n: int
+    changed_share: float
+    largest_difference: float
+
+
+def export(
+    base: BaseModel, adapter: Path, plan: ComputePlan, chats: ChatDataset, directory: Path
+) -> ExportReport:
+    """Write merged weights as safetensors, with tokenizer and chat template.
+
+    Raises:
+        UsageError: the directory has something in it.
+        ModelUnavailableError: the base model is not there.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise UsageError(f"{directory} is not empty: choose a new directory, or empty this one.")
+    tokenizer = load_tokenizer(base)
+    prompts = list(chats.frame["prompt"])
+
+    def scores(model: Any) -> Scores:
+        return score_labels(model, tokenizer, prompts, chats.labels, plan, TOKENS_PER_BATCH)
+
+    adapted = scores(load_adapted_model(base, adapter, plan))
+    free_memory()
+    merged = merge(base, adapter, plan)
+    merged.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    found = scores(merged)
+    return ExportReport(
+        directory=directory,
+        n=len(prompts),
+        changed_share=float(np.mean(adapted.constrained != found.constrained)),
+        largest_difference=float(np.abs(adapted.probabilities - found.probabilities).max()),
+    )
+
+
+def merge(base: BaseModel, adapter: Path, plan: ComputePlan) -> Any:
+    """Return the base model in the plan's precision with the adapter added to its weights."""
+    from peft import PeftModel
+
+    model: Any = load_model(base, plan)
+    if base.quantization == "nf4":
+        model = model.dequantize(dtype=plan.dtype)
+    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().eval()

@@ -1,0 +1,149 @@
+"""Whether a training fits, before it starts: refuse it, or change what leaves its result as it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from review_sentiment.errors import TrainingError
+from review_sentiment.memory import (
+    CPU_USABLE,
+    GPU_USABLE,
+    Memory,
+    estimate,
+    load_of,
+    shape_of,
+)
+
+if TYPE_CHECKING:
+    from review_sentiment.config import LoraSettings, TrainingSettings
+    from review_sentiment.models import BaseModel, ComputePlan
+
+CGROUP_FILES = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ),
+)
+"""Limit and use of a container's memory, in versions 2 and 1 of control groups."""
+
+logger = logging.getLogger(__name__)
+
+
+class FitError(TrainingError):
+    """The training does not fit into the memory of its device."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings that take less memory, and how to say what they change."""
+
+    training: TrainingSettings
+    lora: LoraSettings
+    longest_row: int
+    change: str
+    same_result: bool
+
+
+def usable_bytes(device: str) -> float:
+    """Return the memory that a training may take: of the GPU, or of this machine or container and process."""
+    if device == "cuda":
+        import torch
+
+        free, _ = torch.cuda.mem_get_info()
+        return float(GPU_USABLE * (free + torch.cuda.memory_reserved()))
+    free = min([psutil.virtual_memory().available, *_left_in_cgroups()])
+    return float(CPU_USABLE * free + psutil.Process().memory_info().rss)
+
+
+def fitted(
+    base: BaseModel, plan: ComputePlan, lora: LoraSettings, training: TrainingSettings, longest_row: int
+) -> tuple[TrainingSettings, Memory]:
+    """Return settings that fit, and the memory they should take.
+
+    Raises:
+        FitError: the training does not fit (`training.fit`: refuse), or not without changing its result.
+    """
+    shape, usable = shape_of(base), usable_bytes(plan.device)
+
+    def need(training: TrainingSettings, lora: LoraSettings, longest_row: int) -> Memory:
+        return estimate(shape, load_of(training, lora, base, plan, longest_row), plan.device)
+
+    expected = need(training, lora, longest_row)
+    if training.fit == "ignore" or expected.total <= usable:
+        return training, expected
+    shortage = (
+        f"This training needs about {expected.total / 1e9:.1f} GB and {usable / 1e9:.1f} GB are free on "
+        f"{_device_name(plan)} (batch_size {training.batch_size}, "
+        f"tokens_per_pass {training.tokens_per_pass}, longest review {longest_row} tokens, rank {lora.rank})."
+    )
+    changes = []
+    for candidate in smaller(training, lora, plan, longest_row):
+        changes.append(candidate.change)
+        found = need(candidate.training, candidate.lora, candidate.longest_row)
+        if found.total > usable:
+            continue
+        if training.fit == "adapt" and candidate.same_result:
+            logger.warning("%s It goes on with %s: the result is the same.", shortage, ", ".join(changes))
+            return candidate.training, found
+        raise FitError(
+            f"{shortage} This would fit: {', '.join(changes)} ({found.total / 1e9:.1f} GB). "
+            "Set these, or training.fit=ignore to try all the same."
+        )
+    raise FitError(
+        f"{shortage} Not even {', '.join(changes)} would do: take a smaller model or a larger device. "
+        "`python run_pipeline.py estimate` shows what would fit where."
+    )
+
+
+def smaller(
+    training: TrainingSettings, lora: LoraSettings, plan: ComputePlan, longest_row: int
+) -> Iterator[Candidate]:
+    """Yield settings that take less and less memory, those that leave the result as it is first."""
+    tokens = training.tokens_per_pass
+    while tokens > longest_row:
+        tokens = max(longest_row, tokens // 2)
+        training = training.model_copy(update={"tokens_per_pass": tokens})
+        yield Candidate(training, lora, longest_row, f"training.tokens_per_pass={tokens}", same_result=True)
+    if training.gradient_checkpointing is False or not plan.gradient_checkpointing:
+        training = training.model_copy(update={"gradient_checkpointing": True})
+        yield Candidate(training, lora, longest_row, "training.gradient_checkpointing=true", same_result=True)
+    shorter = longest_row // 2
+    training = training.model_copy(update={"tokens_per_pass": shorter})
+    yield Candidate(training, lora, shorter, f"prompt.max_tokens={shorter}", same_result=False)
+    lora = lora.model_copy(update={"rank": max(1, lora.rank // 2)})
+    yield Candidate(training, lora, shorter, f"lora.rank={lora.rank}", same_result=False)
+
+
+def out_of_memory(
+    tokens: int, plan: ComputePlan, lora: LoraSettings, training: TrainingSettings
+) -> TrainingError:
+    """Return what to tell a person when memory ran out in spite of the estimate."""
+    return TrainingError(
+        f"Memory ran out on {_device_name(plan)} although one review of {tokens} tokens was trained on at a "
+        f"time (batch_size {training.batch_size}, rank {lora.rank}, gradient_checkpointing "
+        f"{training.gradient_checkpointing}). Set training.gradient_checkpointing=true, a shorter "
+        f"prompt.max_tokens, lora.rank={max(1, lora.rank // 2)}, or take a smaller model; end other "
+        "programs that use the device. The last checkpoint is kept."
+    )
+
+
+def _device_name(plan: ComputePlan) -> str:
+    if plan.device == "cuda":
+        import torch
+
+        properties = torch.cuda.get_device_properties(0)
+        return f"{properties.name} ({properties.total_memory / 1e9:.0f} GB)"
+    return f"this machine ({psutil.virtual_memory().total / 1e9:.0f} GB)"
+
+
+def _left_in_cgroups() -> Iterator[int]:
+    for limit, used in CGROUP_FILES:
+        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
+            yield int(text) - int(used.read_text(encoding="ascii"))

@@ -1,0 +1,198 @@
+"""What a training takes: bytes and hours, estimated from the model's shape and the settings.
+
+    python run_pipeline.py estimate
+
+The estimate for a GPU adds up what is held (weights, adapters and their optimiser,
+activations, logits at the answers, one dequantised layer), times what the allocator
+loses, plus the CUDA context. On a CPU the activations are those of our own layers
+and packed attention. `tests/unit/test_memory.py` holds the GPU's estimate against published
+figures, `benchmarks/memory.py` the CPU's against measured peaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from review_sentiment.config import LoraSettings, TrainingSettings
+    from review_sentiment.models import BaseModel, ComputePlan
+
+NF4_BYTES = 4.127 / 8
+"""Of a 4-bit weight with its double-quantised scales (QLoRA, arXiv 2305.14314, section 3)."""
+ADAPTER_BYTES = {"adamw_torch_fused": 16, "paged_adamw_8bit": 10}
+"""Of an FP32 adapter weight with its gradient and the optimiser's two moments."""
+GPU_LOSS = {True: 1.10, False: 1.25}
+"""What the allocator takes for each byte held, with and without checkpointing."""
+CUDA_CONTEXT_BYTES = 0.55e9
+GPU_USABLE = 0.95
+"""Of the free memory of a device: the rest is fragments and other processes."""
+LOGIT_BYTES = 16
+"""Of one logit: BF16, its FP32 copy, the FP32 gradient, and a temporary."""
+CPU_LIBRARIES_BYTES = 0.85e9
+"""Of a process that has imported ZenML, torch and transformers and has loaded nothing yet."""
+CPU_USABLE = 0.9
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The sizes that memory depends on; `key_value` is the width of all key heads together."""
+
+    hidden: int
+    layers: int
+    intermediate: int
+    heads: int
+    key_value: int
+    vocabulary: int
+    tied: bool
+
+    @property
+    def linear_parameters(self) -> int:
+        """Return the weights that are quantised and adapted, those of the blocks' linear layers."""
+        attention = 2 * self.hidden * self.hidden + 2 * self.hidden * self.key_value
+        return self.layers * (attention + 3 * self.hidden * self.intermediate)
+
+    @property
+    def other_parameters(self) -> int:
+        """Return the weights of the embeddings, the output layer and the norms."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2) + (2 * self.layers + 1) * self.hidden
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Return the weights of A and B on every linear layer of the blocks."""
+        square, narrow = 2 * (2 * self.hidden), 2 * (self.hidden + self.key_value)
+        return self.layers * rank * (square + narrow + 3 * (self.hidden + self.intermediate))
+
+
+SHAPES = {
+    "meta-llama/Llama-3.1-8B-Instruct": ModelShape(4096, 32, 14336, 32, 1024, 128_256, tied=False),
+    "meta-llama/Llama-3.2-3B-Instruct": ModelShape(3072, 28, 8192, 24, 1024, 128_256, tied=True),
+    "meta-llama/Llama-3.2-1B-Instruct": ModelShape(2048, 16, 8192, 32, 512, 128_256, tied=True),
+    "meta-llama/Llama-3.1-70B-Instruct": ModelShape(8192, 80, 28672, 64, 1024, 128_256, tied=False),
+}
+"""Gated models, whose configuration cannot be read without access, but which one wants to plan for."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a pass of the training puts on the device: its tokens, and the answer tokens among them."""
+
+    tokens: int
+    answer_tokens: int
+    rank: int
+    nf4: bool
+    checkpointing: bool
+    weight_bytes: int
+    optimizer: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by what they are for; `overhead` are the context, the libraries and the allocator's losses."""
+
+    weights: float
+    adapters: float
+    activations: float
+    logits: float
+    dequantised: float
+    overhead: float
+
+    @property
+    def total(self) -> float:
+        """Return the bytes at the peak."""
+        return float(sum(asdict(self).values()))
+
+
+def shape_of(base: BaseModel) -> ModelShape:
+    """Return the shape of a model, from its configuration; weights are not loaded.
+
+    Raises:
+        ModelUnavailableError: its configuration cannot be read.
+    """
+    if base.name in SHAPES:
+        return SHAPES[base.name]
+    from review_sentiment.models import load_configuration
+
+    return shape_from(load_configuration(base))
+
+
+def shape_from(configuration: Any) -> ModelShape:
+    """Return the shape that a configuration of transformers describes."""
+    heads = configuration.num_attention_heads
+    key_heads = getattr(configuration, "num_key_value_heads", None) or heads
+    size = getattr(configuration, "head_dim", None) or configuration.hidden_size // heads
+    return ModelShape(
+        hidden=configuration.hidden_size,
+        layers=configuration.num_hidden_layers,
+        intermediate=configuration.intermediate_size,
+        heads=heads,
+        key_value=key_heads * size,
+        vocabulary=configuration.vocab_size,
+        tied=bool(configuration.tie_word_embeddings),
+    )
+
+
+def load_of(
+    training: TrainingSettings,
+    lora: LoraSettings,
+    base: BaseModel,
+    plan: ComputePlan,
+    longest_row: int,
+    answer_tokens: int = 2,
+) -> Load:
+    """Return the load of a training whose longest row has so many tokens, answers included."""
+    checkpointing = training.gradient_checkpointing
+    tokens = min(max(training.tokens_per_pass, longest_row), training.batch_size * longest_row)
+    return Load(
+        tokens=tokens,
+        # Rows at least a quarter of the longest: short ones have more answers in a pass.
+        answer_tokens=answer_tokens * min(training.batch_size, max(1, 4 * tokens // longest_row)),
+        rank=lora.rank,
+        nf4=base.quantization == "nf4",
+        checkpointing=plan.gradient_checkpointing if checkpointing == "auto" else checkpointing,
+        weight_bytes=4 if plan.precision == "fp32" else 2,
+        optimizer=plan.optimizer,
+    )
+
+
+def estimate(shape: ModelShape, load: Load, device: str) -> Memory:
+    """Return what a training takes at its peak, on `cuda` or `cpu`."""
+    on_gpu = device == "cuda"
+    linear = shape.linear_parameters * (NF4_BYTES if load.nf4 else load.weight_bytes)
+    adapters = shape.adapter_parameters(load.rank) * ADAPTER_BYTES[load.optimizer]
+    a_token = (_gpu_activations if on_gpu else _cpu_activations)(shape, load)
+    block_inputs = load.weight_bytes * shape.hidden * shape.layers
+    activations = load.tokens * (block_inputs + a_token if load.checkpointing else a_token * shape.layers)
+    held = Memory(
+        weights=linear + shape.other_parameters * load.weight_bytes,
+        adapters=adapters,
+        activations=activations,
+        logits=load.answer_tokens * shape.vocabulary * LOGIT_BYTES,
+        dequantised=load.weight_bytes * shape.hidden * shape.intermediate if load.nf4 else 0.0,
+        overhead=0.0,
+    )
+    overhead = (
+        held.total * (GPU_LOSS[load.checkpointing] - 1) + CUDA_CONTEXT_BYTES
+        if on_gpu
+        else CPU_LIBRARIES_BYTES + _cpu_workspace(shape, load)
+    )
+    return Memory(**(asdict(held) | {"overhead": overhead}))
+
+
+def _gpu_activations(shape: ModelShape, load: Load) -> float:
+    """Return what one block keeps of a token for its backward pass, in bytes."""
+    return 16 * shape.hidden + 4 * shape.key_value + 8 * shape.intermediate + 14 * load.rank
+
+
+def _cpu_activations(shape: ModelShape, load: Load) -> float:
+    """Return what one block keeps of a token: with our norms, gated layers, LoRA products and attention.
+
+    Both norms keep input and output, attention its queries, keys, values, output and
+    probabilities (rows are rarely longer than 128), the gated layer gate, up and product.
+    """
+    values = 6 * shape.hidden + 2 * shape.key_value + 3 * shape.intermediate + 128 * shape.heads
+    return load.weight_bytes * (values + 7 * load.rank)
+
+
+def _cpu_workspace(shape: ModelShape, load: Load) -> float:
+    """Return what operations of a block need while they run, in FP32, and the kernels oneDNN keeps."""
+    return load.tokens * 4 * (3 * shape.hidden + 2 * shape.intermediate)

@@ -1,0 +1,71 @@
+"""How long a training takes: floating-point operations over what a device does of them in a second.
+
+A token costs two operations for each weight forward and two backward (the
+weights are frozen: there is no gradient of them), and two more where activations are
+computed again (J. Kaplan et al., arXiv 2001.08361, section 2.1, without the weights' gradient).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from review_sentiment.memory import ModelShape
+
+GPU_UTILISATION = 0.3
+"""Share of a GPU's peak that QLoRA reaches: an assumption, not measured here."""
+CPU_UTILISATION = 0.55
+"""Share of its matrix products' speed that a training reaches (two AMX cores, embedded model)."""
+PROBE_ROWS = 1_024
+PROBE_SECONDS = 0.4
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A common GPU: its memory in bytes, and its dense peak in operations a second at its best precision."""
+
+    name: str
+    memory: float
+    peak: float
+    precision: str
+
+
+GPUS = (
+    Gpu("T4", 16 * 2**30, 65e12, "fp16"),
+    Gpu("L4", 24 * 2**30, 121e12, "bf16"),
+    Gpu("RTX 4090", 24 * 2**30, 165e12, "bf16"),
+    Gpu("A100 40 GB", 40 * 2**30, 312e12, "bf16"),
+    Gpu("A100 80 GB", 80 * 2**30, 312e12, "bf16"),
+    Gpu("H100 80 GB", 80 * 2**30, 989e12, "bf16"),
+)
+"""Peaks are the vendor's dense figures."""
+
+
+def operations_per_token(shape: ModelShape, checkpointing: bool) -> float:
+    """Return the floating-point operations of training on one token."""
+    return (6 if checkpointing else 4) * float(shape.linear_parameters)
+
+
+def matrix_speed(shape: ModelShape, dtype: torch.dtype) -> float:
+    """Measure this CPU's operations a second in the product of the model's gated layer (half a second)."""
+    import torch
+
+    x = torch.randn(PROBE_ROWS, shape.hidden).to(dtype)
+    weight = torch.randn(shape.hidden, shape.intermediate).to(dtype)
+    x @ weight  # compiles the kernel
+    started, products = time.perf_counter(), 0
+    while time.perf_counter() - started < PROBE_SECONDS:
+        x @ weight
+        products += 1
+    return 2.0 * x.numel() * shape.intermediate * products / (time.perf_counter() - started)
+
+
+def training_seconds(
+    shape: ModelShape, tokens: float, operations_per_second: float, checkpointing: bool
+) -> float:
+    """Return the time of a training on so many tokens."""
+    return tokens * operations_per_token(shape, checkpointing) / operations_per_second

@@ -1,0 +1,47 @@
+"""Training and validation chats of some settings without a pipeline: for sweeps, notebooks, benchmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from review_sentiment.chats import ChatDataset, format_chats
+from review_sentiment.cleaning import CleaningRules, clean_category
+from review_sentiment.labels import BINARY
+from review_sentiment.models import identify, load_tokenizer
+from review_sentiment.sources import open_source
+from review_sentiment.splits import SplitRules, split_reviews
+
+if TYPE_CHECKING:
+    from review_sentiment.config import Settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a training sees; the evaluation reviews are left where they are."""
+
+    train: ChatDataset
+    validation: ChatDataset
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Read, clean, split and format, as the steps of the pipeline do.
+
+    Raises:
+        DataError: the reviews cannot be used.
+        ModelUnavailableError: the model's tokenizer is not there.
+    """
+    source = open_source(settings.data.source)
+    wanted = settings.cleaning.max_per_class or settings.split.needed_per_class
+    rules = CleaningRules(BINARY, wanted, settings.cleaning.max_broken_share)
+    tables = [
+        clean_category(category, source.read(category, settings.seed), rules, settings.seed)
+        for category in settings.data.categories
+    ]
+    splits = split_reviews(tables, SplitRules(**settings.split.model_dump()), settings.seed)
+    tokenizer = load_tokenizer(identify(settings.model))
+    train, validation = (
+        format_chats(part, tokenizer, BINARY.names, settings.prompt.max_tokens)
+        for part in (splits.train, splits.validation)
+    )
+    return Prepared(train, validation)

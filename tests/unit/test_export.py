@@ -1,0 +1,47 @@
+"""An exported version answers without LoRA what it answered with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import LoraSettings, TrainingSettings
+from review_sentiment.errors import UsageError
+from review_sentiment.export import export
+from review_sentiment.models import BaseModel, load_adapted_model, load_model, load_tokenizer, plan_compute
+from review_sentiment.scoring import score_labels
+from review_sentiment.training import finetune
+
+PLAN = plan_compute("cpu", "fp32")
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "none"])
+def test_merged_weights_answer_as_the_adapter_does(
+    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, quantization: str
+) -> None:
+    base = replace(tiny_model, quantization=quantization)
+    training = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=20, epochs=9)
+    finetune(base, PLAN, tiny_chats, LoraSettings(rank=4), training, 1, tmp_path / "adapter")
+    report = export(base, tmp_path / "adapter", PLAN, tiny_chats, tmp_path / "merged")
+
+    assert (report.n, report.changed_share) == (len(tiny_chats), 0.0)
+    assert report.largest_difference < 1e-4
+    assert (tmp_path / "merged" / "model.safetensors").is_file()
+    assert not list((tmp_path / "merged").glob("adapter*"))
+
+    plain = BaseModel(str(tmp_path / "merged"), None, "none", "merged")
+    prompts = list(tiny_chats.frame["prompt"])
+    tokenizer = load_tokenizer(plain)
+    scores = score_labels(load_model(plain, PLAN), tokenizer, prompts, tiny_chats.labels, PLAN, 4096)
+    adapted = load_adapted_model(base, tmp_path / "adapter", PLAN)
+    expected = score_labels(adapted, tokenizer, prompts, tiny_chats.labels, PLAN, 4096)
+    np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-4)
+    untuned = score_labels(load_model(base, PLAN), tokenizer, prompts, tiny_chats.labels, PLAN, 4096)
+    assert np.abs(untuned.probabilities - expected.probabilities).max() > 0.1
+
+    with pytest.raises(UsageError, match="not empty"):
+        export(base, tmp_path / "adapter", PLAN, tiny_chats, tmp_path / "merged")

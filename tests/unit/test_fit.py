@@ -1,0 +1,89 @@
+"""A training that would not fit is refused, or adapted where that leaves the result as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from review_sentiment import fit
+from review_sentiment.config import LoraSettings, TrainingSettings
+from review_sentiment.memory import estimate, load_of, shape_of
+from review_sentiment.models import BaseModel, plan_compute
+
+PLAN = plan_compute("cpu", "fp32")
+LORA = LoraSettings(rank=8)
+TRAINING = TrainingSettings(batch_size=16, tokens_per_pass=4096)
+LONGEST = 256
+
+
+def need(base: BaseModel, training: TrainingSettings = TRAINING, lora: LoraSettings = LORA) -> float:
+    return estimate(shape_of(base), load_of(training, lora, base, PLAN, LONGEST), "cpu").total
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
+    monkeypatch.setattr(fit, "usable_bytes", lambda _device: usable)
+
+
+def test_what_fits_is_left_alone(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(monkeypatch, need(tiny_model))
+    training, expected = fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+    assert training == TRAINING
+    assert expected.total == need(tiny_model)
+
+
+def test_passes_are_cut_first(
+    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quarter = TRAINING.model_copy(update={"tokens_per_pass": 1024})
+    leave(monkeypatch, need(tiny_model, quarter))
+    training, expected = fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+    assert training == quarter
+    assert expected.total <= need(tiny_model, quarter)
+    assert "tokens_per_pass=1024: the result is the same" in caplog.text
+
+
+def test_then_activations_are_computed_again(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    smallest = {"tokens_per_pass": LONGEST, "gradient_checkpointing": True}
+    leave(monkeypatch, need(tiny_model, TRAINING.model_copy(update=smallest)))
+    training, _ = fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+    assert training == TRAINING.model_copy(update=smallest)
+
+
+def test_what_changes_the_result_is_only_suggested(
+    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smallest = TRAINING.model_copy(update={"tokens_per_pass": LONGEST, "gradient_checkpointing": True})
+    leave(monkeypatch, need(tiny_model, smallest) - 1)
+    with pytest.raises(fit.FitError, match=r"batch_size 16.*rank 8.*would fit.*prompt\.max_tokens=128"):
+        fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+
+
+def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
+    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(monkeypatch, need(tiny_model) - 1)
+    refusing = TRAINING.model_copy(update={"fit": "refuse"})
+    with pytest.raises(fit.FitError, match=r"tokens_per_pass=2048 \(.*training\.fit=ignore"):
+        fit.fitted(tiny_model, PLAN, LORA, refusing, LONGEST)
+    ignoring = TRAINING.model_copy(update={"fit": "ignore"})
+    assert fit.fitted(tiny_model, PLAN, LORA, ignoring, LONGEST)[0] == ignoring
+
+
+def test_a_machine_that_is_far_too_small(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(monkeypatch, 1e6)
+    with pytest.raises(fit.FitError, match=r"smaller model or a larger device.*estimate"):
+        fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+
+
+def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    unlimited = fit.usable_bytes("cpu")
+    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
+    monkeypatch.setattr(fit, "CGROUP_FILES", ((limit, used),))
+    limit.write_text("max\n")
+    used.write_text("100\n")
+    assert fit.usable_bytes("cpu") == pytest.approx(unlimited, rel=0.2)
+    limit.write_text("1000000100\n")
+    assert fit.usable_bytes("cpu") == pytest.approx(
+        unlimited - fit.CPU_USABLE * (fit.psutil.virtual_memory().available - 1e9), rel=0.2
+    )
