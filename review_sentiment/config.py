@@ -14,7 +14,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
 
-SHARED_RESERVE = 1.15
+SHARED_RESERVE = 1.25
 """Reviews to take for each that is needed: those of users in two parts are dropped."""
 MAX_HELD_OUT_SHARE = 0.9
 """Share of the products above which too little is left to train on."""

@@ -1,7 +1,9 @@
-"""What a device is doing now: memory in use, and how busy a GPU is."""
+"""What a device is doing: memory in use and at its peak, and how busy a GPU is."""
 
 from __future__ import annotations
 
+import resource
+import sys
 from contextlib import suppress
 
 import psutil
@@ -17,3 +19,13 @@ def read_device(device: str) -> dict[str, float]:
     with suppress(ModuleNotFoundError, RuntimeError):  # a curve less where the extra `gpu` is not installed
         readings["gpu_utilisation"] = torch.cuda.utilization() / 100
     return readings
+
+
+def peak_memory_gb(device: str) -> float:
+    """Return the most memory taken so far in 1e9 bytes: of the GPU, or of this process."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

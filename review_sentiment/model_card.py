@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from review_sentiment.adapters import TrainingSummary
     from review_sentiment.gate import Verdict
     from review_sentiment.lora_proof import LoraProof
-    from review_sentiment.metrics import Evaluation
+    from review_sentiment.metrics import Evaluation, Metrics
     from review_sentiment.models import BaseModel
     from review_sentiment.reviews import Ingested
+
+
+COLLAPSED_RECALL = 0.5
+"""Recall of a class below which a model is called collapsed: guessing reaches it on balanced reviews."""
+LITTLE_FALL = 0.1
+"""Relative fall of the loss below which a training has learned little."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ This model says whether a customer review is {" or ".join(metrics.labels)}; it w
 {metrics.accuracy:.1%} of {metrics.n} held-out reviews of products that it was not trained on.
 
 **{alias}**: {verdict.reason()}
-
+{_warnings(metrics, facts.proof)}
 | on the evaluation reviews | accuracy | constrained | F1 | ROC AUC | unparsed | n |
 |---|---|---|---|---|---|---|
 {_row("**tuned (this model)**", tuned)}
@@ -106,6 +112,25 @@ model.predict(pandas.DataFrame({{"text": ["Runs small and fell apart."]}}))
 ```
 **Made by** run `{facts.run_id}`, which holds the commit, the environment, curves, reports and samples.
 """
+
+
+def concerns(metrics: Metrics, proof: LoraProof) -> list[str]:
+    """Return what a reader must be warned of: a class that is not recognised, a loss that hardly fell."""
+    found = []
+    for label, counts in zip(metrics.labels, metrics.confusion, strict=True):
+        recall = counts[metrics.labels.index(label)] / max(1, sum(counts))
+        if recall < COLLAPSED_RECALL:
+            found.append(
+                f"Only {recall:.0%} of the {label} reviews are recognised: it has collapsed on a class."
+            )
+    fall = 1 - proof.last_loss / proof.first_loss
+    if fall < LITTLE_FALL:
+        found.append(f"The training loss fell by only {fall:.0%}: the model has learned little.")
+    return found
+
+
+def _warnings(metrics: Metrics, proof: LoraProof) -> str:
+    return "".join(f"\n**Warning** {concern}\n" for concern in concerns(metrics, proof))
 
 
 def _row(title: str, evaluation: Evaluation | None) -> str:

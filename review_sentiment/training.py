@@ -6,8 +6,6 @@ The same code trains on a CPU and on a GPU; what differs is in the `ComputePlan`
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
@@ -23,6 +21,7 @@ from trl import SFTConfig
 from review_sentiment import fit
 from review_sentiment.adapters import TrainingSummary
 from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError, OutOfMemoryError, tokenise
+from review_sentiment.device_readings import peak_memory_gb
 from review_sentiment.errors import TrainingError
 from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.lean_layers import lighten
@@ -158,6 +157,7 @@ def _train(
             around.observers,
             _keeping(training, around),
             _validating(training, around, tokenizer, plan),
+            expected.total / 1e9,
         )
         trainer.add_callback(course)
         # Each process has its own copy, which is gone when the training ends.
@@ -189,7 +189,7 @@ def _train(
             seconds=course.seconds,
             tokens_per_second=trainer.tokens / course.seconds,
             trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-            peak_memory_gb=peak_memory_gb(plan),
+            peak_memory_gb=peak_memory_gb(plan.device),
             expected_memory_gb=expected.total / 1e9,
         ),
         curve=tuple(course.curve),
@@ -319,14 +319,6 @@ def save_adapter(model: PreTrainedModel, base: BaseModel, directory: Path) -> No
     model.peft_config[ADAPTER].base_model_name_or_path = base.name
     model.save_pretrained(str(directory), save_embedding_layers=False)
     (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty template of a card
-
-
-def peak_memory_gb(plan: ComputePlan) -> float:
-    """Return the most memory taken so far: of the GPU where there is one, else of this process."""
-    if plan.device == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def _trainer_settings(scratch: Path, plan: ComputePlan, training: TrainingSettings, seed: int) -> SFTConfig:

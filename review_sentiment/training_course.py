@@ -24,7 +24,7 @@ from transformers import TrainerCallback
 
 from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError
 from review_sentiment.checkpoints import CheckpointStore
-from review_sentiment.device_readings import read_device
+from review_sentiment.device_readings import peak_memory_gb, read_device
 from review_sentiment.progress import Progress
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
         observers: tuple[Observer, ...] = (),
         keeping: Keeping | None = None,
         validating: Validating | None = None,
+        expected_gb: float = 0.0,
     ) -> None:
         self.curve: list[dict[str, float]] = []
         self.validations: list[dict[str, float]] = []
@@ -82,6 +83,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
         self._observers = observers
         self._keeping = keeping
         self._validating = validating
+        self._expected_gb = expected_gb
         # The longest reviews come first: the time left follows from tokens, not from steps.
         lengths = map(len, trainer.train_dataset["input_ids"])
         self._all_tokens = sum(lengths) * trainer.args.num_train_epochs
@@ -181,6 +183,17 @@ class Course(TrainerCallback):  # type: ignore[misc]
         self.curve.append(point)
         share = self._trainer.tokens / self._all_tokens if args.max_steps < 0 else None
         self._progress.advance(1, f"loss {point['loss']:.3f}, {speed:.0f} tokens/s", share)
+        if state.global_step == 1:
+            # The longest reviews come first: this step is the probe of what the others take.
+            point |= {
+                "probe_memory_gb": peak_memory_gb(args.device.type),
+                "expected_memory_gb": self._expected_gb,
+            }
+            logger.info(
+                "memory: %.2f GB after the longest batch, %.2f expected",
+                point["probe_memory_gb"],
+                self._expected_gb,
+            )
         self._observe(point)
         if state.global_step in self._validated_at:
             self._validate(state.global_step, control)

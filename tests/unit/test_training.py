@@ -121,7 +121,9 @@ def test_training_learns_proves_every_layer_and_reports_its_steps(
     )
 
     assert [step for step, _ in seen] == list(range(1, 31))
-    assert set(seen[0][1]) == {"loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gb"}
+    figures = {"loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gb"}
+    assert set(seen[1][1]) == figures
+    assert set(seen[0][1]) == figures | {"probe_memory_gb", "expected_memory_gb"}
     assert len(result.proof.layers) == 14
     assert all(layer.b_norm > 0 and layer.first_gradient_norm > 0 for layer in result.proof.layers)
     assert result.proof.last_loss < 0.5 * result.proof.first_loss
