@@ -117,6 +117,7 @@ def cli(
 
 def _plan(settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool) -> Plan:
     from front_door import forecast, launch
+    from front_door.estimate import estimate_here
     from front_door.plan import Plan
 
     again, lone = _chosen_steps(settings, rerun, only)
@@ -126,7 +127,7 @@ def _plan(settings: Settings, stack: str, rerun: Sequence[str], only: str | None
     else:
         with _output_to(new_log_file(), debug):
             fates = forecast.forecast(settings, source, stack, again)
-    return Plan(stack, settings, fates, source.revisions)
+    return Plan(stack, settings, fates, source.revisions, estimate_here(settings))
 
 
 def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool) -> RunResult:

@@ -88,8 +88,7 @@ def estimate_training(settings: Settings) -> Estimate:
     shape = shape_of(base)
     longest = settings.prompt.max_tokens
     tokens = REVIEWS * longest * MEAN_LENGTH
-    plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
-    rows = [_row(settings, base, shape, plan, "this machine", fit.usable_bytes(plan.device), tokens, None)]
+    rows = [estimate_here(settings)]
     for gpu in GPUS:
         elsewhere = gpu_plan(gpu.precision)
         speed = GPU_UTILISATION * gpu.peak
@@ -100,6 +99,19 @@ def estimate_training(settings: Settings) -> Estimate:
         f"{training.tokens_per_pass}, max_tokens {longest}, rank {lora.rank}"
     )
     return Estimate(title, tuple(rows))
+
+
+def estimate_here(settings: Settings) -> Row:
+    """Return what the settings' training would take on this machine.
+
+    Raises:
+        ModelUnavailableError: the model's configuration cannot be read.
+    """
+    base = identify(settings.model)
+    shape = shape_of(base)
+    plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
+    tokens = REVIEWS * settings.prompt.max_tokens * MEAN_LENGTH
+    return _row(settings, base, shape, plan, "this machine", fit.usable_bytes(plan.device), tokens, None)
 
 
 def _row(

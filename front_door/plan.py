@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from front_door.estimate import REVIEWS, Row
 from front_door.forecast import DEPENDS
 from review_sentiment.config import Settings
 from review_sentiment.settings_files import flat
@@ -21,6 +22,7 @@ class Plan:
     settings: Settings
     steps: Mapping[str, str]
     data: Mapping[str, str]
+    training: Row
 
     def as_json(self) -> str:
         """Return the plan as one object."""
@@ -30,6 +32,12 @@ class Plan:
                 "settings": self.settings.model_dump(mode="json"),
                 "steps": dict(self.steps),
                 "data": dict(self.data),
+                "training": {
+                    "needs_gb": self.training.memory.total / 1e9,
+                    "usable_gb": self.training.usable / 1e9,
+                    "verdict": self.training.verdict,
+                    "hours_for_10000_reviews": self.training.hours,
+                },
             }
         )
 
@@ -46,6 +54,11 @@ class Plan:
             click.echo(f"   {fate:8} {step}")
         if DEPENDS in self.steps.values():
             click.echo(f"{DEPENDS}: cached if the steps before it yield what they yielded before")
+        row = self.training
+        click.echo(
+            f"\ntraining {row.verdict}: it needs about {row.memory.total / 1e9:.1f} GB, "
+            f"{row.usable / 1e9:.1f} GB are usable; {row.hours:.2g} hours for {REVIEWS:,} reviews"
+        )
         click.echo("\ndata")
         for category, revision in self.data.items():
             click.echo(f"   {category}: {revision}")

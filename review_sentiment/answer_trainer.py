@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 from trl import SFTTrainer
 
@@ -101,6 +102,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
     def __init__(self, tokens_per_pass: int, packs_rows: bool, **options: Any) -> None:
         super().__init__(data_collator=collate, **options)
+        self.remove_callback(PrinterCallback)  # it prints a line a step; `Course` tells what there is to tell
         self._packs_rows = packs_rows
         self.tokens_per_pass = tokens_per_pass
         self.tokens = 0

@@ -79,4 +79,4 @@ class Candidate:
             {f"training/{key}": value for key, value in asdict(trained.summary).items()},
         )
         tracking.log_proof(self.run_id, trained.proof)
-        tracking.log_curve(self.run_id, trained.curve)
+        tracking.log_curve(self.run_id, trained.curve, trained.validations)

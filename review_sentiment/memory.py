@@ -64,12 +64,13 @@ class ModelShape:
 
 
 SHAPES = {
+    "embedded": ModelShape(576, 30, 1536, 9, 192, 49_152, tied=True),
     "meta-llama/Llama-3.1-8B-Instruct": ModelShape(4096, 32, 14336, 32, 1024, 128_256, tied=False),
     "meta-llama/Llama-3.2-3B-Instruct": ModelShape(3072, 28, 8192, 24, 1024, 128_256, tied=True),
     "meta-llama/Llama-3.2-1B-Instruct": ModelShape(2048, 16, 8192, 32, 512, 128_256, tied=True),
     "meta-llama/Llama-3.1-70B-Instruct": ModelShape(8192, 80, 28672, 64, 1024, 128_256, tied=False),
 }
-"""Gated models, whose configuration cannot be read without access, but which one wants to plan for."""
+"""Models to plan for before they are there: gated ones, and the embedded one before it is unpacked."""
 
 
 @dataclass(frozen=True)

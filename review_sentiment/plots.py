@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 BLUE = "#2166ac"
 """From the colour-blind safe scale RdBu of ColorBrewer."""
+CURVES = {
+    "loss": "loss",
+    "learning_rate": "learning rate",
+    "grad_norm": "gradient norm",
+    "tokens_per_second": "tokens a second",
+    "memory_gb": "memory in use (GB)",
+    "gpu_utilisation": "GPU utilisation",
+}
+"""Figures of an optimiser step and their titles."""
+CURVE_COLUMNS = 3
+FEW_POINTS = 20
+"""Curves with fewer points show each."""
 DARK = 0.5
 """Share above which a cell is dark and its text white."""
 
@@ -46,24 +58,27 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def curve_figure(curve: tuple[dict[str, float], ...]) -> Figure:
-    """Draw loss, learning rate, gradient norm and speed over the optimiser steps."""
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    steps = [point["step"] for point in curve]
-    for axes, (name, title) in zip(
-        figure.subplots(2, 2).flat,
-        (
-            ("loss", "loss"),
-            ("learning_rate", "learning rate"),
-            ("grad_norm", "gradient norm"),
-            ("tokens_per_second", "tokens a second"),
-        ),
-        strict=True,
-    ):
-        axes.plot(steps, [point[name] for point in curve], color=BLUE, linewidth=1.2)
+def curve_figure(
+    curve: tuple[dict[str, float], ...], validations: tuple[dict[str, float], ...] = ()
+) -> Figure:
+    """Draw the figures of the optimiser steps, and the macro-F1 of the validations where there are any."""
+    panels = [
+        (title, [(point["step"], point[name]) for point in curve if name in point])
+        for name, title in CURVES.items()
+    ]
+    panels.append(("validation macro-F1", [(found["step"], found["macro_f1"]) for found in validations]))
+    shown = [(title, points) for title, points in panels if points]
+    rows = -(-len(shown) // CURVE_COLUMNS)
+    figure = Figure(figsize=(11, 2.7 * rows), layout="constrained")
+    places = figure.subplots(rows, CURVE_COLUMNS, squeeze=False).flat
+    for axes, (title, points) in zip(places, shown, strict=False):
+        marker = "o" if len(points) < FEW_POINTS else None
+        axes.plot(*zip(*points, strict=True), color=BLUE, linewidth=1.2, marker=marker)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("optimiser step", fontsize=8)
         axes.grid(alpha=0.3)
-        if name == "loss":
+        if title == CURVES["loss"]:
             axes.set_yscale("log")
+    for axes in list(figure.axes)[len(shown) :]:
+        axes.set_axis_off()
     return figure

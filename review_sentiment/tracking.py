@@ -211,11 +211,13 @@ def log_proof(run_id: str, proof: LoraProof) -> None:
     client().log_dict(run_id, asdict(proof), "training/lora_proof.json")
 
 
-def log_curve(run_id: str, curve: tuple[dict[str, float], ...]) -> None:
+def log_curve(
+    run_id: str, curve: tuple[dict[str, float], ...], validations: tuple[dict[str, float], ...]
+) -> None:
     """Log the training curve as a picture, beside the live metrics `train/*`."""
     from review_sentiment.plots import curve_figure
 
-    client().log_figure(run_id, curve_figure(curve), "training/curves.png")
+    client().log_figure(run_id, curve_figure(curve, validations), "training/curves.png")
 
 
 def log_verdict(run_id: str, verdict: Verdict) -> None:

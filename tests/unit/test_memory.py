@@ -52,6 +52,7 @@ def test_known_shapes_are_those_of_the_published_models() -> None:
         for name, shape in SHAPES.items()
     }
     assert billions == {
+        "embedded": 0.13,
         "Llama-3.1-8B-Instruct": 8.03,
         "Llama-3.2-3B-Instruct": 3.21,
         "Llama-3.2-1B-Instruct": 1.24,

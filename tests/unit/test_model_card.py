@@ -1,0 +1,47 @@
+"""The card warns of a model that must not be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from review_sentiment.lora_proof import LoraProof
+from review_sentiment.metrics import Metrics
+from review_sentiment.model_card import concerns
+
+SOUND = Metrics(
+    n=200,
+    accuracy=0.9,
+    constrained_accuracy=0.9,
+    precision=0.9,
+    recall=0.9,
+    f1=0.9,
+    roc_auc=0.95,
+    unparsed_rate=0.0,
+    label_mass=1.0,
+    labels=("negative", "positive"),
+    confusion=((90, 10, 0), (10, 90, 0)),
+    category_accuracy={},
+    category_n={},
+)
+LEARNED = LoraProof((), 2.0, 0.5)
+
+
+def test_a_sound_model_needs_no_warning() -> None:
+    assert concerns(SOUND, LEARNED) == []
+
+
+@pytest.mark.parametrize(
+    ("confusion", "label"),
+    [(((30, 70, 0), (0, 100, 0)), "negative"), (((100, 0, 0), (60, 0, 40)), "positive")],
+)
+def test_a_class_that_is_hardly_recognised(confusion: tuple[tuple[int, ...], ...], label: str) -> None:
+    (warning,) = concerns(replace(SOUND, confusion=confusion), LEARNED)
+    assert f"of the {label} reviews" in warning
+    assert "collapsed on a class" in warning
+
+
+def test_a_loss_that_hardly_fell() -> None:
+    (warning,) = concerns(SOUND, replace(LEARNED, last_loss=1.9))
+    assert "fell by only 5%" in warning
