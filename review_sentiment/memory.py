@@ -31,6 +31,8 @@ LOGIT_BYTES = 16
 """Of one logit: BF16, its FP32 copy, the FP32 gradient, and a temporary."""
 CPU_LIBRARIES_BYTES = 0.85e9
 """Of a process that has imported ZenML, torch and transformers and has loaded nothing yet."""
+CPU_LOSS = 1.2
+"""What glibc takes for each byte of activations, and padding (fitted to three of the measured peaks)."""
 CPU_USABLE = 0.9
 
 
@@ -75,9 +77,10 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Load:
-    """What a pass of the training puts on the device: its tokens, and the answer tokens among them."""
+    """What a pass puts on the device: whole rows, the longest one's tokens, the answer tokens in it."""
 
     tokens: int
+    longest_row: int
     answer_tokens: int
     rank: int
     nf4: bool
@@ -144,7 +147,8 @@ def load_of(
     checkpointing = training.gradient_checkpointing
     tokens = min(max(training.tokens_per_pass, longest_row), training.batch_size * longest_row)
     return Load(
-        tokens=tokens,
+        tokens=tokens // longest_row * longest_row,
+        longest_row=longest_row,
         # Rows at least a quarter of the longest: short ones have more answers in a pass.
         answer_tokens=answer_tokens * min(training.batch_size, max(1, 4 * tokens // longest_row)),
         rank=lora.rank,
@@ -188,10 +192,10 @@ def _cpu_activations(shape: ModelShape, load: Load) -> float:
     """Return what one block keeps of a token: with our norms, gated layers, LoRA products and attention.
 
     Both norms keep input and output, attention its queries, keys, values, output and
-    probabilities (rows are rarely longer than 128), the gated layer gate, up and product.
+    probabilities, the gated layer gate, up and product.
     """
-    values = 6 * shape.hidden + 2 * shape.key_value + 3 * shape.intermediate + 128 * shape.heads
-    return load.weight_bytes * (values + 7 * load.rank)
+    values = 6 * shape.hidden + 2 * shape.key_value + 3 * shape.intermediate + load.longest_row * shape.heads
+    return CPU_LOSS * load.weight_bytes * (values + 7 * load.rank)
 
 
 def _cpu_workspace(shape: ModelShape, load: Load) -> float:

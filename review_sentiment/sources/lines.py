@@ -12,8 +12,8 @@ rated as short ones are.
 
 Lines of one block are not independent, since the files are grouped by user: the
 spread of an estimate is that of fewer independent rows. Most users have few
-reviews, so that blocks of a dozen reviews lose little more than blocks of four,
-and take a third of the requests.
+reviews, so that blocks of fifteen reviews lose little more than blocks of four,
+and take a quarter of the requests.
 
 The order of the blocks is a sequence of hashes of the seed and the file's
 name: the same on every machine and for any number of connections.

@@ -17,7 +17,7 @@ GIB = 2**30
 
 def qlora(tokens: int, answers: int, rank: int) -> Load:
     """Return 8-bit-free QLoRA with checkpointing, as the published figures were measured."""
-    return Load(tokens, answers, rank, True, True, 2, "adamw_torch_fused")
+    return Load(tokens, tokens, answers, rank, True, True, 2, "adamw_torch_fused")
 
 
 @pytest.mark.parametrize(("gigabytes", "tokens"), [(12, 932), (24, 5_789), (80, 28_454)])
@@ -67,13 +67,15 @@ def test_a_pass_holds_the_settings_tokens_or_the_longest_row() -> None:
     assert load.checkpointing
     alone = load_of(TrainingSettings(tokens_per_pass=100), LoraSettings(), base, gpu_plan("bf16"), 200)
     assert alone.tokens == 200
+    cut = load_of(TrainingSettings(tokens_per_pass=999), LoraSettings(), base, gpu_plan("bf16"), 200)
+    assert cut.tokens == 800
     small = load_of(TrainingSettings(batch_size=2), LoraSettings(), base, plan_compute("cpu", "fp32"), 200)
     assert (small.tokens, small.weight_bytes, small.checkpointing) == (400, 4, False)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_what_takes_more_memory(device: str) -> None:
-    load = Load(2048, 32, 16, True, False, 2, "adamw_torch_fused")
+    load = Load(2048, 256, 32, 16, True, False, 2, "adamw_torch_fused")
     plain = estimate(LLAMA_8B, load, device).total
     assert estimate(LLAMA_8B, replace(load, tokens=4096), device).total > plain
     assert estimate(LLAMA_8B, replace(load, rank=64), device).total > plain
