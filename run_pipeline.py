@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from front_door.commands import main
+from front_door.last_words import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -27,8 +27,6 @@ VARIANTS = (
     ("training.tokens_per_pass=3072", "training.batch_size=32"),
     ("training.tokens_per_pass=1024", "lora.rank=64"),
     ("training.gradient_checkpointing=true", "training.tokens_per_pass=3072", "training.batch_size=32"),
-    ("model.precision=fp32", "training.tokens_per_pass=512"),
-    ("model.quantization=none", "training.tokens_per_pass=1024"),
 )
 
 

@@ -71,6 +71,7 @@ def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
     from trl import SFTConfig, SFTTrainer
 
     from review_sentiment import training
+    from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
     from review_sentiment.answer_trainer import AnswerTrainer, tokenise
     from review_sentiment.fused_lora import fuse_adapters
     from review_sentiment.lean_layers import lighten
@@ -87,7 +88,7 @@ def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
     rows = tokenise(prepared.train, tokenizer)
     if name == "ours":
         use_packed_attention(model)
-        model = training.add_adapters(model, chosen.lora)
+        model = add_adapters(model, chosen.lora)
         fuse_adapters(model)
         lighten(model)
         trainer = AnswerTrainer(
@@ -98,12 +99,12 @@ def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
             train_dataset=rows,
             processing_class=tokenizer,
         )
-        training._train_adapters_in_fp32(model)
+        train_adapters_in_fp32(model)
     else:
         notebook = name == "notebook"
         model.set_attn_implementation("sdpa")
         dropout = NOTEBOOK_DROPOUT if notebook else 0.0
-        model = training.add_adapters(model, chosen.lora.model_copy(update={"dropout": dropout}))
+        model = add_adapters(model, chosen.lora.model_copy(update={"dropout": dropout}))
         micro = MICRO_BATCH if notebook else BATCH
         trainer = SFTTrainer(
             model=model,

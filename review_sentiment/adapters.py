@@ -1,12 +1,19 @@
-"""A trained adapter and everything that must travel with it."""
+"""LoRA adapters: put on a model, saved, and everything that must travel with them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from review_sentiment.lora_proof import LoraProof
+from review_sentiment.lora_proof import ADAPTER, LoraProof
 from review_sentiment.models import BaseModel
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from review_sentiment.config import LoraSettings
 
 
 @dataclass(frozen=True)
@@ -45,3 +52,38 @@ class TrainedAdapter:
     max_tokens: int
     compute: dict[str, str]
     settings: dict[str, str]
+
+
+def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
+    """Put LoRA adapters on the layers that the settings name; `all-linear` leaves the output layer out."""
+    from peft import LoraConfig, get_peft_model
+
+    adapted: PreTrainedModel = get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=lora.targets[0] if lora.targets == ("all-linear",) else list(lora.targets),
+            use_rslora=lora.rank_stabilised,
+            use_dora=lora.dora,
+            task_type="CAUSAL_LM",
+        ),
+    )
+    return adapted
+
+
+def save_adapter(model: PreTrainedModel, base: BaseModel, directory: Path) -> None:
+    """Save the adapter alone, without paths of this machine: equal adapters are equal files."""
+    model.peft_config[ADAPTER].base_model_name_or_path = base.name
+    model.save_pretrained(str(directory), save_embedding_layers=False)
+    (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty template of a card
+
+
+def train_adapters_in_fp32(model: torch.nn.Module) -> None:
+    """Undo TRL's cast of the adapters to BF16: small steps would be rounded away, and FP16's scaler fails."""
+    import torch
+
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)

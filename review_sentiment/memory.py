@@ -175,11 +175,14 @@ def estimate(shape: ModelShape, load: Load, device: str) -> Memory:
         dequantised=load.weight_bytes * shape.hidden * shape.intermediate if load.nf4 else 0.0,
         overhead=0.0,
     )
-    overhead = (
-        held.total * (GPU_LOSS[load.checkpointing] - 1) + CUDA_CONTEXT_BYTES
-        if on_gpu
-        else CPU_LIBRARIES_BYTES + _cpu_workspace(shape, load)
-    )
+    if on_gpu:
+        overhead = held.total * (GPU_LOSS[load.checkpointing] - 1) + CUDA_CONTEXT_BYTES
+    else:
+        # Small passes take less than loading does: the weights are there as they are in
+        # their file, and once more while they are cast and quantised.
+        loading = 2 * load.weight_bytes * (shape.linear_parameters + shape.other_parameters) + adapters
+        running = held.total + _cpu_workspace(shape, load)
+        overhead = CPU_LIBRARIES_BYTES + max(loading, running) - held.total
     return Memory(**(asdict(held) | {"overhead": overhead}))
 
 

@@ -19,13 +19,13 @@ from transformers import set_seed
 from trl import SFTConfig
 
 from review_sentiment import fit
-from review_sentiment.adapters import TrainingSummary
+from review_sentiment.adapters import TrainingSummary, add_adapters, save_adapter, train_adapters_in_fp32
 from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError, OutOfMemoryError, tokenise
 from review_sentiment.device_readings import peak_memory_gb
 from review_sentiment.errors import TrainingError
 from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.lean_layers import lighten
-from review_sentiment.lora_proof import ADAPTER, LoraProof, LoraWitness
+from review_sentiment.lora_proof import LoraProof, LoraWitness
 from review_sentiment.models import (
     BaseModel,
     ComputePlan,
@@ -150,7 +150,7 @@ def _train(
             train_dataset=rows,
             processing_class=tokenizer,
         )
-        _train_adapters_in_fp32(model)
+        train_adapters_in_fp32(model)
         course = Course(
             trainer,
             witness,
@@ -295,32 +295,6 @@ def _explained(
     )
 
 
-def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
-    """Put LoRA adapters on the layers that the settings name; `all-linear` leaves the output layer out."""
-    from peft import LoraConfig, get_peft_model
-
-    adapted: PreTrainedModel = get_peft_model(
-        model,
-        LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=lora.targets[0] if lora.targets == ("all-linear",) else list(lora.targets),
-            use_rslora=lora.rank_stabilised,
-            use_dora=lora.dora,
-            task_type="CAUSAL_LM",
-        ),
-    )
-    return adapted
-
-
-def save_adapter(model: PreTrainedModel, base: BaseModel, directory: Path) -> None:
-    """Save the adapter alone, without paths of this machine: equal adapters are equal files."""
-    model.peft_config[ADAPTER].base_model_name_or_path = base.name
-    model.save_pretrained(str(directory), save_embedding_layers=False)
-    (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty template of a card
-
-
 def _trainer_settings(scratch: Path, plan: ComputePlan, training: TrainingSettings, seed: int) -> SFTConfig:
     checkpointing = training.gradient_checkpointing
     return SFTConfig(
@@ -354,12 +328,3 @@ def _trainer_settings(scratch: Path, plan: ComputePlan, training: TrainingSettin
         data_seed=seed,
         dataloader_pin_memory=plan.device == "cuda",
     )
-
-
-def _train_adapters_in_fp32(model: torch.nn.Module) -> None:
-    """Undo TRL's cast of the adapters to BF16: small steps would be rounded away, and FP16's scaler fails."""
-    import torch
-
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from review_sentiment.adapters import add_adapters
 from review_sentiment.config import LoraSettings
 from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.models import BaseModel, load_model, plan_compute
-from review_sentiment.training import add_adapters
 
 PROJECTIONS = 2 * 7
 """Linear layers of the tiny model: q, k, v, o, gate, up and down in two blocks."""

@@ -10,10 +10,10 @@ import torch
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
+from review_sentiment.adapters import add_adapters
 from review_sentiment.config import LoraSettings
 from review_sentiment.lean_layers import lighten
 from review_sentiment.models import BaseModel, load_model, plan_compute
-from review_sentiment.training import add_adapters
 
 NORMS, GATES = 2 * 2 + 1, 2
 """Of the tiny model: two norms and a gated layer in each of two blocks, and the last norm."""

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from review_sentiment.adapters import add_adapters
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.memory import LOGIT_BYTES, SHAPES, Load, estimate, load_of, shape_of
 from review_sentiment.models import BaseModel, gpu_plan, load_model, plan_compute
-from review_sentiment.training import add_adapters
 
 LLAMA_8B = SHAPES["meta-llama/Llama-3.1-8B-Instruct"]
 GIB = 2**30

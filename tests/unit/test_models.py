@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from review_sentiment.adapters import add_adapters
 from review_sentiment.config import LoraSettings, ModelSettings
 from review_sentiment.errors import ModelUnavailableError, UsageError
 from review_sentiment.models import BaseModel, identify, load_model, load_tokenizer, plan_compute
-from review_sentiment.training import add_adapters
 
 
 def lora_gradients(model: torch.nn.Module) -> dict[str, float]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from review_sentiment import training as training_module
+from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
 from review_sentiment.answer_trainer import IGNORED, AnswerTrainer, tokenise
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import LoraSettings, TrainingSettings
@@ -18,7 +19,7 @@ from review_sentiment.lora_proof import LoraProofError, LoraWitness
 from review_sentiment.models import BaseModel, load_adapted_model, load_model, load_tokenizer, plan_compute
 from review_sentiment.packing import use_packed_attention
 from review_sentiment.scoring import score_labels
-from review_sentiment.training import Surroundings, add_adapters, finetune
+from review_sentiment.training import Surroundings, finetune
 
 LABELS = ("negative", "positive")
 PLAN = plan_compute("cpu", "fp32")
@@ -69,7 +70,7 @@ def one_step(
         train_dataset=tokenise(chats, tokenizer),
         processing_class=tokenizer,
     )
-    training_module._train_adapters_in_fp32(model)
+    train_adapters_in_fp32(model)
     batch = next(iter(trainer.get_train_dataloader()))
     loss = float(trainer.training_step(model, dict(batch), (batch["labels"] != IGNORED).sum()))
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
