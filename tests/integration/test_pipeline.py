@@ -198,6 +198,30 @@ def test_a_gate_that_is_not_passed_makes_a_challenger_with_the_reason_in_its_car
     assert re.search(r"^\d+ +champion .* passed", listed.stdout, re.MULTILINE), listed.stdout
 
 
+def test_a_version_is_exported_and_its_training_estimated_and_searched(
+    project: Project, first_run: dict[str, Any], tmp_path: Path
+) -> None:
+    config = ["--config", str(project.state / "config.yaml")]
+    missing = project.call(["export", "99", "-o", str(tmp_path / "x"), *config])
+    assert missing.returncode == 2
+    assert "has no version '99'. There are: 1" in missing.stderr
+    exported = project.call(["export", "champion", "-o", str(tmp_path / "merged"), *config])
+    assert exported.returncode == 0, exported.stderr
+    assert "0.00% of the answers" in exported.stdout
+    assert (tmp_path / "merged" / "model.safetensors").is_file()
+
+    estimated = project.call(["estimate", *config, "--json"])
+    assert estimated.returncode == 0, estimated.stderr
+    assert {row["verdict"] for row in json.loads(estimated.stdout)["rows"]} == {"fits"}
+
+    wrong = project.call(["sweep", "--over", "lora.rnak=2,4", *config])
+    assert wrong.returncode == 2
+    assert "Did you mean 'lora.rank'?" in wrong.stderr
+    searched = project.call(["sweep", "--over", "lora.rank=2,4", "--trials", "1", *config])
+    assert searched.returncode == 0, searched.stderr
+    assert re.search(r"^python run_pipeline.py --set lora.rank=[24]$", searched.stdout, re.MULTILINE)
+
+
 def test_a_skipped_baseline_leaves_the_rest(project: Project, first_run: dict[str, Any]) -> None:
     without = project.result("--set", "evaluation.skip_baseline=true")
     assert "evaluate_baseline" not in without["steps"]

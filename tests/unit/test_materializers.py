@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,7 +144,8 @@ def test_records_come_back_equal(materializer: Any, data: Any, tmp_path: Path) -
 
 
 def hashed(materializer_type: Any, data: Any) -> str:
-    materializer = materializer_type(uri="nowhere", artifact_store=local_store(Path("nowhere")))
+    with tempfile.TemporaryDirectory() as place:
+        materializer = materializer_type(uri=place, artifact_store=local_store(Path(place)))
     return str(materializer.compute_content_hash(data))
 
 
