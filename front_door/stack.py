@@ -49,9 +49,11 @@ def use_stack(name: str) -> None:
     from zenml.enums import StackComponentType
 
     client = Client()
+    specifications = _components(stack_file(name))
+    _activate_only({spec["flavor"] for spec in specifications.values()})
     components = {
         StackComponentType(kind): _ensure_component(client, name, StackComponentType(kind), spec)
-        for kind, spec in _components(stack_file(name)).items()
+        for kind, spec in specifications.items()
     }
     stack_name = f"{PREFIX}-{name}"
     found = client.list_stacks(name=stack_name)
@@ -63,6 +65,19 @@ def use_stack(name: str) -> None:
         if present != {kind: [component] for kind, component in components.items()}:
             stack = client.update_stack(stack_name, component_updates=components)
     os.environ[ACTIVE_STACK_VARIABLE] = str(stack.id)
+
+
+def _activate_only(flavors: set[str]) -> None:
+    """Leave the integrations that the stack has no component of out of this process.
+
+    ZenML 0.98 imports every integration whose packages are installed (torch, scikit-learn,
+    evidently, ...) each time it compiles a pipeline, to register materializers that
+    our artifacts do not use.
+    """
+    from zenml.integrations.registry import integration_registry
+
+    for name in set(integration_registry.integrations) - flavors:
+        del integration_registry.integrations[name]
 
 
 def _ensure_component(client: Client, stack: str, kind: StackComponentType, spec: Mapping[str, Any]) -> str:
