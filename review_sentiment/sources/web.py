@@ -34,7 +34,6 @@ class WebDirectory:
     def __init__(self, name: str) -> None:
         self.name = name
         self._address = UCSD_ADDRESS if name == UCSD else name.rstrip("/")
-        self._known: dict[str, httpx2.Headers] = {}
 
     def categories(self) -> tuple[str, ...]:
         """Return the names of the data set's categories."""
@@ -61,12 +60,8 @@ class WebDirectory:
         return f"{self._address}/{category}{SUFFIX}"
 
     def _headers(self, category: str) -> httpx2.Headers:
-        """Return what the server says of the category's file; it is asked once."""
-        if category not in self._known:
-            self._known[category] = self._asked_headers(self._url(category))
-        return self._known[category]
+        url = self._url(category)
 
-    def _asked_headers(self, url: str) -> httpx2.Headers:
         def ask() -> httpx2.Headers:
             response = get_session().head(url, headers={"Accept-Encoding": "identity"}, timeout=TIMEOUT)
             if response.status_code in TRANSIENT_STATUS:
