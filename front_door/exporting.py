@@ -26,7 +26,8 @@ def export_version(name: str, version: str, settings: Settings, directory: Path,
     """
     tracking.configure(store)
     found = registry.get_version(name, version)
+    plan = plan_compute(settings.model.device, settings.model.precision)
     chats = prepare(settings).validation.head(COMPARED_REVIEWS)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-export-") as scratch:
         serving, adapter = registry.download_adapter(found, Path(scratch))
-        return export(serving.base, adapter, plan_compute(), chats, directory)
+        return export(serving.base, adapter, plan, chats, directory)
