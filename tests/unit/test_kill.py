@@ -18,6 +18,16 @@ from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.models import BaseModel, plan_compute
 from review_sentiment.training import FineTuned, Surroundings, finetune
 
+LOADED_ONCE = [
+    "review_sentiment.training",
+    "review_sentiment.scoring",
+    "bitsandbytes",
+    "datasets",
+    "fsspec",
+    "peft",
+    "transformers.models.llama.modeling_llama",
+]
+"""Modules that are imported before the processes fork: a life begins at once."""
 KILLS = 10
 STEPS = 60
 MOST_STEPS_A_LIFE = 5
@@ -56,7 +66,7 @@ def live(model: BaseModel, chats: ChatDataset, directory: Path, said: Connection
 @pytest.mark.parametrize("seed", [0])
 def test_ten_kills(tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, seed: int) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["review_sentiment.training"])
+    context.set_forkserver_preload(LOADED_ONCE)
     draw = random.Random(seed)
     first_steps = []
     losses: list[float] = []
