@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment import fit
-from review_sentiment.memory import GPU_USABLE, Memory, ModelShape, estimate, load_of, shape_of
-from review_sentiment.models import BaseModel, ComputePlan, gpu_plan, identify, plan_compute
+from review_sentiment.memory import GPU_USABLE, Memory, estimate, load_of, shape_of
+from review_sentiment.models import ComputePlan, gpu_plan, identify, plan_compute
 from review_sentiment.pace import (
     CPU_UTILISATION,
     GPU_UTILISATION,
@@ -84,19 +84,15 @@ def estimate_training(settings: Settings) -> Estimate:
     Raises:
         ModelUnavailableError: the model's configuration cannot be read.
     """
-    base = identify(settings.model)
-    shape = shape_of(base)
-    longest = settings.prompt.max_tokens
-    tokens = REVIEWS * longest * MEAN_LENGTH
     rows = [estimate_here(settings)]
-    for gpu in GPUS:
-        elsewhere = gpu_plan(gpu.precision)
-        speed = GPU_UTILISATION * gpu.peak
-        rows.append(_row(settings, base, shape, elsewhere, gpu.name, GPU_USABLE * gpu.memory, tokens, speed))
-    lora, training = settings.lora, settings.training
+    rows += [
+        _row(settings, gpu_plan(gpu.precision), gpu.name, GPU_USABLE * gpu.memory, GPU_UTILISATION * gpu.peak)
+        for gpu in GPUS
+    ]
+    base, lora, training = identify(settings.model), settings.lora, settings.training
     title = (
         f"{base.title}, {base.quantization}: batch_size {training.batch_size}, tokens_per_pass "
-        f"{training.tokens_per_pass}, max_tokens {longest}, rank {lora.rank}"
+        f"{training.tokens_per_pass}, max_tokens {settings.prompt.max_tokens}, rank {lora.rank}"
     )
     return Estimate(title, tuple(rows))
 
@@ -107,42 +103,26 @@ def estimate_here(settings: Settings) -> Row:
     Raises:
         ModelUnavailableError: the model's configuration cannot be read.
     """
+    plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
+    speed = CPU_UTILISATION * matrix_speed(shape_of(identify(settings.model)), plan.dtype)
+    return _row(settings, plan, "this machine", fit.usable_bytes(plan.device), speed)
+
+
+def _row(settings: Settings, plan: ComputePlan, device: str, usable: float, speed: float) -> Row:
+    """Return the row of a device with so many usable bytes and operations a second."""
+    training, lora, longest = settings.training, settings.lora, settings.prompt.max_tokens
     base = identify(settings.model)
     shape = shape_of(base)
-    plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
-    tokens = REVIEWS * settings.prompt.max_tokens * MEAN_LENGTH
-    return _row(settings, base, shape, plan, "this machine", fit.usable_bytes(plan.device), tokens, None)
-
-
-def _row(
-    settings: Settings,
-    base: BaseModel,
-    shape: ModelShape,
-    plan: ComputePlan,
-    device: str,
-    usable: float,
-    tokens: float,
-    speed: float | None,
-) -> Row:
-    training, lora, longest = settings.training, settings.lora, settings.prompt.max_tokens
     load = load_of(training, lora, base, plan, longest)
     memory = estimate(shape, load, plan.device)
-    if speed is None:
-        speed = CPU_UTILISATION * matrix_speed(shape, plan.dtype)
     would_fit = ""
     if memory.total > usable:
-        changes = []
-        for candidate in fit.smaller(training, lora, plan, longest):
-            changes.append(candidate.change)
-            smaller = load_of(candidate.training, candidate.lora, base, plan, candidate.longest_row)
-            if estimate(shape, smaller, plan.device).total <= usable:
-                would_fit = ", ".join(changes)
-                break
-        else:
-            would_fit = "nothing short of a smaller model"
+        fits, changes = fit.first_that_fits(base, plan, lora, training, longest, shape, usable)
+        would_fit = changes if fits else "nothing short of a smaller model"
     verdict = (
         "does not fit" if memory.total > usable else "tight" if memory.total > TIGHT * usable else "fits"
     )
+    tokens = REVIEWS * longest * MEAN_LENGTH
     return Row(
         device=device,
         precision=plan.precision,

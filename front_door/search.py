@@ -39,11 +39,10 @@ def trials_table(trials: Sequence[TrialResult]) -> str:
     """Return one line a trial, the best first, and how to run with its settings."""
     if not trials:
         return "No trial could be finished; see the log."
+    shown = [" ".join(f"--set {key}={value}" for key, value in trial.values.items()) for trial in trials]
     lines = [f"{'macro-F1':>9}{'ROC AUC':>9}{'seconds':>9}  settings"]
-    for trial in trials:
-        values = " ".join(f"--set {key}={value}" for key, value in trial.values.items())
+    for trial, values in zip(trials, shown, strict=True):
         lines.append(
             f"{trial.macro_f1:9.4f}{trial.figures['roc_auc']:9.4f}{trial.figures['seconds']:9.0f}  {values}"
         )
-    best = " ".join(f"--set {key}={value}" for key, value in trials[0].values.items())
-    return "\n".join([*lines, "", f"python run_pipeline.py {best}"])
+    return "\n".join([*lines, "", f"python run_pipeline.py {shown[0]}"])

@@ -15,6 +15,7 @@ from review_sentiment.memory import (
     CPU_USABLE,
     GPU_USABLE,
     Memory,
+    ModelShape,
     estimate,
     load_of,
     shape_of,
@@ -83,23 +84,42 @@ def fitted(
         f"{_device_name(plan)} (batch_size {training.batch_size}, "
         f"tokens_per_pass {training.tokens_per_pass}, longest review {longest_row} tokens, rank {lora.rank})."
     )
+    fits, changes = first_that_fits(base, plan, lora, training, longest_row, shape, usable)
+    if fits is None:
+        raise FitError(
+            f"{shortage} Not even {changes} would do: take a smaller model or a larger device. "
+            "`python run_pipeline.py estimate` shows what would fit where."
+        )
+    found = need(fits.training, fits.lora, fits.longest_row)
+    if training.fit == "adapt" and fits.same_result:
+        logger.warning("%s It goes on with %s: the result is the same.", shortage, changes)
+        return fits.training, found
+    raise FitError(
+        f"{shortage} This would fit: {changes} ({found.total / 1e9:.1f} GB). "
+        "Set these, or training.fit=ignore to try all the same."
+    )
+
+
+def first_that_fits(
+    base: BaseModel,
+    plan: ComputePlan,
+    lora: LoraSettings,
+    training: TrainingSettings,
+    longest_row: int,
+    shape: ModelShape,
+    usable: float,
+) -> tuple[Candidate | None, str]:
+    """Return the first smaller settings that fit into the usable bytes, and all changes up to there.
+
+    Where none does there is no candidate, and the changes are all that were tried.
+    """
     changes = []
     for candidate in smaller(training, lora, plan, longest_row):
         changes.append(candidate.change)
-        found = need(candidate.training, candidate.lora, candidate.longest_row)
-        if found.total > usable:
-            continue
-        if training.fit == "adapt" and candidate.same_result:
-            logger.warning("%s It goes on with %s: the result is the same.", shortage, ", ".join(changes))
-            return candidate.training, found
-        raise FitError(
-            f"{shortage} This would fit: {', '.join(changes)} ({found.total / 1e9:.1f} GB). "
-            "Set these, or training.fit=ignore to try all the same."
-        )
-    raise FitError(
-        f"{shortage} Not even {', '.join(changes)} would do: take a smaller model or a larger device. "
-        "`python run_pipeline.py estimate` shows what would fit where."
-    )
+        load = load_of(candidate.training, candidate.lora, base, plan, candidate.longest_row)
+        if estimate(shape, load, plan.device).total <= usable:
+            return candidate, ", ".join(changes)
+    return None, ", ".join(changes)
 
 
 def smaller(

@@ -113,6 +113,7 @@ class _Trained:
     """A training that has ended, and what the trained model answered to some prompts."""
 
     result: FineTuned
+    tokenizer: PreTrainedTokenizerBase
     prompts: tuple[str, ...]
     probabilities: Any
     first: bool
@@ -196,7 +197,7 @@ def _train(
         validations=tuple(course.validations),
     )
     prompts = tuple(chats.frame["prompt"].head(RELOAD_PROMPTS))
-    return _Trained(result, prompts, _answers(model, tokenizer, prompts, chats, plan), first)
+    return _Trained(result, tokenizer, prompts, _answers(model, tokenizer, prompts, chats, plan), first)
 
 
 @contextmanager
@@ -264,7 +265,7 @@ def _answers(
 def _proved_reload(trained: _Trained, base: BaseModel, plan: ComputePlan, chats: ChatDataset) -> LoraProof:
     """Add to the proof that the saved adapter answers as the trained model did."""
     model = load_adapted_model(base, trained.result.adapter, plan)
-    again = _answers(model, load_tokenizer(base), trained.prompts, chats, plan)
+    again = _answers(model, trained.tokenizer, trained.prompts, chats, plan)
     difference = float(abs(again - trained.probabilities).max())
     proof = replace(trained.result.proof, reload_difference=difference)
     proof.require()
