@@ -144,7 +144,6 @@ def load_of(
     answer_tokens: int = 2,
 ) -> Load:
     """Return the load of a training whose longest row has so many tokens, answers included."""
-    checkpointing = training.gradient_checkpointing
     tokens = min(max(training.tokens_per_pass, longest_row), training.batch_size * longest_row)
     return Load(
         tokens=tokens // longest_row * longest_row,
@@ -153,7 +152,7 @@ def load_of(
         answer_tokens=answer_tokens * min(training.batch_size, max(1, 4 * tokens // longest_row)),
         rank=lora.rank,
         nf4=base.quantization == "nf4",
-        checkpointing=plan.gradient_checkpointing if checkpointing == "auto" else checkpointing,
+        checkpointing=plan.checkpoints_activations(training.gradient_checkpointing),
         weight_bytes=4 if plan.precision == "fp32" else 2,
         optimizer=plan.optimizer,
     )

@@ -9,7 +9,7 @@ import logging
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from review_sentiment import embedded_model
 from review_sentiment.errors import ModelUnavailableError, UsageError
@@ -55,6 +55,10 @@ class ComputePlan:
         import torch
 
         return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[self.precision]
+
+    def checkpoints_activations(self, wanted: bool | Literal["auto"]) -> bool:
+        """Return whether activations are computed again; `auto` leaves it to the plan."""
+        return self.gradient_checkpointing if wanted == "auto" else wanted
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return a context in which FP32 adapters are computed in the plan's precision."""

@@ -297,7 +297,6 @@ def _explained(
 
 
 def _trainer_settings(scratch: Path, plan: ComputePlan, training: TrainingSettings, seed: int) -> SFTConfig:
-    checkpointing = training.gradient_checkpointing
     return SFTConfig(
         output_dir=str(scratch),
         num_train_epochs=training.epochs,
@@ -310,7 +309,7 @@ def _trainer_settings(scratch: Path, plan: ComputePlan, training: TrainingSettin
         gradient_accumulation_steps=1,  # AnswerTrainer accumulates by tokens
         max_grad_norm=training.max_grad_norm,
         optim=plan.optimizer,
-        activation_checkpointing=plan.gradient_checkpointing if checkpointing == "auto" else checkpointing,
+        activation_checkpointing=plan.checkpoints_activations(training.gradient_checkpointing),
         activation_checkpointing_kwargs={"use_reentrant": False},
         use_cpu=plan.device == "cpu",
         bf16=plan.precision == "bf16",
