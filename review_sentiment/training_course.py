@@ -137,8 +137,9 @@ class Course(TrainerCallback):  # type: ignore[misc]
     def _note_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.stop_signal is not None:
             raise KeyboardInterrupt
+        # No message from here: a handler that interrupts a write must not write
+        # ("reentrant call inside BufferedWriter").
         self.stop_signal = number
-        logger.warning("Told to stop: the present step is finished and a checkpoint kept")
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Begin to count, and set the steps to validate at."""
@@ -197,22 +198,21 @@ class Course(TrainerCallback):  # type: ignore[misc]
         self._observe(point)
         if state.global_step in self._validated_at:
             self._validate(state.global_step, control)
-        # A signal may have come while the step's figures were taken.
-        stops = self._any_process(self.stop_signal is not None)
-        control.should_training_stop |= stops
-        control.should_save |= stops and self._keeping is not None
+        self._stop_or_save(state.global_step, control)
         self._step_started = time.perf_counter()
 
-    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Decide whether a checkpoint is due, and whether the training has been told to stop."""
-        stops, saves = self.stop_signal is not None, False
-        if self._keeping is not None:
-            minutes = (time.perf_counter() - self._kept_at) / SECONDS_PER_MINUTE
-            every = self._keeping.steps
-            due = minutes >= self._keeping.minutes or (every is not None and state.global_step % every == 0)
-            saves = stops or due
-        control.should_training_stop |= self._any_process(stops)
-        control.should_save = self._any_process(saves)
+    def _stop_or_save(self, step: int, control: Any) -> None:
+        """Decide whether the training has been told to stop, and whether a checkpoint is due."""
+        stops = self._any_process(self.stop_signal is not None)
+        if stops:
+            logger.warning("Told to stop: the training ends after step %d", step)
+            control.should_training_stop = True
+        if self._keeping is None:
+            return
+        minutes = (time.perf_counter() - self._kept_at) / SECONDS_PER_MINUTE
+        every = self._keeping.steps
+        due = minutes >= self._keeping.minutes or (every is not None and step % every == 0)
+        control.should_save = stops or self._any_process(due)
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Add what the course knows to the files of the Trainer, and keep them."""

@@ -111,10 +111,14 @@ def test_ctrl_c_and_sigterm_keep_the_step_they_come_in(
     number: signal.Signals,
     raised: type[BaseException],
     code: int | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def stop(now: int, _figures: Mapping[str, float]) -> None:
         if now == 5:
+            written = len(caplog.records)
             os.kill(os.getpid(), number)
+            # It may have come in the middle of a write: whoever writes then breaks that one.
+            assert len(caplog.records) == written
 
     store = CheckpointStore(str(tmp_path / "durable"), "a")
     before = signal.getsignal(number)
@@ -122,6 +126,7 @@ def test_ctrl_c_and_sigterm_keep_the_step_they_come_in(
         train(tiny_model, tiny_chats, tmp_path / "a", store, observers=(stop,))
     assert getattr(caught.value, "code", None) == code
     assert signal.getsignal(number) is before
+    assert "ends after step 5" in caplog.text
     seen: list[int] = []
     resumed = train(
         tiny_model, tiny_chats, tmp_path / "b", store, observers=(lambda now, _: seen.append(now),)
