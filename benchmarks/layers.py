@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Tokens a second of a training step: the libraries' layers, fused LoRA, and lean layers too, in turn.
 
+Then, on a CPU, TFLOPS of products with few outputs: as they are, and in pieces of rows.
+
 python benchmarks/layers.py [--json]
 """
 
@@ -21,13 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from review_sentiment.adapters import add_adapters
 from review_sentiment.config import LoraSettings, ModelSettings
-from review_sentiment.fused_lora import fuse_adapters
+from review_sentiment.fused_lora import fuse_adapters, product
 from review_sentiment.lean_layers import lighten
 from review_sentiment.models import identify, load_model, plan_compute
 
 ROWS, LENGTH = 8, 128
 ROUNDS = 10
 VOCABULARY = 40_000
+PRODUCTS = ((704, 1536, 576), (960, 1536, 576), (1216, 1536, 576), (1472, 1536, 576), (960, 576, 1536))
+"""Rows, inputs and outputs; the last two are no slow ones."""
 
 
 @click.command()
@@ -71,6 +75,7 @@ def main(as_json: bool) -> None:
         for name, values in speeds.items()
     }
     threads = torch.get_num_threads()
+    products = measure_products(plan.dtype) if plan.device == "cpu" else {}
     result = {
         "machine": f"{platform.machine()}, {plan.device}, {plan.precision}, {threads} threads",
         "torch": torch.__version__,
@@ -79,6 +84,7 @@ def main(as_json: bool) -> None:
             for name, values in ratios.items()
         },
         "tokens_per_second": speeds,
+        "products_tflops": products,
     }
     if as_json:
         click.echo(json.dumps(result))
@@ -89,6 +95,26 @@ def main(as_json: bool) -> None:
             f"{name:14} {statistics.median(values):6.0f} tokens/s ({min(values):.0f}-{max(values):.0f}), "
             f"ratio {statistics.median(ratios[name]):.2f} ({min(ratios[name]):.2f}-{max(ratios[name]):.2f})"
         )
+    for shape, (whole, pieces) in products.items():
+        click.echo(f"product {shape:16} {whole:.2f} TFLOPS as it is, {pieces:.2f} as we do it")
+
+
+def measure_products(dtype: torch.dtype) -> dict[str, tuple[float, float]]:
+    """Return the median TFLOPS of products, plain and ours, by their shape."""
+    found = {}
+    for n, inputs, outputs in PRODUCTS:
+        x, weight = torch.randn(n, inputs, dtype=dtype), torch.randn(inputs, outputs, dtype=dtype)
+        seconds: tuple[list[float], list[float]] = ([], [])
+        for number in range(2 * ROUNDS):
+            for multiply, into in zip((torch.mm, product), seconds, strict=True):
+                started = time.perf_counter()
+                multiply(x, weight)
+                if number >= ROUNDS:
+                    into.append(time.perf_counter() - started)
+        work = 2 * n * inputs * outputs / 1e12
+        plain, ours = (work / statistics.median(values) for values in seconds)
+        found[f"{n}x{inputs}x{outputs}"] = (plain, ours)
+    return found
 
 
 if __name__ == "__main__":

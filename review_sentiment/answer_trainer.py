@@ -248,7 +248,8 @@ def _packed_answers(
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Return logits [n, vocabulary], targets [n] and computed tokens, at the answers of packed rows."""
     lengths = inputs["attention_mask"].sum(dim=1).tolist()
-    rows = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
+    # Nothing is predicted from a row's last token.
+    rows = [ids[: length - 1] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
     row, column = (inputs["labels"][:, 1:] != IGNORED).nonzero(as_tuple=True)
     batch = pack(rows, most_shared=int(column.min()))
     output = model(

@@ -10,6 +10,7 @@ plain PyTorch). `benchmarks/layers.py` measures the gain,
 from __future__ import annotations
 
 import types
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,12 @@ from review_sentiment.lora_proof import ADAPTER
 
 if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer
+
+SLOW_ROWS = range(544, 1248)
+SLOW_OUTPUTS = 1024
+PIECE_ROWS = 512
+"""oneDNN (torch 2.13, AMX) computes a BF16 product of so many rows and at most so many outputs in one
+thread: 0.36 TFLOPS on two cores where pieces of at most 512 rows reach 0.6 (`benchmarks/layers.py`)."""
 
 
 def fuse_adapters(model: torch.nn.Module) -> int:
@@ -33,6 +40,14 @@ def fuse_adapters(model: torch.nn.Module) -> int:
     return fused
 
 
+def product_of(layer: Any) -> LoraProduct | None:
+    """Return a layer as a product, or None where it has to compute itself.
+
+    That is one with dropout, DoRA, a bias or several adapters, or whose adapter is off or merged.
+    """
+    return LoraProduct(layer) if _can_be_fused(layer) and _is_on(layer) else None
+
+
 def _can_be_fused(module: Any) -> bool:
     if list(getattr(module, "lora_A", {})) != [ADAPTER]:
         return False
@@ -42,62 +57,95 @@ def _can_be_fused(module: Any) -> bool:
     return plain and without_dropout and not getattr(module, "lora_variant", {})
 
 
+def _is_on(layer: LoraLayer) -> bool:
+    return not (layer.disable_adapters or layer.merged)
+
+
 def _fused_forward(layer: LoraLayer, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    if layer.disable_adapters or layer.merged:
+    if not _is_on(layer):
         result: torch.Tensor = type(layer).forward(layer, x, *args, **kwargs)
         return result
-    updated: torch.Tensor = _LoraProduct.apply(  # type: ignore[no-untyped-call]
-        x,
-        layer.lora_A[ADAPTER].weight,
-        layer.lora_B[ADAPTER].weight,
-        layer.get_base_layer(),
-        layer.scaling[ADAPTER],
-    )
-    return updated
+    return LoraProduct(layer)(x)
 
 
-def _weight(base: torch.nn.Linear, dtype: torch.dtype) -> torch.Tensor:
-    """Return the weight [out, in] of a plain or 4-bit layer."""
-    state = getattr(base.weight, "quant_state", None)
-    if state is None:
-        return base.weight.detach().to(dtype)
-    from bitsandbytes.functional import dequantize_4bit
+@dataclass(frozen=True)
+class LoraProduct:
+    """A LoRA layer: y = x W' + scale (x A') B', W [out, in], A [rank, in], B [out, rank]; W is frozen."""
 
-    weight: torch.Tensor = dequantize_4bit(base.weight.data, state)
-    return weight.to(dtype)
+    layer: Any
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return y [..., out] for x [..., in]."""
+        y: torch.Tensor = _Product.apply(x, self, *self.adapter)  # type: ignore[no-untyped-call]
+        return y
+
+    @property
+    def adapter(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return A and B."""
+        return self.layer.lora_A[ADAPTER].weight, self.layer.lora_B[ADAPTER].weight
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return y [n, out] and x A' [n, rank] for x [n, in]."""
+        a, b = (factor.to(x.dtype) for factor in self.adapter)
+        inner = x @ a.t()
+        y = product(x, self._weight(x.dtype).t())
+        return y.addmm_(inner, b.t(), alpha=self._scale), inner
+
+    def backward(
+        self, gradient: torch.Tensor, x: torch.Tensor, inner: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the gradients of x, A and B for that of y [n, out]."""
+        a, b = (factor.to(x.dtype) for factor in self.adapter)
+        inner_gradient = (gradient @ b).mul_(self._scale)
+        a_gradient = (inner_gradient.t() @ x).to(self.adapter[0].dtype)
+        b_gradient = (gradient.t() @ inner).mul_(self._scale).to(self.adapter[1].dtype)
+        x_gradient = product(gradient, self._weight(gradient.dtype)).addmm_(inner_gradient, a)
+        return x_gradient, a_gradient, b_gradient
+
+    @property
+    def _scale(self) -> float:
+        scale: float = self.layer.scaling[ADAPTER]
+        return scale
+
+    def _weight(self, dtype: torch.dtype) -> torch.Tensor:
+        """Return the weight [out, in] of the plain or 4-bit layer."""
+        base = self.layer.get_base_layer()
+        state = getattr(base.weight, "quant_state", None)
+        if state is None:
+            own: torch.Tensor = base.weight.detach().to(dtype)
+            return own
+        from bitsandbytes.functional import dequantize_4bit
+
+        weight: torch.Tensor = dequantize_4bit(base.weight.data, state)
+        return weight.to(dtype)
 
 
-class _LoraProduct(torch.autograd.Function):
-    """y = x W' + scale * (x A') B', with x [..., in], A [rank, in], B [out, rank]; W is frozen."""
+def product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return x [n, in] times weight [in, out], in pieces where that uses all cores."""
+    n, outputs = len(x), weight.shape[1]
+    if x.device.type != "cpu" or n not in SLOW_ROWS or outputs > SLOW_OUTPUTS:
+        return x @ weight
+    y = x.new_empty(n, outputs)
+    pieces = -(-n // PIECE_ROWS)
+    for part, into in zip(x.tensor_split(pieces), y.tensor_split(pieces), strict=True):
+        torch.mm(part, weight, out=into)
+    return y
+
+
+class _Product(torch.autograd.Function):
+    """A `LoraProduct` in autograd; the adapter is an argument for its gradients only."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        a: torch.Tensor,
-        b: torch.Tensor,
-        base: torch.nn.Linear,
-        scale: float,
-    ) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, layer: LoraProduct, *_adapter: torch.Tensor) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        a_cast, b_cast = a.to(x.dtype), b.to(x.dtype)
-        inner = rows @ a_cast.t()
-        y = rows @ _weight(base, x.dtype).t()
-        y.addmm_(inner, b_cast.t(), alpha=scale)
-        ctx.save_for_backward(rows, inner, a_cast, b_cast)
-        ctx.base, ctx.scale, ctx.input_shape = base, scale, x.shape
-        ctx.adapter_dtype = a.dtype
+        y, inner = layer.forward(rows)
+        ctx.save_for_backward(rows, inner)
+        ctx.layer, ctx.input_shape = layer, x.shape
         return y.view(*x.shape[:-1], y.shape[-1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, inner, a, b = ctx.saved_tensors
+        rows, inner = ctx.saved_tensors
         gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
-        inner_gradient = (gradient @ b).mul_(ctx.scale)
-        a_gradient = (inner_gradient.t() @ rows).to(ctx.adapter_dtype)
-        b_gradient = (gradient.t() @ inner).mul_(ctx.scale).to(ctx.adapter_dtype)
-        x_gradient = None
-        if ctx.needs_input_grad[0]:
-            x_gradient = gradient @ _weight(ctx.base, gradient.dtype)
-            x_gradient = x_gradient.addmm_(inner_gradient, a).view(ctx.input_shape)
-        return x_gradient, a_gradient, b_gradient, None, None
+        x_gradient, *adapter = ctx.layer.backward(gradient, rows, inner)
+        return x_gradient.view(ctx.input_shape), None, *adapter

@@ -1,6 +1,6 @@
-"""RMSNorm and SwiGLU that keep less for the backward pass and pass over memory less often.
+"""RMSNorm, SwiGLU and rotation that keep less for the backward pass and pass over memory less often.
 
-transformers writes both as chains of operations; autograd keeps every link, most of
+transformers writes them as chains of operations; autograd keeps every link, most of
 them in FP32. Here each is one function with its derivative written out. In BF16 on two
 AMX cores, 1,216 x 576: norm forward and backward 3.9 ms against 7.8 ms, with the same
 error against FP64. `benchmarks/layers.py` measures a whole step,
@@ -10,19 +10,24 @@ error against FP64. `benchmarks/layers.py` measures a whole step,
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from review_sentiment.fused_lora import LoraProduct, product_of
+
 
 def lighten(model: torch.nn.Module) -> int:
-    """Let every RMSNorm and SwiGLU of a Llama-like model compute itself here; return how many."""
+    """Let what there is of them in a Llama-like model compute itself here; return how many modules do."""
     lightened = 0
     for module in model.modules():
         if _is_rms_norm(module):
             module.forward = types.MethodType(_norm_forward, module)
         elif _is_swiglu(module):
             module.forward = types.MethodType(_swiglu_forward, module)
+        elif type(module).__name__ == "LlamaAttention":
+            module.forward = types.MethodType(_attention_forward, module)
         else:
             continue
         lightened += 1
@@ -48,9 +53,52 @@ def _norm_forward(module: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def _swiglu_forward(module: Any, x: torch.Tensor) -> torch.Tensor:
-    gated = _SwiGlu.apply(module.gate_proj(x), module.up_proj(x))  # type: ignore[no-untyped-call]
-    out: torch.Tensor = module.down_proj(gated)
-    return out
+    layers = (module.gate_proj, module.up_proj, module.down_proj)
+    products = [product for layer in layers if (product := product_of(layer))]
+    y: torch.Tensor
+    if len(products) == len(layers):
+        adapters = [factor for product in products for factor in product.adapter]
+        y = _LoraSwiGlu.apply(x, products, *adapters)  # type: ignore[no-untyped-call]
+    else:
+        gated = _SwiGlu.apply(module.gate_proj(x), module.up_proj(x))  # type: ignore[no-untyped-call]
+        y = module.down_proj(gated)
+    return y
+
+
+def _attention_forward(
+    module: Any,
+    hidden_states: torch.Tensor,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+    attention_mask: torch.Tensor | None = None,
+    past_key_values: Any = None,
+    **options: Any,
+) -> tuple[torch.Tensor, Any]:
+    """Do as LlamaAttention does, with another rotation; while generating, it does so itself."""
+    if past_key_values is not None:
+        generating: tuple[torch.Tensor, Any] = type(module).forward(
+            module, hidden_states, position_embeddings, attention_mask, past_key_values, **options
+        )
+        return generating
+    from transformers.models.llama.modeling_llama import ALL_ATTENTION_FUNCTIONS, eager_attention_forward
+
+    shape = hidden_states.shape[:-1]
+    q, k, v = (
+        project(hidden_states).view(*shape, -1, module.head_dim)
+        for project in (module.q_proj, module.k_proj, module.v_proj)
+    )
+    cos, sin = (angles.unsqueeze(-2) for angles in position_embeddings)
+    low, high = sin.chunk(2, dim=-1)
+    signed = torch.cat([-low, high], dim=-1)
+    q, k = (_Rotation.apply(states, cos, signed) for states in (q, k))  # type: ignore[no-untyped-call]
+    attend = ALL_ATTENTION_FUNCTIONS.get_interface(
+        module.config._attn_implementation, eager_attention_forward
+    )
+    heads = (states.transpose(1, 2) for states in (q, k, v))
+    dropout = module.attention_dropout if module.training else 0.0
+    output, weights = attend(
+        module, *heads, attention_mask, scaling=module.scaling, dropout=dropout, **options
+    )
+    return module.o_proj(output.reshape(*shape, -1)), weights
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -90,3 +138,54 @@ class _SwiGlu(torch.autograd.Function):
         gate, up = ctx.saved_tensors
         up_gradient = torch.nn.functional.silu(gate).mul_(gradients[0])
         return torch.ops.aten.silu_backward(gradients[0] * up, gate), up_gradient
+
+
+class _LoraSwiGlu(torch.autograd.Function):
+    """y = down(silu(gate(x)) * up(x)) with LoRA on all three; the input of `down` is computed again.
+
+    That input is a sixth of what a block keeps of a token for its backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, products: Sequence[LoraProduct], *_adapters: torch.Tensor
+    ) -> torch.Tensor:
+        to_gate, to_up, down = products
+        rows = x.reshape(-1, x.shape[-1])
+        gate, gate_inner = to_gate.forward(rows)
+        up, up_inner = to_up.forward(rows)
+        y, down_inner = down.forward(torch.nn.functional.silu(gate).mul_(up))
+        ctx.save_for_backward(rows, gate, up, gate_inner, up_inner, down_inner)
+        ctx.products, ctx.input_shape = products, x.shape
+        return y.view(x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        rows, gate, up, gate_inner, up_inner, down_inner = ctx.saved_tensors
+        to_gate, to_up, down = ctx.products
+        active = torch.nn.functional.silu(gate)
+        gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
+        gradient, *of_down = down.backward(gradient, active * up, down_inner)
+        x_gradient, *of_up = to_up.backward(active.mul_(gradient), rows, up_inner)
+        gradient = torch.ops.aten.silu_backward(gradient.mul_(up), gate)
+        through_gate, *of_gate = to_gate.backward(gradient, rows, gate_inner)
+        return x_gradient.add_(through_gate).view(ctx.input_shape), None, *of_gate, *of_up, *of_down
+
+
+class _Rotation(torch.autograd.Function):
+    """Rotary position embedding (arXiv 2104.09864) of x [..., size]: y = x cos + (x2, x1) (-sin, sin).
+
+    x1 and x2 are the halves of x; `signed` is (-sin, sin). The derivative is the rotation back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, cos: torch.Tensor, signed: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(cos, signed)
+        return (x * cos).addcmul_(x.roll(x.shape[-1] // 2, -1), signed)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        cos, signed = ctx.saved_tensors
+        gradient = gradients[0]
+        turned = gradient.roll(gradient.shape[-1] // 2, -1)
+        return (gradient * cos).addcmul_(turned, signed, value=-1), None, None

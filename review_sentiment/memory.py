@@ -194,9 +194,9 @@ def _cpu_activations(shape: ModelShape, load: Load) -> float:
     """Return what one block keeps of a token: with our norms, gated layers, LoRA products and attention.
 
     Both norms keep input and output, attention its queries, keys, values, output and
-    probabilities, the gated layer gate, up and product.
+    probabilities, the gated layer gate and up.
     """
-    values = 6 * shape.hidden + 2 * shape.key_value + 3 * shape.intermediate + load.longest_row * shape.heads
+    values = 6 * shape.hidden + 2 * shape.key_value + 2 * shape.intermediate + load.longest_row * shape.heads
     return CPU_LOSS * load.weight_bytes * (values + 7 * load.rank)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from review_sentiment.adapters import add_adapters
 from review_sentiment.config import LoraSettings
-from review_sentiment.fused_lora import fuse_adapters
+from review_sentiment.fused_lora import PIECE_ROWS, SLOW_ROWS, fuse_adapters, product
 from review_sentiment.models import BaseModel, load_model, plan_compute
 
 PROJECTIONS = 2 * 7
@@ -65,3 +65,10 @@ def test_a_disabled_adapter_gives_the_base_models_answers(tiny_model: BaseModel)
     with torch.no_grad():
         torch.testing.assert_close(disabled, plain(input_ids=ids).logits)
         assert not torch.allclose(model(input_ids=ids).logits, disabled)
+
+
+@pytest.mark.parametrize("rows", [1, PIECE_ROWS, SLOW_ROWS[0], SLOW_ROWS[-1], SLOW_ROWS.stop])
+def test_a_product_in_pieces_is_the_product(rows: int) -> None:
+    torch.manual_seed(1)
+    x, weight = torch.randn(rows, 24), torch.randn(8, 24).t()
+    torch.testing.assert_close(product(x, weight), x @ weight)

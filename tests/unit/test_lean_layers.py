@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
 from review_sentiment.adapters import add_adapters
 from review_sentiment.config import LoraSettings
+from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.lean_layers import lighten
 from review_sentiment.models import BaseModel, load_model, plan_compute
 
-NORMS, GATES = 2 * 2 + 1, 2
-"""Of the tiny model: two norms and a gated layer in each of two blocks, and the last norm."""
+MODULES = 2 * (2 + 1 + 1) + 1
+"""Of the tiny model: two norms, a gated layer and an attention in each of two blocks, and the last norm."""
 
 
 def norm() -> torch.nn.Module:
@@ -48,26 +50,40 @@ def test_a_layer_and_its_derivative_are_unchanged(make: Callable[[], torch.nn.Mo
     torch.testing.assert_close(gradient, expected_gradient)
 
 
+def kept_for_backward(layer: torch.nn.Module) -> int:
+    """Return the bytes that a forward pass over [64, 32] keeps."""
+    storages: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = layer(torch.randn(64, 32, dtype=torch.bfloat16, requires_grad=True))
+    assert output.requires_grad
+    return sum(storages.values())
+
+
 @pytest.mark.parametrize("make", [norm, gate])
 def test_a_lean_layer_keeps_less_for_the_backward_pass(make: Callable[[], torch.nn.Module]) -> None:
     layer = make().to(torch.bfloat16)
-
-    def kept() -> int:
-        kept_storages: dict[int, int] = {}
-
-        def note(tensor: torch.Tensor) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            kept_storages[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            output = layer(torch.randn(64, 32, dtype=torch.bfloat16, requires_grad=True))
-        assert output.requires_grad
-        return sum(kept_storages.values())
-
-    plain = kept()
+    plain = kept_for_backward(layer)
     lighten(layer)
-    assert kept() < 0.8 * plain
+    assert kept_for_backward(layer) < 0.8 * plain
+
+
+def test_a_gated_layer_with_lora_does_not_keep_the_input_of_its_last_product() -> None:
+    model: Any = get_peft_model(
+        torch.nn.Sequential(gate()), LoraConfig(r=2, target_modules=["gate_proj", "up_proj", "down_proj"])
+    )
+    layer = model.base_model.model[0].to(torch.bfloat16)
+    fuse_adapters(layer)
+    fused = kept_for_backward(layer)
+    lighten(layer)
+    gated_bytes = 64 * 48 * 2
+    # Besides that input, the result of the activation.
+    assert fused - kept_for_backward(layer) >= 2 * gated_bytes
 
 
 def test_the_whole_model_answers_and_learns_as_before(tiny_model: BaseModel) -> None:
@@ -85,7 +101,7 @@ def test_the_whole_model_answers_and_learns_as_before(tiny_model: BaseModel) -> 
         return logits.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
     expected, expected_gradients = outcome()
-    assert lighten(model) == NORMS + GATES
+    assert lighten(model) == MODULES
     logits, gradients = outcome()
 
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=2e-5)
