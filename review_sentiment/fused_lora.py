@@ -41,11 +41,9 @@ def fuse_adapters(model: torch.nn.Module) -> int:
 
 
 def product_of(layer: Any) -> LoraProduct | None:
-    """Return a layer as a product, or None where it has to compute itself.
-
-    That is one with dropout, DoRA, a bias or several adapters, or whose adapter is off or merged.
-    """
-    return LoraProduct(layer) if _can_be_fused(layer) and _is_on(layer) else None
+    """Return a fused layer as a product, or None where it computes itself: not fused, off, or merged."""
+    fused = getattr(layer.forward, "__func__", None) is _fused_forward
+    return LoraProduct(layer) if fused and _is_on(layer) else None
 
 
 def _can_be_fused(module: Any) -> bool:
@@ -84,21 +82,20 @@ class LoraProduct:
         """Return A and B."""
         return self.layer.lora_A[ADAPTER].weight, self.layer.lora_B[ADAPTER].weight
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return y [n, out] and x A' [n, rank] for x [n, in]."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return y [n, out] for x [n, in]."""
         a, b = (factor.to(x.dtype) for factor in self.adapter)
-        inner = x @ a.t()
         y = product(x, self._weight(x.dtype).t())
-        return y.addmm_(inner, b.t(), alpha=self._scale), inner
+        return y.addmm_(x @ a.t(), b.t(), alpha=self._scale)
 
     def backward(
-        self, gradient: torch.Tensor, x: torch.Tensor, inner: torch.Tensor
+        self, gradient: torch.Tensor, x: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the gradients of x, A and B for that of y [n, out]."""
         a, b = (factor.to(x.dtype) for factor in self.adapter)
         inner_gradient = (gradient @ b).mul_(self._scale)
         a_gradient = (inner_gradient.t() @ x).to(self.adapter[0].dtype)
-        b_gradient = (gradient.t() @ inner).mul_(self._scale).to(self.adapter[1].dtype)
+        b_gradient = (gradient.t() @ (x @ a.t())).mul_(self._scale).to(self.adapter[1].dtype)
         x_gradient = product(gradient, self._weight(gradient.dtype)).addmm_(inner_gradient, a)
         return x_gradient, a_gradient, b_gradient
 
@@ -138,14 +135,13 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: LoraProduct, *_adapter: torch.Tensor) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        y, inner = layer.forward(rows)
-        ctx.save_for_backward(rows, inner)
+        ctx.save_for_backward(rows)
         ctx.layer, ctx.input_shape = layer, x.shape
+        y = layer.forward(rows)
         return y.view(*x.shape[:-1], y.shape[-1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, inner = ctx.saved_tensors
         gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
-        x_gradient, *adapter = ctx.layer.backward(gradient, rows, inner)
+        x_gradient, *adapter = ctx.layer.backward(gradient, *ctx.saved_tensors)
         return x_gradient.view(ctx.input_shape), None, *adapter

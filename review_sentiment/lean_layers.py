@@ -150,26 +150,26 @@ class _LoraSwiGlu(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, products: Sequence[LoraProduct], *_adapters: torch.Tensor
     ) -> torch.Tensor:
-        to_gate, to_up, down = products
-        rows = x.reshape(-1, x.shape[-1])
-        gate, gate_inner = to_gate.forward(rows)
-        up, up_inner = to_up.forward(rows)
-        y, down_inner = down.forward(torch.nn.functional.silu(gate).mul_(up))
-        ctx.save_for_backward(rows, gate, up, gate_inner, up_inner, down_inner)
-        ctx.products, ctx.input_shape = products, x.shape
-        return y.view(x.shape)
+        # The layers are called as modules: whoever watches them sees that they are.
+        to_gate, to_up, down = (product.layer for product in products)
+        gate, up = to_gate(x), to_up(x)
+        ctx.save_for_backward(x, gate, up)
+        ctx.products = products
+        y: torch.Tensor = down(torch.nn.functional.silu(gate).mul_(up))
+        return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, gate, up, gate_inner, up_inner, down_inner = ctx.saved_tensors
+        x, gate, up, gradient = (
+            states.reshape(-1, states.shape[-1]) for states in (*ctx.saved_tensors, gradients[0])
+        )
         to_gate, to_up, down = ctx.products
         active = torch.nn.functional.silu(gate)
-        gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
-        gradient, *of_down = down.backward(gradient, active * up, down_inner)
-        x_gradient, *of_up = to_up.backward(active.mul_(gradient), rows, up_inner)
-        gradient = torch.ops.aten.silu_backward(gradient.mul_(up), gate)
-        through_gate, *of_gate = to_gate.backward(gradient, rows, gate_inner)
-        return x_gradient.add_(through_gate).view(ctx.input_shape), None, *of_gate, *of_up, *of_down
+        gradient, *of_down = down.backward(gradient, active * up)
+        x_gradient, *of_up = to_up.backward(active.mul_(gradient), x)
+        through_gate, *of_gate = to_gate.backward(torch.ops.aten.silu_backward(gradient.mul_(up), gate), x)
+        x_gradient = x_gradient.add_(through_gate).view(gradients[0].shape)
+        return x_gradient, None, *of_gate, *of_up, *of_down
 
 
 class _Rotation(torch.autograd.Function):

@@ -174,16 +174,15 @@ def test_a_loss_that_is_not_a_number_stops_at_that_step(
 def test_an_adapter_outside_the_forward_pass_stops_training_before_the_first_step(
     tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = training_module.add_adapters
+    whole = training_module.fuse_adapters
 
-    def bypassed(model, lora):
-        adapted = whole(model, lora)
-        layer = adapted.base_model.model.model.layers[1].mlp
+    def all_but_one(model):
+        fused = whole(model)
+        layer = model.base_model.model.model.layers[1].mlp
         layer.down_proj.forward = layer.down_proj.get_base_layer().forward
-        return adapted
+        return fused
 
-    monkeypatch.setattr(training_module, "add_adapters", bypassed)
-    monkeypatch.setattr(training_module, "fuse_adapters", lambda model: 0)
+    monkeypatch.setattr(training_module, "fuse_adapters", all_but_one)
     with pytest.raises(LoraProofError, match=r"1 of 14 LoRA layers get no gradient.*down_proj"):
         finetune(tiny_model, PLAN, chats, LORA, TRAINING, 1, tmp_path / "a")
 
