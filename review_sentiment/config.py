@@ -172,7 +172,7 @@ class TrainingSettings(Section):
     checkpoint_steps: Count | None = None
     """Also keep a checkpoint every so many optimiser steps."""
     validations: Annotated[int, Field(ge=0)] = 4
-    """Times that the model is scored on validation reviews; the best adapter is kept."""
+    """Times to score validation reviews; the last adapter that is about as good as the best is kept."""
     validation_samples: Count = 200
     """Validation reviews that are scored each time."""
     patience: Annotated[int, Field(ge=0)] = 0

