@@ -102,4 +102,5 @@ def _rename_unless_there(unpacked: Path, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(model_directory())
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    model_directory()

@@ -1,0 +1,65 @@
+"""A step that ZenML tries again goes on from its checkpoint."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import yaml
+
+from tests.integration.conftest import ROOT, TIMEOUT_SECONDS, Project
+
+pytestmark = pytest.mark.integration
+
+MLFLOW_AWAY_ONCE = """
+import runpy, sys
+sys.path.insert(0, ".")
+from zenml.config.retry_config import StepRetryConfig
+import steps.finetune as module
+from review_sentiment.candidate import Candidate
+
+module.finetune = module.finetune.with_options(retry=StepRetryConfig(max_retries=1))
+log_step, away_at = Candidate.log_step, {12}
+
+def log_step_or_fail(self, step, figures):
+    if step in away_at:
+        away_at.clear()
+        raise ConnectionError("MLflow is away")
+    log_step(self, step, figures)
+
+Candidate.log_step = log_step_or_fail
+sys.argv = ["run_pipeline.py", "--config", CONFIG, "--json"]
+runpy.run_path("run_pipeline.py", run_name="__main__")
+"""
+
+
+def test_a_step_that_is_tried_again_trains_the_rest_in_the_same_mlflow_run(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    short = settings["training"] | {"checkpoint_steps": 5, "validations": 0}
+    evaluation = {"skip_baseline": True, "sample_predictions": 0}
+    project = Project(ROOT, tmp_path, settings | {"training": short, "evaluation": evaluation})
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(project.settings))
+    finished = subprocess.run(
+        [sys.executable, "-c", MLFLOW_AWAY_ONCE.replace("CONFIG", repr(str(config)))],
+        cwd=ROOT,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout)
+    client = mlflow.MlflowClient(result["mlflow"]["tracking_uri"])
+    run_id = result["mlflow"]["run_id"]
+    assert client.get_run(run_id).info.status == "FINISHED"
+    steps = [point.step for point in client.get_metric_history(run_id, "train/loss")]
+    # The checkpoint of step 10 is gone on from: only step 11 is trained twice.
+    assert sorted(steps) == sorted([*range(1, 21), 11])
