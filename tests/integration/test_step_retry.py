@@ -20,6 +20,8 @@ MLFLOW_AWAY_ONCE = """
 import runpy, sys
 sys.path.insert(0, ".")
 from zenml.config.retry_config import StepRetryConfig
+from zenml.utils.source_utils import set_custom_source_root
+set_custom_source_root(".")
 import steps.finetune as module
 from review_sentiment.candidate import Candidate
 
