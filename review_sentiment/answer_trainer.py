@@ -13,7 +13,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 from trl import SFTTrainer
 
-from review_sentiment.batching import rounded_up, token_budget_batches
+from review_sentiment.batching import even_batches, rounded_up
 from review_sentiment.errors import TrainingError
 from review_sentiment.models import free_memory
 from review_sentiment.packing import pack
@@ -153,7 +153,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> torch.Tensor:
         widths = [rounded_up(n, PAD_TO_MULTIPLE) for n in inputs["attention_mask"].sum(dim=1).tolist()]
         loss = inputs["labels"].new_zeros((), dtype=torch.float32)
-        passes = list(token_budget_batches(widths, self.tokens_per_pass))
+        passes = even_batches(widths, self.tokens_per_pass)
         for number, rows in enumerate(passes, start=1):
             width = max(widths[row] for row in rows)
             part = {name: values[rows, :width] for name, values in inputs.items()}

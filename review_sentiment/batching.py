@@ -26,3 +26,18 @@ def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Itera
         batch.append(row)
     if batch:
         yield batch
+
+
+def even_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
+    """Divide rows into as few batches of about the same tokens as the budget allows, padding included.
+
+    A row longer than the budget is a batch of its own.
+    """
+    longest_first = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    batches: list[list[int]] = []
+    for count in range(1, len(lengths) + 1):
+        batches = [longest_first[first::count] for first in range(count)]
+        # A batch's first row is its longest.
+        if all(lengths[batch[0]] * len(batch) <= tokens_per_batch for batch in batches):
+            break
+    return batches

@@ -122,7 +122,8 @@ class LoraProduct:
 def product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Return x [n, in] times weight [in, out], in pieces where that uses all cores."""
     n, outputs = len(x), weight.shape[1]
-    if x.device.type != "cpu" or n not in SLOW_ROWS or outputs > SLOW_OUTPUTS:
+    alone = x.device.type != "cpu" or torch.get_num_threads() == 1
+    if alone or n not in SLOW_ROWS or outputs > SLOW_OUTPUTS:
         return x @ weight
     y = x.new_empty(n, outputs)
     pieces = -(-n // PIECE_ROWS)
