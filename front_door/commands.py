@@ -59,7 +59,7 @@ was finished is lost: the next run goes on from the cache.
     "config_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What to run. Default: configs/STACK.yaml where it exists, else configs/local.yaml.",
+    help="What to run. Default: configs/STACK.yaml (gpu.yaml for gpu-local), else configs/local.yaml.",
 )
 @click.option(
     "--set",
@@ -95,9 +95,9 @@ def cli(
         return
     if only and rerun:
         raise UsageError("--only and --rerun exclude each other: --only always runs its step.")
-    from front_door.stack import stack_file
+    from front_door.stack_files import stack_path
 
-    stack_file(stack)
+    stack_path(stack)
     settings = load_settings(config_file or _default_config(stack), overrides)
     if dry_run:
         plan = _plan(settings, stack, rerun, only, debug)
@@ -134,13 +134,16 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
 
         from front_door.stack import use_stack
         from review_sentiment import tracking
+        from review_sentiment.model_access import require_model
+        from review_sentiment.models import identify
 
+        require_model(identify(settings.model))
         tracking.configure(tracking_uri())
-        use_stack(stack)
+        used = use_stack(stack)
         try:
             if lone:
-                return launch.run_only(settings, stack, lone)
-            return launch.run(settings, source, stack, again)
+                return launch.run_only(settings, used, lone)
+            return launch.run(settings, source, used, again)
         except RunInterruptedException as error:  # what ZenML makes of Ctrl-C within a step
             raise KeyboardInterrupt from error
 
@@ -277,20 +280,33 @@ def ui(port: int) -> None:
 
 
 @cli.command()
+@click.option("--stack", default=DEFAULT_STACK, show_default=True, metavar="NAME", help="As for a run.")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="As for a run."
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for a run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
-def doctor(as_json: bool) -> None:
-    """Check what a run on this machine needs, and say what to do where something is missing."""
-    from front_door.doctor import check_machine, report
+def doctor(stack: str, config_file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check what a run needs, here and on a stack, and say what to do where something is missing."""
+    from front_door.checks import report
+    from front_door.doctor import check_machine
+    from front_door.doctor_stack import check_stack
+    from front_door.stack_files import read_stack
 
-    checks = check_machine()
+    file = read_stack(stack)
+    settings = load_settings(config_file or _default_config(stack), overrides)
+    machine = check_machine()
+    with _output_to(new_log_file(), debug=False):
+        checks = [*machine, *check_stack(file, settings)]
     click.echo(json.dumps([asdict(check) for check in checks]) if as_json else report(checks))
     if not all(check.ok for check in checks):
         raise SystemExit(EXIT_FAILED)
 
 
 def _default_config(stack: str) -> Path:
-    own = CONFIGS / f"{stack}.yaml"
-    return own if own.is_file() else CONFIGS / f"{DEFAULT_STACK}.yaml"
+    """Return the configuration of a stack's name, or of its family: that of `gpu` for `gpu-local`."""
+    names = (stack, stack.split("-", maxsplit=1)[0], DEFAULT_STACK)
+    return next(file for name in names if (file := CONFIGS / f"{name}.yaml").is_file())
 
 
 def _print_result(result: RunResult, as_json: bool) -> None:

@@ -7,12 +7,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 
+from front_door.checks import Check
 from front_door.state import new_log_file, tracking_uri, zenml_directory
 from review_sentiment import embedded_model
 from review_sentiment.errors import ReviewSentimentError
@@ -36,18 +36,8 @@ MIN_FREE_MEMORY_GB = 4.0
 """A default run takes less; the rest is for the system."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One check; `advice` says what to do where it is not ok."""
-
-    name: str
-    ok: bool
-    found: str
-    advice: str = ""
-
-
 def check_machine() -> list[Check]:
-    """Run every check of the local stack; none changes anything."""
+    """Run every check that any stack needs; none changes anything."""
     checks: Sequence[Callable[[], Check]] = (
         _python,
         _packages,
@@ -55,24 +45,10 @@ def check_machine() -> list[Check]:
         _device,
         _memory,
         _disk,
-        _data,
-        _model,
         _zenml,
         _mlflow,
     )
     return [check() for check in checks]
-
-
-def report(checks: Sequence[Check]) -> str:
-    """Return one line a check, and the advice under those that failed."""
-    lines = []
-    for check in checks:
-        lines.append(f"{'ok  ' if check.ok else 'FAIL'} {check.name:13} {check.found}")
-        if not check.ok:
-            lines.append(f"     {'':13} -> {check.advice}")
-    failed = sum(not check.ok for check in checks)
-    lines.append(f"{failed} of {len(checks)} checks failed." if failed else "Everything is there.")
-    return "\n".join(lines)
 
 
 def _python() -> Check:
@@ -152,24 +128,6 @@ def _disk() -> Check:
         f"{free:.1f} GB free",
         f"A first run wants {MIN_FREE_DISK_GB:.0f} GB. Free some room.",
     )
-
-
-def _data() -> Check:
-    from review_sentiment.sources.embedded import EmbeddedReviews
-
-    try:
-        categories = EmbeddedReviews().categories()
-    except (ReviewSentimentError, OSError) as error:
-        return Check("reviews", False, str(error), "make install")
-    return Check("reviews", True, f"embedded: {', '.join(categories)}")
-
-
-def _model() -> Check:
-    try:
-        revision = embedded_model.revision()
-    except ReviewSentimentError as error:
-        return Check("model", False, str(error), "make install")
-    return Check("model", True, f"embedded: {embedded_model.IDENTITY}, {revision}")
 
 
 def _zenml() -> Check:

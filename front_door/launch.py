@@ -15,6 +15,7 @@ from review_sentiment.suggestions import did_you_mean
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
 
+    from front_door.stack import UsedStack
     from review_sentiment.config import Settings
 
 STEPS_BY_CATEGORY = "ingest_reviews"
@@ -93,17 +94,21 @@ def resolve_steps(wanted: Sequence[str], settings: Settings, option: str) -> lis
     return resolved
 
 
-def run(settings: Settings, source: SourceState, stack: str, rerun: Sequence[str]) -> RunResult:
+def run(settings: Settings, source: SourceState, stack: UsedStack, rerun: Sequence[str]) -> RunResult:
     """Run the pipeline; the cache of the steps in `rerun` is ignored."""
     from pipelines.review_sentiment import review_sentiment
 
     started = time.monotonic()
-    configured = review_sentiment.with_options(steps={name: {"enable_cache": False} for name in rerun})
+    again = {name: {"enable_cache": False} for name in rerun}
+    options = {name: stack.step_options(name) | again.get(name, {}) for name in step_names(settings)}
+    configured = review_sentiment.with_options(
+        steps={name: own for name, own in options.items() if own}, **stack.pipeline_options
+    )
     finished = configured(settings=settings, available=source.available, revisions=source.revisions)
-    return _result(finished, stack, time.monotonic() - started)
+    return _result(finished, stack.name, time.monotonic() - started)
 
 
-def run_only(settings: Settings, stack: str, step: str) -> RunResult:
+def run_only(settings: Settings, stack: UsedStack, step: str) -> RunResult:
     """Run one step alone on the inputs of the latest run that has them; its cache is ignored.
 
     Its parameters come from the present settings.
@@ -116,6 +121,8 @@ def run_only(settings: Settings, stack: str, step: str) -> RunResult:
 
     earlier = _latest(step)
     function = _step_function(earlier)
+    if own := stack.step_options(step):
+        function = function.with_options(**own)
     parameters = {name: getattr(settings, name, value) for name, value in earlier.config.parameters.items()}
     # ZenML (0.98) takes one artifact of an earlier run as an input, but no list of them.
     inputs = {
@@ -129,13 +136,16 @@ def run_only(settings: Settings, stack: str, step: str) -> RunResult:
     }
 
     @pipeline(  # type: ignore[untyped-decorator]
-        name="review_sentiment_only", enable_cache=False, execution_mode=ExecutionMode.FAIL_FAST
+        name="review_sentiment_only",
+        enable_cache=False,
+        execution_mode=ExecutionMode.FAIL_FAST,
+        **stack.pipeline_options,
     )
     def only() -> None:
         function(**inputs, **parameters, id=step)
 
     started = time.monotonic()
-    return _result(only(), stack, time.monotonic() - started)
+    return _result(only(), stack.name, time.monotonic() - started)
 
 
 def _latest(step: str) -> StepRunResponse:

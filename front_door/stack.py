@@ -1,45 +1,67 @@
-"""Stacks as files: make or update the one that is asked for, and use it for this process only."""
+"""The stack of a run: made or updated from its file, and used by this process only."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.errors import UsageError
-from review_sentiment.settings_files import read_yaml
-from review_sentiment.suggestions import did_you_mean
+from front_door.stack_files import Component, Image, StackFile, read_stack
 
 if TYPE_CHECKING:
     from zenml.client import Client
     from zenml.enums import StackComponentType
 
-DIRECTORY = Path(__file__).resolve().parent.parent / "stacks"
-PREFIX = "review-sentiment"
-"""Stacks and components of ours bear this name, so that no other is ever touched."""
+ROOT = Path(__file__).resolve().parent.parent
 ACTIVE_STACK_VARIABLE = "ZENML_ACTIVE_STACK_ID"
-_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+OWN_FLAVORS = {"local_gpu": ("step_operator", "operators.local_gpu.LocalGpuFlavor")}
+"""Flavours that ZenML does not ship: the kind of their component, and where they are."""
+GPU_STEPS = ("evaluate_baseline", "finetune", "evaluate")
+"""Steps that run on the stack's step operator, where it has one; all others on the orchestrator."""
+REMOTE_RETRIES = {"max_retries": 2, "delay": 10, "backoff": 2}
+"""Of a step on another machine: containers are killed and networks fail. Training goes on from its
+checkpoint. A step of gpu-local is started again by its operator, and only where it was killed."""
 
 
-def stack_file(name: str) -> Path:
-    """Return the file of a stack.
+@dataclass(frozen=True)
+class UsedStack:
+    """The stack of this process."""
 
-    Raises:
-        UsageError: there is none; the nearest right name is suggested.
-    """
-    file = DIRECTORY / f"{name}.yaml"
-    if not file.is_file():
-        names = sorted(path.stem for path in DIRECTORY.glob("*.yaml"))
-        raise UsageError(
-            f"--stack: '{name}' is unknown.{did_you_mean(name, names)} "
-            f"There are: {', '.join(names)} (files in {DIRECTORY.name}/)."
-        )
-    return file
+    name: str
+    has_step_operator: bool
+    image: Image | None
+
+    def step_options(self, step: str) -> dict[str, Any]:
+        """Return how a step is configured on this stack."""
+        if not self.has_step_operator or step not in GPU_STEPS:
+            return {}
+        return {"step_operator": True} | ({"retry": REMOTE_RETRIES} if self.image else {})
+
+    @property
+    def pipeline_options(self) -> dict[str, Any]:
+        """Return how a pipeline is configured on this stack: one image, built from docker/Dockerfile."""
+        if self.image is None:
+            return {}
+        docker = {
+            "dockerfile": str(ROOT / "docker" / "Dockerfile"),
+            "build_context_root": str(ROOT),
+            "parent_image_build_config": {
+                "build_options": {"buildargs": {"BASE_IMAGE": self.image.base_image}},
+                "dockerignore": str(ROOT / ".dockerignore"),
+            },
+            # All of it is in the Dockerfile: a second build on top of it would only repeat it.
+            "install_stack_requirements": False,
+            "disable_automatic_requirements_detection": True,
+            # Code travels through the artifact store: an edit needs no build.
+            "allow_including_files_in_images": False,
+            "allow_download_from_code_repository": False,
+            "allow_download_from_artifact_store": True,
+        }
+        return {"settings": {"docker": docker}}
 
 
-def use_stack(name: str) -> None:
+def use_stack(name: str) -> UsedStack:
     """Make the stack and choose it through the environment: the active stack stays as it is.
 
     Raises:
@@ -48,23 +70,30 @@ def use_stack(name: str) -> None:
     from zenml.client import Client
     from zenml.enums import StackComponentType
 
+    file = read_stack(name)
     client = Client()
-    specifications = _components(stack_file(name))
-    _activate_only({spec["flavor"] for spec in specifications.values()})
+    _activate_only({component.flavor for component in file.components.values()})
+    if file.secrets:
+        _ensure_secret(client, file.zenml_name, file.secrets)
     components = {
-        StackComponentType(kind): _ensure_component(client, name, StackComponentType(kind), spec)
-        for kind, spec in specifications.items()
+        StackComponentType(kind): _ensure_component(client, file, StackComponentType(kind), component)
+        for kind, component in file.components.items()
     }
-    stack_name = f"{PREFIX}-{name}"
-    found = client.list_stacks(name=stack_name)
+    secrets = [file.zenml_name] if file.secrets else []
+    found = client.list_stacks(name=file.zenml_name)
     if not found.items:
-        stack = client.create_stack(stack_name, components)
+        stack = client.create_stack(file.zenml_name, components, secrets=secrets)
     else:
         stack = found.items[0]
         present = {kind: [item.name for item in items] for kind, items in stack.components.items()}
         if present != {kind: [component] for kind, component in components.items()}:
-            stack = client.update_stack(stack_name, component_updates=components)
+            stack = client.update_stack(file.zenml_name, component_updates=components)
+    if stack.environment != file.environment:
+        # A variable that is None is removed.
+        gone = dict.fromkeys(set(stack.environment) - set(file.environment))
+        stack = client.update_stack(file.zenml_name, environment={**gone, **file.environment})
     os.environ[ACTIVE_STACK_VARIABLE] = str(stack.id)
+    return UsedStack(name, file.has_step_operator, file.image)
 
 
 def _activate_only(flavors: set[str]) -> None:
@@ -80,36 +109,24 @@ def _activate_only(flavors: set[str]) -> None:
         del integration_registry.integrations[name]
 
 
-def _ensure_component(client: Client, stack: str, kind: StackComponentType, spec: Mapping[str, Any]) -> str:
+def _ensure_secret(client: Client, name: str, values: dict[str, str]) -> None:
+    present = client.list_secrets(name=name).items
+    if not present:
+        client.create_secret(name, values)
+    elif client.get_secret(present[0].id).secret_values != values:
+        client.update_secret(present[0].id, add_or_update_values=values)
+
+
+def _ensure_component(client: Client, file: StackFile, kind: StackComponentType, component: Component) -> str:
     """Return the component's name; a local store or orchestrator without settings is ZenML's own."""
-    configuration = {key: str(value) for key, value in spec.get("configuration", {}).items()}
-    if spec["flavor"] == "local" and not configuration:
+    if kind.value in ("orchestrator", "artifact_store") and component == Component(flavor="local"):
         return "default"
-    name = f"{PREFIX}-{stack}-{kind.value.replace('_', '-')}"
+    if component.flavor in OWN_FLAVORS and not client.list_flavors(name=component.flavor, type=kind).items:
+        client.create_flavor(OWN_FLAVORS[component.flavor][1], kind)
+    name = f"{file.zenml_name}-{kind.value.replace('_', '-')}"
     found = client.list_stack_components(type=kind, name=name, hydrate=True)
     if not found.items:
-        client.create_stack_component(name, spec["flavor"], kind, configuration)
-    elif any(found.items[0].configuration.get(key) != value for key, value in configuration.items()):
-        client.update_stack_component(name, kind, configuration=configuration)
+        client.create_stack_component(name, component.flavor, kind, component.configuration)
+    elif any(found.items[0].configuration.get(k) != v for k, v in component.configuration.items()):
+        client.update_stack_component(name, kind, configuration=component.configuration)
     return name
-
-
-def _components(file: Path) -> dict[str, dict[str, Any]]:
-    text = file.read_text(encoding="utf-8")
-    settings = "\n".join(line.split("#")[0] for line in text.splitlines())
-    missing = sorted({name for name in _VARIABLE.findall(settings) if not os.environ.get(name)})
-    if missing:
-        raise UsageError(
-            f"The stack file {file.parent.name}/{file.name} needs these environment variables, "
-            f"which are not set: {', '.join(missing)}."
-        )
-    filled: dict[str, dict[str, Any]] = _filled(read_yaml(file))
-    return filled
-
-
-def _filled(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _filled(inner) for key, inner in value.items()}
-    if isinstance(value, str):
-        return _VARIABLE.sub(lambda found: os.environ[found[1]], value)
-    return value

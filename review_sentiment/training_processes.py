@@ -7,13 +7,10 @@ result, an error) comes back as lines of another one.
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +21,12 @@ from pydantic import TypeAdapter
 
 from review_sentiment.chats import ChatDataset
 from review_sentiment.checkpoints import CheckpointStore
+from review_sentiment.child_messages import follow, pass_on, speak_for_this_process
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.errors import ReviewSentimentError, TrainingError
 from review_sentiment.models import BaseModel, ComputePlan
-from review_sentiment.progress import ATTRIBUTE, LOGGER, Snapshot
 from review_sentiment.training import FineTuned, Surroundings, finetune
 
-SECONDS_BETWEEN_LOOKS = 0.3
 LAST_LINES = 15
 """Lines of the processes' output that an error shows."""
 
@@ -97,11 +93,13 @@ def finetune_in_processes(
                 stderr=subprocess.STDOUT,
             )
             try:
-                result = _follow(process, directory / "said.jsonl", surroundings)
+                heard = (_heard(said, surroundings) for said in follow(process, directory / "said.jsonl"))
+                result = next((found for found in heard if found is not None), None)
+            except BaseException:
+                process.terminate()  # the processes keep a checkpoint and end
+                raise
             finally:
-                if process.poll() is None:
-                    process.terminate()  # the processes keep a checkpoint and end
-                    process.wait()
+                process.wait()
         if result is None:
             last = (directory / "output.txt").read_text(errors="replace").splitlines()[-LAST_LINES:]
             raise TrainingError(
@@ -125,57 +123,18 @@ def _environment(plan: ComputePlan) -> dict[str, str]:
     return {**os.environ, **on_cpu, "PYTHONPATH": path}
 
 
-def _follow(process: subprocess.Popen[bytes], said: Path, surroundings: Surroundings) -> FineTuned | None:
-    """Pass on what the first process says until all have ended."""
-    with said.open(encoding="utf-8") as lines:
-        ended = False
-        rest = ""
-        while True:
-            # Looked at before reading: what was said before the end is still read.
-            ended = process.poll() is not None
-            *whole, rest = (rest + lines.read()).split("\n")
-            for line in whole:
-                result = _heard(json.loads(line), surroundings)
-                if result is not None:
-                    process.wait()
-                    return result
-            if ended:
-                return None
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-
-
 def _heard(message: Mapping[str, Any], surroundings: Surroundings) -> FineTuned | None:
     match message["kind"]:
         case "step":
             for observe in surroundings.observers:
                 observe(message["step"], message["figures"])
-        case "progress":
-            snapshot = Snapshot(**message["snapshot"])
-            LOGGER.info(
-                "%s: %d of %d", snapshot.task, snapshot.done, snapshot.total, extra={ATTRIBUTE: snapshot}
-            )
         case "error":
             raise TrainingError(message["message"])
         case "result":
             return TypeAdapter(FineTuned).validate_python(message["result"])
+        case _:
+            pass_on(message)
     return None
-
-
-class _Speaker(logging.Handler):
-    """Writes what the parent is to hear; one whole line at a time."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__(logging.INFO)
-        self._file = file.open("a", encoding="utf-8", buffering=1)
-
-    def say(self, **message: Any) -> None:
-        self._file.write(json.dumps(message, default=str) + "\n")
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass progress on."""
-        snapshot = getattr(record, ATTRIBUTE, None)
-        if isinstance(snapshot, Snapshot):
-            self.say(kind="progress", snapshot=vars(snapshot))
 
 
 def _work(directory: Path) -> None:
@@ -193,12 +152,9 @@ def _work(directory: Path) -> None:
         else None
     )
     first = rank == 0
-    speaker = _Speaker(directory / "said.jsonl") if first else None
-    if speaker:
-        LOGGER.addHandler(speaker)
-        LOGGER.setLevel(logging.INFO)
+    speaker = speak_for_this_process(directory / "said.jsonl") if first else None
     observers = (
-        (lambda step, figures: speaker.say(kind="step", step=step, figures=dict(figures)),) if speaker else ()
+        (lambda step, figures: speaker.say("step", step=step, figures=dict(figures)),) if speaker else ()
     )
     try:
         result = finetune(
@@ -213,10 +169,10 @@ def _work(directory: Path) -> None:
         )
     except ReviewSentimentError as error:
         if speaker:
-            speaker.say(kind="error", message=str(error))
+            speaker.say("error", message=str(error))
         raise SystemExit(1) from error
     if speaker:
-        speaker.say(kind="result", result=TypeAdapter(FineTuned).dump_python(result, mode="json"))
+        speaker.say("result", result=TypeAdapter(FineTuned).dump_python(result, mode="json"))
 
 
 def _chats(directory: Path, task: Task) -> Iterator[ChatDataset]:

@@ -89,7 +89,7 @@ def finetune(
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     connect()
     checkpoints = CheckpointStore(
-        training.checkpoint_dir or default_address(),
+        training.checkpoint_dir or _beside_the_artifacts() or default_address(),
         training_identity(
             base=base,
             data=train.fingerprint(),
@@ -99,7 +99,6 @@ def finetune(
             packages=package_versions(PACKAGES),
         ),
     )
-    atexit.register(checkpoints.clear)
     earlier = checkpoints.newest_notes().get("run_id")
     candidate = (Candidate.reopen(earlier) if earlier else None) or Candidate.open(
         experiment=tracking.experiment,
@@ -123,6 +122,8 @@ def finetune(
             Surroundings((candidate.log_step,), checkpoints, {"run_id": candidate.run_id}, validation),
         )
         candidate.log_training(trained)
+    # Not before: a training that was told to end leaves a checkpoint, and ends in order.
+    atexit.register(checkpoints.clear)
     return TrainedAdapter(
         directory=trained.adapter,
         base=base,
@@ -133,3 +134,11 @@ def finetune(
         compute=plan.describe(),
         settings=settings,
     )
+
+
+def _beside_the_artifacts() -> str | None:
+    """Return where checkpoints outlive the step's machine: in a remote artifact store, where there is one."""
+    from zenml.client import Client
+
+    store = Client().active_stack.artifact_store
+    return None if store.config.is_local else f"{store.path}/checkpoints"

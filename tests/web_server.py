@@ -26,6 +26,7 @@ COMMIT = "2b6d039ed471f2ba5fd2acb718bf33b0a7e5598e"
 REPOSITORY = "McAuley-Lab/Amazon-Reviews-2023"
 FOLDER = "raw/review_categories"
 DATA_SET = f"hf://datasets/{REPOSITORY}@2b6d039/{FOLDER}"
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 OK, FOUND, PARTIAL = 200, 302, 206
 
 
@@ -105,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         if path.startswith("/api/datasets/"):
             self._api(path)
+        elif path.startswith("/api/models/"):
+            self._model(path)
         elif path.startswith("/datasets/"):
             self._resolve(path)
         elif path.startswith("/cdn/"):
@@ -147,6 +150,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(OK, json.dumps(files).encode())
         else:
             self._error(404, "EntryNotFound")
+
+    def _model(self, path: str) -> None:
+        state = self.server_state
+        if path != f"/api/models/{MODEL}/auth-check":
+            self._error(401, "RepoNotFound")
+        elif state.gated and self.headers.get("authorization") != f"Bearer {state.token}":
+            self._error(403, "GatedRepo")
+        else:
+            self._send(OK, b"{}")
 
     def _resolve(self, path: str) -> None:
         state = self.server_state

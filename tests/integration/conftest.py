@@ -25,6 +25,7 @@ CODE = (
     "configs",
     "front_door",
     "materializers",
+    "operators",
     "pipelines",
     "review_sentiment",
     "stacks",

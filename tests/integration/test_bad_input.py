@@ -168,6 +168,8 @@ def test_ctrl_c_is_exit_130_and_the_next_run_goes_on_from_the_cache(fresh: Proje
     assert process.returncode == 130, rest
     assert "Interrupted" in rest
     assert "Traceback" not in rest
+    kept = fresh.state / "cache" / "review-sentiment" / "checkpoints"
+    assert len(list(kept.glob("*/step-*/manifest.json"))) == 1
 
     fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4}
     fresh.settings["evaluation"] = {"skip_baseline": True, "sample_predictions": 0}

@@ -6,17 +6,13 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
-from tests.conftest import write_category
-from tests.integration.conftest import ROOT, TIMEOUT_SECONDS, Project, steps_that_ran
-from tests.web_server import DATA_SET, serving
+from tests.integration.conftest import ROOT, Project, steps_that_ran
 
 pytestmark = pytest.mark.integration
 
@@ -228,41 +224,6 @@ def test_a_skipped_baseline_leaves_the_rest(project: Project, first_run: dict[st
     assert "baseline" not in without["metrics"]
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(
-    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import mlflow
-
-    long = settings["training"] | {"max_steps": 150, "checkpoint_steps": 10, "validations": 0}
-    project = Project(ROOT, tmp_path, settings | {"training": long})
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(project.settings))
-    checkpoints = tmp_path / "cache" / "review-sentiment" / "checkpoints"
-    process = subprocess.Popen(
-        [sys.executable, "run_pipeline.py", "--config", str(tmp_path / "config.yaml")],
-        cwd=ROOT,
-        env=project.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not list(checkpoints.glob("*/step-*/manifest.json")):
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-
-    result = project.result()
-    client = mlflow.MlflowClient(result["mlflow"]["tracking_uri"])
-    run = client.get_run(result["mlflow"]["run_id"])
-    assert len(client.search_runs([run.info.experiment_id])) == 1
-    assert run.info.status == "FINISHED"
-    steps = [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")]
-    assert set(steps) == set(range(1, 151))
-    assert len(steps) < 300  # what was trained before is not trained again
-    assert not list(checkpoints.glob("*/step-*")), "a finished training leaves no checkpoint"
-
-
 @pytest.mark.parametrize(
     ("file", "old", "new", "concerned"),
     [
@@ -302,27 +263,3 @@ def test_a_changed_file_ingests_its_category_only(copied_project: Project, setti
         assert steps_that_ran(copied_project.result()) == {"ingest_reviews_Shoes"}
     finally:
         source.write_text(before)
-
-
-def test_reviews_of_the_hub_run_through_and_then_need_no_network(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
-    files = tmp_path / "files"
-    for category in ("All_Beauty", "Software"):
-        write_category(files, category, 90)
-    state = tmp_path / "state"
-    state.mkdir()
-    project = Project(ROOT, state, settings | {"data": {"source": DATA_SET, "categories": ["Software"]}})
-    with serving(files) as server:
-        online = {"HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0"}
-        wrong = project.run("--set", "data.categories=Sofware", **online)
-        assert wrong.returncode == 2
-        assert "did you mean 'Software'?" in wrong.stderr
-        finished = project.run("--only", "ingest_reviews_Software", **online)
-        assert finished.returncode == 1  # there is no earlier run
-        finished = project.run("--json", **online)
-        assert finished.returncode == 0, finished.stderr
-        assert "Software: 45 negative, 45 positive of 90 rows kept; dropped: nothing" in finished.stderr
-    again = project.run("--json", HF_ENDPOINT=server.url)
-    assert again.returncode == 0, again.stderr
-    assert steps_that_ran(json.loads(again.stdout)) == set()

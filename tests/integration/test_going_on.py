@@ -1,10 +1,11 @@
-"""A step that ZenML tries again goes on from its checkpoint."""
+"""A run that was killed, and a step that is tried again, go on from the checkpoint."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import yaml
 from tests.integration.conftest import ROOT, TIMEOUT_SECONDS, Project
 
 pytestmark = pytest.mark.integration
+
+EVALUATION = {"skip_baseline": True, "sample_predictions": 0}
+"""Short: what is tested happens before."""
 
 MLFLOW_AWAY_ONCE = """
 import runpy, sys
@@ -44,8 +48,7 @@ def test_a_step_that_is_tried_again_trains_the_rest_in_the_same_mlflow_run(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     short = settings["training"] | {"checkpoint_steps": 5, "validations": 0}
-    evaluation = {"skip_baseline": True, "sample_predictions": 0}
-    project = Project(ROOT, tmp_path, settings | {"training": short, "evaluation": evaluation})
+    project = Project(ROOT, tmp_path, settings | {"training": short, "evaluation": EVALUATION})
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(project.settings))
     finished = subprocess.run(
@@ -65,3 +68,36 @@ def test_a_step_that_is_tried_again_trains_the_rest_in_the_same_mlflow_run(
     steps = [point.step for point in client.get_metric_history(run_id, "train/loss")]
     # The checkpoint of step 10 is gone on from: only step 11 is trained twice.
     assert sorted(steps) == sorted([*range(1, 21), 11])
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    long = settings["training"] | {"max_steps": 100, "checkpoint_steps": 10, "validations": 0}
+    project = Project(ROOT, tmp_path, settings | {"training": long, "evaluation": EVALUATION})
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(project.settings))
+    checkpoints = tmp_path / "cache" / "review-sentiment" / "checkpoints"
+    process = subprocess.Popen(
+        [sys.executable, "run_pipeline.py", "--config", str(tmp_path / "config.yaml")],
+        cwd=ROOT,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not list(checkpoints.glob("*/step-*/manifest.json")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+
+    result = project.result()
+    client = mlflow.MlflowClient(result["mlflow"]["tracking_uri"])
+    run = client.get_run(result["mlflow"]["run_id"])
+    assert len(client.search_runs([run.info.experiment_id])) == 1
+    assert run.info.status == "FINISHED"
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")]
+    assert set(steps) == set(range(1, 101))
+    assert len(steps) < 200  # what was trained before is not trained again
+    assert not list(checkpoints.glob("*/step-*")), "a finished training leaves no checkpoint"

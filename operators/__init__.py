@@ -1,0 +1,1 @@
+"""ZenML flavours of ours."""

@@ -1,0 +1,44 @@
+"""The process that a step of the local GPU operator runs in.
+
+    python -m operators.step_process SAID ENTRYPOINT_ARGUMENTS...
+
+It does what ZenML's entry point does, passes progress on through the file SAID, and ends
+when the process that started it is gone: nobody would take its result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal that a process gets when its parent dies."""
+
+
+def main() -> None:
+    """Run the step that the arguments name."""
+    said, *arguments = sys.argv[1:]
+    _end_with_parent()
+    from zenml.entrypoints import entrypoint
+
+    from review_sentiment.child_messages import speak_for_this_process
+
+    speak_for_this_process(Path(said))
+    sys.argv[1:] = arguments
+    entrypoint.main()
+
+
+def _end_with_parent() -> None:
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before it could be watched
+        raise SystemExit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

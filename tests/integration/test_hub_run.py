@@ -1,0 +1,39 @@
+"""Reviews of the Hub through the front door, from a server on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import write_category
+from tests.integration.conftest import ROOT, Project, steps_that_ran
+from tests.web_server import DATA_SET, serving
+
+pytestmark = pytest.mark.integration
+
+
+def test_reviews_of_the_hub_run_through_and_then_need_no_network(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    files = tmp_path / "files"
+    for category in ("All_Beauty", "Software"):
+        write_category(files, category, 90)
+    state = tmp_path / "state"
+    state.mkdir()
+    project = Project(ROOT, state, settings | {"data": {"source": DATA_SET, "categories": ["Software"]}})
+    with serving(files) as server:
+        online = {"HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0"}
+        wrong = project.run("--set", "data.categories=Sofware", **online)
+        assert wrong.returncode == 2
+        assert "did you mean 'Software'?" in wrong.stderr
+        finished = project.run("--only", "ingest_reviews_Software", **online)
+        assert finished.returncode == 1  # there is no earlier run
+        finished = project.run("--json", **online)
+        assert finished.returncode == 0, finished.stderr
+        assert "Software: 45 negative, 45 positive of 90 rows kept; dropped: nothing" in finished.stderr
+    again = project.run("--json", HF_ENDPOINT=server.url)
+    assert again.returncode == 0, again.stderr
+    assert steps_that_ran(json.loads(again.stdout)) == set()
