@@ -133,6 +133,8 @@ def test_state_that_cannot_be_written_is_one_message(fresh: Project, tmp_path: P
 
 def test_a_full_disk_is_one_message_and_loses_nothing(fresh: Project) -> None:
     """A limit on the size of a file stands in for a full disk: the data report is the largest, 4 MB."""
+    fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4}
+    fresh.settings["evaluation"] = {"skip_baseline": True, "sample_predictions": 0}
     finished = fresh.run(limit_bytes=3_000_000)
     assert finished.returncode == 1
     assert "no room left" in finished.stderr

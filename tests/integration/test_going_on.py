@@ -44,12 +44,18 @@ runpy.run_path("run_pipeline.py", run_name="__main__")
 """
 
 
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return state that the tests share: what comes before training is the same."""
+    return tmp_path_factory.mktemp("state")
+
+
 def test_a_step_that_is_tried_again_trains_the_rest_in_the_same_mlflow_run(
-    settings: dict[str, Any], tmp_path: Path
+    settings: dict[str, Any], state: Path
 ) -> None:
     short = settings["training"] | {"checkpoint_steps": 5, "validations": 0}
-    project = Project(ROOT, tmp_path, settings | {"training": short, "evaluation": EVALUATION})
-    config = tmp_path / "config.yaml"
+    project = Project(ROOT, state, settings | {"training": short, "evaluation": EVALUATION})
+    config = state / "config.yaml"
     config.write_text(yaml.safe_dump(project.settings))
     finished = subprocess.run(
         [sys.executable, "-c", MLFLOW_AWAY_ONCE.replace("CONFIG", repr(str(config)))],
@@ -71,14 +77,15 @@ def test_a_step_that_is_tried_again_trains_the_rest_in_the_same_mlflow_run(
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(
-    settings: dict[str, Any], tmp_path: Path
+    settings: dict[str, Any], state: Path
 ) -> None:
     long = settings["training"] | {"max_steps": 100, "checkpoint_steps": 10, "validations": 0}
-    project = Project(ROOT, tmp_path, settings | {"training": long, "evaluation": EVALUATION})
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(project.settings))
-    checkpoints = tmp_path / "cache" / "review-sentiment" / "checkpoints"
+    own = {"training": long, "evaluation": EVALUATION, "tracking": {"experiment": "killed"}}
+    project = Project(ROOT, state, settings | own)
+    (state / "config.yaml").write_text(yaml.safe_dump(project.settings))
+    checkpoints = state / "cache" / "review-sentiment" / "checkpoints"
     process = subprocess.Popen(
-        [sys.executable, "run_pipeline.py", "--config", str(tmp_path / "config.yaml")],
+        [sys.executable, "run_pipeline.py", "--config", str(state / "config.yaml")],
         cwd=ROOT,
         env=project.environment,
         stdout=subprocess.DEVNULL,
