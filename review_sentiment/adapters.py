@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,25 @@ def save_adapter(model: PreTrainedModel, base: BaseModel, directory: Path) -> No
     model.peft_config[ADAPTER].base_model_name_or_path = base.name
     model.save_pretrained(str(directory), save_embedding_layers=False)
     (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty template of a card
+
+
+def take_adapter(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return a copy of the weights that are trained, by their names, in the machine's memory."""
+    return {
+        name: parameter.detach().to("cpu", copy=True)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def put_adapter(model: torch.nn.Module, adapter: Mapping[str, torch.Tensor]) -> None:
+    """Go back to weights that `take_adapter` took; weights without a copy stay."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in adapter:
+                parameter.copy_(adapter[name])
 
 
 def train_adapters_in_fp32(model: torch.nn.Module) -> None:

@@ -19,7 +19,13 @@ from transformers import set_seed
 from trl import SFTConfig
 
 from review_sentiment import fit
-from review_sentiment.adapters import TrainingSummary, add_adapters, save_adapter, train_adapters_in_fp32
+from review_sentiment.adapters import (
+    TrainingSummary,
+    add_adapters,
+    put_adapter,
+    save_adapter,
+    train_adapters_in_fp32,
+)
 from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError, OutOfMemoryError, tokenise
 from review_sentiment.device_readings import peak_memory_gb
 from review_sentiment.errors import TrainingError
@@ -174,7 +180,7 @@ def _train(
         except OutOfMemoryError as error:
             raise fit.out_of_memory(error.tokens, plan, lora, training) from error
     first = trainer.accelerator.is_main_process
-    _put_on(model, course.kept)
+    put_adapter(model, course.kept)
     proof = witness.conclude([point["loss"] for point in course.curve])
     proof.require()
     if first:
@@ -237,14 +243,6 @@ def _validating(
         return float(f1_score(gold, scores.answered, labels=classes, average="macro", zero_division=0.0))
 
     return Validating(macro_f1, len(frame), training.validations, training.patience)
-
-
-def _put_on(model: PreTrainedModel, adapter: Mapping[str, torch.Tensor]) -> None:
-    """Go back to an adapter, where there is one."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in adapter:
-                parameter.copy_(adapter[name])
 
 
 def _answers(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from review_sentiment.adapters import take_adapter
 from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError
 from review_sentiment.checkpoints import CheckpointStore
 from review_sentiment.device_readings import peak_memory_gb, read_device
@@ -257,11 +258,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
         best = self.best_validation
         assert best is not None
         if self._validating.is_as_good(found["macro_f1"], best["macro_f1"]):
-            self.kept = {
-                name: parameter.detach().to("cpu", copy=True)
-                for name, parameter in model.named_parameters()
-                if parameter.requires_grad
-            }
+            self.kept = take_adapter(model)
         self._observe({"step": float(step), "validation_macro_f1": found["macro_f1"]})
         since_best = sum(later["step"] > best["step"] for later in self.validations)
         if self._validating.patience and since_best >= self._validating.patience:

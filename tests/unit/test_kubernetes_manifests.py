@@ -30,7 +30,8 @@ class _ApiServer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.jobs.append({"path": self.path, "manifest": body})
+        # The client leaves out what the path says, and the API server adds it.
+        self.jobs.append({"path": self.path, "manifest": {"apiVersion": "batch/v1", "kind": "Job"} | body})
         answer = json.dumps(body).encode()
         self.send_response(201)
         self.send_header("Content-Type", "application/json")
@@ -119,7 +120,7 @@ def test_the_job_of_a_step_is_valid_and_asks_for_a_gpu(jobs: list[dict[str, Any]
     assert {"name": "HF_TOKEN", "value": "hf_word"} in container["env"]
     assert "hf_word" not in json.dumps({**container, "env": []}) + json.dumps(manifest["metadata"])
     assert {"name": "shared-memory", "mountPath": "/dev/shm"} in container["volumeMounts"]
-    assert container["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert pod["serviceAccountName"] == "zenml"

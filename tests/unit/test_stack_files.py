@@ -81,7 +81,10 @@ def test_a_wrong_name_is_answered_with_the_right_one() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("orchestrater: {flavor: local}", r"'orchestrater' is no kind of component\. Did you mean 'orchestrator'"),
+        (
+            "orchestrater: {flavor: local}",
+            r"'orchestrater' is no kind of component\. Did you mean 'orchestrator'",
+        ),
         ("orchestrator: {flavour: local}", r"own\.yaml: orchestrator\.flavor"),
         ("image: {}", r"own\.yaml: image\.base_image"),
     ],
@@ -102,7 +105,9 @@ def test_only_what_needs_a_gpu_runs_on_the_step_operator(environment: None) -> N
     assert remote.step_options("finetune")["retry"]["max_retries"] > 0
     docker = remote.pipeline_options["settings"]["docker"]
     assert Path(docker["dockerfile"]).is_file()
-    assert docker["parent_image_build_config"]["build_options"]["buildargs"] == {"BASE_IMAGE": "python:3.11-slim"}
+    assert docker["parent_image_build_config"]["build_options"]["buildargs"] == {
+        "BASE_IMAGE": "python:3.11-slim"
+    }
 
     here = UsedStack("gpu-local", has_step_operator=True, image=None)
     assert here.step_options("finetune") == {"step_operator": True}
