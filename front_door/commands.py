@@ -126,6 +126,7 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
     from front_door import launch
 
     again, lone = _chosen_steps(settings, rerun, only)
+    _require_what_the_stack_needs(stack, settings)
     source = launch.look_at_source(settings)
     log_file = new_log_file()
     click.echo(f"stack {stack}, log {log_file}", err=True)
@@ -146,6 +147,20 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
             return launch.run(settings, source, used, again)
         except RunInterruptedException as error:  # what ZenML makes of Ctrl-C within a step
             raise KeyboardInterrupt from error
+
+
+def _require_what_the_stack_needs(stack: str, settings: Settings) -> None:
+    """Find out what is missing before the reviews are looked at, which may take a while.
+
+    Raises:
+        UsageError: variables are not set, or there is no GPU where one is asked for.
+    """
+    from front_door.stack_files import read_stack
+
+    if read_stack(stack).image is None and settings.model.device == "cuda":
+        from review_sentiment.models import plan_compute
+
+        plan_compute(settings.model.device, settings.model.precision)
 
 
 def _chosen_steps(settings: Settings, rerun: Sequence[str], only: str | None) -> tuple[list[str], str | None]:

@@ -118,11 +118,19 @@ def read_stack(name: str) -> StackFile:
     for block in ("environment", "secrets"):
         others[block] = {key: value for key, value in others.get(block, {}).items() if value != ""}
     try:
-        return StackFile(name=name, components=filled, **others)
+        stack = StackFile(name=name, components=filled, **others)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part != "components")
         raise UsageError(f"{file.parent.name}/{file.name}: {place}: {first['msg']}.") from error
+    tracker = stack.components.get("experiment_tracker")
+    tracking_uri = str(tracker.configuration.get("tracking_uri")) if tracker else ""
+    if stack.image and tracking_uri.startswith("sqlite:"):
+        raise UsageError(
+            f"Steps of the stack {name} run on another machine, which cannot reach {tracking_uri}. Set "
+            f"MLFLOW_TRACKING_URI to an MLflow server.{_instead(name)}"
+        )
+    return stack
 
 
 def _missing(value: Any) -> set[str]:

@@ -32,6 +32,8 @@ pytestmark = pytest.mark.integration
         ),
         (["--set", "data.source=/no/such/place"], "neither a source nor a directory"),
         (["--stack", "lokal"], "Did you mean 'local'?"),
+        (["--stack", "gpu-ssh"], "needs these environment variables, which are not set: AWS_ACCESS_KEY_ID, "),
+        (["--stack", "gpu-local", "--set", "model.device=cuda"], "torch sees no GPU here"),
         (["--rerun", "finetun"], "Did you mean 'finetune'?"),
         (["--only", "ingest_reviews"], "name one of ingest_reviews_Tops, ingest_reviews_Shoes"),
         (["--config", "configs/locl.yaml"], "Did you mean 'configs/local.yaml'?"),
@@ -54,6 +56,7 @@ def test_wrong_usage_is_exit_2_and_says_what_is_right(
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     own = [] if arguments[0] == "--config" or not arguments[0].startswith("-") else ["--config", str(config)]
     assert main([*own, *arguments]) == 2
     said = capsys.readouterr()
@@ -161,6 +164,7 @@ def test_a_full_disk_is_one_message_and_loses_nothing(fresh: Project) -> None:
 
 def test_ctrl_c_is_exit_130_and_the_next_run_goes_on_from_the_cache(fresh: Project) -> None:
     fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4000}
+    fresh.settings["evaluation"] = {"skip_baseline": True, "sample_predictions": 0}
     config = fresh.state / "config.yaml"
     fresh.run("--dry-run")  # writes the configuration
     process = subprocess.Popen(
@@ -187,7 +191,6 @@ def test_ctrl_c_is_exit_130_and_the_next_run_goes_on_from_the_cache(fresh: Proje
     assert len(list(kept.glob("*/step-*/manifest.json"))) == 1
 
     fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4}
-    fresh.settings["evaluation"] = {"skip_baseline": True, "sample_predictions": 0}
     result = fresh.result()
     assert result["steps"]["split_reviews"]["status"] == "cached"
     assert result["steps"]["finetune"]["status"] == "completed"

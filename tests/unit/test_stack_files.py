@@ -73,6 +73,14 @@ def test_all_missing_variables_are_named_at_once(
         read_stack("gpu")
 
 
+def test_a_database_of_this_machine_is_no_tracking_server(
+    environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    with pytest.raises(UsageError, match=r"cannot reach sqlite:///mlflow\.db\. Set MLFLOW_TRACKING_URI"):
+        read_stack("gpu-ssh")
+
+
 def test_a_wrong_name_is_answered_with_the_right_one() -> None:
     with pytest.raises(UsageError, match=r"'gpu-lokal' is unknown\. Did you mean 'gpu-local'\?"):
         read_stack("gpu-lokal")
