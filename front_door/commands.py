@@ -22,6 +22,7 @@ from review_sentiment.settings_files import load_settings
 if TYPE_CHECKING:
     from front_door.launch import RunResult
     from front_door.plan import Plan
+    from front_door.stack_files import StackFile
     from review_sentiment.config import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,7 +127,7 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
     from front_door import launch
 
     again, lone = _chosen_steps(settings, rerun, only)
-    _require_what_the_stack_needs(stack, settings)
+    file = _stack_that_can_be_used(stack, settings)
     source = launch.look_at_source(settings)
     log_file = new_log_file()
     click.echo(f"stack {stack}, log {log_file}", err=True)
@@ -140,7 +141,7 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
 
         require_model(identify(settings.model))
         tracking.configure(tracking_uri())
-        used = use_stack(stack)
+        used = use_stack(file)
         try:
             if lone:
                 return launch.run_only(settings, used, lone)
@@ -149,18 +150,20 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
             raise KeyboardInterrupt from error
 
 
-def _require_what_the_stack_needs(stack: str, settings: Settings) -> None:
-    """Find out what is missing before the reviews are looked at, which may take a while.
+def _stack_that_can_be_used(stack: str, settings: Settings) -> StackFile:
+    """Read a stack; what it lacks is found out before the reviews are looked at, which may take a while.
 
     Raises:
         UsageError: variables are not set, or there is no GPU where one is asked for.
     """
     from front_door.stack_files import read_stack
 
-    if read_stack(stack).image is None and settings.model.device == "cuda":
+    file = read_stack(stack)
+    if file.image is None and settings.model.device == "cuda":
         from review_sentiment.models import plan_compute
 
         plan_compute(settings.model.device, settings.model.precision)
+    return file
 
 
 def _chosen_steps(settings: Settings, rerun: Sequence[str], only: str | None) -> tuple[list[str], str | None]:

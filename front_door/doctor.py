@@ -73,14 +73,19 @@ def _packages() -> Check:
     return Check("packages", True, ", ".join(found))
 
 
+def four_bit_product_is_finite(device: str) -> bool:
+    """Multiply by a 4-bit layer on a device, and tell whether the product is made of finite numbers."""
+    import bitsandbytes
+    import torch
+
+    layer = bitsandbytes.nn.Linear4bit(64, 64, bias=False, quant_type="nf4").to(device)
+    return bool(torch.isfinite(layer(torch.ones(1, 64, device=device))).all())
+
+
 def _quantisation() -> Check:
     """Multiply by a 4-bit layer: bitsandbytes imports without its native library, and fails later."""
     try:
-        import bitsandbytes
-        import torch
-
-        layer = bitsandbytes.nn.Linear4bit(64, 64, bias=False, quant_type="nf4").to("cpu")
-        finite = bool(torch.isfinite(layer(torch.ones(1, 64))).all())
+        finite = four_bit_product_is_finite("cpu")
     except Exception as error:  # noqa: BLE001 - whatever fails here is the finding
         return Check(
             "4-bit layers",

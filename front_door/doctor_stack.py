@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from front_door.checks import Check, check
+from front_door.doctor import four_bit_product_is_finite
 
 if TYPE_CHECKING:
     from front_door.stack_files import StackFile
@@ -69,11 +70,7 @@ def _gpu() -> str:
 
 
 def _product_on_gpu() -> str:
-    import bitsandbytes
-    import torch
-
-    layer = bitsandbytes.nn.Linear4bit(64, 64, bias=False, quant_type="nf4").to("cuda")
-    if not bool(torch.isfinite(layer(torch.ones(1, 64, device="cuda"))).all()):
+    if not four_bit_product_is_finite("cuda"):
         raise RuntimeError("a product with NF4 weights is not finite")
     return "a product with NF4 weights"
 

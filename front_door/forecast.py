@@ -34,9 +34,10 @@ def forecast(settings: Settings, source: SourceState, stack: str, rerun: Sequenc
     from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
 
     from front_door.stack import use_stack
+    from front_door.stack_files import read_stack
     from pipelines.review_sentiment import review_sentiment
 
-    use_stack(stack)
+    use_stack(read_stack(stack))
     prepared = review_sentiment.copy()
     prepared.prepare(settings=settings, available=source.available, revisions=source.revisions)
     compiled = Compiler().compile(prepared, Client().active_stack, PipelineRunConfiguration())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from front_door.stack_files import Component, Image, StackFile, read_stack
+from front_door.stack_files import Component, Image, StackFile
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -61,16 +61,11 @@ class UsedStack:
         return {"settings": {"docker": docker}}
 
 
-def use_stack(name: str) -> UsedStack:
-    """Make the stack and choose it through the environment: the active stack stays as it is.
-
-    Raises:
-        UsageError: the file is missing or wrong, or lacks variables.
-    """
+def use_stack(file: StackFile) -> UsedStack:
+    """Make the stack and choose it through the environment: the active stack stays as it is."""
     from zenml.client import Client
     from zenml.enums import StackComponentType
 
-    file = read_stack(name)
     client = Client()
     _activate_only({component.flavor for component in file.components.values()})
     if file.secrets:
@@ -93,7 +88,7 @@ def use_stack(name: str) -> UsedStack:
         gone = dict.fromkeys(set(stack.environment) - set(file.environment))
         stack = client.update_stack(file.zenml_name, environment={**gone, **file.environment})
     os.environ[ACTIVE_STACK_VARIABLE] = str(stack.id)
-    return UsedStack(name, file.has_step_operator, file.image)
+    return UsedStack(file.name, file.has_step_operator, file.image)
 
 
 def _activate_only(flavors: set[str]) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from review_sentiment import embedded_model
 from review_sentiment.errors import ModelUnavailableError
-
-if TYPE_CHECKING:
-    from review_sentiment.models import BaseModel
+from review_sentiment.models import EMBEDDED, BaseModel
 
 HUB = "https://huggingface.co"
 
@@ -21,7 +18,7 @@ def require_model(base: BaseModel) -> str:
     Raises:
         ModelUnavailableError: it is not there, or not for whoever is signed in; the message says what to do.
     """
-    if base.name == "embedded":
+    if base.name == EMBEDDED:
         return f"embedded: {embedded_model.IDENTITY}, {embedded_model.revision()}"
     if Path(base.name).is_dir():
         if not (Path(base.name) / "config.json").is_file():

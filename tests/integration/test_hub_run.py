@@ -29,6 +29,8 @@ def test_reviews_of_the_hub_run_through_and_then_need_no_network(
         wrong = project.run("--set", "data.categories=Sofware", **online)
         assert wrong.returncode == 2
         assert "did you mean 'Software'?" in wrong.stderr
+        finished = project.run("--only", "ingest_reviews_Software", **online)
+        assert finished.returncode == 1  # there is no earlier run
         finished = project.run("--json", **online)
         assert finished.returncode == 0, finished.stderr
         assert "Software: 45 negative, 45 positive of 90 rows kept; dropped: nothing" in finished.stderr
