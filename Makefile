@@ -1,14 +1,16 @@
-# make run     the packages, the embedded data and model, then the pipeline
-# make test    the tests
-# make check   what a commit must pass: ruff and mypy
+# make run           the packages, the embedded data and model, then the pipeline
+# make test          the tests
+# make test-remote   the tests on real engines (Debian, root)
+# make check         what a commit must pass: ruff and mypy
 
 PYTHON ?= python3
 VENV ?= .venv
+SERVERS_VENV ?= .venv-servers
 RUN_OPTIONS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run install test test-unit check format clean
+.PHONY: run install test test-unit test-remote check format clean
 
 run: install
 	$(BIN)/python run_pipeline.py $(RUN_OPTIONS)
@@ -29,6 +31,10 @@ test: install
 test-unit: install
 	$(BIN)/python -m pytest tests/unit
 
+test-remote: install
+	tests/remote/install.sh $(SERVERS_VENV)
+	SERVERS_VENV=$(SERVERS_VENV) $(BIN)/python -m pytest tests/remote
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,4 +45,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(SERVERS_VENV) build *.egg-info

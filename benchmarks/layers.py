@@ -42,11 +42,13 @@ def main(as_json: bool) -> None:
     base = identify(ModelSettings())
     models = {
         name: add_adapters(load_model(base, plan), LoraSettings()).train()
-        for name in ("libraries", "fused", "fused and lean")
+        for name in ("libraries", "fused", "fused and lean", "fused, lean and dequantised once")
     }
     fuse_adapters(models["fused"])
     fuse_adapters(models["fused and lean"])
+    fuse_adapters(models["fused, lean and dequantised once"], plan.kept_dtype)
     lighten(models["fused and lean"])
+    lighten(models["fused, lean and dequantised once"])
     torch.manual_seed(0)
     ids = torch.randint(5, VOCABULARY, (ROWS, LENGTH), device=plan.device)
     # An index, not a number: a slice is not contiguous, and then torch 2.13 copies

@@ -22,7 +22,9 @@ from review_sentiment.progress import ATTRIBUTE, Snapshot
 BAR_WIDTH = 24
 SECONDS_BETWEEN_LINES = 15.0
 """Pause between two progress lines where the output is not a terminal."""
-_STEP_MESSAGE = re.compile(r"^(?:Using cached version of step|Step) `(?P<step>[^`]+)`(?P<rest>.*)$")
+_STEP_MESSAGE = re.compile(
+    r"(?P<what>Using cached version of step|Step|Failed to run step) `(?P<step>[^`]+)`(?P<rest>.*)", re.DOTALL
+)
 
 
 class Console(logging.Handler):
@@ -60,14 +62,18 @@ class Console(logging.Handler):
         if found is None:
             return
         step = found["step"]
-        if message.startswith("Using cached"):
+        if found["what"].startswith("Using cached"):
             self.say(f"cached   {step}")
+        elif found["what"].startswith("Failed"):
+            self.say(f"failed   {step} ({self._seconds(step):.0f} s)")
         elif "has started" in found["rest"]:
             self._started[step] = time.monotonic()
             self.say(f"running  {step}")
         elif "has finished" in found["rest"]:
-            seconds = time.monotonic() - self._started.get(step, time.monotonic())
-            self.say(f"done     {step} ({seconds:.0f} s)")
+            self.say(f"done     {step} ({self._seconds(step):.0f} s)")
+
+    def _seconds(self, step: str) -> float:
+        return time.monotonic() - self._started.get(step, time.monotonic())
 
     def _show_progress(self, snapshot: Snapshot) -> None:
         left = snapshot.seconds_left

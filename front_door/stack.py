@@ -47,7 +47,10 @@ class UsedStack:
             "dockerfile": str(ROOT / "docker" / "Dockerfile"),
             "build_context_root": str(ROOT),
             "parent_image_build_config": {
-                "build_options": {"buildargs": {"BASE_IMAGE": self.image.base_image}},
+                "build_options": {
+                    "buildargs": {"BASE_IMAGE": self.image.base_image},
+                    "network_mode": self.image.network,
+                },
                 "dockerignore": str(ROOT / ".dockerignore"),
             },
             # All of it is in the Dockerfile: a second build on top of it would only repeat it.

@@ -51,6 +51,7 @@ class Image(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_image: str
+    network: str = "default"
 
 
 class StackFile(BaseModel):

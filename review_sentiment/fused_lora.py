@@ -25,17 +25,22 @@ SLOW_OUTPUTS = 1024
 PIECE_ROWS = 512
 """oneDNN (torch 2.13, AMX) computes a BF16 product of so many rows and at most so many outputs in one
 thread: 0.36 TFLOPS on two cores where pieces of at most 512 rows reach 0.6 (`benchmarks/layers.py`)."""
+KEPT = "dequantised_weight"
+"""Attribute of a fused layer: its weight [out, in] where that is kept, or None."""
 
 
-def fuse_adapters(model: torch.nn.Module) -> int:
+def fuse_adapters(model: torch.nn.Module, kept_dtype: torch.dtype | None = None) -> int:
     """Let every LoRA layer that can be fused compute itself in one operation; return how many.
 
-    Layers with dropout, DoRA, a bias or several adapters keep PEFT's forward.
+    Layers with dropout, DoRA, a bias or several adapters keep PEFT's forward. Where a type is
+    given, a fused layer keeps its 4-bit weight in it as well: the same values, dequantised once.
     """
     fused = 0
     for module in model.modules():
         if _can_be_fused(module):
             module.forward = types.MethodType(_fused_forward, module)
+            kept = _dequantised(module, kept_dtype) if kept_dtype else None
+            setattr(module, KEPT, kept)  # a plain attribute: in no state dict
             fused += 1
     return fused
 
@@ -57,6 +62,18 @@ def _can_be_fused(module: Any) -> bool:
 
 def _is_on(layer: LoraLayer) -> bool:
     return not (layer.disable_adapters or layer.merged)
+
+
+def _dequantised(layer: Any, dtype: torch.dtype) -> torch.Tensor | None:
+    """Return the weight [out, in] of a 4-bit layer, or None for one that is not quantised."""
+    weight = layer.get_base_layer().weight
+    state = getattr(weight, "quant_state", None)
+    if state is None:
+        return None
+    from bitsandbytes.functional import dequantize_4bit
+
+    found: torch.Tensor = dequantize_4bit(weight.data, state)
+    return found.to(dtype)
 
 
 def _fused_forward(layer: LoraLayer, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -108,15 +125,11 @@ class LoraProduct:
 
     def _weight(self, dtype: torch.dtype) -> torch.Tensor:
         """Return the weight [out, in] of the plain or 4-bit layer."""
-        base = self.layer.get_base_layer()
-        state = getattr(base.weight, "quant_state", None)
-        if state is None:
-            own: torch.Tensor = base.weight.detach().to(dtype)
-            return own
-        from bitsandbytes.functional import dequantize_4bit
-
-        weight: torch.Tensor = dequantize_4bit(base.weight.data, state)
-        return weight.to(dtype)
+        weight: torch.Tensor | None = getattr(self.layer, KEPT)
+        if weight is None:
+            weight = _dequantised(self.layer, dtype)
+        own: torch.Tensor = self.layer.get_base_layer().weight.detach() if weight is None else weight
+        return own.to(dtype)
 
 
 def product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,10 @@
 
 The estimate for a GPU adds up what is held (weights, adapters and their optimiser,
 activations, logits at the answers, one dequantised layer), times what the allocator
-loses, plus the CUDA context. On a CPU the activations are those of our own layers
-and packed attention. `tests/unit/test_memory.py` holds the GPU's estimate against published
-figures, `benchmarks/memory.py` the CPU's against measured peaks.
+loses, plus the CUDA context. On a CPU all layers are kept dequantised, and the
+activations are those of our own layers and packed attention. `tests/unit/test_memory.py`
+holds the GPU's estimate against published figures, `benchmarks/memory.py` the CPU's
+against measured peaks.
 """
 
 from __future__ import annotations
@@ -166,12 +167,13 @@ def estimate(shape: ModelShape, load: Load, device: str) -> Memory:
     a_token = (_gpu_activations if on_gpu else _cpu_activations)(shape, load)
     block_inputs = load.weight_bytes * shape.hidden * shape.layers
     activations = load.tokens * (block_inputs + a_token if load.checkpointing else a_token * shape.layers)
+    one_layer = shape.hidden * shape.intermediate
     held = Memory(
         weights=linear + shape.other_parameters * load.weight_bytes,
         adapters=adapters,
         activations=activations,
         logits=load.answer_tokens * shape.vocabulary * LOGIT_BYTES,
-        dequantised=load.weight_bytes * shape.hidden * shape.intermediate if load.nf4 else 0.0,
+        dequantised=load.weight_bytes * (one_layer if on_gpu else shape.linear_parameters) * load.nf4,
         overhead=0.0,
     )
     if on_gpu:

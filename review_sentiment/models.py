@@ -56,6 +56,15 @@ class ComputePlan:
 
         return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[self.precision]
 
+    @property
+    def kept_dtype(self) -> torch.dtype | None:
+        """Return the type in which 4-bit weights of adapted layers are kept dequantised as well, if they are.
+
+        A CPU has the memory (2 bytes a weight) and no time: dequantising them again in each pass was
+        a tenth of a training step. On a GPU it is memory that is short.
+        """
+        return self.dtype if self.device == "cpu" else None
+
     def checkpoints_activations(self, wanted: bool | Literal["auto"]) -> bool:
         """Return whether activations are computed again; `auto` leaves it to the plan."""
         return self.gradient_checkpointing if wanted == "auto" else wanted
@@ -211,7 +220,7 @@ def load_adapted_model(base: BaseModel, adapter: Path, plan: ComputePlan) -> Pre
     from review_sentiment.lean_layers import lighten
 
     model = PeftModel.from_pretrained(load_model(base, plan), str(adapter))
-    fuse_adapters(model)
+    fuse_adapters(model, plan.kept_dtype)
     lighten(model)
     return model.eval()
 

@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._api(path)
         elif path.startswith("/api/models/"):
             self._model(path)
-        elif path.startswith("/datasets/"):
+        elif path.startswith(("/datasets/", f"/{MODEL}/resolve/")):
             self._resolve(path)
         elif path.startswith("/cdn/"):
             if urlsplit(self.path).query != f"signature={state.signature}":
@@ -153,12 +153,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _model(self, path: str) -> None:
         state = self.server_state
-        if path != f"/api/models/{MODEL}/auth-check":
+        known = f"/api/models/{MODEL}"
+        if not f"{path}/".startswith(f"{known}/"):
             self._error(401, "RepoNotFound")
         elif state.gated and self.headers.get("authorization") != f"Bearer {state.token}":
             self._error(403, "GatedRepo")
+        elif path in (known, f"{known}/revision/main", f"{known}/auth-check"):
+            self._send(OK, json.dumps({"id": MODEL, "sha": COMMIT, "siblings": []}).encode())
         else:
-            self._send(OK, b"{}")
+            self._error(404, "EntryNotFound")
 
     def _resolve(self, path: str) -> None:
         state = self.server_state

@@ -1,25 +1,17 @@
-"""The front door as a user has it: a process of its own, with its own state directories."""
+"""A configuration of seconds, and one state that read-only tests share."""
 
 from __future__ import annotations
 
-import json
-import os
-import resource
 import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from review_sentiment.models import BaseModel
 from tests.conftest import write_category
+from tests.front_door import ROOT, Project
 
-ROOT = Path(__file__).resolve().parents[2]
 CODE = (
     "run_pipeline.py",
     "configs",
@@ -31,67 +23,6 @@ CODE = (
     "stacks",
     "steps",
 )
-TIMEOUT_SECONDS = 300
-
-
-@dataclass
-class Project:
-    """A checkout, a configuration, and the state of its runs."""
-
-    root: Path
-    state: Path
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        own = {
-            "ZENML_CONFIG_PATH": str(self.state / "zenml"),
-            "ZENML_LOCAL_STORES_PATH": str(self.state / "stores"),
-            "XDG_CACHE_HOME": str(self.state / "cache"),
-            "HF_HUB_OFFLINE": "1",
-        }
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ZENML_", "MLFLOW_"))}
-        return inherited | own
-
-    def run(
-        self, *arguments: str, limit_bytes: int | None = None, **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the front door with the project's configuration; no file may grow over the limit."""
-        config = self.state / "config.yaml"
-        config.write_text(yaml.safe_dump(self.settings))
-        options = [] if arguments and not arguments[0].startswith("-") else ["--config", str(config)]
-        return self.call([*options, *arguments], limit_bytes, **variables)
-
-    def call(
-        self, arguments: Sequence[str], limit_bytes: int | None = None, **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the front door with these arguments and no others."""
-
-        def limit_files() -> None:
-            if limit_bytes is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-
-        return subprocess.run(
-            [sys.executable, "run_pipeline.py", *arguments],
-            cwd=self.root,
-            env=self.environment | variables,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-            preexec_fn=limit_files,
-        )
-
-    def result(self, *arguments: str) -> dict[str, Any]:
-        """Run, insist on success, and return the JSON result."""
-        finished = self.run(*arguments, "--json")
-        assert finished.returncode == 0, finished.stderr
-        found: dict[str, Any] = json.loads(finished.stdout)
-        return found
-
-
-def steps_that_ran(result: dict[str, Any]) -> set[str]:
-    return {name for name, step in result["steps"].items() if step["status"] == "completed"}
 
 
 @pytest.fixture(scope="session")
@@ -137,3 +68,14 @@ def copied_project(project: Project, first_run: dict[str, Any], tmp_path: Path) 
             copy(source, root / name),
         )
     return Project(root, project.state, project.settings)
+
+
+@pytest.fixture
+def beside(project: Project, first_run: dict[str, Any]) -> Project:
+    """Return the first run's state with an experiment and a model of its own: data steps are cached."""
+    return project.with_settings(
+        tracking={"experiment": "beside"},
+        registry={"model_name": "beside"},
+        training={"validations": 0},
+        evaluation={"skip_baseline": True, "sample_predictions": 0},
+    )

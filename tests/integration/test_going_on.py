@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
-from pathlib import Path
-from typing import Any
+import signal
 
 import mlflow
 import pytest
-import yaml
 
-from tests.integration.conftest import ROOT, TIMEOUT_SECONDS, Project
+from tests.front_door import TIMEOUT_SECONDS, Project, trained_steps, wait_for, wait_for_line
 
 pytestmark = pytest.mark.integration
 
-EVALUATION = {"skip_baseline": True, "sample_predictions": 0}
-"""Short: what is tested happens before."""
-
 MLFLOW_AWAY_ONCE = """
-import runpy, sys
+import sys
 sys.path.insert(0, ".")
 from zenml.config.retry_config import StepRetryConfig
-from zenml.utils.source_utils import set_custom_source_root
-set_custom_source_root(".")
 import steps.finetune as module
 from review_sentiment.candidate import Candidate
 
@@ -39,72 +29,49 @@ def log_step_or_fail(self, step, figures):
     log_step(self, step, figures)
 
 Candidate.log_step = log_step_or_fail
-sys.argv = ["run_pipeline.py", "--config", CONFIG, "--json"]
-runpy.run_path("run_pipeline.py", run_name="__main__")
 """
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return state that the tests share: what comes before training is the same."""
-    return tmp_path_factory.mktemp("state")
-
-
-def test_a_step_that_is_tried_again_trains_the_rest_in_the_same_mlflow_run(
-    settings: dict[str, Any], state: Path
-) -> None:
-    short = settings["training"] | {"checkpoint_steps": 5, "validations": 0}
-    project = Project(ROOT, state, settings | {"training": short, "evaluation": EVALUATION})
-    config = state / "config.yaml"
-    config.write_text(yaml.safe_dump(project.settings))
-    finished = subprocess.run(
-        [sys.executable, "-c", MLFLOW_AWAY_ONCE.replace("CONFIG", repr(str(config)))],
-        cwd=ROOT,
-        env=project.environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
+def test_a_step_that_is_tried_again_trains_the_rest_in_the_same_mlflow_run(beside: Project) -> None:
+    project = beside.with_settings(training={"checkpoint_steps": 5})
+    finished = project.run("--json", before=MLFLOW_AWAY_ONCE)
     assert finished.returncode == 0, finished.stderr
-    result = json.loads(finished.stdout)
-    client = mlflow.MlflowClient(result["mlflow"]["tracking_uri"])
-    run_id = result["mlflow"]["run_id"]
-    assert client.get_run(run_id).info.status == "FINISHED"
-    steps = [point.step for point in client.get_metric_history(run_id, "train/loss")]
     # The checkpoint of step 10 is gone on from: only step 11 is trained twice.
-    assert sorted(steps) == sorted([*range(1, 21), 11])
+    assert trained_steps(json.loads(finished.stdout)) == sorted([*range(1, 21), 11])
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(
-    settings: dict[str, Any], state: Path
-) -> None:
-    long = settings["training"] | {"max_steps": 100, "checkpoint_steps": 10, "validations": 0}
-    own = {"training": long, "evaluation": EVALUATION, "tracking": {"experiment": "killed"}}
-    project = Project(ROOT, state, settings | own)
-    (state / "config.yaml").write_text(yaml.safe_dump(project.settings))
-    checkpoints = state / "cache" / "review-sentiment" / "checkpoints"
-    process = subprocess.Popen(
-        [sys.executable, "run_pipeline.py", "--config", str(state / "config.yaml")],
-        cwd=ROOT,
-        env=project.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(beside: Project) -> None:
+    project = beside.with_settings(
+        training={"max_steps": 60, "checkpoint_steps": 10}, tracking={"experiment": "killed"}
     )
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not list(checkpoints.glob("*/step-*/manifest.json")):
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    before = project.checkpoints
+    process = project.start()
+    wait_for(lambda: project.checkpoints - before, process)
     process.kill()
-    process.wait()
+    process.communicate()
 
     result = project.result()
     client = mlflow.MlflowClient(result["mlflow"]["tracking_uri"])
     run = client.get_run(result["mlflow"]["run_id"])
     assert len(client.search_runs([run.info.experiment_id])) == 1
-    assert run.info.status == "FINISHED"
-    steps = [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")]
-    assert set(steps) == set(range(1, 101))
-    assert len(steps) < 200  # what was trained before is not trained again
-    assert not list(checkpoints.glob("*/step-*")), "a finished training leaves no checkpoint"
+    steps = trained_steps(result)
+    assert set(steps) == set(range(1, 61))
+    assert len(steps) < 120  # what was trained before is not trained again
+    assert project.checkpoints == before, "a finished training leaves no checkpoint"
+
+
+def test_ctrl_c_is_exit_130_and_the_next_run_goes_on_from_checkpoint_and_cache(beside: Project) -> None:
+    project = beside.with_settings(training={"max_steps": 4000}, split={"validation_share": 0.21})
+    before = project.checkpoints
+    process = project.start()
+    wait_for_line("/4000", process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert process.returncode == 130, said
+    assert "Interrupted" in said
+    assert "Traceback" not in said
+    assert len(project.checkpoints - before) == 1
+
+    plan = project.result("--dry-run")["steps"]
+    assert plan["split_reviews"] == "cached"
+    assert plan["finetune"] == "runs"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import write_category
-from tests.integration.conftest import ROOT, Project, steps_that_ran
+from tests.front_door import ROOT, Project, steps_that_ran
 from tests.web_server import DATA_SET, serving
 
 pytestmark = pytest.mark.integration

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.integration.conftest import ROOT, Project, steps_that_ran
+from tests.front_door import ROOT, Project, steps_that_ran
 
 pytestmark = pytest.mark.integration
 
@@ -203,20 +203,20 @@ def test_a_gate_that_is_not_passed_makes_a_challenger_with_the_reason_in_its_car
 def test_a_version_is_exported_and_its_training_estimated_and_searched(
     project: Project, first_run: dict[str, Any], tmp_path: Path
 ) -> None:
-    config = ["--config", str(project.state / "config.yaml")]
-    missing = project.call(["export", "99", "-o", str(tmp_path / "x"), *config])
+    config = ["--config", str(project.config)]
+    missing = project.run("export", "99", "-o", str(tmp_path / "x"), *config)
     assert missing.returncode == 2
     assert re.search(r"has no version '99'\. There are: .*\b1\b.*champion", missing.stderr), missing.stderr
-    exported = project.call(["export", "champion", "-o", str(tmp_path / "merged"), *config])
+    exported = project.run("export", "champion", "-o", str(tmp_path / "merged"), *config)
     assert exported.returncode == 0, exported.stderr
     assert "0.00% of the answers" in exported.stdout
     assert (tmp_path / "merged" / "model.safetensors").is_file()
 
-    estimated = project.call(["estimate", *config, "--json"])
+    estimated = project.run("estimate", *config, "--json")
     assert estimated.returncode == 0, estimated.stderr
     assert {row["verdict"] for row in json.loads(estimated.stdout)["rows"]} == {"fits"}
 
-    searched = project.call(["sweep", "--over", "lora.rank=2,4", "--trials", "1", *config])
+    searched = project.run("sweep", "--over", "lora.rank=2,4", "--trials", "1", *config)
     assert searched.returncode == 0, searched.stderr
     assert re.search(r"^python run_pipeline.py --set lora.rank=[24]$", searched.stdout, re.MULTILINE)
 

@@ -37,12 +37,15 @@ def outputs_and_gradients(model: torch.nn.Module) -> tuple[torch.Tensor, dict[st
     return logits.detach(), gradients
 
 
+@pytest.mark.parametrize("kept_dtype", [None, torch.float32])
 @pytest.mark.parametrize("quantization", ["nf4", "none"])
-def test_logits_and_gradients_are_those_of_peft(tiny_model: BaseModel, quantization: str) -> None:
+def test_logits_and_gradients_are_those_of_peft(
+    tiny_model: BaseModel, quantization: str, kept_dtype: torch.dtype | None
+) -> None:
     model = adapted(replace(tiny_model, quantization=quantization), LoraSettings(rank=4, alpha=8))
     expected, expected_gradients = outputs_and_gradients(model)
 
-    assert fuse_adapters(model) == PROJECTIONS
+    assert fuse_adapters(model, kept_dtype) == PROJECTIONS
     logits, gradients = outputs_and_gradients(model)
 
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-6)

@@ -80,7 +80,9 @@ def test_what_takes_more_memory(device: str) -> None:
     plain = estimate(shape, load, device).total
     assert estimate(shape, replace(load, tokens=4096), device).total > plain
     assert estimate(shape, replace(load, rank=64), device).total > plain
-    assert estimate(shape, replace(load, nf4=False), device).total > plain
+    # A CPU keeps the dequantised weights as well.
+    without_nf4 = estimate(shape, replace(load, nf4=False), device).total
+    assert without_nf4 > plain if device == "cuda" else without_nf4 < plain
     assert estimate(shape, replace(load, weight_bytes=4), device).total > plain
     assert estimate(shape, replace(load, checkpointing=True), device).total < plain
     more = estimate(shape, replace(load, answer_tokens=64), device)

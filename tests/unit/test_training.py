@@ -176,8 +176,8 @@ def test_an_adapter_outside_the_forward_pass_stops_training_before_the_first_ste
 ) -> None:
     whole = training_module.fuse_adapters
 
-    def all_but_one(model):
-        fused = whole(model)
+    def all_but_one(model, kept_dtype):
+        fused = whole(model, kept_dtype)
         layer = model.base_model.model.model.layers[1].mlp
         layer.down_proj.forward = layer.down_proj.get_base_layer().forward
         return fused

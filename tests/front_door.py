@@ -1,0 +1,134 @@
+"""The front door as a user has it: a process of its own, with its own state directories."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import mlflow
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TIMEOUT_SECONDS = 300
+FRONT_DOOR = """
+import runpy, sys
+sys.argv[0] = "run_pipeline.py"
+runpy.run_path("run_pipeline.py", run_name="__main__")
+"""
+
+Found = TypeVar("Found")
+
+
+@dataclass
+class Project:
+    """A checkout, a configuration, and the state of its runs."""
+
+    root: Path
+    state: Path
+    settings: dict[str, Any]
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Variables that lead to the services of a stack."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {
+            "ZENML_CONFIG_PATH": str(self.state / "zenml"),
+            "ZENML_LOCAL_STORES_PATH": str(self.state / "stores"),
+            "XDG_CACHE_HOME": str(self.state / "cache"),
+            "HF_HUB_OFFLINE": "1",
+        }
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ZENML_", "MLFLOW_"))}
+        return inherited | own | self.services
+
+    @property
+    def config(self) -> Path:
+        return self.state / "config.yaml"
+
+    @property
+    def checkpoints(self) -> set[Path]:
+        """Whole checkpoints of trainings that were not finished."""
+        return set((self.state / "cache" / "review-sentiment" / "checkpoints").glob("*/step-*/manifest.json"))
+
+    def with_settings(self, **sections: dict[str, Any]) -> Project:
+        """Return a project of the same state with these keys of these sections changed."""
+        changed = {name: self.settings.get(name, {}) | section for name, section in sections.items()}
+        return replace(self, settings=self.settings | changed)
+
+    def start(self, *arguments: str, before: str = "", **variables: str) -> subprocess.Popen[str]:
+        """Start the front door, with the project's configuration where no command is named.
+
+        `before` is Python that the process runs first.
+        """
+        self.config.write_text(yaml.safe_dump(self.settings))
+        of_a_command = bool(arguments) and not arguments[0].startswith("-")
+        options = [] if of_a_command else ["--config", str(self.config)]
+
+        door = ["-c", before + FRONT_DOOR] if before else ["run_pipeline.py"]
+        # ZenML takes the directory of the main module's file, which a command line has not.
+        root = {"ZENML_CUSTOM_SOURCE_ROOT": str(self.root)} if before else {}
+        return subprocess.Popen(
+            [sys.executable, *door, *options, *arguments],
+            cwd=self.root,
+            env=self.environment | root | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
+        """Start the front door and wait for its end; options as of `start`."""
+        process = self.start(*arguments, **options)
+        try:
+            out, err = process.communicate(timeout=TIMEOUT_SECONDS)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def result(self, *arguments: str) -> dict[str, Any]:
+        """Run, insist on success, and return the JSON result."""
+        finished = self.run(*arguments, "--json")
+        assert finished.returncode == 0, finished.stderr
+        found: dict[str, Any] = json.loads(finished.stdout)
+        return found
+
+
+def wait_for(found: Callable[[], Found], process: subprocess.Popen[str]) -> Found:
+    """Return what is found while the process runs; a process in which nothing is found is ended."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not (thing := found()):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(process.communicate()[1])
+        time.sleep(0.02)
+    return thing
+
+
+def wait_for_line(text: str, process: subprocess.Popen[str]) -> None:
+    """Return when the process has written a line with the text to standard error, before it ends."""
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if text in line:
+            return
+    pytest.fail(f"{text!r} was not said: {''.join(said)}")
+
+
+def steps_that_ran(result: dict[str, Any]) -> set[str]:
+    return {name for name, step in result["steps"].items() if step["status"] == "completed"}
+
+
+def trained_steps(result: dict[str, Any]) -> list[int]:
+    """Return the steps whose loss the finished run of this result has, repeated ones twice."""
+    client = mlflow.MlflowClient(result["mlflow"]["tracking_uri"])
+    run = client.get_run(result["mlflow"]["run_id"])
+    assert run.info.status == "FINISHED"
+    return sorted(point.step for point in client.get_metric_history(run.info.run_id, "train/loss"))

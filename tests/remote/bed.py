@@ -1,0 +1,130 @@
+"""The test bed: every engine that `--stack gpu-ssh` needs, and the environment that leads to them."""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.remote.base_image import make_base_image
+from tests.remote.engines import (
+    Login,
+    docker_engine,
+    mariadb_engine,
+    mlflow_engine,
+    postgres_engine,
+    registry_engine,
+    s3_engine,
+    ssh_engine,
+    zenml_api_key,
+    zenml_engine,
+)
+from tests.remote.server import Server, free_ports
+from tests.web_server import serving
+
+BUCKETS = ("artifacts", "mlflow")
+
+
+@dataclass(frozen=True)
+class TestBed:
+    """Servers by name, the environment of the front door, and what must be seen nowhere."""
+
+    __test__ = False
+
+    servers: dict[str, Server]
+    environment: dict[str, str]
+    passwords: dict[str, str]
+
+
+@contextmanager
+def test_bed(directory: Path, images: Path, model: Path) -> Iterator[TestBed]:
+    """Start the engines and the Hub that has the model, and stop them by their ids."""
+    logins = {
+        name: Login(f"{name}-user", secrets.token_urlsafe(24))
+        for name in ("registry", "s3", "mariadb", "postgres", "mlflow", "zenml")
+    }
+    ports = dict(zip((*logins, "ssh"), free_ports(len(logins) + 1), strict=True))
+    registry = f"127.0.0.1:{ports['registry']}"
+    s3_url, zenml_url, mlflow_url = (f"http://127.0.0.1:{ports[name]}" for name in ("s3", "zenml", "mlflow"))
+    docker_login = directory / "docker-login"
+    docker_login.mkdir(parents=True)
+    login = logins["registry"]
+    both = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+    (docker_login / "config.json").write_text(json.dumps({"auths": {registry: {"auth": both}}}))
+
+    docker = docker_engine(directory, images, registry)
+    servers = [
+        docker,
+        registry_engine(directory, ports["registry"], login),
+        s3_engine(directory, ports["s3"], logins["s3"], BUCKETS),
+        mariadb_engine(directory, ports["mariadb"], logins["mariadb"]),
+        postgres_engine(directory, ports["postgres"], logins["postgres"]),
+        mlflow_engine(
+            directory,
+            ports["mlflow"],
+            logins["mlflow"],
+            _database("postgresql", logins["postgres"], ports["postgres"], "postgres"),
+            logins["s3"],
+            s3_url,
+        ),
+        zenml_engine(
+            directory,
+            ports["zenml"],
+            logins["zenml"],
+            _database("mysql", logins["mariadb"], ports["mariadb"], "zenml"),
+        ),
+        ssh_engine(directory, ports["ssh"], docker, docker_login),
+    ]
+    with ExitStack() as running:
+        for server in servers:
+            running.callback(server.stop)
+            server.start()
+        hub = running.enter_context(serving(model))
+        hub.gated, hub.token = True, f"hf_{secrets.token_urlsafe(24)}"
+        api_key = zenml_api_key(zenml_url, logins["zenml"])
+        own = {
+            "ZENML_STORE_URL": zenml_url,
+            "ZENML_STORE_API_KEY": api_key,
+            "ZENML_CONFIG_PATH": str(directory / "zenml-client"),
+            "ZENML_ENABLE_IMPLICIT_AUTH_METHODS": "false",
+            "XDG_CACHE_HOME": str(directory / "cache"),
+            "HF_HOME": str(directory / "hub"),
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": hub.token,
+            "GPU_HOST": "127.0.0.1",
+            "GPU_USER": getpass.getuser(),
+            "GPU_PORT": str(ports["ssh"]),
+            "GPU_SSH_KEY": str(directory / "ssh" / "user"),
+            "GPU_KNOWN_HOSTS": str(directory / "ssh" / "known_hosts"),
+            "GPU_CONTAINER_NETWORK": "host",
+            "S3_BUCKET": BUCKETS[0],
+            "S3_ENDPOINT_URL": s3_url,
+            "AWS_ACCESS_KEY_ID": logins["s3"].user,
+            "AWS_SECRET_ACCESS_KEY": logins["s3"].password,
+            "CONTAINER_REGISTRY": registry,
+            "MLFLOW_TRACKING_URI": mlflow_url,
+            "MLFLOW_TRACKING_USERNAME": logins["mlflow"].user,
+            "MLFLOW_TRACKING_PASSWORD": logins["mlflow"].password,
+            "DOCKER_HOST": docker.environment["DOCKER_HOST"],
+            "DOCKER_CONFIG": str(docker_login),
+            "DOCKER_BUILDKIT": "0",
+            "BASE_IMAGE": make_base_image(docker.environment["DOCKER_HOST"], directory / "base-image"),
+            "BUILD_NETWORK": "host",
+        }
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ZENML_", "MLFLOW_", "HF_"))}
+        passwords = {name: login.password for name, login in logins.items()}
+        yield TestBed(
+            {server.name: server for server in servers},
+            inherited | own,
+            passwords | {"Hub token": hub.token, "ZenML key": api_key},
+        )
+
+
+def _database(kind: str, login: Login, port: int, name: str) -> str:
+    return f"{kind}://{login.user}:{login.password}@127.0.0.1:{port}/{name}"

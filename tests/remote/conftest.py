@@ -1,0 +1,62 @@
+"""The test bed, and the pipeline on it: the tiny model comes from a gated Hub on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from review_sentiment.models import BaseModel
+from tests.conftest import write_category
+from tests.front_door import ROOT, Project
+from tests.remote.bed import TestBed, test_bed
+from tests.web_server import MODEL
+
+STACK = ("--stack", "gpu-ssh")
+
+
+@pytest.fixture(scope="session")
+def directory() -> Iterator[Path]:
+    """Return a directory that every user may enter: Postgres is not root."""
+    made = Path(tempfile.mkdtemp(prefix="review-sentiment-bed-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def bed(directory: Path, tiny_model: BaseModel) -> Iterator[TestBed]:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    images = cache / "review-sentiment-tests" / "docker"  # what is built once need not be built again
+    with test_bed(directory, images, Path(tiny_model.name)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def project(bed: TestBed, directory: Path) -> Project:
+    data, state = directory / "reviews", directory / "state"
+    state.mkdir()
+    for category in ("Tops", "Shoes"):
+        write_category(data, category, 90)
+    settings: dict[str, Any] = {
+        "data": {"source": str(data), "categories": ["Tops", "Shoes"]},
+        "split": {"evaluation_share": 0.3, "validation_share": 0.2},
+        "prompt": {"max_tokens": 160},
+        "model": {"name": MODEL, "device": "cpu", "precision": "fp32"},
+        "lora": {"rank": 4, "alpha": 8},
+        "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20},
+        "evaluation": {"sample_predictions": 2},
+        "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
+                 "max_unparsed_rate": 1.0},
+    }  # fmt: skip
+    return Project(ROOT, state, settings, bed.environment)
+
+
+@pytest.fixture(scope="session")
+def first_run(project: Project) -> dict[str, Any]:
+    return project.result(*STACK)
