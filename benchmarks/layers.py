@@ -46,7 +46,7 @@ def main(as_json: bool) -> None:
     }
     fuse_adapters(models["fused"])
     fuse_adapters(models["fused and lean"])
-    fuse_adapters(models["fused, lean and dequantised once"], plan.kept_dtype)
+    fuse_adapters(models["fused, lean and dequantised once"], plan.dtype)
     lighten(models["fused and lean"])
     lighten(models["fused, lean and dequantised once"])
     torch.manual_seed(0)

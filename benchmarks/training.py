@@ -89,7 +89,7 @@ def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
     if name == "ours":
         use_packed_attention(model)
         model = add_adapters(model, chosen.lora)
-        fuse_adapters(model, plan.kept_dtype)
+        fuse_adapters(model, plan.dtype)
         lighten(model)
         trainer = AnswerTrainer(
             model=model,

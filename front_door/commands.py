@@ -134,12 +134,15 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
     with _output_to(log_file, debug):
         from zenml.exceptions import RunInterruptedException
 
+        from front_door.doctor_stack import require_services
         from front_door.stack import use_stack
         from review_sentiment import tracking
         from review_sentiment.model_access import require_model
         from review_sentiment.models import identify
 
         require_model(identify(settings.model))
+        if file.image is not None:
+            require_services(file)
         tracking.configure(tracking_uri())
         used = use_stack(file)
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from front_door.checks import Check, check
 from front_door.doctor import four_bit_product_is_finite
+from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
     from front_door.stack_files import StackFile
@@ -26,7 +27,6 @@ UNAUTHORIZED = 401
 
 def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
     """Yield the checks of a stack's components, and of the settings' model and reviews."""
-    kinds = {(kind, component.flavor) for kind, component in file.components.items()}
     if file.image is None and (file.has_step_operator or settings.model.device == "cuda"):
         yield check(
             "GPU", _gpu, "See what `nvidia-smi` says; install NVIDIA's driver, and torch as a CUDA build."
@@ -36,10 +36,27 @@ def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
         )
     yield check("model", lambda: _model(settings), "Choose a model that is there: model.name.")
     yield check("reviews", lambda: _reviews(settings), "Choose a source that is there: data.source.")
-    if file.image is None:
-        return
+    if file.image is not None:
+        yield check("Docker", _docker, "Start Docker on this machine: it builds the image of remote steps.")
+        yield from check_services(file)
+
+
+def require_services(file: StackFile) -> None:
+    """Look at the services of a remote stack before anything runs: it takes a few seconds.
+
+    Raises:
+        ReviewSentimentError: some would stop the run; each with what to do.
+    """
+    missing = [each for each in check_services(file) if not each.ok]
+    if missing:
+        said = " ".join(f"{each.name}: {each.found} {each.advice}" for each in missing)
+        raise ReviewSentimentError(f"The stack {file.name} cannot be used now. {said}")
+
+
+def check_services(file: StackFile) -> Iterator[Check]:
+    """Yield the checks of what steps on another machine talk to, and of that machine."""
+    kinds = {(kind, component.flavor) for kind, component in file.components.items()}
     yield check("ZenML server", _zenml_server, "Sign in: `zenml login URL`, or ZENML_STORE_URL and _API_KEY.")
-    yield check("Docker", _docker, "Start Docker on this machine: it builds the image of remote steps.")
     configured = {kind: component.configuration for kind, component in file.components.items()}
     registry, store = configured["container_registry"], configured["artifact_store"]
     yield check("registry", lambda: _registry(registry["uri"]), "Start it, or correct CONTAINER_REGISTRY.")

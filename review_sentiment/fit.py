@@ -126,6 +126,9 @@ def smaller(
     training: TrainingSettings, lora: LoraSettings, plan: ComputePlan, longest_row: int
 ) -> Iterator[Candidate]:
     """Yield settings that take less and less memory, those that leave the result as it is first."""
+    if plan.dequantises_once(training.dequantise_once):
+        training = training.model_copy(update={"dequantise_once": False})
+        yield Candidate(training, lora, longest_row, "training.dequantise_once=false", same_result=True)
     tokens = training.tokens_per_pass
     while tokens > longest_row:
         tokens = max(longest_row, tokens // 2)

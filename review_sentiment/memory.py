@@ -3,9 +3,9 @@
     python run_pipeline.py estimate
 
 The estimate for a GPU adds up what is held (weights, adapters and their optimiser,
-activations, logits at the answers, one dequantised layer), times what the allocator
-loses, plus the CUDA context. On a CPU all layers are kept dequantised, and the
-activations are those of our own layers and packed attention. `tests/unit/test_memory.py`
+activations, logits at the answers, one dequantised layer or all), times what the
+allocator loses, plus the CUDA context. On a CPU the activations are those of our own
+layers and packed attention. `tests/unit/test_memory.py`
 holds the GPU's estimate against published figures, `benchmarks/memory.py` the CPU's
 against measured peaks.
 """
@@ -86,6 +86,7 @@ class Load:
     rank: int
     nf4: bool
     checkpointing: bool
+    dequantised_once: bool
     weight_bytes: int
     optimizer: str
 
@@ -154,6 +155,7 @@ def load_of(
         rank=lora.rank,
         nf4=base.quantization == "nf4",
         checkpointing=plan.checkpoints_activations(training.gradient_checkpointing),
+        dequantised_once=plan.dequantises_once(training.dequantise_once),
         weight_bytes=4 if plan.precision == "fp32" else 2,
         optimizer=plan.optimizer,
     )
@@ -167,13 +169,13 @@ def estimate(shape: ModelShape, load: Load, device: str) -> Memory:
     a_token = (_gpu_activations if on_gpu else _cpu_activations)(shape, load)
     block_inputs = load.weight_bytes * shape.hidden * shape.layers
     activations = load.tokens * (block_inputs + a_token if load.checkpointing else a_token * shape.layers)
-    one_layer = shape.hidden * shape.intermediate
+    dequantised = shape.linear_parameters if load.dequantised_once else shape.hidden * shape.intermediate
     held = Memory(
         weights=linear + shape.other_parameters * load.weight_bytes,
         adapters=adapters,
         activations=activations,
         logits=load.answer_tokens * shape.vocabulary * LOGIT_BYTES,
-        dequantised=load.weight_bytes * (one_layer if on_gpu else shape.linear_parameters) * load.nf4,
+        dequantised=load.weight_bytes * dequantised * load.nf4,
         overhead=0.0,
     )
     if on_gpu:

@@ -56,14 +56,13 @@ class ComputePlan:
 
         return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[self.precision]
 
-    @property
-    def kept_dtype(self) -> torch.dtype | None:
-        """Return the type in which 4-bit weights of adapted layers are kept dequantised as well, if they are.
+    def dequantises_once(self, wanted: bool | Literal["auto"]) -> bool:
+        """Return whether a training keeps its 4-bit weights dequantised as well.
 
-        A CPU has the memory (2 bytes a weight) and no time: dequantising them again in each pass was
-        a tenth of a training step. On a GPU it is memory that is short.
+        Doing it again in each pass was a tenth of a training step on a CPU; on a GPU it is
+        memory that is short (2 bytes a weight).
         """
-        return self.dtype if self.device == "cpu" else None
+        return self.device == "cpu" if wanted == "auto" else wanted
 
     def checkpoints_activations(self, wanted: bool | Literal["auto"]) -> bool:
         """Return whether activations are computed again; `auto` leaves it to the plan."""
@@ -220,7 +219,7 @@ def load_adapted_model(base: BaseModel, adapter: Path, plan: ComputePlan) -> Pre
     from review_sentiment.lean_layers import lighten
 
     model = PeftModel.from_pretrained(load_model(base, plan), str(adapter))
-    fuse_adapters(model, plan.kept_dtype)
+    fuse_adapters(model)
     lighten(model)
     return model.eval()
 

@@ -145,7 +145,7 @@ def _train(
     if packs_rows:
         use_packed_attention(model)
     model = add_adapters(model, lora)
-    fuse_adapters(model, plan.kept_dtype)
+    fuse_adapters(model, plan.dtype if plan.dequantises_once(training.dequantise_once) else None)
     lighten(model)
     witness = LoraWitness(model)
     with _scratch(around.scratch) as scratch:

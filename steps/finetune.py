@@ -1,6 +1,6 @@
 """Fine-tune the model with QLoRA: opens the candidate's MLflow run."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from zenml import step
 from zenml.config.cache_policy import CachePolicy
@@ -17,6 +17,11 @@ from review_sentiment.config import (
 )
 from steps.source_fingerprint import fingerprint
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from review_sentiment.checkpoints import CheckpointStore
+
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 """Packages whose version changes what is trained."""
 
@@ -27,6 +32,7 @@ WITHOUT_CONSEQUENCE = frozenset(
         "fit",
         "tokens_per_pass",
         "gradient_checkpointing",
+        "dequantise_once",
         "checkpoint_dir",
         "checkpoint_minutes",
         "checkpoint_steps",
@@ -122,8 +128,7 @@ def finetune(
             Surroundings((candidate.log_step,), checkpoints, {"run_id": candidate.run_id}, validation),
         )
         candidate.log_training(trained)
-    # Not before: a training that was told to end leaves a checkpoint, and ends in order.
-    atexit.register(checkpoints.clear)
+    atexit.register(_clear_when_saved, checkpoints, get_step_context().step_run.id)
     return TrainedAdapter(
         directory=trained.adapter,
         base=base,
@@ -134,6 +139,14 @@ def finetune(
         compute=plan.describe(),
         settings=settings,
     )
+
+
+def _clear_when_saved(checkpoints: "CheckpointStore", step_run: "UUID") -> None:
+    """Remove the checkpoints of a step whose adapter is in the artifact store: that may have been away."""
+    from zenml.client import Client
+
+    if Client().get_run_step(step_run, hydrate=False).status.is_successful:
+        checkpoints.clear()
 
 
 def _beside_the_artifacts() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,18 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+CODE = (
+    "run_pipeline.py",
+    "configs",
+    "docker",
+    "front_door",
+    "materializers",
+    "operators",
+    "pipelines",
+    "review_sentiment",
+    "stacks",
+    "steps",
+)
 TIMEOUT_SECONDS = 300
 FRONT_DOOR = """
 import runpy, sys
@@ -36,6 +49,7 @@ class Project:
     settings: dict[str, Any]
     services: Mapping[str, str] = field(default_factory=dict)
     """Variables that lead to the services of a stack."""
+    timeout_seconds: int = TIMEOUT_SECONDS
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,6 +76,16 @@ class Project:
         changed = {name: self.settings.get(name, {}) | section for name, section in sections.items()}
         return replace(self, settings=self.settings | changed)
 
+    def copied_to(self, root: Path) -> Project:
+        """Return a project of the same state with a copy of the code, which may be edited."""
+        root.mkdir()
+        for name in CODE:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, root / name)
+            else:
+                shutil.copy2(ROOT / name, root / name)
+        return replace(self, root=root)
+
     def start(self, *arguments: str, before: str = "", **variables: str) -> subprocess.Popen[str]:
         """Start the front door, with the project's configuration where no command is named.
 
@@ -87,7 +111,7 @@ class Project:
         """Start the front door and wait for its end; options as of `start`."""
         process = self.start(*arguments, **options)
         try:
-            out, err = process.communicate(timeout=TIMEOUT_SECONDS)
+            out, err = process.communicate(timeout=self.timeout_seconds)
         finally:
             process.kill()
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)

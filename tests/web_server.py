@@ -108,8 +108,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._api(path)
         elif path.startswith("/api/models/"):
             self._model(path)
-        elif path.startswith(("/datasets/", f"/{MODEL}/resolve/")):
+        elif path.startswith("/datasets/"):
             self._resolve(path)
+        elif path.startswith(f"/{MODEL}/resolve/"):
+            self._model_file(path, with_body)
         elif path.startswith("/cdn/"):
             if urlsplit(self.path).query != f"signature={state.signature}":
                 self._send(403, b"expired")
@@ -163,6 +165,16 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._error(404, "EntryNotFound")
 
+    def _model_file(self, path: str, with_body: bool) -> None:
+        state = self.server_state
+        file = state.directory / path.rpartition("/")[2]
+        if state.gated and self.headers.get("authorization") != f"Bearer {state.token}":
+            self._error(403, "GatedRepo")
+        elif not file.is_file():
+            self._error(404, "EntryNotFound")
+        else:
+            self._content(file, with_body, {"X-Repo-Commit": COMMIT})
+
     def _resolve(self, path: str) -> None:
         state = self.server_state
         state.traffic.requests["resolve"] += 1
@@ -183,13 +195,13 @@ class _Handler(BaseHTTPRequestHandler):
                 },
             )
 
-    def _content(self, file: Path, with_body: bool) -> None:
+    def _content(self, file: Path, with_body: bool, more: dict[str, str] | None = None) -> None:
         state = self.server_state
         if not file.is_file():
             self._send(404, b"")
             return
         size = file.stat().st_size
-        headers = {"ETag": f'"{state.content_id(file)[:32]}"', "Accept-Ranges": "bytes"}
+        headers = {"ETag": f'"{state.content_id(file)[:32]}"', "Accept-Ranges": "bytes"} | (more or {})
         if not with_body:
             self._send(OK, None, headers | {"Content-Length": str(size)})
             return
@@ -215,11 +227,13 @@ class _Handler(BaseHTTPRequestHandler):
         with state.lock:
             state.traffic.sent += len(body)
             state.traffic.ranges.append((file.name, start, stop))
-        headers |= {"Content-Range": f"bytes {start}-{stop - 1}/{size}", "Content-Length": str(len(body))}
+        headers["Content-Length"] = str(len(body))
+        if wanted:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         if fault == "truncate":
             body = body[: len(body) // 2]
             self.close_connection = True
-        self._send(PARTIAL, body, headers)
+        self._send(PARTIAL if wanted else OK, body, headers)
 
     def _error(self, status: int, code: str) -> None:
         self._send(status, b"{}", {"X-Error-Code": code, "X-Error-Message": code})
@@ -230,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in lines.items():
             self.send_header(name, value)
         self.end_headers()
-        if body:
+        if body and self.command != "HEAD":
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:

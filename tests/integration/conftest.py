@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,6 @@ import pytest
 from review_sentiment.models import BaseModel
 from tests.conftest import write_category
 from tests.front_door import ROOT, Project
-
-CODE = (
-    "run_pipeline.py",
-    "configs",
-    "front_door",
-    "materializers",
-    "operators",
-    "pipelines",
-    "review_sentiment",
-    "stacks",
-    "steps",
-)
 
 
 @pytest.fixture(scope="session")
@@ -59,15 +46,7 @@ def first_run(project: Project) -> dict[str, Any]:
 @pytest.fixture
 def copied_project(project: Project, first_run: dict[str, Any], tmp_path: Path) -> Project:
     """Return a copy of the code that shares the first run's state, so that its files can be edited."""
-    root = tmp_path / "checkout"
-    for name in CODE:
-        source = ROOT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy2
-        copy(source, root / name) if source.is_dir() else (
-            root.mkdir(exist_ok=True),
-            copy(source, root / name),
-        )
-    return Project(root, project.state, project.settings)
+    return project.copied_to(tmp_path / "checkout")
 
 
 @pytest.fixture

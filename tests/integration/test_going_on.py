@@ -32,6 +32,30 @@ Candidate.log_step = log_step_or_fail
 """
 
 
+STORE_AWAY = """
+import sys
+sys.path.insert(0, ".")
+from materializers.adapter import TrainedAdapterMaterializer
+
+def save(self, trained):
+    raise ConnectionError("the artifact store is away")
+
+TrainedAdapterMaterializer.save = save
+"""
+
+
+def test_an_adapter_that_could_not_be_saved_is_not_trained_from_the_start_again(beside: Project) -> None:
+    project = beside.with_settings(training={"max_steps": 12, "checkpoint_steps": 10})
+    before = project.checkpoints
+    failed = project.run(before=STORE_AWAY)
+    assert failed.returncode == 1
+    assert "the artifact store is away" in failed.stderr
+    assert project.checkpoints - before
+    # In the same MLflow run.
+    assert trained_steps(project.result()) == sorted([*range(1, 13), 11, 12])
+    assert project.checkpoints == before
+
+
 def test_a_step_that_is_tried_again_trains_the_rest_in_the_same_mlflow_run(beside: Project) -> None:
     project = beside.with_settings(training={"checkpoint_steps": 5})
     finished = project.run("--json", before=MLFLOW_AWAY_ONCE)

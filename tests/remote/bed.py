@@ -95,6 +95,7 @@ def test_bed(directory: Path, images: Path, model: Path) -> Iterator[TestBed]:
             "ZENML_ENABLE_IMPLICIT_AUTH_METHODS": "false",
             "XDG_CACHE_HOME": str(directory / "cache"),
             "HF_HOME": str(directory / "hub"),
+            "HF_HUB_OFFLINE": "0",
             "HF_ENDPOINT": hub.url,
             "HF_TOKEN": hub.token,
             "GPU_HOST": "127.0.0.1",

@@ -18,6 +18,7 @@ from tests.remote.bed import TestBed, test_bed
 from tests.web_server import MODEL
 
 STACK = ("--stack", "gpu-ssh")
+SECONDS_WITH_A_BUILD = 1200
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +55,7 @@ def project(bed: TestBed, directory: Path) -> Project:
         "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
                  "max_unparsed_rate": 1.0},
     }  # fmt: skip
-    return Project(ROOT, state, settings, bed.environment)
+    return Project(ROOT, state, settings, bed.environment, SECONDS_WITH_A_BUILD)
 
 
 @pytest.fixture(scope="session")

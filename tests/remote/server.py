@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 SECONDS_TO_START = 120
-SECONDS_TO_END = 30
+SECONDS_TO_END = 15
 
 
 @dataclass

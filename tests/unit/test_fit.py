@@ -13,7 +13,7 @@ from review_sentiment.models import BaseModel, plan_compute
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=8)
-TRAINING = TrainingSettings(batch_size=16, tokens_per_pass=4096)
+TRAINING = TrainingSettings(batch_size=16, tokens_per_pass=4096, dequantise_once=False)
 LONGEST = 256
 
 
@@ -32,7 +32,15 @@ def test_what_fits_is_left_alone(tiny_model: BaseModel, monkeypatch: pytest.Monk
     assert expected.total == need(tiny_model)
 
 
-def test_passes_are_cut_first(
+def test_weights_are_dequantised_in_each_pass_first(
+    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = TRAINING.model_copy(update={"dequantise_once": "auto"})
+    leave(monkeypatch, need(tiny_model, fast) - 1)
+    assert fit.fitted(tiny_model, PLAN, LORA, fast, LONGEST)[0] == TRAINING
+
+
+def test_then_passes_are_cut(
     tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     quarter = TRAINING.model_copy(update={"tokens_per_pass": 1024})

@@ -1,0 +1,176 @@
+"""What goes wrong on other machines: what was finished is kept, and the message says what to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.front_door import Project, trained_steps, wait_for
+from tests.remote.bed import BUCKETS, TestBed
+from tests.remote.conftest import STACK
+from tests.remote.engines import run
+
+pytestmark = pytest.mark.remote
+
+STEPS = 60
+
+
+@pytest.fixture
+def training(project: Project, first_run: dict[str, Any], request: pytest.FixtureRequest) -> Project:
+    """Return a project that trains anew, alone, on what the first run has prepared."""
+    return project.with_settings(
+        tracking={"experiment": request.node.name},
+        training={"max_steps": STEPS, "checkpoint_steps": 10, "validations": 0},
+    )
+
+
+def checkpoints(bed: TestBed) -> set[str]:
+    client = boto3.client(
+        "s3", endpoint_url=bed.environment["S3_ENDPOINT_URL"], region_name="us-east-1",
+        aws_access_key_id=bed.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=bed.environment["AWS_SECRET_ACCESS_KEY"],
+    )  # fmt: skip
+    listed = client.list_objects_v2(Bucket=BUCKETS[0], Prefix="checkpoints/")
+    return {entry["Key"] for entry in listed.get("Contents", []) if entry["Key"].endswith("manifest.json")}
+
+
+def docker(bed: TestBed, *arguments: str) -> str:
+    return run("docker", "--host", bed.environment["DOCKER_HOST"], *arguments)
+
+
+def started_and_past_a_checkpoint(bed: TestBed, training: Project) -> subprocess.Popen[str]:
+    before = checkpoints(bed)
+    process = training.start(*STACK, "--only", "finetune", "--json")
+    wait_for(lambda: checkpoints(bed) - before, process)
+    return process
+
+
+def finished(process: subprocess.Popen[str], training: Project) -> dict[str, Any]:
+    output, said = process.communicate(timeout=training.timeout_seconds)
+    assert process.returncode == 0, said
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+def went_on(bed: TestBed, training: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Insist on one finished MLflow run whose steps were not all trained twice."""
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, bed.environment[name])
+    import mlflow
+
+    client = mlflow.MlflowClient(bed.environment["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name(training.settings["tracking"]["experiment"])
+    (found,) = client.search_runs([experiment.experiment_id])
+    steps = trained_steps(
+        {"mlflow": {"tracking_uri": bed.environment["MLFLOW_TRACKING_URI"], "run_id": found.info.run_id}}
+    )
+    assert set(steps) == set(range(1, STEPS + 1))
+    assert len(steps) < 2 * STEPS
+
+
+def test_a_container_that_is_killed_is_started_again(
+    bed: TestBed, training: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = started_and_past_a_checkpoint(bed, training)
+    (container,) = docker(bed, "ps", "--quiet").split()
+    docker(bed, "kill", container)
+    assert finished(process, training)["status"] == "completed"
+    went_on(bed, training, monkeypatch)
+
+
+@pytest.mark.parametrize("server", ["s3", "mlflow"])
+def test_a_service_that_is_away_for_a_while_costs_no_more_than_an_interval(
+    bed: TestBed, training: Project, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    process = started_and_past_a_checkpoint(bed, training)
+    bed.servers[server].stop()
+    try:
+        docker(bed, "wait", *docker(bed, "ps", "--quiet").split())
+    finally:
+        bed.servers[server].start()
+    assert finished(process, training)["status"] == "completed"
+    went_on(bed, training, monkeypatch)
+
+
+def test_a_client_that_is_killed_is_started_again(
+    bed: TestBed, training: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = started_and_past_a_checkpoint(bed, training)
+    process.kill()
+    process.communicate()
+    again = training.start(*STACK, "--only", "finetune", "--json")
+    assert finished(again, training)["status"] == "completed"
+
+
+@pytest.fixture
+def without_gpu_host(bed: TestBed) -> Iterator[None]:
+    bed.servers["sshd"].stop()
+    yield
+    bed.servers["sshd"].start()
+
+
+@pytest.mark.usefixtures("without_gpu_host")
+def test_a_gpu_host_that_is_down_is_said_before_the_first_step(
+    project: Project, first_run: dict[str, Any]
+) -> None:
+    refused = project.run(*STACK, "--rerun", "evaluate")
+    assert refused.returncode == 1
+    assert "GPU host" in refused.stderr
+    assert "Check GPU_HOST" in refused.stderr
+    assert "running" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("GPU_SSH_KEY", "GPU host: AuthenticationException"),
+        ("AWS_SECRET_ACCESS_KEY", "S3: PermissionError"),
+        ("ZENML_STORE_API_KEY", "ZenML"),
+        ("MLFLOW_TRACKING_PASSWORD", "MLflow"),
+    ],
+)
+def test_a_wrong_key_is_said_before_the_first_step(
+    project: Project, first_run: dict[str, Any], tmp_path: Path, variable: str, said: str
+) -> None:
+    other = tmp_path / "key"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other))
+    wrong = str(other) if variable == "GPU_SSH_KEY" else "wrong"
+    refused = project.run(*STACK, "--rerun", "evaluate", **{variable: wrong})
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert "running" not in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.fixture
+def without_sign_in(bed: TestBed) -> Iterator[None]:
+    login = Path(bed.environment["DOCKER_CONFIG"]) / "config.json"
+    kept = login.read_text()
+    login.write_text("{}")
+    yield
+    login.write_text(kept)
+
+
+@pytest.mark.usefixtures("without_sign_in")
+def test_an_image_that_cannot_be_pulled_says_where_and_why(
+    project: Project, first_run: dict[str, Any]
+) -> None:
+    failed = project.run(*STACK, "--rerun", "evaluate")
+    assert failed.returncode == 1
+    assert "Failed to pull image" in failed.stderr
+    assert "docker login" in failed.stderr
+
+
+def test_a_full_disk_in_the_container_is_said(training: Project, tmp_path: Path) -> None:
+    small = training.copied_to(tmp_path / "checkout")
+    stack = small.root / "stacks" / "gpu-ssh.yaml"
+    stack.write_text(stack.read_text().replace("--shm-size=2g", "--tmpfs=/tmp:size=64k"))
+    failed = small.run(*STACK, "--only", "finetune")
+    assert failed.returncode == 1
+    assert "no room left" in failed.stderr
