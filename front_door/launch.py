@@ -102,7 +102,9 @@ def run(settings: Settings, source: SourceState, stack: UsedStack, rerun: Sequen
     again = {name: {"enable_cache": False} for name in rerun}
     options = {name: stack.step_options(name) | again.get(name, {}) for name in step_names(settings)}
     configured = review_sentiment.with_options(
-        steps={name: own for name, own in options.items() if own}, **stack.pipeline_options
+        steps={name: own for name, own in options.items() if own},
+        extra=_provenance(),
+        **stack.pipeline_options,
     )
     finished = configured(settings=settings, available=source.available, revisions=source.revisions)
     return _result(finished, stack.name, time.monotonic() - started)
@@ -139,6 +141,7 @@ def run_only(settings: Settings, stack: UsedStack, step: str) -> RunResult:
         name="review_sentiment_only",
         enable_cache=False,
         execution_mode=ExecutionMode.FAIL_FAST,
+        extra=_provenance(),
         **stack.pipeline_options,
     )
     def only() -> None:
@@ -146,6 +149,13 @@ def run_only(settings: Settings, stack: UsedStack, step: str) -> RunResult:
 
     started = time.monotonic()
     return _result(only(), stack.name, time.monotonic() - started)
+
+
+def _provenance() -> dict[str, str]:
+    """Return what steps are told of where the run comes from; it is no part of their cache keys."""
+    from review_sentiment.provenance import SOURCE_COMMIT, source_commit
+
+    return {SOURCE_COMMIT: source_commit()}
 
 
 def _latest(step: str) -> StepRunResponse:

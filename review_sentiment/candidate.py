@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment import tracking
+from review_sentiment.provenance import package_versions
 
 if TYPE_CHECKING:
     from review_sentiment.chats import ChatDataset
@@ -30,6 +31,7 @@ class Candidate:
         compute: Mapping[str, str],
         settings: Mapping[str, str],
         packages: tuple[str, ...],
+        commit: str,
         train: ChatDataset,
     ) -> Candidate:
         """Start the run with parameters, environment, commit and training data."""
@@ -43,8 +45,8 @@ class Candidate:
             tags={
                 "base_model": base.title,
                 "base_model.revision": base.revision or "newest",
-                "mlflow.source.git.commit": tracking.source_commit(),
-                **tracking.package_versions(packages),
+                "mlflow.source.git.commit": commit,
+                **package_versions(packages),
             },
         )
         tracking.log_dataset(run_id, train, "train", context="training")

@@ -283,22 +283,3 @@ def _artifact_location(tracking_uri: str) -> str | None:
         return None
     database = Path(tracking_uri.removeprefix("sqlite:///")).absolute()
     return (database.parent / "artifacts").as_uri()
-
-
-def source_commit() -> str:
-    """Return the git commit of the working directory, `+changes` added where files differ from it."""
-    import git
-
-    try:
-        repository = git.Repo(search_parent_directories=True)
-        commit = repository.head.commit.hexsha
-    except (git.InvalidGitRepositoryError, ValueError):
-        return "unknown"
-    return f"{commit}+changes" if repository.is_dirty(untracked_files=False) else commit
-
-
-def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """Return the installed versions, for tags."""
-    from importlib.metadata import version
-
-    return {f"package.{package}": version(package) for package in packages}

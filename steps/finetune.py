@@ -71,13 +71,14 @@ def finetune(
     from review_sentiment.candidate import Candidate
     from review_sentiment.checkpoints import CheckpointStore, default_address, training_identity
     from review_sentiment.models import identify, plan_compute
+    from review_sentiment.provenance import SOURCE_COMMIT, package_versions
     from review_sentiment.settings_files import flat
-    from review_sentiment.tracking import package_versions
     from review_sentiment.training import Surroundings
     from review_sentiment.training import finetune as finetune_here
     from review_sentiment.training_processes import finetune_in_processes
     from steps.mlflow_joint import connect
 
+    context = get_step_context()
     base = identify(model)
     plan = plan_compute(model.device, model.precision)
     settings = {
@@ -108,11 +109,12 @@ def finetune(
     earlier = checkpoints.newest_notes().get("run_id")
     candidate = (Candidate.reopen(earlier) if earlier else None) or Candidate.open(
         experiment=tracking.experiment,
-        name=get_step_context().pipeline_run.name,
+        name=context.pipeline_run.name,
         base=base,
         compute=plan.describe(),
         settings=settings,
         packages=PACKAGES,
+        commit=context.pipeline_run.config.extra[SOURCE_COMMIT],
         train=train,
     )
     with candidate.recording():
@@ -128,7 +130,7 @@ def finetune(
             Surroundings((candidate.log_step,), checkpoints, {"run_id": candidate.run_id}, validation),
         )
         candidate.log_training(trained)
-    atexit.register(_clear_when_saved, checkpoints, get_step_context().step_run.id)
+    atexit.register(_clear_when_saved, checkpoints, context.step_run.id)
     return TrainedAdapter(
         directory=trained.adapter,
         base=base,

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import boto3
 
 from tests.remote.base_image import make_base_image
 from tests.remote.engines import (
@@ -20,6 +23,7 @@ from tests.remote.engines import (
     mlflow_engine,
     postgres_engine,
     registry_engine,
+    run,
     s3_engine,
     ssh_engine,
     zenml_api_key,
@@ -40,6 +44,21 @@ class TestBed:
     servers: dict[str, Server]
     environment: dict[str, str]
     passwords: dict[str, str]
+
+    @property
+    def s3(self) -> Any:
+        """Return a client of the S3 store."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.environment["S3_ENDPOINT_URL"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            region_name="us-east-1",
+        )
+
+    def docker(self, *arguments: str) -> str:
+        """Run a command of Docker's and return its output."""
+        return run("docker", "--host", self.environment["DOCKER_HOST"], *arguments)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from tests.front_door import Project, trained_steps, wait_for
@@ -31,17 +30,8 @@ def training(project: Project, first_run: dict[str, Any], request: pytest.Fixtur
 
 
 def checkpoints(bed: TestBed) -> set[str]:
-    client = boto3.client(
-        "s3", endpoint_url=bed.environment["S3_ENDPOINT_URL"], region_name="us-east-1",
-        aws_access_key_id=bed.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=bed.environment["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
-    listed = client.list_objects_v2(Bucket=BUCKETS[0], Prefix="checkpoints/")
+    listed = bed.s3.list_objects_v2(Bucket=BUCKETS[0], Prefix="checkpoints/")
     return {entry["Key"] for entry in listed.get("Contents", []) if entry["Key"].endswith("manifest.json")}
-
-
-def docker(bed: TestBed, *arguments: str) -> str:
-    return run("docker", "--host", bed.environment["DOCKER_HOST"], *arguments)
 
 
 def started_and_past_a_checkpoint(bed: TestBed, training: Project) -> subprocess.Popen[str]:
@@ -78,8 +68,8 @@ def test_a_container_that_is_killed_is_started_again(
     bed: TestBed, training: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = started_and_past_a_checkpoint(bed, training)
-    (container,) = docker(bed, "ps", "--quiet").split()
-    docker(bed, "kill", container)
+    (container,) = bed.docker("ps", "--quiet").split()
+    bed.docker("kill", container)
     assert finished(process, training)["status"] == "completed"
     went_on(bed, training, monkeypatch)
 
@@ -91,7 +81,7 @@ def test_a_service_that_is_away_for_a_while_costs_no_more_than_an_interval(
     process = started_and_past_a_checkpoint(bed, training)
     bed.servers[server].stop()
     try:
-        docker(bed, "wait", *docker(bed, "ps", "--quiet").split())
+        bed.docker("wait", *bed.docker("ps", "--quiet").split())
     finally:
         bed.servers[server].start()
     assert finished(process, training)["status"] == "completed"
