@@ -62,8 +62,11 @@ class TestBed:
 
 
 @contextmanager
-def test_bed(directory: Path, images: Path, model: Path) -> Iterator[TestBed]:
-    """Start the engines and the Hub that has the model, and stop them by their ids."""
+def test_bed(directory: Path, kept: Path, model: Path) -> Iterator[TestBed]:
+    """Start the engines and the Hub that has the model, and stop them by their ids.
+
+    Images stay in the directory `kept`: what is built and pushed once need not be again.
+    """
     logins = {
         name: Login(f"{name}-user", secrets.token_urlsafe(24))
         for name in ("registry", "s3", "mariadb", "postgres", "mlflow", "zenml")
@@ -77,10 +80,10 @@ def test_bed(directory: Path, images: Path, model: Path) -> Iterator[TestBed]:
     both = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
     (docker_login / "config.json").write_text(json.dumps({"auths": {registry: {"auth": both}}}))
 
-    docker = docker_engine(directory, images, registry)
+    docker = docker_engine(directory, kept / "docker", registry)
     servers = [
         docker,
-        registry_engine(directory, ports["registry"], login),
+        registry_engine(directory, kept / "registry", ports["registry"], login),
         s3_engine(directory, ports["s3"], logins["s3"], BUCKETS),
         mariadb_engine(directory, ports["mariadb"], logins["mariadb"]),
         postgres_engine(directory, ports["postgres"], logins["postgres"]),

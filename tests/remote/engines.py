@@ -67,7 +67,7 @@ def docker_engine(parent: Path, images: Path, registry: str) -> Server:
     )
 
 
-def registry_engine(parent: Path, port: int, login: Login) -> Server:
+def registry_engine(parent: Path, storage: Path, port: int, login: Login) -> Server:
     """Return a container registry that asks for a password."""
     import bcrypt
 
@@ -78,7 +78,7 @@ def registry_engine(parent: Path, port: int, login: Login) -> Server:
         json.dumps(
             {
                 "version": 0.1,
-                "storage": {"filesystem": {"rootdirectory": str(directory / "images")}},
+                "storage": {"filesystem": {"rootdirectory": str(storage)}},
                 "http": {"addr": f"127.0.0.1:{port}"},
                 "auth": {"htpasswd": {"realm": "tests", "path": str(directory / "passwords")}},
             }
