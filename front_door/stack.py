@@ -20,8 +20,9 @@ OWN_FLAVORS = {"local_gpu": ("step_operator", "operators.local_gpu.LocalGpuFlavo
 GPU_STEPS = ("evaluate_baseline", "finetune", "evaluate")
 """Steps that run on the stack's step operator, where it has one; all others on the orchestrator."""
 REMOTE_RETRIES = {"max_retries": 3, "delay": 15, "backoff": 2}
-"""Of a step on another machine: containers are killed, and services are away for a minute (the pauses
-are 15, 30 and 60 s). Training goes on from its checkpoint. A step of gpu-local is started again by its operator, and only where it was killed."""
+"""Of a step on another machine: containers are killed, and services are away for a minute (the pauses are
+15, 30 and 60 s). Training goes on from its checkpoint. A step of gpu-local is started again by its
+operator, and only where it was killed."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import PrinterCallback, TrainerState
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 from trl import SFTTrainer
 
@@ -182,6 +184,15 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
             self.tokens_per_pass,
             self.args.per_device_train_batch_size,
         )
+
+    def had_ended(self, checkpoint: Path) -> bool:
+        """Tell whether a checkpoint is that of the last step: `train` would go one step further."""
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        return bool(state.global_step >= state.max_steps)
+
+    def load_adapter(self, checkpoint: Path) -> None:
+        """Take the adapter of a checkpoint over into the model."""
+        self._load_from_checkpoint(str(checkpoint))
 
     def compute_loss(
         self,

@@ -174,7 +174,10 @@ def _train(
             course.restore(resumed)
         try:
             with course.stopping_on_signals():
-                trainer.train(resume_from_checkpoint=str(resumed) if found else None)
+                if found and trainer.had_ended(resumed):
+                    trainer.load_adapter(resumed)
+                else:
+                    trainer.train(resume_from_checkpoint=str(resumed) if found else None)
         except NonFiniteError as error:
             raise _explained(error, trainer, chats, training, around) from error
         except OutOfMemoryError as error:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from review_sentiment import training as training_module
 from review_sentiment.answer_trainer import AnswerTrainer, is_out_of_memory
 from review_sentiment.chats import ChatDataset
 from review_sentiment.checkpoints import CheckpointStore
@@ -76,6 +77,34 @@ def test_a_killed_training_goes_on_with_the_same_losses_and_ends_with_the_same_a
     assert resumed.proof.layers == whole.proof.layers
     expected = load_file(whole.adapter / "adapter_model.safetensors")
     found = load_file(resumed.adapter / "adapter_model.safetensors")
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_training_that_had_ended_is_not_trained_further(
+    tiny_model: BaseModel,
+    tiny_chats: ChatDataset,
+    tmp_path: Path,
+    whole: FineTuned,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last step has a checkpoint of its own; what comes after it failed."""
+
+    def fail(*_: object) -> None:
+        raise KilledError
+
+    store = CheckpointStore(str(tmp_path / "durable"), "a")
+    with monkeypatch.context() as patched:
+        patched.setattr(training_module, "save_adapter", fail)
+        with pytest.raises(KilledError):
+            train(tiny_model, tiny_chats, tmp_path / "a", store)
+    seen: list[int] = []
+    resumed = train(
+        tiny_model, tiny_chats, tmp_path / "b", store, observers=(lambda now, _: seen.append(now),)
+    )
+    assert seen == []
+    assert losses(resumed) == losses(whole)
+    assert resumed.proof.layers == whole.proof.layers
+    expected, found = (load_file(one.adapter / "adapter_model.safetensors") for one in (whole, resumed))
     torch.testing.assert_close(found, expected)
 
 
