@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         state.traffic.requests["api"] += 1
         if not f"{path}/".startswith(f"/api/datasets/{REPOSITORY}/"):
             self._error(401, "RepoNotFound")
-        elif state.gated and self.headers.get("authorization") != f"Bearer {state.token}":
+        elif self._is_refused():
             self._error(403, "GatedRepo")
         elif "/revision/" in path or path.endswith(REPOSITORY):
             revision = path.rpartition("/revision/")[2] if "/revision/" in path else "main"
@@ -154,21 +154,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, "EntryNotFound")
 
     def _model(self, path: str) -> None:
-        state = self.server_state
         known = f"/api/models/{MODEL}"
         if not f"{path}/".startswith(f"{known}/"):
             self._error(401, "RepoNotFound")
-        elif state.gated and self.headers.get("authorization") != f"Bearer {state.token}":
+        elif self._is_refused():
             self._error(403, "GatedRepo")
         elif path in (known, f"{known}/revision/main", f"{known}/auth-check"):
             self._send(OK, json.dumps({"id": MODEL, "sha": COMMIT, "siblings": []}).encode())
         else:
             self._error(404, "EntryNotFound")
 
+    def _is_refused(self) -> bool:
+        """Tell whether what is gated is asked for without its token."""
+        state = self.server_state
+        return state.gated and self.headers.get("authorization") != f"Bearer {state.token}"
+
     def _model_file(self, path: str, with_body: bool) -> None:
         state = self.server_state
         file = state.directory / path.rpartition("/")[2]
-        if state.gated and self.headers.get("authorization") != f"Bearer {state.token}":
+        if self._is_refused():
             self._error(403, "GatedRepo")
         elif not file.is_file():
             self._error(404, "EntryNotFound")
@@ -179,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         state = self.server_state
         state.traffic.requests["resolve"] += 1
         file = state.directory / path.rpartition("/")[2]
-        if state.gated and self.headers.get("authorization") != f"Bearer {state.token}":
+        if self._is_refused():
             self._error(403, "GatedRepo")
         elif not file.is_file():
             self._error(404, "EntryNotFound")

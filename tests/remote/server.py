@@ -49,7 +49,7 @@ class Server:
     def stop(self) -> None:
         if self.process is None:
             return
-        family = [self.process_of_server, *self.process_of_server.children(recursive=True)]
+        family = self._family()
         self.process.terminate()
         _, alive = psutil.wait_procs(family, SECONDS_TO_END)
         for process in alive:
@@ -57,17 +57,16 @@ class Server:
         self.process.wait()
         self.process = None
 
-    @property
-    def process_of_server(self) -> psutil.Process:
+    def _family(self) -> list[psutil.Process]:
         assert self.process is not None
-        return psutil.Process(self.process.pid)
+        server = psutil.Process(self.process.pid)
+        return [server, *server.children(recursive=True)]
 
     def listens_at(self) -> set[str]:
         """Return the addresses that the server's processes listen at."""
-        family = [self.process_of_server, *self.process_of_server.children(recursive=True)]
         return {
             connection.laddr.ip
-            for process in family
+            for process in self._family()
             for connection in process.net_connections("inet")
             if connection.status == psutil.CONN_LISTEN
         }
