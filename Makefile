@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
 	touch $(INSTALLED)
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test-unit: install
 	$(BIN)/python -m pytest tests/unit

@@ -15,6 +15,8 @@ from review_sentiment.adapters import TrainedAdapter
 
 FACTS_FILE = "adapter.json"
 FILES = "files"
+MLFLOW_RUN_ID = "mlflow_run_id"
+"""Name in an adapter's metadata."""
 
 
 class TrainedAdapterMaterializer(FilesMaterializer):
@@ -54,7 +56,7 @@ class TrainedAdapterMaterializer(FilesMaterializer):
         """Show what training took, and the proof."""
         return {
             "base_model": data.base.title,
-            "mlflow_run_id": data.run_id,
+            MLFLOW_RUN_ID: data.run_id,
             "seconds": round(data.summary.seconds, 1),
             "tokens_per_second": round(data.summary.tokens_per_second, 1),
             "peak_memory_gb": round(data.summary.peak_memory_gb, 2),

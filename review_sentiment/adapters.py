@@ -42,7 +42,8 @@ class TrainedAdapter:
     """The adapter's files, the model they belong to, and the MLflow run of the candidate.
 
     `compute` and `settings` are shown to people; `max_tokens` is needed to build
-    prompts as in training.
+    prompts as in training. `checkpoints` is the address of those of its training,
+    which are of no use once the adapter has been saved.
     """
 
     directory: Path
@@ -53,6 +54,7 @@ class TrainedAdapter:
     max_tokens: int
     compute: dict[str, str]
     settings: dict[str, str]
+    checkpoints: str
 
 
 def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:

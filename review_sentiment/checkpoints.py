@@ -59,6 +59,12 @@ def default_address() -> str:
     return str(cache_directory() / "checkpoints")
 
 
+def clear_checkpoints(address: str) -> None:
+    """Remove the checkpoints of the training whose address, `CheckpointStore.address`, this is."""
+    store, _, identity = address.rpartition("/")
+    CheckpointStore(store, identity).clear()
+
+
 class CheckpointStore:
     """The checkpoints of one training."""
 

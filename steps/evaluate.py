@@ -34,6 +34,7 @@ def evaluate(
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation of the adapter as it was saved."""
     from review_sentiment import tracking
+    from review_sentiment.checkpoints import clear_checkpoints
     from review_sentiment.evaluation import evaluate_model
     from review_sentiment.labels import BINARY
     from review_sentiment.models import free_memory, plan_compute
@@ -41,6 +42,7 @@ def evaluate(
 
     connect()
     tracking.require_run(adapter.run_id)
+    clear_checkpoints(adapter.checkpoints)  # the adapter came from the artifact store
     result = evaluate_model(
         adapter.base,
         adapter.directory,

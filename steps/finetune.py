@@ -1,11 +1,11 @@
 """Fine-tune the model with QLoRA: opens the candidate's MLflow run."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
-from materializers.adapter import TrainedAdapterMaterializer
+from materializers.adapter import MLFLOW_RUN_ID, TrainedAdapterMaterializer
 from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import (
@@ -16,11 +16,6 @@ from review_sentiment.config import (
     TrainingSettings,
 )
 from steps.source_fingerprint import fingerprint
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from review_sentiment.checkpoints import CheckpointStore
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 """Packages whose version changes what is trained."""
@@ -107,6 +102,9 @@ def finetune(
         ),
     )
     earlier = checkpoints.newest_notes().get("run_id")
+    if earlier and _is_saved(earlier):  # it had finished: this is to be another training
+        checkpoints.clear()
+        earlier = None
     candidate = (Candidate.reopen(earlier) if earlier else None) or Candidate.open(
         experiment=tracking.experiment,
         name=context.pipeline_run.name,
@@ -130,7 +128,6 @@ def finetune(
             Surroundings((candidate.log_step,), checkpoints, {"run_id": candidate.run_id}, validation),
         )
         candidate.log_training(trained)
-    atexit.register(_clear_when_saved, checkpoints, context.step_run.id)
     return TrainedAdapter(
         directory=trained.adapter,
         base=base,
@@ -140,15 +137,15 @@ def finetune(
         max_tokens=prompt.max_tokens,
         compute=plan.describe(),
         settings=settings,
+        checkpoints=checkpoints.address,
     )
 
 
-def _clear_when_saved(checkpoints: "CheckpointStore", step_run: "UUID") -> None:
-    """Remove the checkpoints of a step whose adapter is in the artifact store: that may have been away."""
+def _is_saved(run_id: str) -> bool:
+    """Tell whether the adapter that was trained in an MLflow run is in the artifact store."""
     from zenml.client import Client
 
-    if Client().get_run_step(step_run, hydrate=False).status.is_successful:
-        checkpoints.clear()
+    return bool(Client().list_artifact_versions(run_metadata=f"{MLFLOW_RUN_ID}:{run_id}", size=1).total)
 
 
 def _beside_the_artifacts() -> str | None:

@@ -42,7 +42,7 @@ def fingerprint(module: str, step: str, packages: tuple[str, ...] = ()) -> str:
 
 
 def reachable(module: str, name: str) -> dict[Definition, str]:
-    """Return the normalised code of every definition of ours that a name reaches."""
+    """Return the code of every definition of ours that a name reaches."""
     found: dict[Definition, str] = {}
     waiting = [(module, name)]
     while waiting:
@@ -56,7 +56,7 @@ def reachable(module: str, name: str) -> dict[Definition, str]:
 
 @cache
 def _examine(module: str, name: str) -> tuple[str, tuple[Definition, ...]]:
-    """Return a definition's normalised code, and the definitions of ours that it names."""
+    """Return a definition's code, and the definitions of ours that it names."""
     source = _read(module)
     nodes = source.definitions.get(name, [])
     named = list(_load_time(source, module))
@@ -64,7 +64,7 @@ def _examine(module: str, name: str) -> tuple[str, tuple[Definition, ...]]:
         named.append(source.imports[name])
     for node in nodes:
         named.extend(_named_in(node, source, module))
-    return "\n".join(_normalised(node) for node in nodes), tuple(named)
+    return "\n".join(map(ast.dump, nodes)), tuple(named)
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,17 @@ def _read(module: str) -> _Source:
     source = _Source()
     path = _path(module)
     if path is not None:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in _without_docstrings(ast.parse(path.read_text(encoding="utf-8"))).body:
             _sort(node, source)
     return source
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    """Return the tree, its docstrings removed."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [line for line in node.body if not _is_docstring(line)]
+    return tree
 
 
 def _sort(node: ast.stmt, source: _Source) -> None:
@@ -96,7 +104,7 @@ def _sort(node: ast.stmt, source: _Source) -> None:
             for name in ast.walk(target):
                 if isinstance(name, ast.Name):
                     source.definitions.setdefault(name.id, []).append(node)
-    elif not _is_docstring(node) and not _is_for_type_checking(node):
+    elif not _is_for_type_checking(node):
         source.running.append(node)
 
 
@@ -138,15 +146,6 @@ def _load_time(source: _Source, module: str) -> Iterator[Definition]:
         source.definitions[""] = source.running
     if source.running:
         yield module, ""
-
-
-def _normalised(node: ast.AST) -> str:
-    """Return code that differs only where the behaviour may: without docstrings and places."""
-    copy = ast.parse(ast.unparse(node))
-    for inner in ast.walk(copy):
-        if isinstance(inner, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            inner.body = [line for line in inner.body if not _is_docstring(line)]
-    return ast.dump(copy)
 
 
 def _is_docstring(node: ast.stmt) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ def settings(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def project(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return this checkout with state that the session's read-only tests share."""
-    return Project(ROOT, tmp_path_factory.mktemp("state"), settings)
+def project(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Return this checkout with state and an open door that the session's read-only tests share."""
+    with Project(ROOT, tmp_path_factory.mktemp("state"), settings).kept_open() as project:
+        yield project
 
 
 @pytest.fixture(scope="session")

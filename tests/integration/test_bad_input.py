@@ -66,14 +66,14 @@ def fresh(settings: dict[str, Any], tmp_path: Path) -> Project:
 
 
 def test_broken_lines_fail_their_category_with_examples_and_keep_the_other(
-    fresh: Project, tmp_path: Path
+    beside: Project, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     for category in ("Tops", "Shoes"):
         write_category(data, category, 90)
     with (data / "Tops.jsonl").open("a") as tops:
         tops.write('not json\n{"rating": "five", "text": "x", "parent_asin": "P"}\n{"rating": 5.0}\n')
-    finished = fresh.with_settings(data={"source": str(data)}).run()
+    finished = beside.with_settings(data={"source": str(data)}).run()
     assert finished.returncode == 1
     assert "Tops: 3 of 93 rows are broken" in finished.stderr
     assert "Tops.jsonl line 91: not JSON" in finished.stderr
@@ -133,10 +133,10 @@ def test_state_that_cannot_be_written_is_one_message(fresh: Project, tmp_path: P
     assert "Traceback" not in finished.stderr
 
 
-def test_a_full_disk_is_one_message_and_loses_nothing(fresh: Project) -> None:
+def test_a_full_disk_is_one_message_and_loses_nothing(beside: Project) -> None:
     """A limit on the size of a file stands in for a full disk: the data report is the largest, 4 MB."""
-    fresh = fresh.with_settings(training={"max_steps": 4}, evaluation={"skip_baseline": True})
-    finished = fresh.run(
+    project = beside.with_settings(split={"validation_share": 0.22})
+    finished = project.run(
         before="import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000,) * 2)"
     )
     assert finished.returncode == 1
@@ -144,6 +144,6 @@ def test_a_full_disk_is_one_message_and_loses_nothing(fresh: Project) -> None:
     assert "Traceback" not in finished.stderr
     assert "done     split_reviews" in finished.stderr
 
-    plan = fresh.result("--dry-run")["steps"]
+    plan = project.result("--dry-run")["steps"]
     assert plan["split_reviews"] == "cached"
     assert plan["data_report"] == "runs"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 
 import mlflow
@@ -45,23 +44,42 @@ TrainedAdapterMaterializer.save = save
 
 
 def test_an_adapter_that_could_not_be_saved_is_not_trained_from_the_start_again(beside: Project) -> None:
-    project = beside.with_settings(training={"max_steps": 12, "checkpoint_steps": 10})
+    project = beside.with_settings(
+        training={"max_steps": 12, "checkpoint_steps": 10}, tracking={"experiment": "store away"}
+    )
     before = project.checkpoints
-    failed = project.run(before=STORE_AWAY)
+    failed = project.run("--only", "finetune", before=STORE_AWAY)
     assert failed.returncode == 1
     assert "the artifact store is away" in failed.stderr
     assert project.checkpoints - before
-    # In the same MLflow run.
-    assert trained_steps(project.result()) == sorted([*range(1, 13), 11, 12])
+    project.result()
+    assert trained_steps(project) == sorted([*range(1, 13), 11, 12])
     assert project.checkpoints == before
 
 
+def test_a_training_that_had_finished_is_trained_anew(beside: Project) -> None:
+    project = beside.with_settings(
+        training={"max_steps": 12, "checkpoint_steps": 10}, tracking={"experiment": "anew"}
+    )
+    before = project.checkpoints
+    for _ in range(2):
+        project.result("--only", "finetune")  # no evaluation, which would clear the checkpoints
+        assert project.checkpoints - before
+    client = mlflow.MlflowClient(project.tracking_uri)
+    experiment = client.get_experiment_by_name("anew")
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 2
+    for run in runs:
+        losses = client.get_metric_history(run.info.run_id, "train/loss")
+        assert [point.step for point in losses] == list(range(1, 13))
+
+
 def test_a_step_that_is_tried_again_trains_the_rest_in_the_same_mlflow_run(beside: Project) -> None:
-    project = beside.with_settings(training={"checkpoint_steps": 5})
-    finished = project.run("--json", before=MLFLOW_AWAY_ONCE)
+    project = beside.with_settings(training={"checkpoint_steps": 5}, tracking={"experiment": "MLflow away"})
+    finished = project.run("--only", "finetune", before=MLFLOW_AWAY_ONCE)
     assert finished.returncode == 0, finished.stderr
     # The checkpoint of step 10 is gone on from: only step 11 is trained twice.
-    assert trained_steps(json.loads(finished.stdout)) == sorted([*range(1, 21), 11])
+    assert trained_steps(project) == sorted([*range(1, 21), 11])
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(beside: Project) -> None:
@@ -69,16 +87,13 @@ def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(beside:
         training={"max_steps": 60, "checkpoint_steps": 10}, tracking={"experiment": "killed"}
     )
     before = project.checkpoints
-    process = project.start()
+    process = project.start("--only", "finetune")
     wait_for(lambda: project.checkpoints - before, process)
     process.kill()
     process.communicate()
 
-    result = project.result()
-    client = mlflow.MlflowClient(result["mlflow"]["tracking_uri"])
-    run = client.get_run(result["mlflow"]["run_id"])
-    assert len(client.search_runs([run.info.experiment_id])) == 1
-    steps = trained_steps(result)
+    project.result()
+    steps = trained_steps(project)
     assert set(steps) == set(range(1, 61))
     assert len(steps) < 120  # what was trained before is not trained again
     assert project.checkpoints == before, "a finished training leaves no checkpoint"

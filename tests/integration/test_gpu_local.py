@@ -5,10 +5,10 @@ There is no GPU in it: the operator is the same on a machine without one.
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 from contextlib import suppress
+from typing import Any
 
 import psutil
 import pytest
@@ -36,25 +36,30 @@ def step_process(front_door: subprocess.Popen[str]) -> psutil.Process | None:
 
 
 def test_a_step_that_is_killed_is_started_again_and_goes_on_from_its_checkpoint(beside: Project) -> None:
-    project = beside.with_settings(training={"max_steps": 40, "checkpoint_steps": 10})
+    project = beside.with_settings(
+        training={"max_steps": 40, "checkpoint_steps": 10}, tracking={"experiment": "killed step"}
+    )
     before = project.checkpoints
-    process = project.start(*STACK, "--json")
+    process = project.start(*STACK, "--only", "finetune")
     wait_for(lambda: project.checkpoints - before, process)
     child = step_process(process)
     assert child is not None
     child.kill()
-    output, said = process.communicate(timeout=TIMEOUT_SECONDS)
+    _, said = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0, said
     assert "Step finetune was killed (SIGKILL) and is started again" in said
     assert "training 40/40" in said  # progress of another process
 
-    steps = trained_steps(json.loads(output))
+    steps = trained_steps(project)
     assert set(steps) == set(range(1, 41))
     # The checkpoint of step 10 or a later one is gone on from.
     assert 40 <= len(steps) < 50
 
-    # Where a step is computed is no part of its result.
-    assert steps_that_ran(project.result("--stack", "local")) == set()
+
+def test_where_a_step_is_computed_is_no_part_of_its_result(
+    project: Project, first_run: dict[str, Any]
+) -> None:
+    assert steps_that_ran(project.result(*STACK)) == set()
 
 
 def test_what_a_step_raises_is_said_and_not_tried_again(beside: Project) -> None:
@@ -68,7 +73,7 @@ def test_what_a_step_raises_is_said_and_not_tried_again(beside: Project) -> None
 def test_ctrl_c_ends_the_steps_process_with_a_checkpoint(beside: Project) -> None:
     project = beside.with_settings(training={"max_steps": 4000, "checkpoint_steps": 4000})
     before = project.checkpoints
-    process = project.start(*STACK)
+    process = project.start(*STACK, "--only", "finetune")
     child = wait_for(lambda: step_process(process), process)
     assert child is not None
     wait_for_line("/4000", process)

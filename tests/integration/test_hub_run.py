@@ -23,15 +23,21 @@ def test_reviews_of_the_hub_run_through_and_then_need_no_network(
         write_category(files, category, 90)
     state = tmp_path / "state"
     state.mkdir()
-    project = Project(ROOT, state, settings | {"data": {"source": DATA_SET, "categories": ["Software"]}})
-    with serving(files) as server:
-        online = {"HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "0"}
-        wrong = project.run("--set", "data.categories=Sofware", **online)
+    project = Project(ROOT, state, settings).with_settings(
+        data={"source": DATA_SET, "categories": ["Software"]},
+        training={"max_steps": 4, "validations": 0},
+        evaluation={"skip_baseline": True, "sample_predictions": 0},
+    )
+    with (
+        serving(files) as server,
+        project.kept_open(HF_ENDPOINT=server.url, HF_HUB_OFFLINE="0") as online,
+    ):
+        wrong = online.run("--set", "data.categories=Sofware")
         assert wrong.returncode == 2
         assert "did you mean 'Software'?" in wrong.stderr
-        finished = project.run("--only", "ingest_reviews_Software", **online)
-        assert finished.returncode == 1  # there is no earlier run
-        finished = project.run("--json", **online)
+        alone = online.run("--only", "ingest_reviews_Software")
+        assert alone.returncode == 1  # there is no earlier run
+        finished = online.run("--json")
         assert finished.returncode == 0, finished.stderr
         assert "Software: 45 negative, 45 positive of 90 rows kept; dropped: nothing" in finished.stderr
     again = project.run("--json", HF_ENDPOINT=server.url)

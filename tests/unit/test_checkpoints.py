@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from review_sentiment.checkpoints import KEPT, MANIFEST, CheckpointStore, training_identity
+from review_sentiment.checkpoints import (
+    KEPT,
+    MANIFEST,
+    CheckpointStore,
+    clear_checkpoints,
+    training_identity,
+)
 from review_sentiment.errors import UsageError
 
 
@@ -55,7 +61,7 @@ def test_a_cleared_training_starts_anew(address: str, tmp_path: Path) -> None:
     store = CheckpointStore(address, "a")
     store.save(written(tmp_path / "out", weights="a"), 5, {})
     store.clear()
-    store.clear()
+    clear_checkpoints(store.address)
     assert store.fetch_newest(tmp_path / "back") is None
 
 

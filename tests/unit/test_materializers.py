@@ -75,6 +75,7 @@ def adapter(directory: Path) -> TrainedAdapter:
         max_tokens=192,
         compute={"device": "cpu"},
         settings={"seed": "1"},
+        checkpoints="s3://bucket/checkpoints/0",
     )
 
 
