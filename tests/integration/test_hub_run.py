@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import write_category
-from tests.front_door import ROOT, Project, steps_that_ran
+from tests.front_door import Project, steps_that_ran
 from tests.web_server import DATA_SET, serving
 
 pytestmark = pytest.mark.integration
 
 
-def test_reviews_of_the_hub_run_through_and_then_need_no_network(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_reviews_of_the_hub_run_through_and_then_need_no_network(beside: Project, tmp_path: Path) -> None:
     files = tmp_path / "files"
     for category in ("All_Beauty", "Software"):
         write_category(files, category, 90)
-    state = tmp_path / "state"
-    state.mkdir()
-    project = Project(ROOT, state, settings).with_settings(
-        data={"source": DATA_SET, "categories": ["Software"]},
-        training={"max_steps": 4, "validations": 0},
-        evaluation={"skip_baseline": True, "sample_predictions": 0},
+    project = beside.with_settings(
+        data={"source": DATA_SET, "categories": ["Software"]}, training={"max_steps": 4, "validations": 0}
     )
     with (
         serving(files) as server,
@@ -40,6 +32,4 @@ def test_reviews_of_the_hub_run_through_and_then_need_no_network(
         finished = online.run("--json")
         assert finished.returncode == 0, finished.stderr
         assert "Software: 45 negative, 45 positive of 90 rows kept; dropped: nothing" in finished.stderr
-    again = project.run("--json", HF_ENDPOINT=server.url)
-    assert again.returncode == 0, again.stderr
-    assert steps_that_ran(json.loads(again.stdout)) == set()
+    assert steps_that_ran(project.result()) == set()
