@@ -66,7 +66,7 @@ def check_services(file: StackFile) -> Iterator[Check]:
         "Check S3_BUCKET, S3_ENDPOINT_URL and AWS_ACCESS_KEY_ID: the key must write, read and delete there.",
     )
     operator = configured["step_operator"]
-    if ("step_operator", "ssh") in kinds:
+    if ("step_operator", "ssh_host") in kinds:
         advice = "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY; add it: `ssh-keyscan HOST >> known_hosts`."
         yield check("GPU host", lambda: _ssh_host(operator), advice)
     else:

@@ -50,17 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-ADVICE = {
-    "Failed to pull image": "On the GPU host: `docker login` to the registry, and look at its free disk.",
-}
-"""What to do about errors of ZenML's that do not say it, by how they start."""
-
-
 def _unexpected(error: Exception) -> str:
     advice = "Run again with --debug for the traceback; what was finished is kept in the cache."
-    for start, what_to_do in ADVICE.items():
-        if str(error).startswith(start):
-            advice = f"{what_to_do} {advice}"
     if _is_full_disk(error):
         places = f"{zenml_directory()} or {cache_directory()}"
         return f"There is no room left to write to (under {places}). Free some. {advice}"

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTIVE_STACK_VARIABLE = "ZENML_ACTIVE_STACK_ID"
-OWN_FLAVORS = {"local_gpu": ("step_operator", "operators.local_gpu.LocalGpuFlavor")}
-"""Flavours that ZenML does not ship: the kind of their component, and where they are."""
+OWN_FLAVORS = {
+    "local_gpu": "operators.local_gpu.LocalGpuFlavor",
+    "ssh_host": "operators.ssh_host.SshHostFlavor",
+}
+"""Step operators that ZenML does not ship, and where they are."""
 GPU_STEPS = ("evaluate_baseline", "finetune", "evaluate")
 """Steps that run on the stack's step operator, where it has one; all others on the orchestrator."""
-REMOTE_RETRIES = {"max_retries": 3, "delay": 15, "backoff": 2}
-"""Of a step on another machine: containers are killed, and services are away for a minute (the pauses are
-15, 30 and 60 s). Training goes on from its checkpoint. A step of gpu-local is started again by its
-operator, and only where it was killed."""
+CLUSTER_RETRIES = {"max_retries": 3, "delay": 15, "backoff": 2}
+"""Of a step on a cluster, whose pods are killed: the pauses are 15, 30 and 60 s, and training goes on from
+its checkpoint. Our own operators start a step again themselves, and only where it was killed."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,16 @@ class UsedStack:
     """The stack of this process."""
 
     name: str
-    has_step_operator: bool
+    step_operator: str | None
+    """Its flavour."""
     image: Image | None
 
     def step_options(self, step: str) -> dict[str, Any]:
         """Return how a step is configured on this stack."""
-        if not self.has_step_operator or step not in GPU_STEPS:
+        if self.step_operator is None or step not in GPU_STEPS:
             return {}
-        return {"step_operator": True} | ({"retry": REMOTE_RETRIES} if self.image else {})
+        retry = {} if self.step_operator in OWN_FLAVORS else {"retry": CLUSTER_RETRIES}
+        return {"step_operator": True} | retry
 
     @property
     def pipeline_options(self) -> dict[str, Any]:
@@ -92,7 +96,8 @@ def use_stack(file: StackFile) -> UsedStack:
         gone = dict.fromkeys(set(stack.environment) - set(file.environment))
         stack = client.update_stack(file.zenml_name, environment={**gone, **file.environment})
     os.environ[ACTIVE_STACK_VARIABLE] = str(stack.id)
-    return UsedStack(file.name, file.has_step_operator, file.image)
+    operator = file.components.get("step_operator")
+    return UsedStack(file.name, operator.flavor if operator else None, file.image)
 
 
 def _activate_only(flavors: set[str]) -> None:
@@ -121,7 +126,7 @@ def _ensure_component(client: Client, file: StackFile, kind: StackComponentType,
     if kind.value in ("orchestrator", "artifact_store") and component == Component(flavor="local"):
         return "default"
     if component.flavor in OWN_FLAVORS and not client.list_flavors(name=component.flavor, type=kind).items:
-        client.create_flavor(OWN_FLAVORS[component.flavor][1], kind)
+        client.create_flavor(OWN_FLAVORS[component.flavor], kind)
     name = f"{file.zenml_name}-{kind.value.replace('_', '-')}"
     found = client.list_stack_components(type=kind, name=name, hydrate=True)
     if not found.items:

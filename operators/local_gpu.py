@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 from zenml.enums import ExecutionStatus
 from zenml.step_operators import BaseStepOperator, BaseStepOperatorConfig, BaseStepOperatorFlavor
 
+from operators.killed_step import StepKilledError
 from review_sentiment.child_messages import follow, pass_on
-from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
     from zenml.config.step_run_info import StepRunInfo
@@ -33,10 +33,6 @@ SECONDS_TO_END = 120.0
 """A training that is told to end finishes its optimiser step and writes a checkpoint first."""
 
 logger = logging.getLogger("review_sentiment.local_gpu")
-
-
-class StepKilledError(ReviewSentimentError):
-    """A step's process was killed more often than it may be started again."""
 
 
 class LocalGpuStepOperatorConfig(BaseStepOperatorConfig):
@@ -92,11 +88,7 @@ class StepProcess:
                 return self.status
             name = signal.Signals(-self.process.returncode).name
             if not self._restarts:
-                raise StepKilledError(
-                    f"The process of step {self._step} was killed ({name}) each time that it was started. "
-                    "SIGKILL mostly means that the machine's memory ran out: see `dmesg`, end other "
-                    "programs, or lower training.tokens_per_pass. The next run goes on from the checkpoint."
-                )
+                raise StepKilledError(self._step, name)
             self._restarts -= 1
             logger.warning("Step %s was killed (%s) and is started again", self._step, name)
             self._start()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from review_sentiment.progress import ATTRIBUTE, LOGGER, Snapshot
+from review_sentiment.progress import ATTRIBUTE, Snapshot, show
 
 OURS = logging.getLogger("review_sentiment")
 SECONDS_BETWEEN_LOOKS = 0.3
@@ -65,9 +65,6 @@ def pass_on(message: Mapping[str, Any]) -> None:
     """Log here what the child logged there: progress and records; other messages are the caller's."""
     match message["kind"]:
         case "progress":
-            snapshot = Snapshot(**message["snapshot"])
-            LOGGER.info(
-                "%s: %d of %d", snapshot.task, snapshot.done, snapshot.total, extra={ATTRIBUTE: snapshot}
-            )
+            show(Snapshot(**message["snapshot"]))
         case "log":
             logging.getLogger(message["name"]).log(message["level"], "%s", message["text"])

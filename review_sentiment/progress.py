@@ -7,7 +7,9 @@ nothing.
 from __future__ import annotations
 
 import logging
+import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,8 @@ LOGGER = logging.getLogger("review_sentiment.progress")
 ATTRIBUTE = "progress"
 """Attribute of a log record that holds the `Snapshot`."""
 SECONDS_BETWEEN = 0.5
+_LINE = re.compile(r"(?P<task>[a-z][\w ]*): (?P<done>\d+) of (?P<total>\d+) ?(?P<detail>.*)")
+"""What `show` logs."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,33 @@ class Progress:
     def _report(self, detail: str) -> None:
         now = time.monotonic()
         self._last = now
-        snapshot = Snapshot(self._task, self._done, self._total, now - self._started, self._share, detail)
-        LOGGER.info(
-            "%s: %d of %d %s", self._task, self._done, self._total, detail, extra={ATTRIBUTE: snapshot}
-        )
+        show(Snapshot(self._task, self._done, self._total, now - self._started, self._share, detail))
+
+
+def show(snapshot: Snapshot) -> None:
+    """Log where a task stands, for whoever shows it."""
+    LOGGER.info(
+        "%s: %d of %d %s",
+        snapshot.task,
+        snapshot.done,
+        snapshot.total,
+        snapshot.detail,
+        extra={ATTRIBUTE: snapshot},
+    )
+
+
+class LinesOfProgress:
+    """Shows here what a process far away has logged of its progress, from the lines of its log."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, float] = {}
+
+    def pass_on(self, lines: Iterable[str]) -> None:
+        """Show the lines that tell of progress; the time that a task takes is that since its first line."""
+        for line in lines:
+            if found := _LINE.search(line):
+                task, done, total = found["task"], int(found["done"]), int(found["total"])
+                if done == 0 or task not in self._started:
+                    self._started[task] = time.monotonic()
+                seconds = time.monotonic() - self._started[task]
+                show(Snapshot(task, done, total, seconds, done / max(1, total), found["detail"]))

@@ -228,10 +228,10 @@ def steps_that_ran(result: dict[str, Any]) -> set[str]:
     return {name for name, step in result["steps"].items() if step["status"] == "completed"}
 
 
-def trained_steps(project: Project) -> list[int]:
-    """Return the steps whose loss is in the experiment's one run, repeated ones twice."""
+def trained_steps(project: Project, status: str = "FINISHED") -> list[int]:
+    """Return the steps whose loss is in the experiment's one run, in order; repeated ones twice."""
     client = mlflow.MlflowClient(project.tracking_uri)
     experiment = client.get_experiment_by_name(project.settings["tracking"]["experiment"])
     (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FINISHED"
+    assert run.info.status == status
     return sorted(point.step for point in client.get_metric_history(run.info.run_id, "train/loss"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.front_door import Project, trained_steps, wait_for
+from tests.front_door import Project, trained_steps, wait_for, wait_for_line
 from tests.remote.bed import BUCKETS, TestBed
 from tests.remote.conftest import STACK
 from tests.remote.engines import run
@@ -37,16 +37,17 @@ def checkpoints(bed: TestBed) -> set[str]:
 
 def started_and_past_a_checkpoint(bed: TestBed, training: Project) -> subprocess.Popen[str]:
     before = checkpoints(bed)
-    process = training.start(*STACK, "--only", "finetune", "--json")
+    process = training.start(*STACK, "--only", "finetune")
     wait_for(lambda: checkpoints(bed) - before, process)
     return process
 
 
-def finished(process: subprocess.Popen[str], training: Project) -> dict[str, Any]:
-    output, said = process.communicate(timeout=training.timeout_seconds)
+def finished(process: subprocess.Popen[str], training: Project) -> str:
+    """Insist on success; return what the run has said of its progress."""
+    _, said = process.communicate(timeout=training.timeout_seconds)
     assert process.returncode == 0, said
-    result: dict[str, Any] = json.loads(output)
-    return result
+    assert f"training {STEPS}/{STEPS}" in said
+    return said
 
 
 def went_on(bed: TestBed, training: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +65,9 @@ def test_a_container_that_is_killed_is_started_again(
     process = started_and_past_a_checkpoint(bed, training)
     (container,) = bed.docker("ps", "--quiet").split()
     bed.docker("kill", container)
-    assert finished(process, training)["status"] == "completed"
+    assert "is started again" in finished(process, training)
     went_on(bed, training, monkeypatch)
+    assert bed.docker("ps", "--all", "--quiet") == ""
 
 
 @pytest.mark.parametrize(("server", "seconds"), [("s3", 60), ("mlflow", 20)])
@@ -76,7 +78,7 @@ def test_a_service_that_is_away_for_a_while_costs_no_more_than_an_interval(
     bed.servers[server].stop()
     time.sleep(seconds)
     bed.servers[server].start()
-    assert finished(process, training)["status"] == "completed"
+    finished(process, training)
     went_on(bed, training, monkeypatch)
 
 
@@ -86,8 +88,24 @@ def test_a_client_that_is_killed_is_started_again(
     process = started_and_past_a_checkpoint(bed, training)
     process.kill()
     process.communicate()
-    again = training.start(*STACK, "--only", "finetune", "--json")
-    assert finished(again, training)["status"] == "completed"
+    (left,) = bed.docker("ps", "--quiet").split()
+    again = training.start(*STACK, "--only", "finetune")
+    wait_for(lambda: left not in bed.docker("ps", "--quiet").split(), again)
+    finished(again, training)
+    went_on(bed, training, monkeypatch)
+
+
+def test_ctrl_c_ends_the_container_with_a_checkpoint(bed: TestBed, training: Project) -> None:
+    training = training.with_settings(training={"checkpoint_steps": 10_000})
+    before = checkpoints(bed)
+    process = training.start(*STACK, "--only", "finetune")
+    wait_for_line(f"/{STEPS}", process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=training.timeout_seconds)
+    assert process.returncode == 130, said
+    assert "Interrupted" in said
+    assert checkpoints(bed) - before
+    assert bed.docker("ps", "--all", "--quiet") == ""
 
 
 @pytest.fixture

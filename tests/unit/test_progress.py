@@ -11,7 +11,7 @@ import pytest
 
 from front_door.console import Console
 from review_sentiment import progress
-from review_sentiment.progress import ATTRIBUTE, Progress, Snapshot
+from review_sentiment.progress import ATTRIBUTE, LinesOfProgress, Progress, Snapshot
 
 OURS, ZENML = "review_sentiment.training", "zenml.orchestrators.step_launcher"
 CLEAR = "\r\x1b[2K"
@@ -157,3 +157,17 @@ def test_a_line_goes_over_the_bar_and_a_second_one_below_the_first() -> None:
 def test_a_task_without_units_is_shown_once_and_divides_nothing() -> None:
     assert len(re.findall("train", shown(0, stream=io.StringIO(), total=0))) == 1
     assert shown(0, stream=Terminal(), total=0).endswith("train: 0 in 0 s\n")
+
+
+def test_progress_far_away_is_shown_from_the_lines_of_its_log(
+    snapshots: list[Snapshot], caplog: pytest.LogCaptureFixture
+) -> None:
+    with Progress("scoring reviews", 4) as far_away:
+        far_away.advance(4, "loss 0.31, 12 tokens/s")
+    reported = snapshots.copy()
+    snapshots.clear()
+    lines = [f"2026-01-01 12:00:00 INFO {record.getMessage()}" for record in caplog.records]
+    LinesOfProgress().pass_on(["Step `finetune` has started.", *lines, "at 3 of 4 o'clock"])
+    assert [(s.task, s.done, s.total, s.detail, s.share) for s in snapshots] == [
+        (s.task, s.done, s.total, s.detail, s.share) for s in reported
+    ]

@@ -107,16 +107,17 @@ def test_a_wrong_file_is_answered_with_the_place(
 
 
 def test_only_what_needs_a_gpu_runs_on_the_step_operator(environment: None) -> None:
-    remote = UsedStack("gpu-ssh", has_step_operator=True, image=read_stack("gpu-ssh").image)
+    remote = UsedStack("gpu-ssh", "ssh_host", read_stack("gpu-ssh").image)
     assert all(remote.step_options(step)["step_operator"] is True for step in GPU_STEPS)
     assert remote.step_options("split_reviews") == {}
-    assert remote.step_options("finetune")["retry"]["max_retries"] > 0
     docker = remote.pipeline_options["settings"]["docker"]
     assert Path(docker["dockerfile"]).is_file()
     assert docker["parent_image_build_config"]["build_options"]["buildargs"] == {
         "BASE_IMAGE": "python:3.11-slim"
     }
 
-    here = UsedStack("gpu-local", has_step_operator=True, image=None)
+    cluster = UsedStack("gpu", "kubernetes", remote.image)
+    assert cluster.step_options("finetune")["retry"]["max_retries"] > 0
+    here = UsedStack("gpu-local", "local_gpu", None)
     assert here.step_options("finetune") == {"step_operator": True}
     assert here.pipeline_options == {}
