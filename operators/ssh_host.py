@@ -104,7 +104,7 @@ class SshHostStepOperator(SSHStepOperator):
         self._submitted[str(info.step_run_id)] = (info, entrypoint_command, environment)
         try:
             self._end_orphans()
-            super().submit(info, entrypoint_command, environment)
+            super().submit(info, entrypoint_command, {**environment, "ZENML_LOGGING_COLORS_DISABLED": "true"})
         except CONNECTION_ERRORS as error:
             raise HostError(
                 f"The GPU host {self.config.hostname}: {error}. Look at its free disk there and at "

@@ -18,8 +18,8 @@ LOGGER = logging.getLogger("review_sentiment.progress")
 ATTRIBUTE = "progress"
 """Attribute of a log record that holds the `Snapshot`."""
 SECONDS_BETWEEN = 0.5
-_LINE = re.compile(r"(?P<task>[a-z][\w ]*): (?P<done>\d+) of (?P<total>\d+) ?(?P<detail>.*)")
-"""What `show` logs."""
+_LINE = re.compile(r"(?P<task>[a-z][\w ]*): (?P<done>\d+) of (?P<total>\d+) ?(?P<detail>.*?)(?: \| {.*)?$")
+"""What `show` logs; ZenML adds a record's attributes to its line, after a bar."""
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def test_progress_far_away_is_shown_from_the_lines_of_its_log(
         far_away.advance(4, "loss 0.31, 12 tokens/s")
     reported = snapshots.copy()
     snapshots.clear()
-    lines = [f"2026-01-01 12:00:00 INFO {record.getMessage()}" for record in caplog.records]
+    lines = [f'{record.getMessage()} | {{"progress":"{record.name}"}}' for record in caplog.records]
     LinesOfProgress().pass_on(["Step `finetune` has started.", *lines, "at 3 of 4 o'clock"])
     assert [(s.task, s.done, s.total, s.detail, s.share) for s in snapshots] == [
         (s.task, s.done, s.total, s.detail, s.share) for s in reported
