@@ -7,6 +7,7 @@ settings; 130: interrupted; 143: told to end. A traceback is shown with `--debug
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -53,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _unexpected(error: Exception) -> str:
     advice = "Run again with --debug for the traceback; what was finished is kept in the cache."
     if _is_full_disk(error):
-        places = f"{zenml_directory()} or {cache_directory()}"
-        return f"There is no room left to write to (under {places}). Free some. {advice}"
+        places = f"under {zenml_directory()} or {cache_directory()}, or where a step ran"
+        return f"There is no room left to write to ({places}). Free some. {advice}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.strerror} ({error.filename}). Give access to it. {advice}"
     first_line = (str(error).strip() or "no message").splitlines()[0]
@@ -66,6 +67,7 @@ def _is_full_disk(error: BaseException) -> bool:
     cause = error.__cause__ or error.__context__
     return (
         getattr(error, "errno", None) in NO_ROOM
+        or any(os.strerror(code) in str(error) for code in NO_ROOM)  # raised in another process
         or "database or disk is full" in str(error)  # SQLite, through SQLAlchemy
         or (cause is not None and _is_full_disk(cause))
     )

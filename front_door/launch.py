@@ -71,7 +71,17 @@ def step_names(settings: Settings) -> list[str]:
     names += ["format_chat_validation", "format_chat_evaluation"]
     names += ["evaluate_classical"]
     names += [] if settings.evaluation.skip_baseline else ["evaluate_baseline"]
-    return [*names, "finetune", "evaluate", "compare", "register_model"]
+    return [*names, "finetune", *_shards(settings), "evaluate", "compare", "register_model"]
+
+
+def gpu_steps(settings: Settings) -> set[str]:
+    """Return the names of the steps that a model runs in."""
+    return {"evaluate_baseline", "finetune", *(_shards(settings) or ["evaluate"])}
+
+
+def _shards(settings: Settings) -> list[str]:
+    count = settings.evaluation.shards
+    return [f"evaluate_shard_{number}" for number in range(count)] if count > 1 else []
 
 
 def resolve_steps(wanted: Sequence[str], settings: Settings, option: str) -> list[str]:
@@ -100,7 +110,8 @@ def run(settings: Settings, source: SourceState, stack: UsedStack, rerun: Sequen
 
     started = time.monotonic()
     again = {name: {"enable_cache": False} for name in rerun}
-    options = {name: stack.step_options(name) | again.get(name, {}) for name in step_names(settings)}
+    on_gpu = dict.fromkeys(gpu_steps(settings), stack.gpu_options)
+    options = {name: on_gpu.get(name, {}) | again.get(name, {}) for name in step_names(settings)}
     configured = review_sentiment.with_options(
         steps={name: own for name, own in options.items() if own},
         extra=_provenance(),
@@ -123,8 +134,8 @@ def run_only(settings: Settings, stack: UsedStack, step: str) -> RunResult:
 
     earlier = _latest(step)
     function = _step_function(earlier)
-    if own := stack.step_options(step):
-        function = function.with_options(**own)
+    if step in gpu_steps(settings) and stack.gpu_options:
+        function = function.with_options(**stack.gpu_options)
     parameters = {name: getattr(settings, name, value) for name, value in earlier.config.parameters.items()}
     # ZenML (0.98) takes one artifact of an earlier run as an input, but no list of them.
     inputs = {

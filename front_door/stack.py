@@ -20,8 +20,6 @@ OWN_FLAVORS = {
     "ssh_host": "operators.ssh_host.SshHostFlavor",
 }
 """Step operators that ZenML does not ship, and where they are."""
-GPU_STEPS = ("evaluate_baseline", "finetune", "evaluate")
-"""Steps that run on the stack's step operator, where it has one; all others on the orchestrator."""
 CLUSTER_RETRIES = {"max_retries": 3, "delay": 15, "backoff": 2}
 """Of a step on a cluster, whose pods are killed: the pauses are 15, 30 and 60 s, and training goes on from
 its checkpoint. Our own operators start a step again themselves, and only where it was killed."""
@@ -36,9 +34,10 @@ class UsedStack:
     """Its flavour."""
     image: Image | None
 
-    def step_options(self, step: str) -> dict[str, Any]:
-        """Return how a step is configured on this stack."""
-        if self.step_operator is None or step not in GPU_STEPS:
+    @property
+    def gpu_options(self) -> dict[str, Any]:
+        """Return how a step is configured that a model runs in: on the step operator, where there is one."""
+        if self.step_operator is None:
             return {}
         retry = {} if self.step_operator in OWN_FLAVORS else {"retry": CLUSTER_RETRIES}
         return {"step_operator": True} | retry

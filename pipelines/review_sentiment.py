@@ -11,9 +11,11 @@ from steps.data_report import data_report
 from steps.evaluate import evaluate
 from steps.evaluate_baseline import evaluate_baseline
 from steps.evaluate_classical import evaluate_classical
+from steps.evaluate_shard import evaluate_shard
 from steps.finetune import finetune
 from steps.format_chat import format_chat
 from steps.ingest_reviews import ingest_reviews
+from steps.merge_shards import merge_shards
 from steps.register_model import register_model
 from steps.split_reviews import split_reviews
 from steps.validate_categories import validate_categories
@@ -58,7 +60,16 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
     adapter = finetune(
         train_chats, validation_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
     )
-    tuned = evaluate(adapter, evaluation_chats, model=s.model, evaluation=s.evaluation)
+    if s.evaluation.shards == 1:
+        tuned = evaluate(adapter, evaluation_chats, s.model, s.evaluation)
+    else:
+        shards = [
+            evaluate_shard(
+                adapter, evaluation_chats, s.model, s.evaluation, shard, id=f"evaluate_shard_{shard}"
+            )
+            for shard in range(s.evaluation.shards)
+        ]
+        tuned = merge_shards(adapter, evaluation_chats, shards, s.evaluation, id="evaluate")
     verdict = compare(adapter, tuned, classical, gate=s.gate, **baseline)
     register_model(
         adapter=adapter,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.prompts import PromptBuilder
 from review_sentiment.reviews import ReviewTable
@@ -42,6 +43,21 @@ class ChatDataset:
     def head(self, rows: int | None) -> ChatDataset:
         """Return the first rows: a random sample, since the rows are in the order of a hash."""
         return self if rows is None else ChatDataset(self.frame.head(rows), self.labels)
+
+    def shard(self, number: int, of: int) -> ChatDataset:
+        """Return every `of`-th chat of each label, from the `number`-th on (0-based).
+
+        Raises:
+            DataError: a label has fewer chats than there are shards.
+        """
+        counts = self.frame["label"].value_counts()
+        if counts.min() < of:
+            raise DataError(
+                f"evaluation.shards={of}: only {counts.min()} reviews are {counts.idxmin()}, and each shard "
+                "needs reviews of every label. Lower it."
+            )
+        place = self.frame.groupby("label").cumcount()
+        return ChatDataset(self.frame[place % of == number].reset_index(drop=True), self.labels)
 
     def fingerprint(self) -> str:
         """Return a hash of the chats, which depends on their order: that of a training follows it."""

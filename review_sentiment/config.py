@@ -200,6 +200,8 @@ class EvaluationSettings(Section):
     """Tokens of one scoring batch, padding included."""
     sample_predictions: Annotated[int, Field(ge=0)] = 16
     """Reviews shown with the raw answer that the model generates."""
+    shards: Count = 1
+    """Steps that score the tuned model, each its share of the reviews: side by side on a cluster."""
 
 
 class GateSettings(Section):

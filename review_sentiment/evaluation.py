@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from review_sentiment.metrics import (
     Evaluation,
@@ -50,4 +53,20 @@ def evaluate_model(
         metrics=compute_metrics(predictions, scheme),
         predictions=predictions,
         samples=sample_table(chats.frame, predictions, rows, answers),
+    )
+
+
+def merge_shards(
+    shards: Sequence[Evaluation], chats: ChatDataset, scheme: LabelScheme, sample_predictions: int
+) -> Evaluation:
+    """Return the evaluation of all chats from those of their shards: what one step would have found."""
+    found = pd.concat([shard.predictions for shard in shards]).set_index("review_id")
+    predictions = found.loc[chats.frame["review_id"]].reset_index()
+    samples = pd.concat([shard.samples for shard in shards], ignore_index=True)
+    rows = sample_rows(samples.rename(columns={"prediction": "predicted"}), sample_predictions)
+    return Evaluation(
+        model=shards[0].model,
+        metrics=compute_metrics(predictions, scheme),
+        predictions=predictions,
+        samples=samples.loc[rows].reset_index(drop=True),
     )

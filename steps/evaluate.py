@@ -33,16 +33,12 @@ def evaluate(
     evaluation: EvaluationSettings,
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation of the adapter as it was saved."""
-    from review_sentiment import tracking
-    from review_sentiment.checkpoints import clear_checkpoints
     from review_sentiment.evaluation import evaluate_model
     from review_sentiment.labels import BINARY
     from review_sentiment.models import free_memory, plan_compute
-    from steps.mlflow_joint import connect
+    from steps.mlflow_joint import connect, record_evaluation
 
     connect()
-    tracking.require_run(adapter.run_id)
-    clear_checkpoints(adapter.checkpoints)  # the adapter came from the artifact store
     result = evaluate_model(
         adapter.base,
         adapter.directory,
@@ -52,6 +48,5 @@ def evaluate(
         evaluation,
     )
     free_memory()
-    tracking.log_dataset(adapter.run_id, evaluation_chats, "evaluation", context="evaluation")
-    tracking.log_evaluation(adapter.run_id, result)
+    record_evaluation(adapter, evaluation_chats, result)
     return result

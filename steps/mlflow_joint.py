@@ -1,7 +1,11 @@
 """Where ZenML and MLflow meet: the stack's experiment tracker says which store to write to."""
 
 from review_sentiment import tracking
+from review_sentiment.adapters import TrainedAdapter
+from review_sentiment.chats import ChatDataset
+from review_sentiment.checkpoints import clear_checkpoints
 from review_sentiment.errors import UsageError
+from review_sentiment.metrics import Evaluation
 
 
 def connect() -> None:
@@ -25,3 +29,14 @@ def connect() -> None:
         )
     tracker.configure_mlflow()
     tracking.configure(tracker.get_tracking_uri())
+
+
+def record_evaluation(adapter: TrainedAdapter, chats: ChatDataset, result: Evaluation) -> None:
+    """Write the tuned model's evaluation to the candidate's run.
+
+    The checkpoints of its training go: the adapter came from the artifact store.
+    """
+    tracking.require_run(adapter.run_id)
+    tracking.log_dataset(adapter.run_id, chats, "evaluation", context="evaluation")
+    tracking.log_evaluation(adapter.run_id, result)
+    clear_checkpoints(adapter.checkpoints)

@@ -228,6 +228,13 @@ def test_a_skipped_baseline_leaves_the_rest(project: Project, first_run: dict[st
     assert "baseline" not in without["metrics"]
 
 
+def test_scoring_in_shards_finds_what_one_step_finds(beside: Project, first_run: dict[str, Any]) -> None:
+    whole, sharded = (beside.result("--set", f"evaluation.shards={count}") for count in (1, 2))
+    assert {"evaluate_shard_0", "evaluate_shard_1", "evaluate"} <= steps_that_ran(sharded)
+    assert "finetune" not in steps_that_ran(sharded)
+    assert sharded["metrics"]["tuned"] == pytest.approx(whole["metrics"]["tuned"], abs=1e-6)
+
+
 def test_edited_functions_run_the_steps_that_reach_them(copied_project: Project) -> None:
     """tests/unit/test_source_fingerprint.py goes through the kinds of edits; here ZenML is asked."""
     sources = copied_project.root / "review_sentiment"

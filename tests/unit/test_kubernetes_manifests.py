@@ -1,4 +1,4 @@
-"""What `--stack gpu` submits for a step, as the API server is sent it: valid, with its GPU and its image."""
+"""What `--stack gpu` submits for a run and for a step, as the API server is sent it: valid, with image."""
 
 from __future__ import annotations
 
@@ -23,15 +23,25 @@ IMAGE = "127.0.0.1:5000/zenml@sha256:0123"
 KUBERNETES = "1.31"
 
 
-class _ApiServer(BaseHTTPRequestHandler):
-    """Takes jobs and keeps them; it is no Kubernetes, only the end of the wire."""
+API_VERSIONS = {"jobs": "batch/v1", "secrets": "v1"}
+KINDS = {"jobs": "Job", "secrets": "Secret"}
 
-    jobs: list[dict[str, Any]]
+
+class _ApiServer(BaseHTTPRequestHandler):
+    """Takes what is made and keeps it; it is no Kubernetes, only the end of the wire."""
+
+    made: list[dict[str, Any]]
+
+    def do_GET(self) -> None:
+        """Say that there is nothing yet."""
+        self.send_error(404)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         # The client leaves out what the path says, and the API server adds it.
-        self.jobs.append({"path": self.path, "manifest": {"apiVersion": "batch/v1", "kind": "Job"} | body})
+        resource = self.path.rsplit("/", 1)[1]
+        known = {"apiVersion": API_VERSIONS[resource], "kind": KINDS[resource]}
+        self.made.append({"path": self.path, "manifest": known | body})
         answer = json.dumps(body).encode()
         self.send_response(201)
         self.send_header("Content-Type", "application/json")
@@ -44,9 +54,9 @@ class _ApiServer(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """Yield the jobs that an API server on loopback, that of the context `team`, was sent."""
-    handler = type("Handler", (_ApiServer,), {"jobs": []})
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Yield what an API server on loopback, that of the context `team`, was told to make."""
+    handler = type("Handler", (_ApiServer,), {"made": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     kubeconfig = tmp_path / "kubeconfig"
@@ -68,26 +78,54 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    yield handler.jobs
+    yield handler.made
     server.shutdown()
     server.server_close()
 
 
-def submit(file: StackFile, step: str, environment: dict[str, str]) -> None:
+def identity() -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {
+        "name": "gpu",
+        "id": uuid4(),
+        "flavor": "kubernetes",
+        "user": uuid4(),
+        "created": now,
+        "updated": now,
+    }
+
+
+def submit_run(file: StackFile, environment: dict[str, str]) -> None:
+    from zenml.enums import StackComponentType
+    from zenml.integrations.kubernetes.flavors import KubernetesOrchestratorConfig
+    from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
+
+    orchestrator = KubernetesOrchestrator(
+        config=KubernetesOrchestratorConfig(**file.components["orchestrator"].configuration),
+        type=StackComponentType.ORCHESTRATOR,
+        **identity(),
+    )
+    snapshot: Any = SimpleNamespace(
+        id=uuid4(),
+        project_id=uuid4(),
+        pipeline_configuration=SimpleNamespace(name="review_sentiment", settings={}),
+        step_configurations={},
+        build=SimpleNamespace(get_image=lambda component_key, step: IMAGE),
+        schedule=None,
+    )
+    stack: Any = None
+    orchestrator.submit_pipeline(snapshot, stack, environment, {})
+
+
+def submit_step(file: StackFile, step: str, environment: dict[str, str]) -> None:
     from zenml.enums import StackComponentType
     from zenml.integrations.kubernetes.flavors import KubernetesStepOperatorConfig
     from zenml.integrations.kubernetes.step_operators import KubernetesStepOperator
 
-    now = datetime.now(UTC)
     operator = KubernetesStepOperator(
-        name="gpu",
-        id=uuid4(),
         config=KubernetesStepOperatorConfig(**file.components["step_operator"].configuration),
-        flavor="kubernetes",
         type=StackComponentType.STEP_OPERATOR,
-        user=uuid4(),
-        created=now,
-        updated=now,
+        **identity(),
     )
     run: Any = SimpleNamespace(
         config=SimpleNamespace(command=None, settings={}),
@@ -105,9 +143,9 @@ def submit(file: StackFile, step: str, environment: dict[str, str]) -> None:
     )
 
 
-def test_the_job_of_a_step_is_valid_and_asks_for_a_gpu(jobs: list[dict[str, Any]]) -> None:
-    submit(read_stack("gpu"), "finetune", {"HF_TOKEN": "hf_word"})
-    (job,) = jobs
+def test_the_job_of_a_step_is_valid_and_asks_for_a_gpu(made: list[dict[str, Any]]) -> None:
+    submit_step(read_stack("gpu"), "finetune", {"HF_TOKEN": "hf_word"})
+    (job,) = made
     assert job["path"] == "/apis/batch/v1/namespaces/zenml/jobs"
     manifest = job["manifest"]
     kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
@@ -126,9 +164,25 @@ def test_the_job_of_a_step_is_valid_and_asks_for_a_gpu(jobs: list[dict[str, Any]
     assert pod["serviceAccountName"] == "zenml"
 
 
-def test_a_manifest_that_is_wrong_is_refused(jobs: list[dict[str, Any]]) -> None:
-    submit(read_stack("gpu"), "finetune", {})
-    manifest = jobs[0]["manifest"]
+def test_the_job_of_a_run_is_valid_and_has_the_token_as_a_secret(made: list[dict[str, Any]]) -> None:
+    submit_run(read_stack("gpu"), {"ZENML_STORE_API_TOKEN": "zenml_word", "AWS_ENDPOINT_URL": "http://s3"})
+    secret, job = (item["manifest"] for item in made)
+    for manifest in (secret, job):
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    assert "zenml_word" not in json.dumps(job)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == IMAGE
+    assert pod["serviceAccountName"] == "zenml"
+    assert {"name": "AWS_ENDPOINT_URL", "value": "http://s3"} in container["env"]
+    (token,) = [variable for variable in container["env"] if variable["name"] == "ZENML_STORE_API_TOKEN"]
+    assert token["valueFrom"]["secretKeyRef"]["name"] == secret["metadata"]["name"]
+    assert "nvidia.com/gpu" not in json.dumps(pod)  # it only directs
+
+
+def test_a_manifest_that_is_wrong_is_refused(made: list[dict[str, Any]]) -> None:
+    submit_step(read_stack("gpu"), "finetune", {})
+    manifest = made[0]["manifest"]
     manifest["spec"]["template"]["spec"]["tolerationz"] = []
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)

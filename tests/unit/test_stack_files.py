@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from front_door import stack_files
-from front_door.stack import GPU_STEPS, UsedStack
+from front_door.launch import gpu_steps, step_names
+from front_door.stack import UsedStack
 from front_door.stack_files import DIRECTORY, read_stack
+from review_sentiment.config import EvaluationSettings, Settings
 from review_sentiment.errors import UsageError
 
 VARIABLES = {
@@ -106,10 +108,19 @@ def test_a_wrong_file_is_answered_with_the_place(
         read_stack("own")
 
 
-def test_only_what_needs_a_gpu_runs_on_the_step_operator(environment: None) -> None:
+@pytest.mark.parametrize(
+    ("shards", "evaluating"),
+    [(1, {"evaluate"}), (2, {"evaluate_shard_0", "evaluate_shard_1"})],
+)
+def test_the_steps_that_a_model_runs_in_need_a_gpu(shards: int, evaluating: set[str]) -> None:
+    settings = Settings(evaluation=EvaluationSettings(shards=shards))
+    assert gpu_steps(settings) == {"evaluate_baseline", "finetune", *evaluating}
+    assert gpu_steps(settings) < set(step_names(settings))
+
+
+def test_what_needs_a_gpu_runs_on_the_step_operator(environment: None) -> None:
     remote = UsedStack("gpu-ssh", "ssh_host", read_stack("gpu-ssh").image)
-    assert all(remote.step_options(step)["step_operator"] is True for step in GPU_STEPS)
-    assert remote.step_options("split_reviews") == {}
+    assert remote.gpu_options == {"step_operator": True}
     docker = remote.pipeline_options["settings"]["docker"]
     assert Path(docker["dockerfile"]).is_file()
     assert docker["parent_image_build_config"]["build_options"]["buildargs"] == {
@@ -117,7 +128,7 @@ def test_only_what_needs_a_gpu_runs_on_the_step_operator(environment: None) -> N
     }
 
     cluster = UsedStack("gpu", "kubernetes", remote.image)
-    assert cluster.step_options("finetune")["retry"]["max_retries"] > 0
+    assert cluster.gpu_options["retry"]["max_retries"] > 0
     here = UsedStack("gpu-local", "local_gpu", None)
-    assert here.step_options("finetune") == {"step_operator": True}
+    assert here.gpu_options == {"step_operator": True}
     assert here.pipeline_options == {}

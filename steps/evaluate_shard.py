@@ -1,0 +1,50 @@
+"""Evaluate the tuned model on a share of the reviews, beside the steps that have the others."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.evaluation import EvaluationMaterializer
+from review_sentiment.adapters import TrainedAdapter
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import EvaluationSettings, ModelSettings
+from review_sentiment.metrics import Evaluation
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(
+        __name__,
+        "evaluate_shard",
+        packages=("torch", "transformers", "peft", "bitsandbytes", "scikit-learn"),
+    )
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=EvaluationMaterializer,
+)
+def evaluate_shard(
+    adapter: TrainedAdapter,
+    evaluation_chats: ChatDataset,
+    model: ModelSettings,
+    evaluation: EvaluationSettings,
+    shard: int,
+) -> Annotated[Evaluation, "shard"]:
+    """Return the evaluation of every `evaluation.shards`-th review, from number `shard` on (0-based)."""
+    from review_sentiment.evaluation import evaluate_model
+    from review_sentiment.labels import BINARY
+    from review_sentiment.models import free_memory, plan_compute
+
+    result = evaluate_model(
+        adapter.base,
+        adapter.directory,
+        evaluation_chats.shard(shard, evaluation.shards),
+        BINARY,
+        plan_compute(model.device, model.precision),
+        evaluation,
+    )
+    free_memory()
+    return result

@@ -1,0 +1,39 @@
+"""Put the evaluations of the shards together, and write the result to the candidate's run."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.evaluation import EvaluationMaterializer
+from review_sentiment.adapters import TrainedAdapter
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import EvaluationSettings
+from review_sentiment.metrics import Evaluation
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "merge_shards", packages=("scikit-learn",))
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=EvaluationMaterializer,
+)
+def merge_shards(
+    adapter: TrainedAdapter,
+    evaluation_chats: ChatDataset,
+    shards: list[Evaluation],
+    evaluation: EvaluationSettings,
+) -> Annotated[Evaluation, "tuned"]:
+    """Return the evaluation that one step would have found."""
+    from review_sentiment import evaluation as evaluations
+    from review_sentiment.labels import BINARY
+    from steps.mlflow_joint import connect, record_evaluation
+
+    connect()
+    result = evaluations.merge_shards(shards, evaluation_chats, BINARY, evaluation.sample_predictions)
+    record_evaluation(adapter, evaluation_chats, result)
+    return result

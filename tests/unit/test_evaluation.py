@@ -1,0 +1,46 @@
+"""A model's evaluation in one step, and in shards put together again."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import EvaluationSettings
+from review_sentiment.errors import DataError
+from review_sentiment.evaluation import evaluate_model, merge_shards
+from review_sentiment.labels import BINARY
+from review_sentiment.models import BaseModel, plan_compute
+
+PLAN = plan_compute("cpu", "fp32")
+
+
+def test_shards_put_together_are_the_evaluation_of_the_whole(
+    tiny_model: BaseModel, tiny_chats: ChatDataset
+) -> None:
+    settings = EvaluationSettings(sample_predictions=4)
+    whole = evaluate_model(tiny_model, None, tiny_chats, BINARY, PLAN, settings)
+    shards = [
+        evaluate_model(tiny_model, None, tiny_chats.shard(number, 3), BINARY, PLAN, settings)
+        for number in range(3)
+    ]
+    together = merge_shards(shards, tiny_chats, BINARY, settings.sample_predictions)
+    assert together.metrics.headline() == pytest.approx(whole.metrics.headline(), abs=1e-6)
+    assert together.metrics.confusion == whole.metrics.confusion
+    pd.testing.assert_frame_equal(together.predictions, whole.predictions, rtol=1e-5)
+    assert len(together.samples) == len(whole.samples)
+    assert list(together.samples["text"]) == list(whole.samples["text"])  # the surest wrong ones
+
+
+def test_shards_have_every_chat_once_and_each_label_evenly(tiny_chats: ChatDataset) -> None:
+    shards = [tiny_chats.shard(number, 5) for number in range(5)]
+    ids = [review for shard in shards for review in shard.frame["review_id"]]
+    assert sorted(ids) == sorted(tiny_chats.frame["review_id"])
+    for label in tiny_chats.labels:
+        counts = [int((shard.frame["label"] == label).sum()) for shard in shards]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_more_shards_than_reviews_of_a_label_is_an_error(tiny_chats: ChatDataset) -> None:
+    with pytest.raises(DataError, match=r"evaluation\.shards=25: only 24 reviews are \w+"):
+        tiny_chats.shard(0, 25)
