@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from front_door.start_up import without_collecting
 from front_door.state import new_log_file, tracking_uri
 from review_sentiment.errors import EXIT_FAILED, UsageError
 from review_sentiment.settings_files import load_settings
@@ -132,19 +133,20 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
     log_file = new_log_file()
     click.echo(f"stack {stack}, log {log_file}", err=True)
     with _output_to(log_file, debug):
-        from zenml.exceptions import RunInterruptedException
+        with without_collecting():
+            from zenml.exceptions import RunInterruptedException
 
-        from front_door.doctor_stack import require_services
-        from front_door.stack import use_stack
-        from review_sentiment import tracking
-        from review_sentiment.model_access import require_model
-        from review_sentiment.models import identify
+            from front_door.doctor_stack import require_services
+            from front_door.stack import use_stack
+            from review_sentiment import tracking
+            from review_sentiment.model_access import require_model
+            from review_sentiment.models import identify
 
-        require_model(identify(settings.model))
-        if file.image is not None:
-            require_services(file)
-        tracking.configure(tracking_uri())
-        used = use_stack(file)
+            require_model(identify(settings.model))
+            if file.image is not None:
+                require_services(file)
+            tracking.configure(tracking_uri())
+            used = use_stack(file)
         try:
             if lone:
                 return launch.run_only(settings, used, lone)
@@ -187,7 +189,8 @@ def _output_to(log_file: Path, debug: bool) -> Iterator[None]:
 
     with loud() if debug else quiet(log_file):
         if not debug:
-            import_zenml_quietly()
+            with without_collecting():
+                import_zenml_quietly()
         yield
 
 

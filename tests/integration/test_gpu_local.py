@@ -38,7 +38,7 @@ def step_process(front_door: subprocess.Popen[str]) -> psutil.Process | None:
 
 def test_a_step_that_is_killed_is_started_again_and_ctrl_c_ends_it_with_a_checkpoint(beside: Project) -> None:
     project = beside.with_settings(
-        training={"max_steps": 4000, "checkpoint_steps": 10}, tracking={"experiment": "killed step"}
+        training={"max_steps": 5000, "checkpoint_steps": 10}, tracking={"experiment": "killed step"}
     )
     before = project.checkpoints
     process = project.start(*STACK, "--only", "finetune")
@@ -55,7 +55,7 @@ def test_a_step_that_is_killed_is_started_again_and_ctrl_c_ends_it_with_a_checkp
     _, said = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 130, said
     assert "Interrupted" in said
-    assert "/4000" in said  # progress of another process
+    assert "/5000" in said  # progress of another process
     assert not child.is_running()
 
     steps = trained_steps(project, status="KILLED")
