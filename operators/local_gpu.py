@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from zenml.enums import ExecutionStatus
 from zenml.step_operators import BaseStepOperator, BaseStepOperatorConfig, BaseStepOperatorFlavor
 
-from operators.killed_step import StepKilledError
+from operators.step_end import SECONDS_TO_END, StepKilledError
 from review_sentiment.child_messages import follow, pass_on
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 ENTRYPOINT = "zenml.entrypoints.entrypoint"
-SECONDS_TO_END = 120.0
-"""A training that is told to end finishes its optimiser step and writes a checkpoint first."""
 
 logger = logging.getLogger("review_sentiment.local_gpu")
 

@@ -31,7 +31,7 @@ from zenml.integrations.ssh.flavors.ssh_step_operator_flavor import (
 from zenml.integrations.ssh.ssh_client import SSHClient
 from zenml.integrations.ssh.step_operators import SSHStepOperator
 
-from operators.killed_step import StepKilledError
+from operators.step_end import SECONDS_TO_END, StepKilledError
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.progress import LinesOfProgress
 
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LOOKS = 3.0
 SECONDS_WITHOUT_HOST = 600.0
 """Time after which a host that does not answer is given up; its container goes on meanwhile."""
-SECONDS_TO_END = 120
-"""A training that is told to end finishes its optimiser step and writes a checkpoint first."""
 KILLED = 137
 """Exit code of a container whose process got SIGKILL: from a person, or because memory ran out."""
 CLIENT_LABEL = "review-sentiment.client"

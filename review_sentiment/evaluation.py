@@ -18,6 +18,7 @@ from review_sentiment.metrics import (
 from review_sentiment.models import (
     BaseModel,
     ComputePlan,
+    free_memory,
     load_adapted_model,
     load_model,
     load_tokenizer,
@@ -38,7 +39,7 @@ def evaluate_model(
     plan: ComputePlan,
     settings: EvaluationSettings,
 ) -> Evaluation:
-    """Evaluate the base model, with the adapter where one is given."""
+    """Evaluate the base model, with the adapter where one is given; its memory is given back."""
     tokenizer = load_tokenizer(base)
     model = load_model(base, plan).eval() if adapter is None else load_adapted_model(base, adapter, plan)
     prompts = list(chats.frame["prompt"])
@@ -48,6 +49,8 @@ def evaluate_model(
     )
     rows = sample_rows(predictions, settings.sample_predictions)
     answers = generate_answers(model, tokenizer, [prompts[row] for row in rows], plan)
+    del model
+    free_memory()
     return Evaluation(
         model="baseline" if adapter is None else "tuned",
         metrics=compute_metrics(predictions, scheme),

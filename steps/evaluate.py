@@ -12,14 +12,13 @@ from review_sentiment.config import EvaluationSettings, ModelSettings
 from review_sentiment.metrics import Evaluation
 from steps.source_fingerprint import fingerprint
 
+PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "scikit-learn")
+"""Packages whose version changes what a tuned model answers."""
+
 
 def depends_on() -> str:
     """Return what makes an earlier result stale."""
-    return fingerprint(
-        __name__,
-        "evaluate",
-        packages=("torch", "transformers", "peft", "bitsandbytes", "scikit-learn"),
-    )
+    return fingerprint(__name__, "evaluate", packages=PACKAGES)
 
 
 @step(
@@ -33,12 +32,14 @@ def evaluate(
     evaluation: EvaluationSettings,
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation of the adapter as it was saved."""
+    from review_sentiment import tracking
     from review_sentiment.evaluation import evaluate_model
     from review_sentiment.labels import BINARY
-    from review_sentiment.models import free_memory, plan_compute
+    from review_sentiment.models import plan_compute
     from steps.mlflow_joint import connect, record_evaluation
 
     connect()
+    tracking.require_run(adapter.run_id)
     result = evaluate_model(
         adapter.base,
         adapter.directory,
@@ -47,6 +48,5 @@ def evaluate(
         plan_compute(model.device, model.precision),
         evaluation,
     )
-    free_memory()
     record_evaluation(adapter, evaluation_chats, result)
     return result

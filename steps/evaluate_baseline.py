@@ -31,9 +31,9 @@ def evaluate_baseline(
     """Return the evaluation of the untuned model on the first `baseline_samples` reviews."""
     from review_sentiment.evaluation import evaluate_model
     from review_sentiment.labels import BINARY
-    from review_sentiment.models import free_memory, identify, plan_compute
+    from review_sentiment.models import identify, plan_compute
 
-    result = evaluate_model(
+    return evaluate_model(
         identify(model),
         None,
         evaluation_chats.head(evaluation.baseline_samples),
@@ -41,5 +41,3 @@ def evaluate_baseline(
         plan_compute(model.device, model.precision),
         evaluation,
     )
-    free_memory()
-    return result

@@ -10,16 +10,13 @@ from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings, ModelSettings
 from review_sentiment.metrics import Evaluation
+from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
     """Return what makes an earlier result stale."""
-    return fingerprint(
-        __name__,
-        "evaluate_shard",
-        packages=("torch", "transformers", "peft", "bitsandbytes", "scikit-learn"),
-    )
+    return fingerprint(__name__, "evaluate_shard", packages=PACKAGES)
 
 
 @step(
@@ -36,9 +33,9 @@ def evaluate_shard(
     """Return the evaluation of every `evaluation.shards`-th review, from number `shard` on (0-based)."""
     from review_sentiment.evaluation import evaluate_model
     from review_sentiment.labels import BINARY
-    from review_sentiment.models import free_memory, plan_compute
+    from review_sentiment.models import plan_compute
 
-    result = evaluate_model(
+    return evaluate_model(
         adapter.base,
         adapter.directory,
         evaluation_chats.shard(shard, evaluation.shards),
@@ -46,5 +43,3 @@ def evaluate_shard(
         plan_compute(model.device, model.precision),
         evaluation,
     )
-    free_memory()
-    return result

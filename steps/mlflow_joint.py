@@ -36,7 +36,6 @@ def record_evaluation(adapter: TrainedAdapter, chats: ChatDataset, result: Evalu
 
     The checkpoints of its training go: the adapter came from the artifact store.
     """
-    tracking.require_run(adapter.run_id)
     tracking.log_dataset(adapter.run_id, chats, "evaluation", context="evaluation")
     tracking.log_evaluation(adapter.run_id, result)
     clear_checkpoints(adapter.checkpoints)

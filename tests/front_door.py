@@ -179,6 +179,7 @@ class Project:
         )
 
     def _command_line(self, arguments: tuple[str, ...]) -> list[str]:
+        """Write the configuration; return the arguments that name it where no command is named."""
         self.config.write_text(yaml.safe_dump(self.settings))
         of_a_command = bool(arguments) and not arguments[0].startswith("-")
         return [*([] if of_a_command else ["--config", str(self.config)]), *arguments]
@@ -228,10 +229,18 @@ def steps_that_ran(result: dict[str, Any]) -> set[str]:
     return {name for name, step in result["steps"].items() if step["status"] == "completed"}
 
 
-def trained_steps(project: Project, status: str = "FINISHED") -> list[int]:
-    """Return the steps whose loss is in the experiment's one run, in order; repeated ones twice."""
+def trainings(project: Project) -> list[tuple[str, list[int]]]:
+    """Return status and trained steps, as they were logged, of each of the experiment's MLflow runs."""
     client = mlflow.MlflowClient(project.tracking_uri)
     experiment = client.get_experiment_by_name(project.settings["tracking"]["experiment"])
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == status
-    return sorted(point.step for point in client.get_metric_history(run.info.run_id, "train/loss"))
+    return [
+        (run.info.status, [loss.step for loss in client.get_metric_history(run.info.run_id, "train/loss")])
+        for run in client.search_runs([experiment.experiment_id])
+    ]
+
+
+def trained_steps(project: Project, status: str = "FINISHED") -> list[int]:
+    """Return the steps whose loss is in the experiment's one run, in order; repeated ones twice."""
+    ((found, steps),) = trainings(project)
+    assert found == status
+    return sorted(steps)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import signal
 
-import mlflow
 import pytest
 
-from tests.front_door import TIMEOUT_SECONDS, Project, trained_steps, wait_for, wait_for_line
+from tests.front_door import TIMEOUT_SECONDS, Project, trained_steps, trainings, wait_for, wait_for_line
 
 pytestmark = pytest.mark.integration
 
@@ -65,13 +64,7 @@ def test_a_training_that_had_finished_is_trained_anew(beside: Project) -> None:
     for _ in range(2):
         project.result("--only", "finetune")  # no evaluation, which would clear the checkpoints
         assert project.checkpoints - before
-    client = mlflow.MlflowClient(project.tracking_uri)
-    experiment = client.get_experiment_by_name("anew")
-    runs = client.search_runs([experiment.experiment_id])
-    assert len(runs) == 2
-    for run in runs:
-        losses = client.get_metric_history(run.info.run_id, "train/loss")
-        assert [point.step for point in losses] == list(range(1, 13))
+    assert [steps for _, steps in trainings(project)] == [list(range(1, 13))] * 2
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(beside: Project) -> None:
