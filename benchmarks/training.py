@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Training: ours against a notebook's recipe and against TRL tuned as its documentation advises.
 
-python benchmarks/training.py [--reviews 320] [--rounds 8] [--json]
+python benchmarks/training.py [--reviews 320] [--rounds 8] [--seeds 42,43] [--json]
 
 The same model, 4-bit weights, adapters, seed, batch of the optimiser and reviews:
 
@@ -10,8 +10,9 @@ notebook   random batches of 4 padded to the longest, gradients of 4 of them acc
 tuned TRL  batches of 16 grouped by length, no checkpointing, no dropout, loss over the answer
 ours       review_sentiment.training
 
-First, useful tokens a second: steps on the same batches' reviews in turn, in one process. Then each
-trains a model in a process of its own, from the start to the end of the reviews, and is validated on the way.
+First, useful tokens a second: steps in turn, in one process; the notebook's and ours on the same reviews,
+those of tuned TRL grouped by length. Then each trains a model in a process of its own, from the start to the
+end of the reviews, once a seed; it is validated on the way, and at the end on all validation reviews.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ sys.path.insert(0, str(ROOT))
 BATCH = 16
 MICRO_BATCH = 4
 NOTEBOOK_DROPOUT = 0.05
-VALIDATION_REVIEWS = 300
+VALIDATION_REVIEWS = 150
+"""Of a validation on the way."""
 VALIDATIONS = 4
-SEED = 42
 ARMS = ("notebook", "tuned TRL", "ours")
 
 
@@ -64,7 +65,7 @@ def settings(reviews: int) -> Any:
     )
 
 
-def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
+def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, Any]:
     """Load the model and build the recipe's trainer; return it with the prepared data."""
     import torch
     from transformers import set_seed
@@ -83,7 +84,7 @@ def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
     prepared = prepare(chosen)
     base, plan = identify(chosen.model), plan_compute()
     tokenizer = load_tokenizer(base)
-    set_seed(SEED)
+    set_seed(seed)
     model = load_model(base, plan)
     rows = tokenise(prepared.train, tokenizer)
     if name == "ours":
@@ -93,7 +94,7 @@ def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
         lighten(model)
         trainer = AnswerTrainer(
             model=model,
-            args=training._trainer_settings(scratch, plan, chosen.training, SEED),
+            args=training._trainer_settings(scratch, plan, chosen.training, seed),
             tokens_per_pass=chosen.training.tokens_per_pass,
             packs_rows=True,
             train_dataset=rows,
@@ -125,8 +126,8 @@ def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
                 save_strategy="no",
                 report_to="none",
                 disable_tqdm=True,
-                seed=SEED,
-                data_seed=SEED,
+                seed=seed,
+                data_seed=seed,
             ),
             train_dataset=rows.remove_columns("row"),
             processing_class=tokenizer,
@@ -136,19 +137,22 @@ def make_arm(name: str, reviews: int, scratch: Path) -> tuple[Arm, Any]:
     return Arm(trainer, model, iter(())), (prepared, base, plan, tokenizer)
 
 
-def step_of(arm: Arm) -> Callable[[], tuple[int, float]]:
-    """Return a function that makes one optimiser step and returns its useful tokens and seconds."""
+def step_of(arm: Arm) -> Callable[[list[int]], tuple[int, float]]:
+    """Return a function that makes one optimiser step on rows and returns its useful tokens and seconds."""
     import torch
 
     trainer = arm.trainer
     trainer.create_optimizer()
-    batches = iter(trainer.get_train_dataloader())
-    accumulated = trainer.args.gradient_accumulation_steps
+    micro = trainer.args.per_device_train_batch_size
 
-    def step() -> tuple[int, float]:
-        inputs = [dict(next(batches)) for _ in range(accumulated)]
+    def step(rows: list[int]) -> tuple[int, float]:
+        reviews = [trainer.train_dataset[row] for row in rows]
+        inputs = [
+            dict(trainer.data_collator(reviews[start : start + micro]))
+            for start in range(0, len(rows), micro)
+        ]
         answers = sum((part["labels"] != -100).sum() for part in inputs)
-        tokens = int(sum(part["attention_mask"].sum() for part in inputs))
+        tokens = sum(len(review["input_ids"]) for review in reviews)
         started = time.perf_counter()
         for part in inputs:
             trainer.training_step(arm.model, part, answers)
@@ -160,20 +164,28 @@ def step_of(arm: Arm) -> Callable[[], tuple[int, float]]:
     return step
 
 
-def speeds(reviews: int, rounds: int) -> dict[str, list[float]]:
+def speeds(reviews: int, rounds: int, seed: int) -> dict[str, list[float]]:
     """Return the useful tokens a second of each arm's steps, made in turn."""
+    from review_sentiment.batch_order import ByLength, RandomBatches
+
     found: dict[str, list[float]] = {name: [] for name in ARMS}
     with tempfile.TemporaryDirectory() as scratch:
-        steps = {name: step_of(make_arm(name, reviews, Path(scratch))[0]) for name in ARMS}
+        arms = {name: make_arm(name, reviews, seed, Path(scratch))[0] for name in ARMS}
+        steps = {name: step_of(arm) for name, arm in arms.items()}
+        lengths = list(map(len, arms["ours"].trainer.train_dataset["input_ids"]))
+        orders = {
+            name: list((ByLength if name == "tuned TRL" else RandomBatches)(BATCH, lengths, seed, lambda: 0))
+            for name in ARMS
+        }
         for number in range(rounds + 1):
             for name, step in steps.items():
-                tokens, seconds = step()
+                tokens, seconds = step(orders[name][number * BATCH : (number + 1) * BATCH])
                 if number:  # the first round warms up
                     found[name].append(tokens / seconds)
     return found
 
 
-def train_whole(name: str, reviews: int) -> dict[str, Any]:
+def train_whole(name: str, reviews: int, seed: int) -> dict[str, Any]:
     """Train on all reviews; return seconds of training, validations on the way, and the peak memory."""
     import numpy as np
     from sklearn.metrics import f1_score
@@ -182,10 +194,8 @@ def train_whole(name: str, reviews: int) -> dict[str, Any]:
     from review_sentiment.scoring import score_labels
 
     with tempfile.TemporaryDirectory() as scratch:
-        arm, (prepared, _, plan, tokenizer) = make_arm(name, reviews, Path(scratch))
-        frame = prepared.validation.frame.head(VALIDATION_REVIEWS)
+        arm, (prepared, _, plan, tokenizer) = make_arm(name, reviews, seed, Path(scratch))
         labels = prepared.validation.labels
-        gold = np.array([labels.index(label) for label in frame["label"]])
         clock = {"trained": 0.0, "since": 0.0}
         points: list[dict[str, float]] = []
 
@@ -196,10 +206,15 @@ def train_whole(name: str, reviews: int) -> dict[str, Any]:
                 clock["since"] = time.perf_counter()
 
             def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-                every = max(1, state.max_steps // VALIDATIONS)
-                if state.global_step % every and state.global_step != state.max_steps:
+                every, last = max(1, state.max_steps // VALIDATIONS), state.global_step == state.max_steps
+                if not last and (
+                    state.global_step % every or state.max_steps - state.global_step < every // 2
+                ):
                     return
                 clock["trained"] += time.perf_counter() - clock["since"]
+                frame = prepared.validation.frame
+                frame = frame if last else frame.head(VALIDATION_REVIEWS)
+                gold = np.array([labels.index(label) for label in frame["label"]])
                 scores = score_labels(arm.model, tokenizer, list(frame["prompt"]), labels, plan, 2_048)
                 arm.model.train()
                 classes = list(range(len(labels)))
@@ -218,6 +233,7 @@ def train_whole(name: str, reviews: int) -> dict[str, Any]:
     return {
         "points": points,
         "reviews": len(prepared.train),
+        "validation_reviews": len(prepared.validation),
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
     }
 
@@ -233,33 +249,24 @@ def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Return median and ends."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
 @click.command()
 @click.option("--reviews", default=320, show_default=True, help="Training reviews of each arm.")
 @click.option("--rounds", default=8, show_default=True, help="Steps of each arm that are timed in turn.")
+@click.option("--seeds", default="42", show_default=True, help="Each arm trains once for each of them.")
 @click.option("--json", "as_json", is_flag=True)
-def main(reviews: int, rounds: int, as_json: bool) -> None:
+def main(reviews: int, rounds: int, seeds: str, as_json: bool) -> None:
     """Print the table."""
     import torch
 
-    found = in_a_process(speeds, max(reviews, (rounds + 1) * BATCH), rounds)
-    trained = {name: in_a_process(train_whole, name, reviews) for name in ARMS}
-    ratios = {
-        f"ours/{name}": spread([a / b for a, b in zip(found["ours"], found[name], strict=True)])
-        for name in ARMS[:2]
-    }
-    last = {name: trained[name]["points"][-1] for name in ARMS}
-    for name in ARMS[:2]:
-        ours = seconds_to(last[name]["loss"], trained["ours"]["points"])
-        if ours is not None:
-            ratio = last[name]["seconds"] / ours
-            ratios[f"time to the loss of {name}"] = spread([ratio])
+    chosen = [int(seed) for seed in seeds.split(",")]
+    found = in_a_process(speeds, max(reviews, (rounds + 1) * BATCH), rounds, chosen[0]) if rounds else {}
+    trained: dict[str, list[dict[str, Any]]] = {name: [] for name in ARMS}
+    for seed in chosen:
+        for name in ARMS:
+            trained[name].append(in_a_process(train_whole, name, reviews, seed))
     threads = torch.get_num_threads()
     machine = f"{platform.machine()}, {threads} threads, torch {torch.__version__}"
+    ratios = ratios_of(found, trained)
     if as_json:
         click.echo(
             json.dumps(
@@ -267,16 +274,46 @@ def main(reviews: int, rounds: int, as_json: bool) -> None:
             )
         )
         return
-    click.echo(f"{machine}; {trained['ours']['reviews']} reviews, steps of {BATCH}")
+    first = trained["ours"][0]
+    click.echo(
+        f"{machine}; {first['reviews']} reviews, steps of {BATCH}; {first['validation_reviews']} validation "
+        f"reviews; seeds {seeds}"
+    )
     for name in ARMS:
-        speed, end = spread(found[name]), last[name]
+        last = [training["points"][-1] for training in trained[name]]
+        speed = f"{shown([*found[name]], '.0f')} useful tokens/s  " if found else ""
         click.echo(
-            f"{name:10} {speed['median']:6.0f} useful tokens/s ({speed['min']:.0f}-{speed['max']:.0f})  "
-            f"trained in {end['seconds']:5.0f} s  validation loss {end['loss']:.4f}  "
-            f"macro-F1 {end['macro_f1']:.4f}  peak {trained[name]['peak_gb']:.2f} GB"
+            f"{name:10} {speed}trained in {shown([end['seconds'] for end in last], '.0f')} s  "
+            f"validation loss {shown([end['loss'] for end in last], '.3f')}  "
+            f"macro-F1 {shown([end['macro_f1'] for end in last], '.3f')}  "
+            f"peak {shown([training['peak_gb'] for training in trained[name]], '.2f')} GB"
         )
     for name, ratio in ratios.items():
-        click.echo(f"{name:32} {ratio['median']:5.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})")
+        click.echo(f"{name:32} {shown(ratio, '.2f')}")
+
+
+def ratios_of(
+    found: dict[str, list[float]], trained: dict[str, list[dict[str, Any]]]
+) -> dict[str, list[float]]:
+    """Return how many times as fast ours is, step by step, and to the same validation loss, seed by seed."""
+    ratios: dict[str, list[float]] = {}
+    for name in ARMS[:2]:
+        if found:
+            ratios[f"ours/{name}"] = [a / b for a, b in zip(found["ours"], found[name], strict=True)]
+        pairs = zip(trained[name], trained["ours"], strict=True)
+        times = [
+            (theirs["points"][-1]["seconds"], seconds_to(theirs["points"][-1]["loss"], ours["points"]))
+            for theirs, ours in pairs
+        ]
+        ratios[f"time to the loss of {name}"] = [
+            seconds / ours if ours else float("nan") for seconds, ours in times
+        ]
+    return ratios
+
+
+def shown(values: list[float], form: str) -> str:
+    """Return the median and the ends."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, TrainerState
-from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 from trl import SFTTrainer
 
+from review_sentiment.batch_order import ByLength, RandomBatches
 from review_sentiment.batching import even_batches, rounded_up
 from review_sentiment.errors import TrainingError
 from review_sentiment.models import free_memory
@@ -50,7 +49,7 @@ def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Return `input_ids`, `labels` and `attention_mask` of [rows, width], padded right, and `row` [rows]."""
-    width = rounded_up(max(len(row["input_ids"]) for row in rows), PAD_TO_MULTIPLE)
+    width = _width([len(row["input_ids"]) for row in rows])
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     labels = torch.full((len(rows), width), IGNORED)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
@@ -65,25 +64,6 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         "attention_mask": mask,
         "row": torch.tensor([row["row"] for row in rows]),
     }
-
-
-class ByLength(LengthGroupedSampler):  # type: ignore[misc]
-    """Rows of similar length side by side, in an order that follows from the seed and the epoch alone.
-
-    The one of transformers 5.23 draws from the global random state, which a resumed training has
-    in another state at the begin of an epoch: from the second one on it would see other batches.
-    """
-
-    def __init__(self, batch_size: int, lengths: list[int], seed: int, step: Callable[[], int]) -> None:
-        super().__init__(batch_size, lengths=lengths)
-        self._seed = seed
-        self._step = step
-
-    def __iter__(self) -> Iterator[int]:
-        """Yield the rows of the epoch that the present optimiser step is in."""
-        epoch = self._step() // math.ceil(len(self.lengths) / self.batch_size)
-        generator = torch.Generator().manual_seed(self._seed + epoch)
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
 
 
 class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
@@ -106,6 +86,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(data_collator=collate, **options)
         self.remove_callback(PrinterCallback)  # it prints a line a step; `Course` tells what there is to tell
         self._packs_rows = packs_rows
+        self._tokens_of = sum if packs_rows else _padded_tokens
         self.tokens_per_pass = tokens_per_pass
         self.tokens = 0
         self.computed_tokens = 0
@@ -153,11 +134,11 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     def _in_passes(
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], count: torch.Tensor | int | None
     ) -> torch.Tensor:
-        widths = [rounded_up(n, PAD_TO_MULTIPLE) for n in inputs["attention_mask"].sum(dim=1).tolist()]
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
         loss = inputs["labels"].new_zeros((), dtype=torch.float32)
-        passes = even_batches(widths, self.tokens_per_pass)
+        passes = even_batches(lengths, self.tokens_per_pass, self._tokens_of)
         for number, rows in enumerate(passes, start=1):
-            width = max(widths[row] for row in rows)
+            width = _width([lengths[row] for row in rows])
             part = {name: values[rows, :width] for name, values in inputs.items()}
             # Processes may need different numbers of passes: gradients are exchanged in the last.
             last = number == len(passes)
@@ -165,19 +146,20 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
                 loss += super().training_step(model, part, count)
         return loss
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> ByLength:
-        """Group by the optimiser's batch, so that it has the same reviews for any number of processes."""
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> RandomBatches | ByLength:
+        """Order by the optimiser's batch, so that it has the same reviews for any number of processes."""
         rows = self.train_dataset if train_dataset is None else train_dataset
         batch = self.args.per_device_train_batch_size * self.accelerator.num_processes
         lengths = list(map(len, rows["input_ids"]))
-        return ByLength(batch, lengths, self.args.data_seed, lambda: self.state.global_step)
+        order = RandomBatches if self._packs_rows else ByLength
+        return order(batch, lengths, self.args.data_seed, lambda: self.state.global_step)
 
     def _halve_the_passes(self, inputs: dict[str, torch.Tensor], error: BaseException) -> None:
-        longest = int(inputs["attention_mask"].sum(dim=1).max())
-        rows = len(inputs["input_ids"])
-        if self.tokens_per_pass <= longest or rows == 1:
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        longest = max(lengths)
+        if self.tokens_per_pass <= longest or len(lengths) == 1:
             raise OutOfMemoryError(longest) from error
-        used = min(self.tokens_per_pass, rows * longest)
+        used = min(self.tokens_per_pass, self._tokens_of(lengths))
         self.tokens_per_pass = max(longest, used // 2)
         logger.warning(
             "Out of memory: passes of %d tokens from here on; the batch stays %d reviews",
@@ -240,6 +222,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def _width(lengths: list[int]) -> int:
+    return rounded_up(max(lengths), PAD_TO_MULTIPLE)
+
+
+def _padded_tokens(lengths: list[int]) -> int:
+    return _width(lengths) * len(lengths)
+
+
 def _padded_answers(
     model: torch.nn.Module, inputs: dict[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
@@ -267,7 +257,7 @@ def _packed_answers(
         input_ids=batch.input_ids,
         position_ids=batch.position_ids,
         packed_rows=batch.rows,
-        logits_to_keep=batch.rows.source[row, column - batch.rows.prefix],
+        logits_to_keep=batch.rows.places(row, column),
         use_cache=False,
     )
     return output.logits[0], inputs["labels"][row, column + 1], batch.input_ids.numel()

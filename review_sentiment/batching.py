@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 
 def rounded_up(length: int, multiple: int) -> int:
@@ -28,16 +28,18 @@ def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Itera
         yield batch
 
 
-def even_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
-    """Divide rows into as few batches of about the same tokens as the budget allows, padding included.
+def even_batches(
+    lengths: Sequence[int], tokens_per_batch: int, tokens_of: Callable[[list[int]], int]
+) -> list[list[int]]:
+    """Divide rows into as few batches of about the same tokens as the budget allows.
 
-    A row longer than the budget is a batch of its own.
+    `tokens_of` tells the tokens of a batch with rows of such lengths, padding included where there is
+    any. A row longer than the budget is a batch of its own.
     """
     longest_first = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     batches: list[list[int]] = []
     for count in range(1, len(lengths) + 1):
         batches = [longest_first[first::count] for first in range(count)]
-        # A batch's first row is its longest.
-        if all(lengths[batch[0]] * len(batch) <= tokens_per_batch for batch in batches):
+        if all(tokens_of([lengths[row] for row in batch]) <= tokens_per_batch for batch in batches):
             break
     return batches

@@ -156,7 +156,7 @@ class TrainingSettings(Section):
     batch_size: Count = 16
     """Reviews of one optimiser step."""
     tokens_per_pass: Count = 1_536
-    """Tokens of one forward and backward pass, padding included; a batch with more accumulates gradients."""
+    """Tokens of one forward and backward pass, padding included where there is any; more take several."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients with a larger norm are scaled down to it."""
     gradient_checkpointing: bool | Literal["auto"] = "auto"

@@ -127,12 +127,12 @@ def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch
     import torch
 
     batch = pack(rows, most_shared=min(map(len, rows)) - 1)
-    ends = torch.tensor([len(ids) - 1 - batch.rows.prefix for ids in rows])
+    ends = torch.tensor([len(ids) - 1 for ids in rows])
     output = model(
         input_ids=batch.input_ids,
         position_ids=batch.position_ids,
         packed_rows=batch.rows,
-        logits_to_keep=batch.rows.source[torch.arange(len(rows)), ends],
+        logits_to_keep=batch.rows.places(torch.arange(len(rows)), ends),
         use_cache=False,
     )
     kept = (0, torch.arange(len(rows)))

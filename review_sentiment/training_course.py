@@ -95,7 +95,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
         self._keeping = keeping
         self._validating = validating
         self._expected_gb = expected_gb
-        # The longest reviews come first: the time left follows from tokens, not from steps.
+        # Batches may be grouped by length: the time left follows from tokens, not from steps.
         lengths = map(len, trainer.train_dataset["input_ids"])
         self._all_tokens = sum(lengths) * trainer.args.num_train_epochs
         self._tokens_before = 0
@@ -196,13 +196,13 @@ class Course(TrainerCallback):  # type: ignore[misc]
         share = self._trainer.tokens / self._all_tokens if args.max_steps < 0 else None
         self._progress.advance(1, f"loss {point['loss']:.3f}, {speed:.0f} tokens/s", share)
         if state.global_step == 1:
-            # The longest reviews come first: this step is the probe of what the others take.
+            # The heaviest batch comes first: this step is the probe of what the others take.
             point |= {
                 "probe_memory_gb": peak_memory_gb(args.device.type),
                 "expected_memory_gb": self._expected_gb,
             }
             logger.info(
-                "memory: %.2f GB after the longest batch, %.2f expected",
+                "memory: %.2f GB after the heaviest batch, %.2f expected",
                 point["probe_memory_gb"],
                 self._expected_gb,
             )

@@ -11,7 +11,7 @@ import torch
 
 from review_sentiment import training as training_module
 from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
-from review_sentiment.answer_trainer import IGNORED, AnswerTrainer, tokenise
+from review_sentiment.answer_trainer import IGNORED, AnswerTrainer, collate, tokenise
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.errors import TrainingError
@@ -71,7 +71,7 @@ def one_step(
         processing_class=tokenizer,
     )
     train_adapters_in_fp32(model)
-    batch = next(iter(trainer.get_train_dataloader()))
+    batch = collate([trainer.train_dataset[row] for row in range(TRAINING.batch_size)])
     loss = float(trainer.training_step(model, dict(batch), (batch["labels"] != IGNORED).sum()))
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     with torch.no_grad():

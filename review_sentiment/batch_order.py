@@ -1,0 +1,61 @@
+"""The order in which a training sees its reviews: it follows from the seed and the epoch alone.
+
+The samplers of transformers 5.23 and torch draw from the global random state, which a resumed
+training has in another state at the begin of an epoch: from the second one on it would see other batches.
+In both orders the heaviest batch comes first, so that a lack of memory shows at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch.utils.data import Sampler
+from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
+
+
+class RandomBatches(Sampler[int]):
+    """Batches of a random order, as they are drawn but for the heaviest, which comes first."""
+
+    def __init__(self, batch_size: int, lengths: Sequence[int], seed: int, step: Callable[[], int]) -> None:
+        self._batch_size = batch_size
+        self._lengths = lengths
+        self._seed = seed
+        self._step = step
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the rows of the epoch that the present optimiser step is in."""
+        size = self._batch_size
+        epoch = self._step() // math.ceil(len(self) / size)
+        generator = torch.Generator().manual_seed(self._seed + epoch)
+        order = torch.randperm(len(self), generator=generator).tolist()
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        # The last may have fewer rows and stays the last.
+        heaviest = max(batches[:-1], key=self._tokens, default=batches[0])
+        yield from heaviest
+        for batch in batches:
+            if batch is not heaviest:
+                yield from batch
+
+    def _tokens(self, batch: Sequence[int]) -> int:
+        return sum(self._lengths[row] for row in batch)
+
+
+class ByLength(LengthGroupedSampler):  # type: ignore[misc]
+    """Rows of similar length side by side, for batches that are padded."""
+
+    def __init__(self, batch_size: int, lengths: Sequence[int], seed: int, step: Callable[[], int]) -> None:
+        super().__init__(batch_size, lengths=list(lengths))
+        self._seed = seed
+        self._step = step
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the rows of the epoch that the present optimiser step is in."""
+        epoch = self._step() // math.ceil(len(self.lengths) / self.batch_size)
+        generator = torch.Generator().manual_seed(self._seed + epoch)
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
