@@ -1,4 +1,4 @@
-"""The order of the reviews: all once an epoch, from the seed and the epoch alone, the heaviest batch first."""
+"""The order of the reviews: each once an epoch, from seed and epoch alone, the heaviest batch first."""
 
 from __future__ import annotations
 
