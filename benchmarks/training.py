@@ -270,7 +270,12 @@ def main(reviews: int, rounds: int, seeds: str, as_json: bool) -> None:
     if as_json:
         click.echo(
             json.dumps(
-                {"machine": machine, "ratios": ratios, "tokens_per_second": found, "trainings": trained}
+                {
+                    "machine": machine,
+                    "ratios": {name: spread(ratio) for name, ratio in ratios.items() if ratio},
+                    "tokens_per_second": found,
+                    "trainings": trained,
+                }
             )
         )
         return
@@ -289,7 +294,7 @@ def main(reviews: int, rounds: int, seeds: str, as_json: bool) -> None:
             f"peak {shown([training['peak_gb'] for training in trained[name]], '.2f')} GB"
         )
     for name, ratio in ratios.items():
-        click.echo(f"{name:32} {shown(ratio, '.2f')}")
+        click.echo(f"{name:32} {shown(ratio, '.2f') if ratio else 'not reached'}")
 
 
 def ratios_of(
@@ -305,15 +310,19 @@ def ratios_of(
             (theirs["points"][-1]["seconds"], seconds_to(theirs["points"][-1]["loss"], ours["points"]))
             for theirs, ours in pairs
         ]
-        ratios[f"time to the loss of {name}"] = [
-            seconds / ours if ours else float("nan") for seconds, ours in times
-        ]
+        ratios[f"time to the loss of {name}"] = [seconds / ours for seconds, ours in times if ours]
     return ratios
 
 
 def shown(values: list[float], form: str) -> str:
     """Return the median and the ends."""
-    return f"{statistics.median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
+    found = spread(values)
+    return f"{found['median']:{form}} ({found['min']:{form}}-{found['max']:{form}})"
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return median and ends."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 if __name__ == "__main__":

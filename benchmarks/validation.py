@@ -18,7 +18,6 @@ import click
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from review_sentiment.evaluation import evaluate_model
-from review_sentiment.labels import BINARY
 from review_sentiment.models import identify, plan_compute
 from review_sentiment.preparation import prepare
 from review_sentiment.settings_files import load_settings
@@ -45,9 +44,7 @@ def main(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
             settings.seed,
             Path(scratch) / "adapter",
         )
-        evaluation = evaluate_model(
-            base, trained.adapter, prepared.validation, BINARY, plan, settings.evaluation
-        )
+        evaluation = evaluate_model(base, trained.adapter, prepared.validation, plan, settings.evaluation)
     figures = {
         "machine": f"{platform.machine()}, {plan.device}, {plan.precision}",
         "settings": list(overrides),

@@ -7,16 +7,18 @@ and what is said of an error are in `last_words.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from front_door.configs import DEFAULT_STACK, default_config
+from front_door.console import output_to
 from front_door.start_up import without_collecting
 from front_door.state import new_log_file, tracking_uri
+from front_door.version_commands import VERSION_COMMANDS
 from review_sentiment.errors import EXIT_FAILED, UsageError
 from review_sentiment.settings_files import load_settings
 
@@ -25,10 +27,6 @@ if TYPE_CHECKING:
     from front_door.plan import Plan
     from front_door.stack_files import StackFile
     from review_sentiment.config import Settings
-
-ROOT = Path(__file__).resolve().parent.parent
-CONFIGS = ROOT / "configs"
-DEFAULT_STACK = "local"
 
 EPILOG = """\b
 Examples
@@ -100,7 +98,7 @@ def cli(
     from front_door.stack_files import stack_path
 
     stack_path(stack)
-    settings = load_settings(config_file or _default_config(stack), overrides)
+    settings = load_settings(config_file or default_config(stack), overrides)
     if dry_run:
         plan = _plan(settings, stack, rerun, only, debug)
         click.echo(plan.as_json()) if as_json else plan.show()
@@ -119,7 +117,7 @@ def _plan(settings: Settings, stack: str, rerun: Sequence[str], only: str | None
     if lone or not forecast.there_is_a_cache():
         fates = dict.fromkeys([lone] if lone else launch.step_names(settings), forecast.RUNS)
     else:
-        with _output_to(new_log_file(), debug):
+        with output_to(new_log_file(), debug):
             fates = forecast.forecast(settings, source, stack, again)
     return Plan(stack, settings, fates, source.revisions, estimate_here(settings))
 
@@ -132,7 +130,7 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
     source = launch.look_at_source(settings)
     log_file = new_log_file()
     click.echo(f"stack {stack}, log {log_file}", err=True)
-    with _output_to(log_file, debug):
+    with output_to(log_file, debug):
         with without_collecting():
             from zenml.exceptions import RunInterruptedException
 
@@ -182,41 +180,6 @@ def _chosen_steps(settings: Settings, rerun: Sequence[str], only: str | None) ->
     return again, lone[0] if lone else None
 
 
-@contextmanager
-def _output_to(log_file: Path, debug: bool) -> Iterator[None]:
-    """Lead the libraries' output to the log file, or show it where debugging."""
-    from front_door.console import import_zenml_quietly, loud, quiet
-
-    with loud() if debug else quiet(log_file):
-        if not debug:
-            with without_collecting():
-                import_zenml_quietly()
-        yield
-
-
-@cli.command()
-@click.option("--name", default=None, help="Registered model. Default: registry.model_name.")
-@click.option("--json", "as_json", is_flag=True, help="Print the versions as JSON.")
-def models(name: str | None, as_json: bool) -> None:
-    """List the registered model versions."""
-    from front_door.console import quiet
-
-    with quiet(new_log_file()):
-        from review_sentiment import registry, tracking
-
-        tracking.configure(tracking_uri())
-        chosen = name or load_settings(_default_config(DEFAULT_STACK)).registry.model_name
-        versions = registry.list_versions(chosen)
-    from front_door.summary import versions_table
-
-    if as_json:
-        click.echo(json.dumps([asdict(found) | {"created": found.created.isoformat()} for found in versions]))
-    elif versions:
-        click.echo(versions_table(versions))
-    else:
-        click.echo(f"No version of '{chosen}' at {tracking_uri()} yet. Make one: python run_pipeline.py")
-
-
 @cli.command("estimate")
 @click.option(
     "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="As for a run."
@@ -227,40 +190,10 @@ def estimate_command(config_file: Path | None, overrides: tuple[str, ...], as_js
     """Say what training would take: memory and hours, here and on common GPUs."""
     from front_door.estimate import estimate_training
 
-    settings = load_settings(config_file or _default_config(DEFAULT_STACK), overrides)
-    with _output_to(new_log_file(), debug=False):
+    settings = load_settings(config_file or default_config(DEFAULT_STACK), overrides)
+    with output_to(new_log_file(), debug=False):
         found = estimate_training(settings)
     click.echo(json.dumps(found.as_json()) if as_json else found.as_text())
-
-
-@cli.command("export")
-@click.argument("version")
-@click.option(
-    "-o",
-    "--output",
-    "directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="A new directory.",
-)
-@click.option("--name", default=None, help="Registered model. Default: registry.model_name.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="As for a run.")
-def export_command(version: str, directory: Path, name: str | None, config_file: Path | None) -> None:
-    """Write VERSION (a number or an alias) as plain merged weights."""
-    settings = load_settings(config_file or _default_config(DEFAULT_STACK))
-    log_file = new_log_file()
-    click.echo(f"log {log_file}", err=True)
-    with _output_to(log_file, debug=False):
-        from front_door.exporting import export_version
-
-        report = export_version(
-            name or settings.registry.model_name, version, settings, directory, tracking_uri()
-        )
-    click.echo(
-        f"{report.directory}: merged weights (safetensors), tokenizer and chat template\n"
-        f"{report.changed_share:.2%} of the answers to {report.n} validation reviews changed; a label's "
-        f"probability by at most {report.largest_difference:.3f}"
-    )
 
 
 @cli.command()
@@ -286,21 +219,12 @@ def sweep(
     """Search settings by the macro-F1 on validation reviews; finished trials are never lost."""
     from front_door.search import search, trials_table
 
-    settings = load_settings(config_file or _default_config(DEFAULT_STACK), overrides)
+    settings = load_settings(config_file or default_config(DEFAULT_STACK), overrides)
     log_file = new_log_file()
     click.echo(f"log {log_file}", err=True)
-    with _output_to(log_file, debug=False):
+    with output_to(log_file, debug=False):
         found = search(settings, dimensions, trials, tracking_uri())
     click.echo(json.dumps([asdict(trial) for trial in found]) if as_json else trials_table(found))
-
-
-@cli.command()
-@click.option("--port", default=5000, show_default=True, help="Port on this machine.")
-def ui(port: int) -> None:
-    """Open MLflow on the candidate runs, on this machine only. Ctrl-C ends it."""
-    from front_door.browse import serve_mlflow
-
-    serve_mlflow(port)
 
 
 @cli.command()
@@ -318,22 +242,20 @@ def doctor(stack: str, config_file: Path | None, overrides: tuple[str, ...], as_
     from front_door.stack_files import read_stack
 
     file = read_stack(stack)
-    settings = load_settings(config_file or _default_config(stack), overrides)
+    settings = load_settings(config_file or default_config(stack), overrides)
     machine = check_machine()
-    with _output_to(new_log_file(), debug=False):
+    with output_to(new_log_file(), debug=False):
         checks = [*machine, *check_stack(file, settings)]
     click.echo(json.dumps([asdict(check) for check in checks]) if as_json else report(checks))
     if not all(check.ok for check in checks):
         raise SystemExit(EXIT_FAILED)
 
 
-def _default_config(stack: str) -> Path:
-    """Return the configuration of a stack's name, or of its family: that of `gpu` for `gpu-local`."""
-    names = (stack, stack.split("-", maxsplit=1)[0], DEFAULT_STACK)
-    return next(file for name in names if (file := CONFIGS / f"{name}.yaml").is_file())
-
-
 def _print_result(result: RunResult, as_json: bool) -> None:
     from front_door.summary import summary
 
     click.echo(json.dumps(asdict(result)) if as_json else summary(result))
+
+
+for command in VERSION_COMMANDS:
+    cli.add_command(command)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from front_door.start_up import without_collecting
 from review_sentiment.progress import ATTRIBUTE, Snapshot
 
 BAR_WIDTH = 24
@@ -154,3 +155,13 @@ def import_zenml_quietly() -> None:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"
+
+
+@contextmanager
+def output_to(log_file: Path, debug: bool) -> Iterator[None]:
+    """Lead the libraries' output to the log file, or show it where debugging."""
+    with loud() if debug else quiet(log_file):
+        if not debug:
+            with without_collecting():
+                import_zenml_quietly()
+        yield

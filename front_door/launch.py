@@ -71,12 +71,20 @@ def step_names(settings: Settings) -> list[str]:
     names += ["format_chat_validation", "format_chat_evaluation"]
     names += ["evaluate_classical"]
     names += [] if settings.evaluation.skip_baseline else ["evaluate_baseline"]
-    return [*names, "finetune", *_shards(settings), "evaluate", "compare", "register_model"]
+    return [
+        *names,
+        "finetune",
+        *_shards(settings),
+        "evaluate",
+        "evaluate_champion",
+        "compare",
+        "register_model",
+    ]
 
 
 def gpu_steps(settings: Settings) -> set[str]:
     """Return the names of the steps that a model runs in."""
-    return {"evaluate_baseline", "finetune", *(_shards(settings) or ["evaluate"])}
+    return {"evaluate_baseline", "finetune", "evaluate_champion", *(_shards(settings) or ["evaluate"])}
 
 
 def _shards(settings: Settings) -> list[str]:

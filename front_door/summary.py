@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from front_door.comparison_text import columns
 
 if TYPE_CHECKING:
     from front_door.launch import RunResult
@@ -17,11 +19,11 @@ def summary(result: RunResult) -> str:
     if result.metrics:
         lines += [
             "",
-            f"{'':12}{'accuracy':>10}{'F1':>8}{'ROC AUC':>9}"
+            f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'ROC AUC':>9}"
             f"{'constrained':>13}{'unparsed':>10}{'reviews':>9}",
         ]
         lines += [
-            f"{name:12}{found['accuracy']:10.3f}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
+            f"{name:12}{found['accuracy']:10.3f}{_interval(found):>16}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
             f"{found['constrained_accuracy']:13.3f}{found['unparsed_rate']:10.1%}{found['n']:9.0f}"
             for name, found in result.metrics.items()
         ]
@@ -37,15 +39,22 @@ def summary(result: RunResult) -> str:
     return "\n".join(lines)
 
 
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{found['accuracy_low']:.3f}-{found['accuracy_high']:.3f}"
+
+
 def versions_table(versions: Sequence[ModelVersion]) -> str:
     """Return one line a version."""
-    rows = [("version", "alias", "made", "accuracy", "F1", "ROC AUC", "reviews", "gate", "base model")]
+    rows = [
+        ("version", "alias", "made", "accuracy", "interval", "F1", "ROC AUC", "reviews", "gate", "base model")
+    ]
     rows += [
         (
             found.version,
             ", ".join(found.aliases) or "-",
             f"{found.created.astimezone():%Y-%m-%d %H:%M}",
             _figure(found, "accuracy"),
+            found.tags.get("accuracy_interval", "-"),
             _figure(found, "f1"),
             _figure(found, "roc_auc"),
             found.tags.get("evaluation_reviews", "-"),
@@ -54,10 +63,7 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
         )
         for found in versions
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return columns(rows)
 
 
 def _figure(found: ModelVersion, tag: str) -> str:

@@ -14,6 +14,8 @@ METRICS_FILE = "metrics.json"
 MODEL_FILE = "model.json"
 PREDICTIONS_FILE = "predictions.parquet"
 SAMPLES_FILE = "samples.parquet"
+SLICES_FILE = "slices.parquet"
+DOTS_PER_INCH = 120
 
 
 class EvaluationMaterializer(FilesMaterializer):
@@ -29,6 +31,7 @@ class EvaluationMaterializer(FilesMaterializer):
             metrics=self.read_json(METRICS_FILE, Metrics),
             predictions=self.read_table(PREDICTIONS_FILE),
             samples=self.read_table(SAMPLES_FILE),
+            slices=self.read_table(SLICES_FILE),
         )
 
     def save(self, data: Evaluation) -> None:
@@ -37,22 +40,27 @@ class EvaluationMaterializer(FilesMaterializer):
         self.write_json(METRICS_FILE, data.metrics)
         self.write_table(PREDICTIONS_FILE, data.predictions)
         self.write_table(SAMPLES_FILE, data.samples)
+        self.write_table(SLICES_FILE, data.slices)
 
     def compute_content_hash(self, data: Evaluation) -> str:
-        """Hash the predictions, the samples and the metrics."""
-        samples = content_hash(data.samples)
-        return content_hash(data.predictions, data.model, to_json(data.metrics), samples)
+        """Hash the tables and the metrics."""
+        others = content_hash(data.samples), content_hash(data.slices)
+        return content_hash(data.predictions, data.model, to_json(data.metrics), *others)
 
     def extract_metadata(self, data: Evaluation) -> dict[str, MetadataType]:
-        """Show the headline figures."""
-        return {name: round(value, 5) for name, value in data.metrics.headline().items()}
+        """Show the headline figures and their intervals."""
+        figures = data.metrics.headline() | data.metrics.interval_ends()
+        return {name: round(value, 5) for name, value in figures.items()}
 
     def save_visualizations(self, data: Evaluation) -> dict[str, VisualizationType]:
-        """Show the confusion matrix and the samples."""
-        from review_sentiment.plots import confusion_figure
+        """Show the confusion matrix, what the probabilities are worth, and the samples."""
+        from review_sentiment.plots import confusion_figure, probability_figure
 
+        shown = {}
+        for name, figure in (("confusion_matrix", confusion_figure), ("probabilities", probability_figure)):
+            picture = self.path(f"{name}.png")
+            with self.artifact_store.open(picture, "wb") as file:
+                figure(data).savefig(file, format="png", dpi=DOTS_PER_INCH)
+            shown[picture] = VisualizationType.IMAGE
         page = preview(data.samples, f"{data.model}: sample predictions")
-        samples, picture = self.write_text("samples.html", page), self.path("confusion_matrix.png")
-        with self.artifact_store.open(picture, "wb") as file:
-            confusion_figure(data).savefig(file, format="png", dpi=120)
-        return {picture: VisualizationType.IMAGE, samples: VisualizationType.HTML}
+        return {**shown, self.write_text("samples.html", page): VisualizationType.HTML}

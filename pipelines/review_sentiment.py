@@ -10,6 +10,7 @@ from steps.compare import compare
 from steps.data_report import data_report
 from steps.evaluate import evaluate
 from steps.evaluate_baseline import evaluate_baseline
+from steps.evaluate_champion import evaluate_champion
 from steps.evaluate_classical import evaluate_classical
 from steps.evaluate_shard import evaluate_shard
 from steps.finetune import finetune
@@ -30,13 +31,14 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
     `available` are the source's categories; `revisions` maps the chosen ones to
     the state of their data.
     """
-    s, seed = settings, settings.seed
+    s, seed, labels = settings, settings.seed, settings.data.labels
 
     validate_categories(data=s.data, available=list(available))
     reviews = [
         ingest_reviews(
             source=s.data.source,
             category=category,
+            labels=labels,
             revision=revision,
             cleaning=s.cleaning,
             needed_per_class=s.split.needed_per_class,
@@ -49,9 +51,9 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
     train, validation, evaluation = split_reviews(reviews=reviews, split=s.split, seed=seed)
     report = data_report(reviews=reviews, train=train, evaluation=evaluation)
 
-    train_chats = format_chat(train, s.model, s.prompt, id="format_chat_train")
-    validation_chats = format_chat(validation, s.model, s.prompt, id="format_chat_validation")
-    evaluation_chats = format_chat(evaluation, s.model, s.prompt, id="format_chat_evaluation")
+    train_chats = format_chat(train, s.model, s.prompt, labels, id="format_chat_train")
+    validation_chats = format_chat(validation, s.model, s.prompt, labels, id="format_chat_validation")
+    evaluation_chats = format_chat(evaluation, s.model, s.prompt, labels, id="format_chat_evaluation")
 
     classical = evaluate_classical(train_chats, evaluation_chats, seed=seed)
     baseline = {}
@@ -70,7 +72,8 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
             for shard in range(s.evaluation.shards)
         ]
         tuned = merge_shards(adapter, evaluation_chats, shards, s.evaluation, id="evaluate")
-    verdict = compare(adapter, tuned, classical, gate=s.gate, **baseline)
+    champion = evaluate_champion(adapter, tuned, evaluation_chats, s.model, s.evaluation, s.registry)
+    verdict = compare(adapter, tuned, classical, champion, gate=s.gate, **baseline)
     register_model(
         adapter=adapter,
         verdict=verdict,

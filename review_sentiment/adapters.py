@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from review_sentiment.answers import KeptAnswers
 from review_sentiment.lora_proof import ADAPTER, LoraProof
 from review_sentiment.models import BaseModel
 
@@ -43,7 +44,8 @@ class TrainedAdapter:
 
     `compute` and `settings` are shown to people; `max_tokens` is needed to build
     prompts as in training. `checkpoints` is the address of those of its training,
-    which are of no use once the adapter has been saved.
+    which are of no use once the adapter has been saved. `validation` are its answers to validation reviews,
+    None where it was not validated.
     """
 
     directory: Path
@@ -55,6 +57,7 @@ class TrainedAdapter:
     compute: dict[str, str]
     settings: dict[str, str]
     checkpoints: str
+    validation: KeptAnswers | None
 
 
 def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:

@@ -10,7 +10,6 @@ import pandas as pd
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.prompts import PromptBuilder
-from review_sentiment.reviews import ReviewTable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -78,14 +77,14 @@ class ChatDataset:
 
 
 def format_chats(
-    reviews: ReviewTable,
+    reviews: pd.DataFrame,
     tokenizer: PreTrainedTokenizerBase,
     labels: tuple[str, ...],
     max_tokens: int,
 ) -> ChatDataset:
-    """Render every review as a chat, in the order of the table."""
+    """Render every review as a chat, in the order of the table, which has the first columns of `COLUMNS`."""
     builder = PromptBuilder(tokenizer, labels, max_tokens)
-    kept = reviews.frame[["review_id", "category", "stars", "label", "title", "text"]]
+    kept = reviews[["review_id", "category", "stars", "label", "title", "text"]]
     chats = [
         builder.build(title, text, label)
         for title, text, label in zip(kept["title"], kept["text"], kept["label"], strict=True)

@@ -7,25 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from review_sentiment.metrics import (
-    Evaluation,
-    compute_metrics,
-    prediction_table,
-    sample_rows,
-    sample_table,
-)
+from review_sentiment.metrics import Evaluation, compute_metrics
+from review_sentiment.predictions import prediction_table, sample_rows, sample_table, slice_table
 
 if TYPE_CHECKING:
     from review_sentiment.chats import ChatDataset
-    from review_sentiment.labels import LabelScheme
 
 MAX_ITERATIONS = 1_000
 SAMPLES_SHOWN = 16
 
 
-def evaluate_classical(
-    train: ChatDataset, evaluation: ChatDataset, scheme: LabelScheme, seed: int
-) -> Evaluation:
+def evaluate_classical(train: ChatDataset, evaluation: ChatDataset, seed: int) -> Evaluation:
     """Fit on the training reviews and evaluate on the same rows as the language models.
 
     Titles and texts are read as the language model reads them.
@@ -39,17 +31,19 @@ def evaluate_classical(
         LogisticRegression(C=10.0, max_iter=MAX_ITERATIONS, random_state=seed),
     )
     classifier.fit(_documents(train.frame), train.frame["label"])
-    order = [list(classifier.classes_).index(name) for name in scheme.names]
+    labels = evaluation.labels
+    order = [list(classifier.classes_).index(name) for name in labels]
     probabilities = classifier.predict_proba(_documents(evaluation.frame))[:, order]
     answered = probabilities.argmax(axis=1)
-    predictions = prediction_table(evaluation.frame, scheme, probabilities, answered, np.ones(len(answered)))
-    rows = sample_rows(predictions, SAMPLES_SHOWN)
+    predictions = prediction_table(evaluation.frame, labels, probabilities, answered, np.ones(len(answered)))
+    rows = sample_rows(predictions, labels, SAMPLES_SHOWN)
     answers = [str(predictions["predicted"].iloc[row]) for row in rows]
     return Evaluation(
         model="classical",
-        metrics=compute_metrics(predictions, scheme),
+        metrics=compute_metrics(predictions, labels),
         predictions=predictions,
-        samples=sample_table(evaluation.frame, predictions, rows, answers),
+        samples=sample_table(evaluation.frame, predictions, labels, rows, answers),
+        slices=slice_table(evaluation.frame, predictions),
     )
 
 

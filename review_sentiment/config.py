@@ -49,6 +49,8 @@ class DataSettings(Section):
         "Trend",
     )
     """The categories to train and evaluate on."""
+    labels: Literal["binary", "neutral", "stars"] = "binary"
+    """Classes: 1-2 stars against 4-5; the same and `neutral` for 3; or the five star ratings."""
 
 
 class CleaningSettings(Section):
@@ -211,12 +213,20 @@ class GateSettings(Section):
     """Strict accuracy must exceed the untuned model's constrained accuracy by more than this fraction."""
     min_gain_over_classical: float = 0.0
     """Strict accuracy must exceed that of TF-IDF with logistic regression by more than this fraction."""
+    classical_exception: str | None = None
+    """Reason for which a candidate may be no better than the classical model; it is shown in the card."""
+    min_gain_over_champion: float = 0.0
+    """Strict accuracy must exceed that of the present champion by more than this fraction."""
+    significance: Fraction = 0.05
+    """Largest p value (McNemar) of the gain over the untuned model and over the champion."""
     max_category_loss: Fraction = 0.05
-    """Most accuracy that any category may lose against the classical model, as a fraction."""
+    """Most accuracy that a category may lose against the classical model or the champion, as a fraction."""
     min_category_reviews: Count = 30
     """Categories with fewer evaluation reviews are too small to judge and pass."""
     max_unparsed_rate: Fraction = 0.01
     """Largest share of answers outside the labels."""
+    max_calibration_error: Fraction = 0.1
+    """Largest expected calibration error: how far sureness and accuracy lie apart."""
 
 
 class TrackingSettings(Section):

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from review_sentiment.metrics import (
-    Evaluation,
-    compute_metrics,
-    prediction_table,
-    sample_rows,
-    sample_table,
-)
+from review_sentiment.metrics import Evaluation, compute_metrics
 from review_sentiment.models import (
     BaseModel,
     ComputePlan,
@@ -23,53 +17,64 @@ from review_sentiment.models import (
     load_model,
     load_tokenizer,
 )
+from review_sentiment.predictions import prediction_table, sample_rows, sample_table, slice_table
 from review_sentiment.scoring import generate_answers, score_labels
 
 if TYPE_CHECKING:
     from review_sentiment.chats import ChatDataset
     from review_sentiment.config import EvaluationSettings
-    from review_sentiment.labels import LabelScheme
 
 
 def evaluate_model(
     base: BaseModel,
     adapter: Path | None,
     chats: ChatDataset,
-    scheme: LabelScheme,
     plan: ComputePlan,
     settings: EvaluationSettings,
 ) -> Evaluation:
     """Evaluate the base model, with the adapter where one is given; its memory is given back."""
     tokenizer = load_tokenizer(base)
     model = load_model(base, plan).eval() if adapter is None else load_adapted_model(base, adapter, plan)
-    prompts = list(chats.frame["prompt"])
-    scores = score_labels(model, tokenizer, prompts, scheme.names, plan, settings.tokens_per_batch)
+    prompts, labels = list(chats.frame["prompt"]), chats.labels
+    scores = score_labels(model, tokenizer, prompts, labels, plan, settings.tokens_per_batch)
     predictions = prediction_table(
-        chats.frame, scheme, scores.probabilities, scores.answered, scores.label_mass
+        chats.frame, labels, scores.probabilities, scores.answered, scores.label_mass
     )
-    rows = sample_rows(predictions, settings.sample_predictions)
+    rows = sample_rows(predictions, labels, settings.sample_predictions)
     answers = generate_answers(model, tokenizer, [prompts[row] for row in rows], plan)
     del model
     free_memory()
     return Evaluation(
         model="baseline" if adapter is None else "tuned",
-        metrics=compute_metrics(predictions, scheme),
+        metrics=compute_metrics(predictions, labels),
         predictions=predictions,
-        samples=sample_table(chats.frame, predictions, rows, answers),
+        samples=sample_table(chats.frame, predictions, labels, rows, answers),
+        slices=slice_table(chats.frame, predictions),
     )
 
 
-def merge_shards(
-    shards: Sequence[Evaluation], chats: ChatDataset, scheme: LabelScheme, sample_predictions: int
-) -> Evaluation:
+def evaluation_of(model: str, chats: ChatDataset, predictions: pd.DataFrame) -> Evaluation:
+    """Return the evaluation that a table of predictions stands for; there are no samples in it."""
+    return Evaluation(
+        model=model,
+        metrics=compute_metrics(predictions, chats.labels),
+        predictions=predictions,
+        samples=sample_table(chats.frame, predictions, chats.labels, [], []),
+        slices=slice_table(chats.frame, predictions),
+    )
+
+
+def merge_shards(shards: Sequence[Evaluation], chats: ChatDataset, sample_predictions: int) -> Evaluation:
     """Return the evaluation of all chats from those of their shards: what one step would have found."""
     found = pd.concat([shard.predictions for shard in shards]).set_index("review_id")
     predictions = found.loc[chats.frame["review_id"]].reset_index()
     samples = pd.concat([shard.samples for shard in shards], ignore_index=True)
-    rows = sample_rows(samples.rename(columns={"prediction": "predicted"}), sample_predictions)
+    read = predictions[predictions["review_id"].isin(samples["review_id"])]
+    rows = sample_rows(read, chats.labels, sample_predictions)
     return Evaluation(
         model=shards[0].model,
-        metrics=compute_metrics(predictions, scheme),
+        metrics=compute_metrics(predictions, chats.labels),
         predictions=predictions,
-        samples=samples.loc[rows].reset_index(drop=True),
+        samples=samples.set_index("review_id").loc[predictions["review_id"][rows]].reset_index(),
+        slices=slice_table(chats.frame, predictions),
     )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from review_sentiment.metrics import paired_gain
+from review_sentiment.comparison import Comparison, compare_models
 
 if TYPE_CHECKING:
+    from review_sentiment.champion import Champion
     from review_sentiment.config import GateSettings
     from review_sentiment.lora_proof import LoraProof
     from review_sentiment.metrics import Evaluation
 
 
 ROUNDING = 1e-9
+BASELINE, CLASSICAL = "baseline", "classical model"
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The rules in the order they were applied."""
+    """The rules in the order they were applied, and the comparisons that they looked at.
+
+    `champion` is the version that the candidate was compared with, None where there was none.
+    """
 
     rules: tuple[Rule, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    champion: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -56,59 +63,88 @@ class Verdict:
 
     def with_rule(self, rule: Rule) -> Verdict:
         """Return the verdict with one more rule."""
-        return Verdict((*self.rules, rule))
+        return replace(self, rules=(*self.rules, rule))
 
 
 def judge(
     tuned: Evaluation,
     baseline: Evaluation | None,
     classical: Evaluation,
+    champion: Champion,
     proof: LoraProof,
     settings: GateSettings,
 ) -> Verdict:
-    """Compare the tuned model with the other two, on the reviews they share."""
-    rules = [
-        Rule(
-            "LoRA proof",
-            "every layer moved, loss fell",
-            f"{sum(layer.b_norm > 0 for layer in proof.layers)} of {len(proof.layers)} layers, "
-            f"loss {proof.first_loss:.3f} to {proof.last_loss:.3f}",
-            all(layer.b_norm > 0 for layer in proof.layers) and proof.last_loss < proof.first_loss,
-        )
-    ]
-    for name, other, least in (
-        ("accuracy over the baseline", baseline, settings.min_gain_over_baseline),
-        ("accuracy over the classical model", classical, settings.min_gain_over_classical),
+    """Compare the tuned model with the others, each on the reviews they share."""
+    comparisons = [compare_models(tuned.predictions, classical.predictions, CLASSICAL, "predicted")]
+    rules = [_proof_rule(proof)]
+    if baseline is not None:
+        # The untuned model is the champion to beat as long as there is no other.
+        found = compare_models(tuned.predictions, baseline.predictions, BASELINE, "constrained")
+        comparisons.append(found)
+        rules.append(_better(found, settings.min_gain_over_baseline, settings.significance))
+    rules.append(_better_than_classical(comparisons[0], settings))
+    if champion.evaluation is not None:
+        name = f"champion version {champion.version}"
+        found = compare_models(tuned.predictions, champion.evaluation.predictions, name, "predicted")
+        comparisons.append(found)
+        rules.append(_better(found, settings.min_gain_over_champion, settings.significance))
+        rules.append(_worst_category(found, settings))
+    rules.append(_worst_category(comparisons[0], settings))
+    for name, value, most in (
+        ("unparsed answers", tuned.metrics.unparsed_rate, settings.max_unparsed_rate),
+        ("calibration error", tuned.metrics.calibration_error, settings.max_calibration_error),
     ):
-        if other is not None:
-            gain, n = paired_gain(tuned.predictions, other.predictions)
-            rules.append(Rule(name, f"> {least:+.3f}", f"{gain:+.3f} on {n} reviews", _above(gain, least)))
-    rules.append(_worst_category(tuned, classical, settings))
-    rate = tuned.metrics.unparsed_rate
-    rules.append(
+        rules.append(Rule(name, f"at most {most:.1%}", f"{value:.1%}", not _above(value, most)))
+    return Verdict(tuple(rules), tuple(comparisons), champion.version)
+
+
+def still_against(verdict: Verdict, champion: str | None) -> Verdict:
+    """Add a rule where the present champion is not the one that the candidate was compared with."""
+    if champion == verdict.champion:
+        return verdict
+    return verdict.with_rule(
         Rule(
-            "unparsed answers",
-            f"at most {settings.max_unparsed_rate:.1%}",
-            f"{rate:.1%}",
-            rate <= settings.max_unparsed_rate,
+            "the champion compared with is the present one",
+            f"version {champion or 'none'}; --rerun evaluate_champion compares with it",
+            f"version {verdict.champion or 'none'}",
+            False,
         )
     )
-    return Verdict(tuple(rules))
 
 
-def against_champion(
-    accuracy: float, rows: str, champion_version: str, champion_accuracy: float, champion_rows: str
-) -> Rule:
-    """Compare with the present champion by its recorded accuracy.
+def _proof_rule(proof: LoraProof) -> Rule:
+    moved = sum(layer.b_norm > 0 for layer in proof.layers)
+    return Rule(
+        "LoRA proof",
+        "every layer moved, loss fell",
+        f"{moved} of {len(proof.layers)} layers, loss {proof.first_loss:.3f} to {proof.last_loss:.3f}",
+        moved == len(proof.layers) and proof.last_loss < proof.first_loss,
+    )
 
-    `rows` are fingerprints of the evaluation sets: figures of other rows are
-    not compared, so such a candidate stays a challenger.
-    """
-    name = f"accuracy against champion version {champion_version}"
-    if rows != champion_rows:
-        return Rule(name, "the same evaluation reviews", "other evaluation reviews", False)
-    gain = accuracy - champion_accuracy
-    return Rule(name, "not below", f"{gain:+.3f}", not _above(0.0, gain))
+
+def _better(found: Comparison, least: float, significance: float) -> Rule:
+    overall = found.overall
+    return Rule(
+        f"accuracy over the {found.other}",
+        f"> {least:+.3f}, p at most {significance:g}",
+        str(overall),
+        _above(overall.gain, least) and overall.p_value <= significance,
+    )
+
+
+def _better_than_classical(found: Comparison, settings: GateSettings) -> Rule:
+    """Ask for a gain, or show the stated reason for doing without."""
+    least, overall = settings.min_gain_over_classical, found.overall
+    passed = _above(overall.gain, least)
+    asked = f"> {least:+.3f}"
+    if settings.classical_exception and not passed:
+        return Rule(
+            f"accuracy over the {found.other}",
+            f"{asked}, or the stated exception: {settings.classical_exception}",
+            str(overall),
+            True,
+        )
+    return Rule(f"accuracy over the {found.other}", asked, str(overall), passed)
 
 
 def _above(value: float, limit: float) -> bool:
@@ -116,20 +152,17 @@ def _above(value: float, limit: float) -> bool:
     return value - limit > ROUNDING
 
 
-def _worst_category(tuned: Evaluation, classical: Evaluation, settings: GateSettings) -> Rule:
-    losses = {
-        category: classical.metrics.category_accuracy[category] - accuracy
-        for category, accuracy in tuned.metrics.category_accuracy.items()
-        if tuned.metrics.category_n[category] >= settings.min_category_reviews
-        and category in classical.metrics.category_accuracy
+def _worst_category(found: Comparison, settings: GateSettings) -> Rule:
+    name = f"worst category against the {found.other}"
+    asked = f"loses at most {settings.max_category_loss:.3f}"
+    large = {
+        category: difference
+        for category, difference in found.categories.items()
+        if difference.n >= settings.min_category_reviews
     }
-    asked = f"loses at most {settings.max_category_loss:.3f} to the classical model"
-    if not losses:
-        return Rule("worst category", asked, "no category is large enough to judge", True)
-    worst = max(losses, key=lambda category: losses[category])
+    if not large:
+        return Rule(name, asked, "no category is large enough to judge", True)
+    worst = min(large, key=lambda category: large[category].gain)
     return Rule(
-        "worst category",
-        asked,
-        f"{worst} {-losses[worst]:+.3f}",
-        not _above(losses[worst], settings.max_category_loss),
+        name, asked, f"{worst} {large[worst]}", not _above(-large[worst].gain, settings.max_category_loss)
     )

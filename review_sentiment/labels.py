@@ -10,13 +10,11 @@ class LabelScheme:
 
     `names` are the words that the model answers, in the order of the class
     index; `of_stars` maps a whole star rating to one of them. Ratings that are
-    missing from it are dropped. `positive` is the class whose probability ROC
-    AUC is computed for.
+    missing from it are dropped.
     """
 
     names: tuple[str, ...]
     of_stars: Mapping[int, str]
-    positive: str
 
     def label(self, stars: float) -> str | None:
         """Return the label of a rating, or None where the scheme drops it."""
@@ -26,6 +24,12 @@ class LabelScheme:
 BINARY = LabelScheme(
     names=("negative", "positive"),
     of_stars={1: "negative", 2: "negative", 4: "positive", 5: "positive"},
-    positive="positive",
 )
 """1-2 stars against 4-5; 3 stars are neither."""
+NEUTRAL = LabelScheme(names=("negative", "neutral", "positive"), of_stars={**BINARY.of_stars, 3: "neutral"})
+"""With 3 stars as a class of their own."""
+STARS = LabelScheme(names=("1", "2", "3", "4", "5"), of_stars={stars: str(stars) for stars in range(1, 6)})
+"""The rating itself."""
+
+LABEL_SCHEMES: Mapping[str, LabelScheme] = {"binary": BINARY, "neutral": NEUTRAL, "stars": STARS}
+"""By the names of the setting `data.labels`."""

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from review_sentiment.calibration import fit_calibration
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
+from review_sentiment.predictions import UNPARSED, answers_of
+from review_sentiment.uncertainty import Interval, calibration_error, figures, intervals
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from review_sentiment.labels import LabelScheme
-
-UNPARSED = "unparsed"
-"""Shown where the model's answer is none of the labels; always counted as wrong."""
-
-PREDICTION_COLUMNS = {
-    "review_id": "str",
-    "category": "str",
-    "gold": "str",
-    "predicted": "str",
-    "constrained": "str",
-    "p_positive": "float64",
-    "label_mass": "float64",
-}
+    from review_sentiment.answers import KeptAnswers
 
 
 @dataclass(frozen=True)
@@ -36,9 +24,11 @@ class Metrics:
     """Figures of one model on n reviews; every one is a fraction unless it says otherwise.
 
     `accuracy`, precision, recall, F1 and the confusion matrix are strict: an
-    answer outside the labels is wrong. `constrained_accuracy` and `roc_auc`
-    look at the labels' probabilities only. Precision, recall and F1 are means
-    over the classes. The rows of `confusion` are gold labels, its columns
+    answer outside the labels is wrong. `constrained_accuracy`, `roc_auc`, `brier`
+    and `calibration_error` look at the labels' probabilities only. Precision, recall, F1 and
+    ROC AUC are means over the classes. `brier` is half the mean squared distance of the probabilities
+    from the truth, `calibration_error` that of sureness from accuracy in 15 bins. `intervals` are those of
+    `uncertainty.intervals`. The rows of `confusion` are gold labels, its columns
     the labels and, last, the unparsed answers, in counts.
     """
 
@@ -50,11 +40,16 @@ class Metrics:
     f1: float
     roc_auc: float
     unparsed_rate: float
+    brier: float
+    calibration_error: float
     label_mass: float
+    intervals: Mapping[str, Interval]
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     category_accuracy: Mapping[str, float]
     category_n: Mapping[str, int]
+    calibrated: Mapping[str, float] = field(default_factory=dict)
+    """What temperature and threshold of `calibration.py` change: see `with_calibration`."""
 
     def headline(self) -> dict[str, float]:
         """Return the figures that are single numbers."""
@@ -66,84 +61,76 @@ class Metrics:
             "f1": self.f1,
             "roc_auc": self.roc_auc,
             "unparsed_rate": self.unparsed_rate,
+            "brier": self.brier,
+            "calibration_error": self.calibration_error,
             "label_mass": self.label_mass,
             "n": float(self.n),
+            **{f"calibrated_{name}": value for name, value in self.calibrated.items()},
         }
+
+    def interval_ends(self) -> dict[str, float]:
+        """Return the ends of every interval as single numbers."""
+        return {
+            f"{name}_{end}": value
+            for name, interval in self.intervals.items()
+            for end, value in zip(("low", "high"), interval, strict=True)
+        }
+
+    def shown(self, name: str) -> str:
+        """Return a figure with its interval."""
+        low, high = self.intervals[name]
+        return f"{getattr(self, name):.3f} [{low:.3f}, {high:.3f}]"
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A model's predictions, their metrics, and a few rows with its raw answers.
 
-    `predictions` has the columns of `PREDICTION_COLUMNS`; `samples` has text,
-    gold, prediction and raw answer.
+    `predictions`, `samples` and `slices` are those of `predictions.py`.
     """
 
     model: str
     metrics: Metrics
     predictions: pd.DataFrame
     samples: pd.DataFrame
+    slices: pd.DataFrame
 
     def fingerprint(self) -> str:
         """Return a hash of the reviews evaluated on: equal for the same rows in any order."""
         return f"{stable_hash(*sorted(self.predictions['review_id'])):016x}"
 
 
-def prediction_table(
-    reviews: pd.DataFrame,
-    scheme: LabelScheme,
-    probabilities: npt.NDArray[np.float64],
-    answered: npt.NDArray[np.int64],
-    label_mass: npt.NDArray[np.float64],
-) -> pd.DataFrame:
-    """Put a model's answers beside the gold labels.
-
-    `reviews` has n rows with review_id, category and label; `probabilities` is
-    [n, c]; `answered` [n] is a class index or -1.
-    """
-    names = np.array([*scheme.names, UNPARSED], dtype=object)
-    table = pd.DataFrame(
-        {
-            "review_id": reviews["review_id"].to_numpy(),
-            "category": reviews["category"].to_numpy(),
-            "gold": reviews["label"].to_numpy(),
-            "predicted": names[answered],
-            "constrained": names[probabilities.argmax(axis=1)],
-            "p_positive": probabilities[:, scheme.names.index(scheme.positive)],
-            "label_mass": label_mass,
-        }
-    )
-    return table.astype(PREDICTION_COLUMNS)
-
-
-def compute_metrics(predictions: pd.DataFrame, scheme: LabelScheme) -> Metrics:
+def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics:
     """Compute every figure from a table of predictions.
 
     Raises:
         DataError: the table is empty, or has one class or an unknown label.
     """
     from sklearn.metrics import (
+        brier_score_loss,
         confusion_matrix,
         precision_recall_fscore_support,
         roc_auc_score,
     )
 
     gold, predicted = predictions["gold"], predictions["predicted"]
-    unknown = set(gold) - set(scheme.names)
+    unknown = set(gold) - set(labels)
     if unknown:
         raise DataError(f"The evaluation set has unknown labels: {', '.join(sorted(unknown))}.")
-    if gold.nunique() == 1 or gold.empty:
+    missing = set(labels) - set(gold)
+    if missing:
         raise DataError(
-            f"The evaluation set has {len(gold)} reviews of {gold.nunique()} class(es); "
-            "metrics need at least two classes."
+            f"The evaluation set has {len(gold)} reviews and none that is {' or '.join(sorted(missing))}; "
+            "metrics need reviews of every class."
         )
-    labels = list(scheme.names)
+    answers = answers_of(predictions, labels)
     precision, recall, f1, _ = precision_recall_fscore_support(
         gold, predicted, labels=labels, average="macro", zero_division=0.0
     )
     right = gold == predicted
     by_category = right.groupby(predictions["category"])
     confusion = confusion_matrix(gold, predicted, labels=[*labels, UNPARSED])[: len(labels)]
+    one_hot = np.eye(len(labels))[answers.gold]
     return Metrics(
         n=len(gold),
         accuracy=float(right.mean()),
@@ -151,59 +138,36 @@ def compute_metrics(predictions: pd.DataFrame, scheme: LabelScheme) -> Metrics:
         precision=float(precision),
         recall=float(recall),
         f1=float(f1),
-        roc_auc=float(roc_auc_score(gold == scheme.positive, predictions["p_positive"])),
+        roc_auc=float(roc_auc_score(one_hot, answers.probabilities, average="macro")),
         unparsed_rate=float((predicted == UNPARSED).mean()),
+        brier=float(
+            brier_score_loss(
+                answers.gold, answers.probabilities, labels=range(len(labels)), scale_by_half=True
+            )
+        ),
+        calibration_error=float(
+            calibration_error(answers.probabilities.max(-1), answers.constrained == answers.gold)
+        ),
         label_mass=float(predictions["label_mass"].mean()),
-        labels=scheme.names,
+        intervals=intervals(answers),
+        labels=tuple(labels),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         category_accuracy={str(name): float(value) for name, value in by_category.mean().items()},
         category_n={str(name): int(value) for name, value in by_category.size().items()},
     )
 
 
-def sample_rows(predictions: pd.DataFrame, count: int) -> list[int]:
-    """Return row numbers to show: the surest wrong answers first, then the first right ones."""
-    wrong = predictions["gold"] != predictions["predicted"]
-    sureness = (predictions["p_positive"] - 0.5).abs()
-    surest_wrong = sureness[wrong].sort_values(ascending=False, kind="stable").index[: count // 2]
-    right = predictions.index[~wrong][: count - len(surest_wrong)]
-    return [int(row) for row in (*surest_wrong, *right)]
-
-
-def sample_table(
-    reviews: pd.DataFrame, predictions: pd.DataFrame, rows: Sequence[int], answers: Sequence[str]
-) -> pd.DataFrame:
-    """Return text, gold, prediction and raw answer of the chosen rows."""
-    shown: list[dict[str, Any]] = [
-        {
-            "title": reviews["title"].iloc[row],
-            "text": reviews["text"].iloc[row],
-            "category": predictions["category"].iloc[row],
-            "gold": predictions["gold"].iloc[row],
-            "prediction": predictions["predicted"].iloc[row],
-            "p_positive": round(float(predictions["p_positive"].iloc[row]), 4),
-            "raw_answer": answer,
-        }
-        for row, answer in zip(rows, answers, strict=True)
-    ]
-    columns = ["title", "text", "category", "gold", "prediction", "p_positive", "raw_answer"]
-    return pd.DataFrame(shown, columns=columns)
-
-
-def paired_gain(candidate: pd.DataFrame, other: pd.DataFrame) -> tuple[float, int]:
-    """Return the candidate's gain in accuracy on the reviews that both were scored on, and their number.
-
-    The candidate's answers count strictly, the other model's by its likeliest
-    label: a base model that knows the answer but not the form must still be beaten.
-
-    Raises:
-        DataError: the two share no review.
-    """
-    right = [
-        pd.Series((table["gold"] == table[answers]).to_numpy(), index=table["review_id"], name=answers)
-        for table, answers in ((candidate, "predicted"), (other, "constrained"))
-    ]
-    both = pd.concat(right, axis=1, join="inner")
-    if both.empty:
-        raise DataError("The two models were evaluated on different reviews; nothing can be compared.")
-    return float(both["predicted"].mean() - both["constrained"].mean()), len(both)
+def with_calibration(evaluation: Evaluation, validation: KeptAnswers | None) -> Evaluation:
+    """Add what temperature and threshold make of the answers; both come from validation reviews alone."""
+    if validation is None:
+        return evaluation
+    metrics = evaluation.metrics
+    fitted = fit_calibration(validation.arrays())
+    found = figures(fitted.apply(answers_of(evaluation.predictions, metrics.labels)))
+    calibrated = {
+        "temperature": fitted.temperature,
+        **({} if fitted.threshold is None else {"threshold": fitted.threshold}),
+        "validation_n": float(fitted.n),
+        **{name: float(found[name]) for name in ("accuracy", "f1", "brier", "calibration_error")},
+    }
+    return replace(evaluation, metrics=replace(metrics, calibrated=calibrated))

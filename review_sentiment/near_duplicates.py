@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+    from scipy.sparse import csr_matrix
 
 WORDS = 3
 """Length of the word sequences that are compared."""

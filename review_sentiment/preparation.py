@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.chats import ChatDataset, format_chats
 from review_sentiment.cleaning import CleaningRules, clean_category
-from review_sentiment.labels import BINARY
+from review_sentiment.labels import LABEL_SCHEMES
 from review_sentiment.models import identify, load_tokenizer
 from review_sentiment.sources import open_source
 from review_sentiment.splits import SplitRules, split_reviews
@@ -33,7 +33,8 @@ def prepare(settings: Settings) -> Prepared:
     """
     source = open_source(settings.data.source)
     wanted = settings.cleaning.max_per_class or settings.split.needed_per_class
-    rules = CleaningRules(BINARY, wanted, settings.cleaning.max_broken_share)
+    scheme = LABEL_SCHEMES[settings.data.labels]
+    rules = CleaningRules(scheme, wanted, settings.cleaning.max_broken_share)
     tables = [
         clean_category(category, source.read(category, settings.seed), rules, settings.seed)
         for category in settings.data.categories
@@ -41,7 +42,7 @@ def prepare(settings: Settings) -> Prepared:
     splits = split_reviews(tables, SplitRules(**settings.split.model_dump()), settings.seed)
     tokenizer = load_tokenizer(identify(settings.model))
     train, validation = (
-        format_chats(part, tokenizer, BINARY.names, settings.prompt.max_tokens)
+        format_chats(part.frame, tokenizer, scheme.names, settings.prompt.max_tokens)
         for part in (splits.train, splits.validation)
     )
     return Prepared(train, validation)

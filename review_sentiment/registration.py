@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment import registry, tracking
-from review_sentiment.gate import against_champion
+from review_sentiment.gate import still_against
 from review_sentiment.model_card import CardFacts, RegisteredVersion, write_card
 
 if TYPE_CHECKING:
@@ -35,25 +35,16 @@ def register(
 ) -> RegisteredVersion:
     """Register a version and give it its alias.
 
-    The champion's alias moves when the gate is passed and the present champion,
-    if there is one, is not better on the same reviews; else the version becomes
-    the challenger.
+    The champion's alias moves when the gate is passed and the present champion is the one that the
+    candidate was compared with; else the version becomes the challenger.
 
     Raises:
         TrackingError: MLflow does not know the candidate's run.
     """
     tracking.require_run(adapter.run_id)
     champion = registry.find_version(name, registry.CHAMPION)
-    if champion is not None:
-        verdict = verdict.with_rule(
-            against_champion(
-                tuned.metrics.accuracy,
-                tuned.fingerprint(),
-                champion.version,
-                float(champion.tags[registry.ACCURACY_TAG]),
-                champion.tags[registry.EVALUATION_ROWS_TAG],
-            )
-        )
+    if champion is None or champion.run_id != adapter.run_id:
+        verdict = still_against(verdict, champion.version if champion else None)
     alias = registry.CHAMPION if verdict.passed else registry.CHALLENGER
     card = write_card(name, alias, verdict, tuned, baseline, classical, facts)
     tracking.log_verdict(adapter.run_id, verdict)
@@ -65,7 +56,10 @@ def register(
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
         registry.Serving(adapter.base, labels, adapter.max_tokens).save(files)
         version = registry.register_version(name, adapter.run_id, files, card, _tags(adapter, tuned, verdict))
-    registry.set_alias(name, version, alias)
+    if alias == registry.CHAMPION:
+        registry.make_champion(name, version)
+    else:
+        registry.set_alias(name, version, alias)
     return RegisteredVersion(
         name=name,
         version=version,
@@ -82,8 +76,10 @@ def _tags(adapter: TrainedAdapter, tuned: Evaluation, verdict: Verdict) -> dict[
     metrics = tuned.metrics
     return {
         registry.ACCURACY_TAG: f"{metrics.accuracy:.6f}",
+        "accuracy_interval": "{:.3f}-{:.3f}".format(*metrics.intervals["accuracy"]),
         "f1": f"{metrics.f1:.6f}",
         "roc_auc": f"{metrics.roc_auc:.6f}",
+        "calibration_error": f"{metrics.calibration_error:.6f}",
         "evaluation_reviews": str(metrics.n),
         registry.EVALUATION_ROWS_TAG: tuned.fingerprint(),
         "base_model": adapter.base.title,

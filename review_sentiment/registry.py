@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+CHAMPIONS_TAG = "champions"
+"""Of a registered model: the versions that were champion, the present one last."""
 SERVING_FILE = "serving.json"
 ACCURACY_TAG = "accuracy"
 EVALUATION_ROWS_TAG = "evaluation_rows"
@@ -185,6 +187,41 @@ def register_version(
 def set_alias(name: str, version: str, alias: str) -> None:
     """Point the alias to the version; it leaves the version that had it."""
     mlflow.MlflowClient().set_registered_model_alias(name, alias, version)
+
+
+def make_champion(name: str, version: str) -> None:
+    """Give a version the champion's alias; the registered model remembers the ones before it."""
+    before = _champions(name)
+    if not before or before[-1] != version:
+        _remember_champions(name, [*before, version])
+    set_alias(name, version, CHAMPION)
+
+
+def roll_back(name: str) -> str:
+    """Give the alias back to the champion before the present one; return its number.
+
+    Raises:
+        UsageError: there was none.
+    """
+    there = {found.version for found in list_versions(name)}
+    before = [version for version in _champions(name) if version in there]
+    if len(before) < 2:  # noqa: PLR2004 - the present champion and one before it
+        raise UsageError(
+            f"'{name}' had no champion before the present one. `python run_pipeline.py models` lists its "
+            "versions; `promote VERSION` chooses one."
+        )
+    _remember_champions(name, before[:-1])
+    set_alias(name, before[-2], CHAMPION)
+    return before[-2]
+
+
+def _champions(name: str) -> list[str]:
+    tags = mlflow.MlflowClient().get_registered_model(name).tags
+    return [version for version in tags.get(CHAMPIONS_TAG, "").split(",") if version]
+
+
+def _remember_champions(name: str, versions: list[str]) -> None:
+    mlflow.MlflowClient().set_registered_model_tag(name, CHAMPIONS_TAG, ",".join(versions))
 
 
 def find_version(name: str, alias: str) -> ModelVersion | None:

@@ -106,7 +106,7 @@ def _cap(
     for _, category_rows in shuffled.groupby("category", sort=True):
         by_label = [group for _, group in category_rows.groupby("label", sort=True)]
         if balanced:
-            each = min(cap // 2, *(len(group) for group in by_label)) if len(by_label) > 1 else 0
+            each = min(cap // len(by_label), *(len(group) for group in by_label)) if len(by_label) > 1 else 0
             kept.extend(group.head(each) for group in by_label)
         else:
             kept.append(category_rows.head(cap))

@@ -21,7 +21,6 @@ from review_sentiment.checkpoints import training_identity
 from review_sentiment.embedded_model import cache_directory
 from review_sentiment.errors import TrainingError, UsageError
 from review_sentiment.evaluation import evaluate_model
-from review_sentiment.labels import BINARY
 from review_sentiment.models import identify, plan_compute
 from review_sentiment.preparation import Prepared, prepare
 from review_sentiment.settings_files import flat, with_overrides
@@ -175,7 +174,7 @@ def _try(settings: Settings, prepared: Prepared) -> dict[str, float]:
             Path(scratch) / "adapter",
         )
         quiet = settings.evaluation.model_copy(update={"sample_predictions": 0})
-        evaluation = evaluate_model(base, trained.adapter, prepared.validation, BINARY, plan, quiet)
+        evaluation = evaluate_model(base, trained.adapter, prepared.validation, plan, quiet)
     metrics = evaluation.metrics.headline()
     return {
         "macro_f1": metrics["f1"],

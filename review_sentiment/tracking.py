@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from review_sentiment.errors import TrackingError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
     from review_sentiment.chats import ChatDataset
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 CONNECT_SECONDS = "10"
 CONNECT_RETRIES = "2"
+TUNED = "tuned"
+"""Directory of a run's artifacts that has the evaluation of its own model."""
+PREDICTIONS_FILE = "predictions.parquet"
+REVIEWS_FILE = "reviews.parquet"
 
 
 def configure(tracking_uri: str) -> None:
@@ -180,10 +185,11 @@ def log_dataset(run_id: str, chats: ChatDataset, name: str, context: str) -> Non
 
 def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     """Log a model's metrics, its confusion matrix as a picture, and its sample predictions as a table."""
-    from review_sentiment.plots import confusion_figure
+    from review_sentiment.plots import confusion_figure, probability_figure
 
     model, metrics = evaluation.model, evaluation.metrics
-    log_metrics(run_id, {f"{model}/{key}": value for key, value in metrics.headline().items()})
+    figures = metrics.headline() | metrics.interval_ends()
+    log_metrics(run_id, {f"{model}/{key}": value for key, value in figures.items()})
     log_metrics(
         run_id,
         {f"{model}_category/{key}": value for key, value in metrics.category_accuracy.items()},
@@ -191,8 +197,52 @@ def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     mlflow_client = client()
     figure = confusion_figure(evaluation)
     mlflow_client.log_figure(run_id, figure, f"{model}/confusion_matrix.png")
+    mlflow_client.log_figure(run_id, probability_figure(evaluation), f"{model}/probabilities.png")
     mlflow_client.log_dict(run_id, asdict(metrics), f"{model}/metrics.json")
     mlflow_client.log_table(run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json")
+    mlflow_client.log_text(run_id, evaluation.slices.to_csv(index=False), f"{model}/slices.csv")
+    with temporary_directory() as scratch:
+        table = Path(scratch) / PREDICTIONS_FILE
+        evaluation.predictions.to_parquet(table, index=False)
+        mlflow_client.log_artifact(run_id, str(table), model)
+
+
+def log_reviews(run_id: str, chats: ChatDataset) -> None:
+    """Log the reviews that a candidate was evaluated on, for comparisons of single answers."""
+    with temporary_directory() as scratch:
+        table = Path(scratch) / REVIEWS_FILE
+        chats.frame[["review_id", "category", "stars", "label", "title", "text"]].to_parquet(
+            table, index=False
+        )
+        client().log_artifact(run_id, str(table), TUNED)
+
+
+def recorded_parameters(run_id: str) -> dict[str, str]:
+    """Return a candidate's parameters."""
+    return dict(client().get_run(run_id).data.params)
+
+
+def recorded_predictions(run_id: str) -> pd.DataFrame | None:
+    """Return what a candidate answered to its evaluation reviews; None where its run does not have it."""
+    return _recorded_table(run_id, PREDICTIONS_FILE)
+
+
+def recorded_reviews(run_id: str) -> pd.DataFrame | None:
+    """Return the reviews that a candidate was evaluated on; None where its run does not have them."""
+    return _recorded_table(run_id, REVIEWS_FILE)
+
+
+def _recorded_table(run_id: str, name: str) -> pd.DataFrame | None:
+    import mlflow
+    import pandas as pd
+
+    file = f"{TUNED}/{name}"
+    if file not in {found.path for found in client().list_artifacts(run_id, TUNED)}:
+        return None
+    with temporary_directory() as scratch:
+        return pd.read_parquet(
+            mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=file, dst_path=scratch)
+        )
 
 
 def log_proof(run_id: str, proof: LoraProof) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from transformers import set_seed
 from trl import SFTConfig
@@ -27,6 +28,7 @@ from review_sentiment.adapters import (
     train_adapters_in_fp32,
 )
 from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError, OutOfMemoryError, tokenise
+from review_sentiment.answers import Answers, KeptAnswers
 from review_sentiment.device_readings import peak_memory_gb
 from review_sentiment.errors import TrainingError
 from review_sentiment.fused_lora import fuse_adapters
@@ -58,13 +60,14 @@ SCORING_TOKENS = 2_048
 
 @dataclass(frozen=True)
 class FineTuned:
-    """A trained adapter on disk, with its proof, its curve and its validations."""
+    """A trained adapter on disk, with its proof, its curve, its validations and its answers to the last."""
 
     adapter: Path
     proof: LoraProof
     summary: TrainingSummary
     curve: tuple[dict[str, float], ...]
     validations: tuple[dict[str, float], ...] = ()
+    validation_answers: KeptAnswers | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,7 @@ def _train(
         ),
         curve=tuple(course.curve),
         validations=tuple(course.validations),
+        validation_answers=course.kept_answers,
     )
     prompts = tuple(chats.frame["prompt"].head(RELOAD_PROMPTS))
     return _Trained(result, tokenizer, prompts, _answers(model, tokenizer, prompts, chats, plan), first)
@@ -232,20 +236,17 @@ def _validating(
     """Score the head of the validation chats, whose order is random."""
     if around.validation is None or not training.validations:
         return None
-    from sklearn.metrics import f1_score
-
     from review_sentiment.scoring import score_labels
 
     frame = around.validation.frame.head(training.validation_samples)
     labels = around.validation.labels
-    gold = [labels.index(label) for label in frame["label"]]
+    gold = np.array([labels.index(label) for label in frame["label"]])
 
-    def macro_f1(model: torch.nn.Module) -> float:
+    def answers(model: torch.nn.Module) -> Answers:
         scores = score_labels(model, tokenizer, list(frame["prompt"]), labels, plan, SCORING_TOKENS)
-        classes = list(range(len(labels)))
-        return float(f1_score(gold, scores.answered, labels=classes, average="macro", zero_division=0.0))
+        return Answers(gold, scores.answered, scores.probabilities)
 
-    return Validating(macro_f1, len(frame), training.validations, training.patience)
+    return Validating(answers, training.validations, training.patience)
 
 
 def _answers(

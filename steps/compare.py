@@ -1,4 +1,4 @@
-"""The gate: compare the tuned model with the baseline and the classical model."""
+"""The gate: compare the tuned model with the untuned one, the classical one and the champion."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.decisions import VerdictMaterializer
 from review_sentiment.adapters import TrainedAdapter
+from review_sentiment.champion import Champion
 from review_sentiment.config import GateSettings
 from review_sentiment.gate import Verdict
 from review_sentiment.metrics import Evaluation
@@ -26,6 +27,7 @@ def compare(
     adapter: TrainedAdapter,
     tuned: Evaluation,
     classical: Evaluation,
+    champion: Champion,
     gate: GateSettings,
     baseline: Evaluation | None = None,
 ) -> Annotated[Verdict, "verdict"]:
@@ -34,10 +36,10 @@ def compare(
     from review_sentiment.gate import judge
     from steps.mlflow_joint import connect
 
-    verdict = judge(tuned, baseline, classical, adapter.proof, gate)
+    verdict = judge(tuned, baseline, classical, champion, adapter.proof, gate)
     connect()
     tracking.require_run(adapter.run_id)
-    for other in (baseline, classical):
+    for other in (baseline, classical, champion.evaluation):
         if other is not None:
             tracking.log_evaluation(adapter.run_id, other)
     tracking.log_verdict(adapter.run_id, verdict)

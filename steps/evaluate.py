@@ -34,19 +34,14 @@ def evaluate(
     """Return the evaluation of the adapter as it was saved."""
     from review_sentiment import tracking
     from review_sentiment.evaluation import evaluate_model
-    from review_sentiment.labels import BINARY
+    from review_sentiment.metrics import with_calibration
     from review_sentiment.models import plan_compute
     from steps.mlflow_joint import connect, record_evaluation
 
     connect()
     tracking.require_run(adapter.run_id)
-    result = evaluate_model(
-        adapter.base,
-        adapter.directory,
-        evaluation_chats,
-        BINARY,
-        plan_compute(model.device, model.precision),
-        evaluation,
-    )
+    plan = plan_compute(model.device, model.precision)
+    found = evaluate_model(adapter.base, adapter.directory, evaluation_chats, plan, evaluation)
+    result = with_calibration(found, adapter.validation)
     record_evaluation(adapter, evaluation_chats, result)
     return result

@@ -30,14 +30,12 @@ def evaluate_baseline(
 ) -> Annotated[Evaluation, "baseline"]:
     """Return the evaluation of the untuned model on the first `baseline_samples` reviews."""
     from review_sentiment.evaluation import evaluate_model
-    from review_sentiment.labels import BINARY
     from review_sentiment.models import identify, plan_compute
 
     return evaluate_model(
         identify(model),
         None,
         evaluation_chats.head(evaluation.baseline_samples),
-        BINARY,
         plan_compute(model.device, model.precision),
         evaluation,
     )

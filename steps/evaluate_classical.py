@@ -25,6 +25,5 @@ def evaluate_classical(
 ) -> Annotated[Evaluation, "classical"]:
     """Return the evaluation of TF-IDF with logistic regression."""
     from review_sentiment.classical import evaluate_classical as fit_and_evaluate
-    from review_sentiment.labels import BINARY
 
-    return fit_and_evaluate(train, evaluation_chats, BINARY, seed)
+    return fit_and_evaluate(train, evaluation_chats, seed)

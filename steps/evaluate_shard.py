@@ -32,14 +32,12 @@ def evaluate_shard(
 ) -> Annotated[Evaluation, "shard"]:
     """Return the evaluation of every `evaluation.shards`-th review, from number `shard` on (0-based)."""
     from review_sentiment.evaluation import evaluate_model
-    from review_sentiment.labels import BINARY
     from review_sentiment.models import plan_compute
 
     return evaluate_model(
         adapter.base,
         adapter.directory,
         evaluation_chats.shard(shard, evaluation.shards),
-        BINARY,
         plan_compute(model.device, model.precision),
         evaluation,
     )

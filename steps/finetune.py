@@ -138,6 +138,7 @@ def finetune(
         compute=plan.describe(),
         settings=settings,
         checkpoints=checkpoints.address,
+        validation=trained.validation_answers,
     )
 
 

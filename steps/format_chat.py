@@ -22,12 +22,13 @@ def depends_on() -> str:
     output_materializers=ChatDatasetMaterializer,
 )
 def format_chat(
-    reviews: ReviewTable, model: ModelSettings, prompt: PromptSettings
+    reviews: ReviewTable, model: ModelSettings, prompt: PromptSettings, labels: str
 ) -> Annotated[ChatDataset, "chats"]:
     """Return one chat a review."""
     from review_sentiment.chats import format_chats
-    from review_sentiment.labels import BINARY
+    from review_sentiment.labels import LABEL_SCHEMES
     from review_sentiment.models import identify, load_tokenizer
 
     tokenizer = load_tokenizer(identify(model))
-    return format_chats(reviews, tokenizer, BINARY.names, prompt.max_tokens)
+    names = LABEL_SCHEMES[labels].names
+    return format_chats(reviews.frame, tokenizer, names, prompt.max_tokens)

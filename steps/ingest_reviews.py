@@ -23,6 +23,7 @@ def depends_on() -> str:
 def ingest_reviews(
     source: str,
     category: str,
+    labels: str,
     revision: str,  # noqa: ARG001 - it is there for the cache
     cleaning: CleaningSettings,
     needed_per_class: int,
@@ -30,13 +31,15 @@ def ingest_reviews(
 ) -> Annotated[ReviewTable, "reviews"]:
     """Return a category's clean reviews.
 
-    `needed_per_class` reviews are taken where `cleaning` does not say how many.
+    `labels` names a label scheme; `needed_per_class` reviews are taken where `cleaning` does not say
+    how many.
     `revision` is not read: it changes with the source's data and so makes an
     earlier result stale.
     """
     from review_sentiment.cleaning import CleaningRules, clean_category
-    from review_sentiment.labels import BINARY
+    from review_sentiment.labels import LABEL_SCHEMES
     from review_sentiment.sources import open_source
 
-    rules = CleaningRules(BINARY, cleaning.max_per_class or needed_per_class, cleaning.max_broken_share)
+    wanted = cleaning.max_per_class or needed_per_class
+    rules = CleaningRules(LABEL_SCHEMES[labels], wanted, cleaning.max_broken_share)
     return clean_category(category, open_source(source).read(category, seed), rules, seed)

@@ -31,11 +31,12 @@ def merge_shards(
     """Return the evaluation that one step would have found."""
     from review_sentiment import evaluation as evaluations
     from review_sentiment import tracking
-    from review_sentiment.labels import BINARY
+    from review_sentiment.metrics import with_calibration
     from steps.mlflow_joint import connect, record_evaluation
 
     connect()
     tracking.require_run(adapter.run_id)
-    result = evaluations.merge_shards(shards, evaluation_chats, BINARY, evaluation.sample_predictions)
+    found = evaluations.merge_shards(shards, evaluation_chats, evaluation.sample_predictions)
+    result = with_calibration(found, adapter.validation)
     record_evaluation(adapter, evaluation_chats, result)
     return result

@@ -37,5 +37,6 @@ def record_evaluation(adapter: TrainedAdapter, chats: ChatDataset, result: Evalu
     The checkpoints of its training go: the adapter came from the artifact store.
     """
     tracking.log_dataset(adapter.run_id, chats, "evaluation", context="evaluation")
+    tracking.log_reviews(adapter.run_id, chats)
     tracking.log_evaluation(adapter.run_id, result)
     clear_checkpoints(adapter.checkpoints)

@@ -147,7 +147,7 @@ def tiny_chats(tiny_model: BaseModel) -> ChatDataset:
         for number, row in enumerate(review_rows("Tops", 48))
     ]
     table = table_of(rows, len(rows), {})
-    return format_chats(table, load_tokenizer(tiny_model), ("negative", "positive"), 160)
+    return format_chats(table.frame, load_tokenizer(tiny_model), ("negative", "positive"), 160)
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from review_sentiment.categories import UnknownCategoriesError, validate_categories
-from review_sentiment.labels import BINARY
+from review_sentiment.config import DataSettings
+from review_sentiment.labels import BINARY, LABEL_SCHEMES, LabelScheme
 from review_sentiment.suggestions import did_you_mean, nearest
 
 AVAILABLE = ("Bottoms", "Dresses", "Tops")
@@ -27,9 +30,15 @@ def test_whole_stars_have_a_label_and_three_are_neither(stars: float, label: str
     assert BINARY.label(stars) == label
 
 
-def test_every_label_of_the_scheme_is_one_that_the_model_answers() -> None:
-    assert set(BINARY.of_stars.values()) == set(BINARY.names)
-    assert BINARY.positive in BINARY.names
+@pytest.mark.parametrize("scheme", LABEL_SCHEMES.values(), ids=LABEL_SCHEMES)
+def test_every_label_of_a_scheme_is_one_that_the_model_answers(scheme: LabelScheme) -> None:
+    assert set(scheme.of_stars.values()) == set(scheme.names)
+
+
+def test_other_schemes_keep_three_stars() -> None:
+    assert LABEL_SCHEMES["neutral"].label(3) == "neutral"
+    assert [LABEL_SCHEMES["stars"].label(stars) for stars in range(1, 6)] == list("12345")
+    assert set(LABEL_SCHEMES) == set(get_args(DataSettings.model_fields["labels"].annotation))
 
 
 def test_right_categories_come_back_in_the_order_of_the_request() -> None:

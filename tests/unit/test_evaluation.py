@@ -9,7 +9,6 @@ from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation import evaluate_model, merge_shards
-from review_sentiment.labels import BINARY
 from review_sentiment.models import BaseModel, plan_compute
 
 PLAN = plan_compute("cpu", "fp32")
@@ -19,12 +18,11 @@ def test_shards_put_together_are_the_evaluation_of_the_whole(
     tiny_model: BaseModel, tiny_chats: ChatDataset
 ) -> None:
     settings = EvaluationSettings(sample_predictions=4)
-    whole = evaluate_model(tiny_model, None, tiny_chats, BINARY, PLAN, settings)
+    whole = evaluate_model(tiny_model, None, tiny_chats, PLAN, settings)
     shards = [
-        evaluate_model(tiny_model, None, tiny_chats.shard(number, 3), BINARY, PLAN, settings)
-        for number in range(3)
+        evaluate_model(tiny_model, None, tiny_chats.shard(number, 3), PLAN, settings) for number in range(3)
     ]
-    together = merge_shards(shards, tiny_chats, BINARY, settings.sample_predictions)
+    together = merge_shards(shards, tiny_chats, settings.sample_predictions)
     assert together.metrics.headline() == pytest.approx(whole.metrics.headline(), abs=1e-6)
     assert together.metrics.confusion == whole.metrics.confusion
     pd.testing.assert_frame_equal(together.predictions, whole.predictions, rtol=1e-5)

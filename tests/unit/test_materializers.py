@@ -15,19 +15,23 @@ from zenml.artifact_stores.local_artifact_store import LocalArtifactStore, Local
 from zenml.enums import StackComponentType
 
 from materializers.adapter import TrainedAdapterMaterializer
+from materializers.champion import ChampionMaterializer
 from materializers.chats import ChatDatasetMaterializer
 from materializers.decisions import RegisteredVersionMaterializer, VerdictMaterializer
 from materializers.evaluation import EvaluationMaterializer
 from materializers.report import DataReportMaterializer
 from materializers.reviews import ReviewTableMaterializer
 from review_sentiment.adapters import TrainedAdapter, TrainingSummary
+from review_sentiment.answers import KeptAnswers
+from review_sentiment.champion import Champion
 from review_sentiment.chats import COLUMNS, ChatDataset
+from review_sentiment.comparison import Comparison, PairedDifference
 from review_sentiment.gate import Rule, Verdict
-from review_sentiment.labels import BINARY
 from review_sentiment.lora_proof import LayerProof, LoraProof
-from review_sentiment.metrics import PREDICTION_COLUMNS, Evaluation, compute_metrics
+from review_sentiment.metrics import Evaluation, compute_metrics
 from review_sentiment.model_card import RegisteredVersion
 from review_sentiment.models import BaseModel
+from review_sentiment.predictions import PREDICTION_COLUMNS
 from review_sentiment.reports import DataReport
 from review_sentiment.reviews import ReviewTable, table_of
 
@@ -54,12 +58,15 @@ def chats() -> ChatDataset:
 
 def evaluation() -> Evaluation:
     rows = [
-        (f"{n}", "Tops", gold, gold, gold, 0.25 + n / 10, 0.9)
+        (f"{n}", "Tops", gold, gold, gold, 0.9, 0.75 - n / 10, 0.25 + n / 10)
         for n, gold in enumerate(["negative", "positive"])
     ]
-    predictions = pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)).astype(PREDICTION_COLUMNS)
-    samples = pd.DataFrame({"text": ["fine"], "gold": ["positive"], "p_positive": [0.5]})
-    return Evaluation("tuned", compute_metrics(predictions, BINARY), predictions, samples)
+    columns = [*PREDICTION_COLUMNS, "p_negative", "p_positive"]
+    predictions = pd.DataFrame(rows, columns=columns).astype(PREDICTION_COLUMNS)
+    samples = pd.DataFrame({"text": ["fine"], "gold": ["positive"], "probability": [0.5]})
+    slices = pd.DataFrame({"dimension": ["category"], "value": ["Tops"], "n": [2], "accuracy": [1.0]})
+    metrics = compute_metrics(predictions, ("negative", "positive"))
+    return Evaluation("tuned", metrics, predictions, samples, slices)
 
 
 def adapter(directory: Path) -> TrainedAdapter:
@@ -76,10 +83,13 @@ def adapter(directory: Path) -> TrainedAdapter:
         compute={"device": "cpu"},
         settings={"seed": "1"},
         checkpoints="s3://bucket/checkpoints/0",
+        validation=KeptAnswers((0, 1), (0, -1), ((0.75, 0.25), (0.5, 0.5))),
     )
 
 
-VERDICT = Verdict((Rule("rule", "asked", "found", True),))
+DIFFERENCE = PairedDifference(4, 0.25, (0.0, 0.5), 2, 1, 0.5)
+COMPARISON = Comparison("classical model", DIFFERENCE, {"Tops": DIFFERENCE})
+VERDICT = Verdict((Rule("rule", "asked", "found", True),), (COMPARISON,), "3")
 VERSION = RegisteredVersion("name", "1", "champion", "models:/name/1", "run", "sqlite:///x", "e", "# Card")
 REPORT = DataReport("<html>page</html>", {"category": 0.2, "label": 0.0})
 
@@ -123,6 +133,18 @@ def test_evaluations_keep_metrics_and_tables(tmp_path: Path) -> None:
     loaded = round_trip(EvaluationMaterializer, evaluation(), tmp_path)
     assert loaded.metrics == evaluation().metrics
     pd.testing.assert_frame_equal(loaded.predictions, evaluation().predictions)
+
+
+def test_a_champion_keeps_version_and_evaluation(tmp_path: Path) -> None:
+    loaded = round_trip(ChampionMaterializer, Champion("3", evaluation()), tmp_path / "a")
+    assert loaded.version == "3"
+    assert loaded.evaluation.metrics == evaluation().metrics
+    assert round_trip(ChampionMaterializer, Champion(), tmp_path / "b") == Champion()
+    hashes = {
+        hashed(ChampionMaterializer, champion)
+        for champion in (Champion(), Champion("3", evaluation()), Champion("4", evaluation()))
+    }
+    assert len(hashes) == 3
 
 
 def test_adapters_keep_their_files_and_facts(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from review_sentiment import training as training_module
+from review_sentiment import training_course
 from review_sentiment.answer_trainer import AnswerTrainer, is_out_of_memory
 from review_sentiment.chats import ChatDataset
 from review_sentiment.checkpoints import CheckpointStore
@@ -192,7 +193,7 @@ def test_training_stops_when_validation_no_longer_gets_better(
     tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([0.5, 0.9, 0.7, 0.8, 0.95])
-    monkeypatch.setattr("sklearn.metrics.f1_score", lambda *_args, **_options: next(figures))
+    monkeypatch.setattr(training_course, "figures", lambda _: {"f1": next(figures)})
     settings = TRAINING.model_copy(update={"validations": 6, "patience": 2})
     stopped = train(tiny_model, tiny_chats, tmp_path / "a", training=settings, validation=tiny_chats.head(8))
     assert [found["macro_f1"] for found in stopped.validations] == [0.5, 0.9, 0.7, 0.8]
@@ -216,7 +217,7 @@ def test_the_last_adapter_about_as_good_as_the_best_is_the_one_that_is_saved(
     kept_step: int,
 ) -> None:
     given = iter(figures)
-    monkeypatch.setattr("sklearn.metrics.f1_score", lambda *_args, **_options: next(given))
+    monkeypatch.setattr(training_course, "figures", lambda _: {"f1": next(given)})
     constant = {"schedule": "constant_with_warmup", "warmup_share": 0.0, "validations": 2}
     settings = TRAINING.model_copy(update=constant)
     kept = train(tiny_model, tiny_chats, tmp_path / "a", training=settings, validation=tiny_chats.head(8))

@@ -1,0 +1,139 @@
+"""The commands for model versions: list, compare, promote, roll back, export, look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from front_door.configs import default_config
+from front_door.console import output_to, quiet
+from front_door.state import new_log_file, tracking_uri
+from review_sentiment.settings_files import load_settings
+
+NAME = click.option("--name", default=None, help="Registered model. Default: registry.model_name.")
+EXAMPLES_SHOWN = 5
+
+
+@click.command()
+@NAME
+@click.option("--json", "as_json", is_flag=True, help="Print the versions as JSON.")
+def models(name: str | None, as_json: bool) -> None:
+    """List the registered model versions."""
+    with _mlflow():
+        from review_sentiment import registry
+
+        chosen = _model_name(name)
+        versions = registry.list_versions(chosen)
+    from front_door.summary import versions_table
+
+    if as_json:
+        click.echo(json.dumps([asdict(found) | {"created": found.created.isoformat()} for found in versions]))
+    elif versions:
+        click.echo(versions_table(versions))
+    else:
+        click.echo(f"No version of '{chosen}' at {tracking_uri()} yet. Make one: python run_pipeline.py")
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@NAME
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def compare(first: str, second: str, name: str | None, as_json: bool) -> None:
+    """Compare the version SECOND with the version FIRST: settings, figures, the paired test, answers."""
+    with _mlflow():
+        from review_sentiment.version_comparison import compare_versions
+
+        found = compare_versions(_model_name(name), first, second)
+    from front_door.comparison_text import as_json_object, as_text
+
+    click.echo(json.dumps(as_json_object(found)) if as_json else as_text(found, EXAMPLES_SHOWN))
+
+
+@click.command()
+@click.argument("version")
+@NAME
+def promote(version: str, name: str | None) -> None:
+    """Make VERSION (a number or an alias) the champion, whatever its gate said."""
+    with _mlflow():
+        from review_sentiment import registry
+
+        chosen = registry.get_version(_model_name(name), version)
+        registry.make_champion(chosen.name, chosen.version)
+    if chosen.tags.get("gate") != "passed":
+        click.echo(f"Its gate: {chosen.tags.get('gate', 'unknown')}.", err=True)
+    click.echo(f"{chosen.name} version {chosen.version} is the champion. `rollback` takes it back.")
+
+
+@click.command()
+@NAME
+def rollback(name: str | None) -> None:
+    """Give the champion's place back to the champion before."""
+    with _mlflow():
+        from review_sentiment import registry
+
+        chosen = _model_name(name)
+        version = registry.roll_back(chosen)
+    click.echo(f"{chosen} version {version} is the champion again.")
+
+
+@click.command("export")
+@click.argument("version")
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="A new directory.",
+)
+@NAME
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="As for a run.")
+def export_command(version: str, directory: Path, name: str | None, config_file: Path | None) -> None:
+    """Write VERSION (a number or an alias) as plain merged weights."""
+    settings = load_settings(config_file or default_config())
+    log_file = new_log_file()
+    click.echo(f"log {log_file}", err=True)
+    with output_to(log_file, debug=False):
+        from front_door.exporting import export_version
+
+        report = export_version(
+            name or settings.registry.model_name, version, settings, directory, tracking_uri()
+        )
+    click.echo(
+        f"{report.directory}: merged weights (safetensors), tokenizer and chat template\n"
+        f"{report.changed_share:.2%} of the answers to {report.n} validation reviews changed; a label's "
+        f"probability by at most {report.largest_difference:.3f}"
+    )
+
+
+@click.command()
+@click.option("--port", default=5000, show_default=True, help="Port on this machine.")
+def ui(port: int) -> None:
+    """Open MLflow on the candidate runs, on this machine only. Ctrl-C ends it."""
+    from front_door.browse import serve_mlflow
+
+    serve_mlflow(port)
+
+
+@contextmanager
+def _mlflow() -> Iterator[None]:
+    """Let MLflow and what it prints be used within the block."""
+    with quiet(new_log_file()):
+        from review_sentiment import tracking
+
+        tracking.configure(tracking_uri())
+        with tracking.reaching(tracking_uri()):
+            yield
+
+
+def _model_name(name: str | None) -> str:
+    return name or load_settings(default_config()).registry.model_name
+
+
+VERSION_COMMANDS = (models, compare, promote, rollback, export_command, ui)

@@ -1,0 +1,52 @@
+"""The champion that a candidate was compared with."""
+
+from typing import Any, ClassVar
+
+from zenml.enums import ArtifactType, VisualizationType
+from zenml.metadata.metadata_types import MetadataType
+
+from materializers.evaluation import EvaluationMaterializer
+from materializers.files import FilesMaterializer
+from review_sentiment.champion import Champion
+
+VERSION_FILE = "version.json"
+
+
+class ChampionMaterializer(FilesMaterializer):
+    """Its version, and its evaluation where there is a champion."""
+
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Champion,)
+    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA_ANALYSIS
+
+    def load(self, data_type: type[Any]) -> Champion:
+        """Read version and evaluation."""
+        version = self.read_json(VERSION_FILE, str)
+        if not version:
+            return Champion()
+        return Champion(version, self._evaluation.load(data_type))
+
+    def save(self, data: Champion) -> None:
+        """Write version and evaluation."""
+        self.write_json(VERSION_FILE, data.version or "")
+        if data.evaluation is not None:
+            self._evaluation.save(data.evaluation)
+
+    def compute_content_hash(self, data: Champion) -> str:
+        """Hash version and evaluation."""
+        if data.evaluation is None:
+            return "no champion"
+        return f"{data.version} {self._evaluation.compute_content_hash(data.evaluation)}"
+
+    def extract_metadata(self, data: Champion) -> dict[str, MetadataType]:
+        """Show the version and its headline figures."""
+        if data.evaluation is None:
+            return {"version": "none"}
+        return {"version": str(data.version), **self._evaluation.extract_metadata(data.evaluation)}
+
+    def save_visualizations(self, data: Champion) -> dict[str, VisualizationType]:
+        """Show what is shown of an evaluation."""
+        return {} if data.evaluation is None else self._evaluation.save_visualizations(data.evaluation)
+
+    @property
+    def _evaluation(self) -> EvaluationMaterializer:
+        return EvaluationMaterializer(self.uri, self.artifact_store)

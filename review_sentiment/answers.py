@@ -1,0 +1,57 @@
+"""What a model answered to labelled reviews, as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to n reviews of c classes.
+
+    `gold` [n] is a class index, `answered` [n] one or -1 where the answer was none of the labels,
+    `probabilities` are [n, c].
+    """
+
+    gold: npt.NDArray[np.int64]
+    answered: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes."""
+        return int(self.probabilities.shape[-1])
+
+    @property
+    def constrained(self) -> npt.NDArray[np.int64]:
+        """Return the likeliest class of each review."""
+        return np.asarray(self.probabilities.argmax(-1))
+
+    def draw(self, rows: npt.NDArray[np.int64]) -> Answers:
+        """Return the answers to draws of rows [..., n]: every field has the draws' dimensions first."""
+        return Answers(self.gold[rows], self.answered[rows], self.probabilities[rows])
+
+
+@dataclass(frozen=True)
+class KeptAnswers:
+    """Answers as plain values, to be saved."""
+
+    gold: tuple[int, ...]
+    answered: tuple[int, ...]
+    probabilities: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, answers: Answers) -> KeptAnswers:
+        """Return the answers as plain values."""
+        rows = tuple(tuple(row) for row in answers.probabilities.tolist())
+        return cls(tuple(answers.gold.tolist()), tuple(answers.answered.tolist()), rows)
+
+    def arrays(self) -> Answers:
+        """Return the answers as arrays."""
+        return Answers(np.array(self.gold), np.array(self.answered), np.array(self.probabilities))

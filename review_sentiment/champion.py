@@ -1,0 +1,74 @@
+"""The version in use, evaluated on the same reviews as a candidate that wants its place."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from review_sentiment.errors import DataError, ModelUnavailableError
+
+if TYPE_CHECKING:
+    from review_sentiment.chats import ChatDataset
+    from review_sentiment.config import EvaluationSettings
+    from review_sentiment.metrics import Evaluation
+    from review_sentiment.models import ComputePlan
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion's version and evaluation; both are None where there is no champion to beat."""
+
+    version: str | None = None
+    evaluation: Evaluation | None = None
+
+
+def evaluate_champion(
+    name: str,
+    candidate_run: str,
+    chats: ChatDataset,
+    plan: ComputePlan,
+    settings: EvaluationSettings,
+) -> Champion:
+    """Return the champion's evaluation on the chats' reviews.
+
+    Where it was registered with an evaluation of the same reviews, that is read again; else it answers
+    them now, formatted as in its own training. A candidate's own version is no champion to beat.
+
+    Raises:
+        DataError: the champion answers with other labels.
+        ModelUnavailableError: its base model cannot be loaded.
+    """
+    from review_sentiment import registry, tracking
+    from review_sentiment.chats import format_chats
+    from review_sentiment.evaluation import evaluate_model, evaluation_of
+    from review_sentiment.models import load_tokenizer
+
+    version = registry.find_version(name, registry.CHAMPION)
+    if version is None or version.run_id == candidate_run:
+        return Champion()
+    recorded = tracking.recorded_predictions(version.run_id)
+    if recorded is not None and set(recorded["review_id"]) == set(chats.frame["review_id"]):
+        in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
+        return Champion(version.version, evaluation_of("champion", chats, in_order))
+    with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
+        serving, adapter = registry.download_adapter(version, Path(scratch))
+        if serving.labels != chats.labels:
+            raise DataError(
+                f"The champion of '{name}', version {version.version}, answers "
+                f"{', '.join(serving.labels)} and the candidate {', '.join(chats.labels)}. Register it "
+                "under a name of its own: registry.model_name."
+            )
+        try:
+            own_chats = format_chats(
+                chats.frame, load_tokenizer(serving.base), serving.labels, serving.max_tokens
+            )
+            found = evaluate_model(serving.base, adapter, own_chats, plan, settings)
+        except ModelUnavailableError as error:
+            raise ModelUnavailableError(
+                f"The champion of '{name}', version {version.version}, cannot be evaluated: {error} "
+                "Until it can, register under another registry.model_name, or let another version "
+                "take its place: python run_pipeline.py promote VERSION."
+            ) from error
+    return Champion(version.version, evaluation_of("champion", chats, found.predictions))

@@ -1,0 +1,47 @@
+"""Evaluate the version in use on the reviews that the candidate was evaluated on."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.champion import ChampionMaterializer
+from review_sentiment.adapters import TrainedAdapter
+from review_sentiment.champion import Champion
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import EvaluationSettings, ModelSettings, RegistrySettings
+from review_sentiment.metrics import Evaluation
+from steps.evaluate import PACKAGES
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale; a new champion does not: a candidate is judged once."""
+    return fingerprint(__name__, "evaluate_champion", packages=PACKAGES)
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=ChampionMaterializer,
+)
+def evaluate_champion(
+    adapter: TrainedAdapter,
+    tuned: Evaluation,  # noqa: ARG001 - the candidate is evaluated first
+    evaluation_chats: ChatDataset,
+    model: ModelSettings,
+    evaluation: EvaluationSettings,
+    registry: RegistrySettings,
+) -> Annotated[Champion, "champion"]:
+    """Return the champion's evaluation, or none where there is no champion yet."""
+    from review_sentiment.champion import evaluate_champion as evaluate_present_one
+    from review_sentiment.models import plan_compute
+    from steps.mlflow_joint import connect
+
+    connect()
+    return evaluate_present_one(
+        registry.model_name,
+        adapter.run_id,
+        evaluation_chats,
+        plan_compute(model.device, model.precision),
+        evaluation,
+    )

@@ -1,0 +1,88 @@
+"""The champion that a candidate must beat, from a real registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from review_sentiment import evaluation as evaluation_module
+from review_sentiment import registry, tracking
+from review_sentiment.adapters import add_adapters, save_adapter
+from review_sentiment.champion import Champion, evaluate_champion
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import EvaluationSettings, LoraSettings
+from review_sentiment.errors import DataError, ModelUnavailableError
+from review_sentiment.evaluation import evaluate_model
+from review_sentiment.models import BaseModel, load_model, plan_compute
+
+NAME = "reviews"
+PLAN = plan_compute("cpu", "fp32")
+SETTINGS = EvaluationSettings(sample_predictions=0)
+
+pytestmark = pytest.mark.usefixtures("mlflow_store")
+
+
+def register(
+    base: BaseModel, chats: ChatDataset, directory: Path, labels: tuple[str, ...] = ("negative", "positive")
+) -> str:
+    """Register an untrained adapter that was evaluated on the chats as the champion; return its run."""
+    save_adapter(add_adapters(load_model(base, PLAN), LoraSettings(rank=2, alpha=4)), base, directory)
+    registry.Serving(base, labels, 160).save(directory)
+    run = tracking.open_candidate("experiment", "run", {}, {})
+    tracking.log_evaluation(run, evaluate_model(base, directory, chats, PLAN, SETTINGS))
+    registry.set_alias(NAME, registry.register_version(NAME, run, directory, "card", {}), registry.CHAMPION)
+    return run
+
+
+def test_without_a_champion_there_is_none_to_beat(tiny_chats: ChatDataset) -> None:
+    assert evaluate_champion(NAME, "run", tiny_chats, PLAN, SETTINGS) == Champion()
+
+
+def test_a_champion_of_the_same_reviews_is_not_evaluated_again(
+    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = register(tiny_model, tiny_chats, tmp_path / "adapter")
+    monkeypatch.setattr(evaluation_module, "evaluate_model", None)
+    backwards = ChatDataset(tiny_chats.frame.iloc[::-1].reset_index(drop=True), tiny_chats.labels)
+    found = evaluate_champion(NAME, "another run", backwards, PLAN, SETTINGS)
+    assert found.version == "1"
+    assert found.evaluation is not None
+    assert found.evaluation.predictions["review_id"].to_list() == backwards.frame["review_id"].to_list()
+    assert evaluate_champion(NAME, run, tiny_chats, PLAN, SETTINGS) == Champion()  # its own version
+
+
+def test_on_other_reviews_it_answers_as_it_would_have(
+    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+) -> None:
+    register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
+    found = evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
+    whole = evaluate_model(
+        tiny_model, None, tiny_chats, PLAN, SETTINGS
+    )  # an untrained adapter changes nothing
+    assert found.evaluation is not None
+    assert found.evaluation.model == "champion"
+    assert found.evaluation.metrics.n == 48
+    assert found.evaluation.metrics.roc_auc == pytest.approx(whole.metrics.roc_auc, abs=1e-6)
+
+
+def test_a_champion_with_other_labels_is_said(
+    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+) -> None:
+    register(tiny_model, tiny_chats.head(20), tmp_path / "adapter", ("bad", "good"))
+    with pytest.raises(DataError, match=r"version 1, answers bad, good .* registry\.model_name"):
+        evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
+
+
+def test_a_champion_whose_base_model_is_gone_is_said(
+    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+) -> None:
+    register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
+    version = registry.get_version(NAME, "1")
+    serving, adapter = registry.download_adapter(version, tmp_path / "copy")
+    moved = BaseModel(str(tmp_path / "gone"), None, "nf4", "gone")
+    registry.Serving(moved, serving.labels, serving.max_tokens).save(adapter)
+    run = tracking.open_candidate("experiment", "gone", {}, {})
+    registry.set_alias(NAME, registry.register_version(NAME, run, adapter, "card", {}), registry.CHAMPION)
+    with pytest.raises(ModelUnavailableError, match=r"version 2, cannot be evaluated.*promote VERSION"):
+        evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)

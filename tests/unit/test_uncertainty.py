@@ -1,0 +1,98 @@
+"""Bootstrap intervals: their figures are scikit-learn's, and they hold what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    brier_score_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+
+from review_sentiment.answers import Answers, KeptAnswers
+from review_sentiment.uncertainty import figures, intervals
+
+
+def some_answers(seed: int, n: int = 200, classes: int = 2, sureness: float = 1.5) -> Answers:
+    """Return answers that are often right, some of them outside the labels; every class is there."""
+    rng = np.random.default_rng(seed)
+    gold = np.concatenate([np.arange(classes), rng.integers(0, classes, n - classes)])
+    logits = rng.normal(size=(n, classes)) + sureness * np.eye(classes)[gold]
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    answered = np.where(rng.random(n) < 0.05, -1, p.argmax(-1))
+    return Answers(gold, answered, p)
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), classes=st.integers(2, 5), n=st.integers(12, 80))
+def test_figures_are_those_of_scikit_learn(seed: int, classes: int, n: int) -> None:
+    answers = some_answers(seed, n, classes)
+    labels, one_hot = list(range(classes)), np.eye(classes)[answers.gold]
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        answers.gold, answers.answered, labels=labels, average="macro", zero_division=0.0
+    )
+    found = figures(answers)
+    assert found["precision"] == pytest.approx(precision)
+    assert found["recall"] == pytest.approx(recall)
+    assert found["f1"] == pytest.approx(f1)
+    assert found["roc_auc"] == pytest.approx(roc_auc_score(one_hot, answers.probabilities, average="macro"))
+    assert found["brier"] == pytest.approx(
+        brier_score_loss(answers.gold, answers.probabilities, labels=labels, scale_by_half=True)
+    )
+
+
+def test_many_draws_at_once_are_the_draws_one_by_one() -> None:
+    answers = some_answers(1, classes=3)
+    draws = np.random.default_rng(2).integers(0, 200, (4, 5, 200))
+    together = figures(answers.draw(draws))
+    for place in np.ndindex(4, 5):
+        alone = figures(answers.draw(draws[place]))
+        assert [together[name][place] for name in alone] == pytest.approx(
+            [float(one) for one in alone.values()]
+        )
+
+
+def test_an_interval_has_the_figure_in_it_and_is_the_same_again() -> None:
+    answers = some_answers(3)
+    found = intervals(answers)
+    for name, value in figures(answers).items():
+        low, high = found[name]
+        if name != "calibration_error":  # a draw repeats rows, which makes bins rougher: biased upwards
+            assert low <= value <= high, name
+    assert intervals(answers) == found
+    narrower = intervals(some_answers(3, n=3200))["accuracy"]
+    assert 3 < np.ptp(found["accuracy"]) / np.ptp(narrower) < 5  # four times, by the root of 16
+
+
+def test_the_interval_of_accuracy_is_missed_about_once_in_twenty() -> None:
+    """Forty samples of 150 reviews from a model of known accuracy."""
+    everything = some_answers(5, n=20_000)
+    truth = float(figures(everything)["accuracy"])
+    rng = np.random.default_rng(6)
+    hits = 0
+    for _ in range(40):
+        low, high = intervals(everything.draw(rng.choice(20_000, 150, replace=False)))["accuracy"]
+        hits += low <= truth <= high
+    assert 35 <= hits <= 40
+
+
+def test_draws_without_a_class_do_not_spoil_the_interval_of_the_area() -> None:
+    answers = Answers(
+        np.array([0, 1, 1, 1]),
+        np.array([0, 1, 1, 0]),
+        np.array([[0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.6, 0.4]]),
+    )
+    low, high = intervals(answers)["roc_auc"]
+    assert 0 <= low <= high <= 1
+
+
+def test_kept_answers_come_back_as_they_were() -> None:
+    answers = some_answers(7)
+    again = KeptAnswers.of(answers).arrays()
+    assert np.array_equal(again.gold, answers.gold)
+    assert np.array_equal(again.answered, answers.answered)
+    assert np.array_equal(again.probabilities, answers.probabilities)
