@@ -34,7 +34,7 @@ class Answers:
         return np.asarray(self.probabilities.argmax(-1))
 
     def draw(self, rows: npt.NDArray[np.int64]) -> Answers:
-        """Return the answers to draws of rows [..., n]: every field has the draws' dimensions first."""
+        """Return the answers to some rows, each as often as it is named."""
         return Answers(self.gold[rows], self.answered[rows], self.probabilities[rows])
 
 

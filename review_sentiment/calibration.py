@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from review_sentiment.answers import Answers
-from review_sentiment.uncertainty import figures
+from review_sentiment.uncertainty import TWO_CLASSES, figures
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-TWO_CLASSES = 2
 SMALLEST = 1e-12
 """Probability below which a logarithm is cut off."""
 LOG_TEMPERATURES = (-3.0, 3.0)

@@ -13,7 +13,7 @@ from review_sentiment.calibration import fit_calibration
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.predictions import UNPARSED, answers_of
-from review_sentiment.uncertainty import Interval, calibration_error, figures, intervals
+from review_sentiment.uncertainty import Interval, figures, intervals
 
 if TYPE_CHECKING:
     from review_sentiment.answers import KeptAnswers
@@ -145,9 +145,7 @@ def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics
                 answers.gold, answers.probabilities, labels=range(len(labels)), scale_by_half=True
             )
         ),
-        calibration_error=float(
-            calibration_error(answers.probabilities.max(-1), answers.constrained == answers.gold)
-        ),
+        calibration_error=float(figures(answers)["calibration_error"]),
         label_mass=float(predictions["label_mass"].mean()),
         intervals=intervals(answers),
         labels=tuple(labels),

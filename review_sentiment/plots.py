@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from review_sentiment.predictions import UNPARSED, answers_of
+from review_sentiment.uncertainty import TWO_CLASSES
 
 if TYPE_CHECKING:
     from review_sentiment.metrics import Evaluation
@@ -15,7 +16,6 @@ BLUE = "#2166ac"
 """From the colour-blind safe scale RdBu of ColorBrewer."""
 COLOURS = ("#d55e00", BLUE, "#009e73", "#cc79a7", "#56b4e9")
 """Of classes; colour-blind safe (M. Okabe, K. Ito)."""
-TWO_CLASSES = 2
 RELIABILITY_BINS = 10
 CURVES = {
     "loss": "loss",

@@ -7,9 +7,8 @@ other reviews of the same kind would have given, not what another training would
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,84 +25,80 @@ DRAWS_AT_A_TIME = 100
 CALIBRATION_BINS = 15
 """Of equal width, as in C. Guo et al., "On Calibration of Modern Neural Networks", arXiv 1706.04599."""
 
+TWO_CLASSES = 2
+
 Interval = tuple[float, float]
+Figure = Any
+"""A number, or an array of one number a draw."""
 
 
-def figures(answers: Answers) -> dict[str, npt.NDArray[np.float64]]:
-    """Return each figure of `metrics.Metrics`, for one set of answers or for each of many draws.
+def figures(answers: Answers, counts: npt.NDArray[np.float64] | None = None) -> dict[str, Figure]:
+    """Return each figure of `metrics.Metrics`, of the reviews as they are or of draws with replacement.
 
-    A draw without any review of a class has no ROC AUC: it is NaN.
+    `counts` [..., n] says how often each review is in a draw; the figures then have the draws'
+    dimensions. A draw without any review of a class has no ROC AUC: it is NaN.
     """
     gold, answered, p = answers.gold, answers.answered, answers.probabilities
-    constrained = answers.constrained
+    classes = np.arange(answers.classes)
+    drawn = np.ones(len(gold)) if counts is None else counts
+    total = drawn.sum(-1)
+    one_hot, said = gold[:, None] == classes, answered[:, None] == classes
+    true, said_so, are_so = (drawn @ hits.astype(float) for hits in (one_hot & said, said, one_hot))
     # Of two classes each has the same area.
-    against_the_rest = range(1 if answers.classes == 2 else 0, answers.classes)  # noqa: PLR2004
-    one_hot = gold[..., None] == np.arange(answers.classes)
-    said = answered[..., None] == np.arange(answers.classes)
-    true = (one_hot & said).sum(-2)
-    precision = true / np.maximum(1, said.sum(-2))
-    recall = true / np.maximum(1, one_hot.sum(-2))
-    f1 = 2 * true / np.maximum(1, said.sum(-2) + one_hot.sum(-2))
+    against_the_rest = classes[1:] if answers.classes == TWO_CLASSES else classes
     return {
-        "accuracy": (gold == answered).mean(-1),
-        "constrained_accuracy": (gold == constrained).mean(-1),
-        "precision": precision.mean(-1),
-        "recall": recall.mean(-1),
-        "f1": f1.mean(-1),
-        "roc_auc": np.mean([_roc_auc(one_hot[..., c], p[..., c]) for c in against_the_rest], axis=0),
-        "unparsed_rate": (answered < 0).mean(-1),
-        "brier": ((p - one_hot) ** 2).sum(-1).mean(-1) / 2,
-        "calibration_error": calibration_error(p.max(-1), gold == constrained),
+        "accuracy": drawn @ (gold == answered) / total,
+        "constrained_accuracy": drawn @ (gold == answers.constrained) / total,
+        "precision": (true / np.maximum(1, said_so)).mean(-1),
+        "recall": (true / np.maximum(1, are_so)).mean(-1),
+        "f1": (2 * true / np.maximum(1, said_so + are_so)).mean(-1),
+        "roc_auc": np.mean([_roc_auc(one_hot[:, c], p[:, c], drawn) for c in against_the_rest], axis=0),
+        "unparsed_rate": drawn @ (answered < 0) / total,
+        "brier": drawn @ ((p - one_hot) ** 2).sum(-1) / 2 / total,
+        "calibration_error": _calibration_error(p.max(-1), gold == answers.constrained, drawn),
     }
 
 
 def intervals(answers: Answers) -> Mapping[str, Interval]:
     """Return the interval of each figure."""
-    from scipy.stats import bootstrap
-
-    names = list(figures(answers))
-
-    def statistic(rows: npt.NDArray[np.int64], axis: int) -> npt.NDArray[np.float64]:
-        found = figures(answers.draw(np.moveaxis(rows, axis, -1)))
-        return np.stack([found[name] for name in names])
-
-    result = bootstrap(
-        (np.arange(len(answers.gold)),),
-        statistic,
-        n_resamples=RESAMPLES,
-        batch=DRAWS_AT_A_TIME,
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(BOOTSTRAP_SEED),
-    )
-    ends = np.nanpercentile(result.bootstrap_distribution, _PERCENTILES, axis=-1)
-    return {name: (float(low), float(high)) for name, low, high in zip(names, *ends, strict=True)}
+    n = len(answers.gold)
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    found: dict[str, list[Figure]] = {}
+    for start in range(0, RESAMPLES, DRAWS_AT_A_TIME):
+        draws = min(DRAWS_AT_A_TIME, RESAMPLES - start)
+        places = rng.integers(0, n, (draws, n)) + n * np.arange(draws)[:, None]
+        counts = np.bincount(places.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
+        for name, values in figures(answers, counts).items():
+            found.setdefault(name, []).append(values)
+    ends = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))
+    return {
+        name: (float(low), float(high))
+        for name, parts in found.items()
+        for low, high in [np.nanpercentile(np.concatenate(parts), ends)]
+    }
 
 
-_PERCENTILES = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))
-
-
-def calibration_error(
-    confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64]:
-    """Return the expected calibration error: how far sureness and accuracy lie apart, weighted by reviews.
-
-    Both are [..., n]; the bins have equal width.
-    """
-    *draws, n = confidence.shape
+def _calibration_error(
+    confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], drawn: npt.NDArray[np.float64]
+) -> Figure:
+    """Return the expected calibration error: how far sureness and accuracy lie apart, weighted by reviews."""
     place = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    bins = CALIBRATION_BINS * np.arange(math.prod(draws))[:, None] + place.reshape(-1, n)
-    apart = np.bincount(bins.ravel(), (confidence - right).ravel(), CALIBRATION_BINS * math.prod(draws))
-    return np.asarray(np.abs(apart).reshape(*draws, CALIBRATION_BINS).sum(-1) / n)
+    apart = (confidence - right)[:, None] * (place[:, None] == np.arange(CALIBRATION_BINS))
+    return np.abs(drawn @ apart).sum(-1) / drawn.sum(-1)
 
 
-def _roc_auc(positive: npt.NDArray[np.bool_], score: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the area by ranks (H. Mann, D. Whitney, 1947), over the last axis."""
-    from scipy.stats import rankdata
+def _roc_auc(
+    positive: npt.NDArray[np.bool_], score: npt.NDArray[np.float64], drawn: npt.NDArray[np.float64]
+) -> Figure:
+    """Return the share of pairs in which the positive review has the higher score; equal ones count half.
 
-    ones = positive.sum(-1)
-    zeros = positive.shape[-1] - ones
-    ranks = np.where(positive, rankdata(score, axis=-1), 0.0).sum(-1)
+    Mann and Whitney's statistic (1947), from counts in the order of the scores, which are sorted once.
+    """
+    order = np.argsort(score, kind="stable")
+    ordered, positive = score[order], positive[order]
+    ones, zeros = drawn[..., order] * positive, drawn[..., order] * ~positive
+    up_to = np.concatenate([np.zeros((*zeros.shape[:-1], 1)), zeros.cumsum(-1)], axis=-1)
+    below = up_to[..., np.searchsorted(ordered, ordered, side="left")]
+    not_above = up_to[..., np.searchsorted(ordered, ordered, side="right")]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((ranks - ones * (ones + 1) / 2) / (ones * zeros))
+        return (ones * (below + not_above) / 2).sum(-1) / (ones.sum(-1) * zeros.sum(-1))

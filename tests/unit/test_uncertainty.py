@@ -47,13 +47,17 @@ def test_figures_are_those_of_scikit_learn(seed: int, classes: int, n: int) -> N
 
 def test_many_draws_at_once_are_the_draws_one_by_one() -> None:
     answers = some_answers(1, classes=3)
-    draws = np.random.default_rng(2).integers(0, 200, (4, 5, 200))
-    together = figures(answers.draw(draws))
-    for place in np.ndindex(4, 5):
-        alone = figures(answers.draw(draws[place]))
-        assert [together[name][place] for name in alone] == pytest.approx(
-            [float(one) for one in alone.values()]
-        )
+    draws = np.random.default_rng(2).integers(0, 200, (7, 200))
+    together = figures(answers, np.stack([np.bincount(draw, minlength=200) for draw in draws]).astype(float))
+    for place, draw in enumerate(draws):
+        alone = figures(answers.draw(draw))
+        assert {name: float(values[place]) for name, values in together.items()} == pytest.approx(alone)
+
+
+def test_equal_scores_count_half() -> None:
+    p = np.array([0.5, 0.5, 0.2, 0.5, 0.9])
+    answers = Answers(np.array([0, 1, 0, 1, 1]), np.zeros(5, int), np.stack([1 - p, p], axis=1))
+    assert figures(answers)["roc_auc"] == pytest.approx(roc_auc_score(answers.gold, p)) == 5 / 6
 
 
 def test_an_interval_has_the_figure_in_it_and_is_the_same_again() -> None:
