@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import DataError, ModelUnavailableError
+from review_sentiment.metrics import Evaluation
 
 if TYPE_CHECKING:
     from review_sentiment.chats import ChatDataset
     from review_sentiment.config import EvaluationSettings
-    from review_sentiment.metrics import Evaluation
     from review_sentiment.models import ComputePlan
 
 

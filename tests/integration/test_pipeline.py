@@ -17,7 +17,7 @@ from tests.front_door import ROOT, Project, steps_that_ran
 
 pytestmark = pytest.mark.integration
 
-AFTER_TRAINING = {"evaluate", "compare", "register_model"}
+AFTER_TRAINING = {"evaluate", "evaluate_champion", "compare", "register_model"}
 ALL_STEPS = {
     "validate_categories",
     "ingest_reviews_Tops",
@@ -88,7 +88,7 @@ def test_the_candidates_run_has_everything(
     assert {"text", "gold", "prediction", "raw_answer"} <= set(samples["columns"])
     card = client.get_model_version("review-sentiment", first_run["model"]["version"]).description
     assert card.startswith("This model says whether a customer review is negative or positive")
-    assert "All 5 rules of the gate hold." in card
+    assert "All 6 rules of the gate hold." in card
 
 
 def test_a_version_loads_with_plain_mlflow_and_answers_label_and_probability(
@@ -168,7 +168,7 @@ def test_registering_works_when_training_came_from_the_cache(
     project: Project, first_run: dict[str, Any]
 ) -> None:
     other = project.result("--set", "registry.model_name=another-name")
-    assert steps_that_ran(other) == {"register_model"}
+    assert steps_that_ran(other) == {"evaluate_champion", "register_model"}
     assert other["model"]["name"] == "another-name"
     assert other["mlflow"]["run_id"] == first_run["mlflow"]["run_id"]
 
@@ -199,6 +199,39 @@ def test_a_gate_that_is_not_passed_makes_a_challenger_with_the_reason_in_its_car
     version = strict["model"]["version"]
     assert re.search(rf"^{version} +challenger .* not passed", listed.stdout, re.MULTILINE), listed.stdout
     assert re.search(r"^\d+ +champion .* passed", listed.stdout, re.MULTILINE), listed.stdout
+
+
+def test_versions_are_compared_promoted_and_rolled_back(project: Project, first_run: dict[str, Any]) -> None:
+    def present() -> str:
+        listed = json.loads(project.run("models", "--json").stdout)
+        return str(next(one["version"] for one in listed if "champion" in one["aliases"]))
+
+    champion = present()
+    settings = ("training.learning_rate=0.003", "gate.min_gain_over_champion=0.9")
+    other = project.result(*(word for one in settings for word in ("--set", one)))["model"]
+    assert other["aliases"] == ["challenger"]
+    compared = project.run("compare", champion, other["version"])
+    assert compared.returncode == 0, compared.stderr
+    assert re.search(r"^training/learning_rate +0\.01 +0\.003$", compared.stdout, re.MULTILINE), (
+        compared.stdout
+    )
+    assert re.search(rf"version {other['version']} against version {champion}: accuracy", compared.stdout)
+    found = json.loads(project.run("compare", "champion", "challenger", "--json").stdout)
+    assert (found["first"], found["second"]) == (champion, other["version"])
+    assert found["test"]["overall"]["n"] == first_run["metrics"]["tuned"]["n"]
+    assert all(row["text"] for row in found["changed"])
+
+    promoted = project.run("promote", "challenger")
+    assert promoted.returncode == 0, promoted.stderr
+    assert "Its gate: not passed" in promoted.stderr
+    assert present() == other["version"]
+    assert project.run("rollback").returncode == 0
+    assert present() == champion
+    while (again := project.run("rollback")).returncode == 0:
+        pass
+    assert again.returncode == 2
+    assert "no champion before" in again.stderr
+    assert project.run("promote", champion).returncode == 0
 
 
 def test_a_version_is_exported_and_its_training_estimated_and_searched(
@@ -240,7 +273,7 @@ def test_edited_functions_run_the_steps_that_reach_them(copied_project: Project)
     sources = copied_project.root / "review_sentiment"
     edit(sources / "scoring.py", "One forward pass decides", "A forward pass decides")  # a docstring
     edit(sources / "classical.py", "C=10.0", "C=5.0")
-    edit(sources / "gate.py", "not _above(0.0, gain)", "not _above(-0.0, gain)")  # the champion rule
+    edit(sources / "gate.py", "champion == verdict.champion", "verdict.champion == champion")
     ran = steps_that_ran(copied_project.result())
     assert (
         {"evaluate_classical", "register_model"} <= ran <= {"evaluate_classical", "compare", "register_model"}
