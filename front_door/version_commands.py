@@ -13,6 +13,7 @@ import click
 from front_door.configs import default_config
 from front_door.console import output_to, quiet
 from front_door.state import new_log_file, tracking_uri
+from review_sentiment.errors import EXIT_FAILED
 from review_sentiment.settings_files import load_settings
 
 NAME = click.option("--name", default=None, help="Registered model. Default: registry.model_name.")
@@ -121,6 +122,51 @@ def ui(port: int) -> None:
     serve_mlflow(port)
 
 
+@click.command("score")
+@click.argument("source", type=click.Path(path_type=Path), metavar="INPUT")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="A file of the same format."
+)
+@click.option("--version", default="champion", show_default=True, help="A number or an alias.")
+@click.option("--fail-on-drift", is_flag=True, help="Exit with 1 where the reviews have drifted.")
+@NAME
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="As for a run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def score_command(
+    source: Path,
+    output: Path,
+    version: str,
+    fail_on_drift: bool,
+    name: str | None,
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Label the reviews of INPUT: CSV, JSON lines or parquet with a column `text` and, maybe, `title`.
+
+    The output has the input's columns, the label, a probability for each label, and the version. Rows that
+    cannot be scored are in OUTPUT.failed.jsonl. What was interrupted goes on where it was.
+    """
+    settings = load_settings(config_file or default_config())
+    log_file = new_log_file()
+    click.echo(f"log {log_file}", err=True)
+    with output_to(log_file, debug=False):
+        from front_door.scoring import as_text, score
+
+        scored = score(
+            source, output, name or settings.registry.model_name, version, settings.model, tracking_uri()
+        )
+    found = {key: value for key, value in asdict(scored.result).items() if key != "sample"}
+    found |= {
+        "cached": scored.cached,
+        "distances": dict(scored.drift.distances),
+        "drifted": list(scored.drift.drifted),
+        "drift_page": str(scored.drift_page),
+    }
+    click.echo(json.dumps(found) if as_json else as_text(scored))
+    if fail_on_drift and scored.drift.drifted:
+        raise SystemExit(EXIT_FAILED)
+
+
 @contextmanager
 def _mlflow() -> Iterator[None]:
     """Let MLflow and what it prints be used within the block."""
@@ -136,4 +182,4 @@ def _model_name(name: str | None) -> str:
     return name or load_settings(default_config()).registry.model_name
 
 
-VERSION_COMMANDS = (models, compare, promote, rollback, export_command, ui)
+VERSION_COMMANDS = (models, compare, promote, rollback, export_command, score_command, ui)

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 from review_sentiment import registry, tracking
 from review_sentiment.gate import still_against
 from review_sentiment.model_card import CardFacts, RegisteredVersion, write_card
+from review_sentiment.reports import reference_of
+from review_sentiment.scorer import REFERENCE_FILE, Serving
 
 if TYPE_CHECKING:
     from review_sentiment.adapters import TrainedAdapter
     from review_sentiment.gate import Verdict
     from review_sentiment.metrics import Evaluation
     from review_sentiment.reports import DataReport
+    from review_sentiment.reviews import ReviewTable
 
 
 def register(
@@ -32,6 +35,7 @@ def register(
     classical: Evaluation,
     facts: CardFacts,
     report: DataReport,
+    train: ReviewTable,
 ) -> RegisteredVersion:
     """Register a version and give it its alias.
 
@@ -54,7 +58,8 @@ def register(
     tracking.set_tags(adapter.run_id, {"mlflow.note.content": card, "alias": alias})
     with tracking.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
-        registry.Serving(adapter.base, labels, adapter.max_tokens).save(files)
+        Serving(adapter.base, labels, adapter.max_tokens).save(files)
+        reference_of(train).to_parquet(files / REFERENCE_FILE, index=False)
         version = registry.register_version(name, adapter.run_id, files, card, _tags(adapter, tuned, verdict))
     if alias == registry.CHAMPION:
         registry.make_champion(name, version)

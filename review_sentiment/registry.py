@@ -7,10 +7,9 @@ all that a user needs.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,8 @@ import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.models import BaseModel, load_adapted_model, load_tokenizer, plan_compute
+from review_sentiment.models import plan_compute
+from review_sentiment.scorer import SERVING_FILE, Scorer, Serving
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,6 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 CHAMPIONS_TAG = "champions"
 """Of a registered model: the versions that were champion, the present one last."""
-SERVING_FILE = "serving.json"
 ACCURACY_TAG = "accuracy"
 EVALUATION_ROWS_TAG = "evaluation_rows"
 DESCRIPTION_LIMIT = 5_000
@@ -46,26 +45,6 @@ RUNTIME_PACKAGES = (
     "rapidfuzz",
     "gguf",
 )
-TOKENS_PER_BATCH = 4_096
-
-
-@dataclass(frozen=True)
-class Serving:
-    """What a version needs besides its adapter to read reviews as it did in training."""
-
-    base: BaseModel
-    labels: tuple[str, ...]
-    max_tokens: int
-
-    def save(self, directory: Path) -> None:
-        """Write to the adapter's directory."""
-        (directory / SERVING_FILE).write_text(json.dumps(asdict(self), indent=2))
-
-    @classmethod
-    def load(cls, directory: Path) -> Serving:
-        """Read from the adapter's directory."""
-        values = json.loads((directory / SERVING_FILE).read_text())
-        return cls(BaseModel(**values["base"]), tuple(values["labels"]), values["max_tokens"])
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]
@@ -73,11 +52,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the base model and the adapter."""
-        directory = Path(context.artifacts["adapter"])
-        self._serving = Serving.load(directory)
-        self._plan = plan_compute()
-        self._tokenizer = load_tokenizer(self._serving.base)
-        self._model = load_adapted_model(self._serving.base, directory, self._plan)
+        self._scorer = Scorer(Path(context.artifacts["adapter"]), plan_compute())
 
     def predict(
         self,
@@ -90,12 +65,6 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         Raises:
             DataError: there is no column `text`, or a text is missing.
         """
-        import pandas as pd
-
-        from review_sentiment.cleaning import clean_text, mask_title
-        from review_sentiment.prompts import PromptBuilder
-        from review_sentiment.scoring import score_labels
-
         if "text" not in model_input:
             raise DataError(
                 f"The input needs a column 'text'; it has: {', '.join(map(str, model_input.columns))}."
@@ -103,23 +72,11 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         if model_input["text"].isna().any():
             row = int(model_input["text"].isna().to_numpy().argmax())
             raise DataError(f"The text of row {row} is missing.")
-        labels = self._serving.labels
-        if model_input.empty:
-            return pd.DataFrame(columns=["label", "probability", *(f"p_{name}" for name in labels)])
-        builder = PromptBuilder(self._tokenizer, labels, self._serving.max_tokens)
         titles = model_input["title"].fillna("") if "title" in model_input else [""] * len(model_input)
-        prompts = [
-            builder.prompt(mask_title(clean_text(str(title))), clean_text(str(text)))
-            for title, text in zip(titles, model_input["text"], strict=True)
-        ]
-        scores = score_labels(self._model, self._tokenizer, prompts, labels, self._plan, TOKENS_PER_BATCH)
-        probabilities = scores.probabilities
-        answers = {
-            "label": [labels[index] for index in scores.constrained],
-            "probability": probabilities.max(axis=1),
-        }
-        answers |= {f"p_{name}": probabilities[:, index] for index, name in enumerate(labels)}
-        return pd.DataFrame(answers, index=model_input.index)
+        answers = self._scorer.answer(
+            [str(title) for title in titles], [str(text) for text in model_input["text"]]
+        )
+        return answers.set_index(model_input.index)
 
 
 @dataclass(frozen=True)

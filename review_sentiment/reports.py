@@ -21,6 +21,8 @@ DRIFT_DISTANCE = 0.1
 
 COLUMNS = {"stars": "jensenshannon", "text_words": "wasserstein", "title_words": "wasserstein"}
 """Columns in which categories are compared, each with its distance."""
+SCORED_COLUMNS = {"label": "jensenshannon", "text_words": "wasserstein", "title_words": "wasserstein"}
+"""Columns in which scored reviews are compared with those of the training, each with its distance."""
 MOST_REFERENCE_ROWS = 5_000
 
 
@@ -73,6 +75,35 @@ def data_report(categories: Sequence[Ingested], train: ReviewTable, evaluation: 
     summary = _summary(categories, by_category)
     page = result.get_html_str(as_iframe=False).replace("<body>", f"<body>{summary}", 1)
     return DataReport(page, _drifts(result.dict()), by_category, tuple(categories))
+
+
+def reference_of(table: ReviewTable) -> pd.DataFrame:
+    """Return what later inputs are compared with: label and lengths of training reviews, not their texts."""
+    return _columns(table)[list(SCORED_COLUMNS)].head(MOST_REFERENCE_ROWS)
+
+
+def drift_report(reference: pd.DataFrame, current: pd.DataFrame) -> DataReport:
+    """Compare scored reviews with the training reviews, by the columns of `SCORED_COLUMNS`."""
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
+    definition = DataDefinition(
+        categorical_columns=["label"], numerical_columns=["text_words", "title_words"]
+    )
+    with warnings.catch_warnings():
+        # evidently 0.7.23 warns of empty bins in its own histograms.
+        warnings.simplefilter("ignore")
+        metrics = [
+            ValueDrift(column=column, method=method, threshold=DRIFT_DISTANCE)
+            for column, method in SCORED_COLUMNS.items()
+        ]
+        result = Report(metrics).run(
+            *(
+                Dataset.from_pandas(frame.astype({"label": object}), data_definition=definition)
+                for frame in (current, reference)
+            )
+        )
+    return DataReport(result.get_html_str(as_iframe=False), _drifts(result.dict()))
 
 
 def _category_distances(columns: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -69,4 +69,5 @@ def register_model(
         classical,
         facts,
         report,
+        train,
     )

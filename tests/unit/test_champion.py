@@ -15,6 +15,7 @@ from review_sentiment.config import EvaluationSettings, LoraSettings
 from review_sentiment.errors import DataError, ModelUnavailableError
 from review_sentiment.evaluation import evaluate_model
 from review_sentiment.models import BaseModel, load_model, plan_compute
+from review_sentiment.scorer import Serving
 
 NAME = "reviews"
 PLAN = plan_compute("cpu", "fp32")
@@ -28,7 +29,7 @@ def register(
 ) -> str:
     """Register an untrained adapter that was evaluated on the chats as the champion; return its run."""
     save_adapter(add_adapters(load_model(base, PLAN), LoraSettings(rank=2, alpha=4)), base, directory)
-    registry.Serving(base, labels, 160).save(directory)
+    Serving(base, labels, 160).save(directory)
     run = tracking.open_candidate("experiment", "run", {}, {})
     tracking.log_evaluation(run, evaluate_model(base, directory, chats, PLAN, SETTINGS))
     registry.set_alias(NAME, registry.register_version(NAME, run, directory, "card", {}), registry.CHAMPION)
@@ -81,7 +82,7 @@ def test_a_champion_whose_base_model_is_gone_is_said(
     version = registry.get_version(NAME, "1")
     serving, adapter = registry.download_adapter(version, tmp_path / "copy")
     moved = BaseModel(str(tmp_path / "gone"), None, "nf4", "gone")
-    registry.Serving(moved, serving.labels, serving.max_tokens).save(adapter)
+    Serving(moved, serving.labels, serving.max_tokens).save(adapter)
     run = tracking.open_candidate("experiment", "gone", {}, {})
     registry.set_alias(NAME, registry.register_version(NAME, run, adapter, "card", {}), registry.CHAMPION)
     with pytest.raises(ModelUnavailableError, match=r"version 2, cannot be evaluated.*promote VERSION"):

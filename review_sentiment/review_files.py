@@ -1,0 +1,220 @@
+"""Files of reviews to be scored: CSV, JSON lines and parquet, read and written in chunks.
+
+A row that cannot be read is told with its number and the reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from review_sentiment.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CSV, JSON_LINES, PARQUET = ".csv", ".jsonl", ".parquet"
+FORMATS = (CSV, JSON_LINES, PARQUET)
+TEXT, TITLE = "text", "title"
+LONGEST_FIELD = 1 << 27
+"""Characters of a CSV field, instead of the 131,072 of Python's reader."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row by its number (the first is 1): its values, or why it has none."""
+
+    number: int
+    values: Mapping[str, Any]
+    problem: str = ""
+
+
+def format_of(path: Path) -> str:
+    """Return the ending that tells a file's format.
+
+    Raises:
+        UsageError: it is none of those that can be read.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path.name}: reviews come as {', '.join(FORMATS)}.")
+    return path.suffix.lower()
+
+
+def columns_of(path: Path) -> list[str]:
+    """Return the columns of a file, for JSON lines those of its first line.
+
+    Raises:
+        UsageError: there is no such file, it is empty, or it has no column `text`.
+        DataError: it cannot be read as what it says it is.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}.")
+    try:
+        columns = _columns(path)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, 0, error) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
+    if TEXT not in columns:
+        raise UsageError(
+            f"{path.name} has no column '{TEXT}'; it has: {', '.join(columns) or 'nothing'}. Rename the one "
+            f"with the reviews to '{TEXT}', and, where there is one, that with their titles to '{TITLE}'."
+        )
+    return columns
+
+
+def read_chunks(path: Path, rows: int) -> Iterator[list[Row]]:
+    """Yield the rows of a file, so many at a time."""
+    all_rows = read_rows(path)
+    while chunk := list(islice(all_rows, rows)):
+        yield chunk
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file one by one.
+
+    Raises:
+        DataError: a text file is not in UTF-8.
+    """
+    readers = {CSV: _csv_rows, JSON_LINES: _json_rows, PARQUET: _parquet_rows}
+    number = 0
+    try:
+        for number, (values, problem) in enumerate(readers[format_of(path)](path), start=1):
+            yield Row(number, values, problem or _problem_of(values))
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, number, error) from error
+
+
+def _not_utf8(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
+    return DataError(
+        f"{path.name} is not in UTF-8 (after row {number}: {error.reason}). Convert it first: "
+        f"iconv -f latin1 -t utf-8 {path.name} > converted{path.suffix}"
+    )
+
+
+def _columns(path: Path) -> list[str]:
+    match format_of(path):
+        case ".parquet":
+            from pyarrow.parquet import read_schema
+
+            return list(read_schema(path).names)
+        case ".csv":
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                return next(csv.reader(file), [])
+        case _:
+            return list(next((row.values for row in read_rows(path) if row.values), {}))
+
+
+def _problem_of(values: Mapping[str, Any]) -> str:
+    text = values.get(TEXT)
+    if text is None:
+        return f"it has no {TEXT}"
+    if not isinstance(text, str):
+        return f"its {TEXT} is no text but {type(text).__name__}"
+    if not text.strip():
+        return f"its {TEXT} is empty"
+    if not isinstance(values.get(TITLE) or "", str):
+        return f"its {TITLE} is no text"
+    return ""
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    csv.field_size_limit(LONGEST_FIELD)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        columns = next(reader, [])
+        while True:
+            try:
+                fields = next(reader, None)
+            except csv.Error as error:
+                yield {}, f"line {reader.line_num}: {error}"
+                continue
+            if fields is None:
+                return
+            if len(fields) != len(columns):
+                if fields:  # else an empty line
+                    yield {}, f"it has {len(fields)} fields instead of {len(columns)}"
+                continue
+            yield dict(zip(columns, fields, strict=True)), ""
+
+
+def _json_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    with path.open(encoding="utf-8-sig") as file:
+        for line in file:
+            if not line.strip():
+                continue
+            try:
+                values = json.loads(line)
+            except json.JSONDecodeError as error:
+                yield {}, f"it is no JSON: {error}"
+                continue
+            if isinstance(values, dict):
+                yield values, ""
+            else:
+                yield {}, "it is no JSON object"
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=1_000):
+            for values in batch.to_pylist():
+                yield values, ""
+
+
+def write_rows(
+    path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], schema: pa.Schema
+) -> None:
+    """Write rows to a file of the format that its ending tells; `schema` is that of parquet."""
+    ending = format_of(path)
+    if ending == PARQUET:
+        import pyarrow as pa
+        from pyarrow.parquet import write_table
+
+        write_table(pa.Table.from_pylist(list(rows), schema), path)
+        return
+    with path.open("w", encoding="utf-8", newline="" if ending == CSV else None) as file:
+        if ending == CSV:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        else:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def join_files(parts: Sequence[Path], output: Path) -> None:
+    """Put files of one format together, a chunk at a time."""
+    if format_of(output) == PARQUET:
+        from pyarrow.parquet import ParquetFile, ParquetWriter, read_schema
+
+        with ParquetWriter(output, read_schema(parts[0])) as writer:
+            for part in parts:
+                with ParquetFile(part) as file:
+                    writer.write_table(file.read())
+        return
+    with output.open("wb") as joined:
+        for number, part in enumerate(parts):
+            with part.open("rb") as file:
+                if number and format_of(output) == CSV:
+                    file.readline()  # the names of the columns, which have no line break in them
+                while block := file.read(1 << 20):
+                    joined.write(block)
+
+
+def scored_schema(path: Path, numbers: Sequence[str], texts: Sequence[str]) -> pa.Schema | None:
+    """Return the schema of a parquet file with more columns; None for other formats."""
+    if format_of(path) != PARQUET:
+        return None
+    import pyarrow as pa
+    from pyarrow.parquet import read_schema
+
+    schema = read_schema(path).remove_metadata()
+    for name, kind in (*((text, pa.string()) for text in texts), *((one, pa.float64()) for one in numbers)):
+        schema = schema.append(pa.field(name, kind))
+    return schema

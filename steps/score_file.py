@@ -1,0 +1,53 @@
+"""Score a file of reviews with a registered version, and compare its reviews with the training's."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.report import DataReportMaterializer
+from materializers.scored import BulkResultMaterializer
+from review_sentiment.bulk_scoring import BulkResult
+from review_sentiment.config import ModelSettings
+from review_sentiment.reports import DataReport
+from steps.evaluate import PACKAGES
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "score_file", packages=PACKAGES)
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers={"scored": BulkResultMaterializer, "drift": DataReportMaterializer},
+)
+def score_file(
+    source: str,
+    content: str,  # noqa: ARG001 - it is there for the cache
+    output: str,
+    name: str,
+    version: str,
+    model: ModelSettings,
+) -> tuple[Annotated[BulkResult, "scored"], Annotated[DataReport, "drift"]]:
+    """Return what became of the file, and how far its reviews lie from those of the training.
+
+    `content` is a hash of the file: it makes an earlier result stale.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from review_sentiment import registry
+    from review_sentiment.bulk_scoring import drift_of
+    from review_sentiment.bulk_scoring import score_file as score_into
+    from review_sentiment.models import plan_compute
+    from review_sentiment.scorer import Scorer
+    from steps.mlflow_joint import connect
+
+    connect()
+    with tempfile.TemporaryDirectory(prefix="review-sentiment-score-") as scratch:
+        _, adapter = registry.download_adapter(registry.get_version(name, version), Path(scratch))
+        plan = plan_compute(model.device, model.precision)
+        result = score_into(lambda: Scorer(adapter, plan), version, Path(source), Path(output))
+        return result, drift_of(result, adapter)
