@@ -1,4 +1,4 @@
-"""MLflow's pages on this machine."""
+"""Servers on this machine's loopback: MLflow's pages, and a version that answers requests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -17,7 +18,7 @@ HOST = "127.0.0.1"
 
 
 def serve_mlflow(port: int) -> None:
-    """Serve MLflow on loopback until Ctrl-C, and say which address to open.
+    """Serve MLflow until Ctrl-C, and say which address to open.
 
     Raises:
         UsageError: the port is taken.
@@ -26,38 +27,65 @@ def serve_mlflow(port: int) -> None:
     if uri.startswith(("http://", "https://")):
         click.echo(f"MLflow is served at {uri}")
         return
+    _require_free(port)
+    click.echo(f"MLflow   http://{HOST}:{port}/#/experiments?workflowType=machine_learning", err=True)
+    click.echo(f"models   http://{HOST}:{port}/#/models", err=True)
+    click.echo("Ctrl-C ends it.", err=True)
+    _run(
+        ["server", "--backend-store-uri", uri, "--host", HOST, "--port", str(port), "--workers", "1"],
+        # Without its job runner MLflow takes 2 processes and 0.55 GB instead of 10 and 2.7 GB.
+        {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    )
+
+
+def serve_version(name: str, version: str, port: int) -> None:
+    """Let a registered version answer requests until Ctrl-C, and say how to ask it.
+
+    Raises:
+        UsageError: there is no such version, or the port is taken.
+        TrackingError: MLflow cannot be reached.
+    """
+    from review_sentiment import registry, tracking
+
+    tracking.configure(tracking_uri())
+    found = registry.get_version(name, version)
+    _require_free(port)
+    click.echo(
+        f"{found.name} version {found.version} on http://{HOST}:{port}; Ctrl-C ends it. Ask it:", err=True
+    )
+    click.echo(
+        f"  curl http://{HOST}:{port}/invocations -H 'Content-Type: application/json' \\\n"
+        """    -d '{"dataframe_records": [{"title": "Lovely", "text": "Fits well and is soft."}]}'""",
+        err=True,
+    )
+    _run(
+        [
+            *("models", "serve", "--model-uri", found.uri, "--env-manager", "local"),
+            *("--host", HOST, "--port", str(port), "--workers", "1"),
+        ],
+        {registry.VERSION_VARIABLE: found.version, "MLFLOW_TRACKING_URI": tracking_uri()},
+    )
+
+
+def _require_free(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
             raise UsageError(f"--port: {port} is taken on this machine. Try --port {port + 1}.") from error
-    click.echo(f"MLflow   http://{HOST}:{port}/#/experiments?workflowType=machine_learning", err=True)
-    click.echo(f"models   http://{HOST}:{port}/#/models", err=True)
-    click.echo("Ctrl-C ends it.", err=True)
+
+
+def _run(command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Run a command of MLflow until it ends; what ends this process ends it too, with its children."""
     # A SIGTERM must end the server too: as an exception it reaches the `finally` below.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # Without its job runner MLflow takes 2 processes and 0.55 GB instead of 10 and 2.7 GB.
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     server = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--backend-store-uri",
-            uri,
-            "--host",
-            HOST,
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-        ],
-        env=environment,
+        [sys.executable, "-m", "mlflow", *command], env={**os.environ, **variables}, start_new_session=True
     )
     try:
         server.wait()
     finally:
-        server.terminate()
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait()

@@ -122,6 +122,17 @@ def ui(port: int) -> None:
     serve_mlflow(port)
 
 
+@click.command()
+@click.option("--version", default="champion", show_default=True, help="A number or an alias.")
+@click.option("--port", default=5001, show_default=True, help="Port on this machine.")
+@NAME
+def serve(version: str, port: int, name: str | None) -> None:
+    """Answer requests with a version, on this machine only. Ctrl-C ends it; restart it for a new champion."""
+    from front_door.browse import serve_version
+
+    serve_version(_model_name(name), version, port)
+
+
 @click.command("score")
 @click.argument("source", type=click.Path(path_type=Path), metavar="INPUT")
 @click.option(
@@ -182,4 +193,4 @@ def _model_name(name: str | None) -> str:
     return name or load_settings(default_config()).registry.model_name
 
 
-VERSION_COMMANDS = (models, compare, promote, rollback, export_command, score_command, ui)
+VERSION_COMMANDS = (models, compare, promote, rollback, export_command, score_command, serve, ui)

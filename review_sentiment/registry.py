@@ -8,6 +8,7 @@ all that a user needs.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from review_sentiment.scorer import SERVING_FILE, Scorer, Serving
 if TYPE_CHECKING:
     import pandas as pd
 
+VERSION_VARIABLE = "REVIEW_SENTIMENT_MODEL_VERSION"
+"""Tells a model that is served which version it is: a model's files do not know their number."""
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 CHAMPIONS_TAG = "champions"
@@ -76,7 +79,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         answers = self._scorer.answer(
             [str(title) for title in titles], [str(text) for text in model_input["text"]]
         )
-        return answers.set_index(model_input.index)
+        return answers.assign(model_version=os.environ.get(VERSION_VARIABLE, "")).set_index(model_input.index)
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def register_version(
                 ColSpec(DataType.string, "label"),
                 ColSpec(DataType.double, "probability"),
                 *probabilities,
+                ColSpec(DataType.string, "model_version"),
             ]
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ class Scorer:
         self._plan = plan
         self._tokenizer = load_tokenizer(self.serving.base)
         self._model = load_adapted_model(self.serving.base, adapter, plan)
+        # Scoring puts hooks on the model and exchanges its attention: two threads would mix their answers.
+        self._one_at_a_time = threading.Lock()
         self._builder = PromptBuilder(self._tokenizer, self.labels, self.serving.max_tokens)
 
     @property
@@ -76,9 +79,10 @@ class Scorer:
             self._builder.prompt(mask_title(clean_text(title[:most])), clean_text(text[:most]))
             for title, text in zip(titles, texts, strict=True)
         ]
-        scores = score_labels(
-            self._model, self._tokenizer, prompts, self.labels, self._plan, TOKENS_PER_BATCH
-        )
+        with self._one_at_a_time:
+            scores = score_labels(
+                self._model, self._tokenizer, prompts, self.labels, self._plan, TOKENS_PER_BATCH
+            )
         probabilities = scores.probabilities
         answers = {
             "label": [self.labels[index] for index in scores.constrained],

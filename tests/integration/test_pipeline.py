@@ -114,7 +114,7 @@ def test_a_version_loads_with_plain_mlflow_and_answers_label_and_probability(
     )
     assert finished.returncode == 0, finished.stderr
     answer = pd.DataFrame(**json.loads(finished.stdout.splitlines()[-1]))
-    assert list(answer.columns) == ["label", "probability", "p_negative", "p_positive"]
+    assert list(answer.columns) == ["label", "probability", "p_negative", "p_positive", "model_version"]
     assert list(answer.index) == [7, 9]
     assert set(answer["label"]) <= {"negative", "positive"}
     assert ((answer["p_negative"] + answer["p_positive"] - 1).abs() < 1e-6).all()
