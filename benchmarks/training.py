@@ -264,6 +264,8 @@ def main(reviews: int, rounds: int, seeds: str, as_json: bool) -> None:
     for seed in chosen:
         for name in ARMS:
             trained[name].append(in_a_process(train_whole, name, reviews, seed))
+            # Whole trainings take long: what was finished can be read where the rest is not.
+            click.echo(f"seed {seed}, {name}: {json.dumps(trained[name][-1]['points'][-1])}", err=True)
     threads = torch.get_num_threads()
     machine = f"{platform.machine()}, {threads} threads, torch {torch.__version__}"
     ratios = ratios_of(found, trained)
