@@ -1,6 +1,6 @@
 """Classify reviews by the probability that the model gives each label as its answer.
 
-One forward pass decides: the first token of every label is compared at the last
+One forward pass decides where labels start with tokens of their own: these are compared at the last
 position of the prompt. That is what greedy generation would do with its first
 token, so the same pass also tells when the model would answer something else.
 """
@@ -41,9 +41,9 @@ LARGEST_ROUNDING = 1.0
 class Scores:
     """What the model answers to n prompts, for c labels.
 
-    `label_log_probs` [n, c] are log-probabilities over the whole vocabulary;
-    `answered` [n] is the index of the label that greedy generation starts, or
-    -1 where it starts none.
+    `label_log_probs` [n, c] are log-probabilities over the whole vocabulary, of each label up to the
+    token that tells it from the others; `answered` [n] is the index of the label that greedy
+    generation starts, or -1 where it starts none.
     """
 
     label_log_probs: npt.NDArray[np.float64]
@@ -84,42 +84,92 @@ def score_labels(
     the right without an attention mask: in a causal model the hidden state at a
     row's last real token does not see the padding.
 
+    Where two labels start with the same token, they are told apart by the first token in which they
+    differ: the prompts go through the model once more, followed by what the labels share.
+
     Raises:
-        DataError: there is no prompt, or two labels start with the same token.
+        DataError: there is no prompt, or two labels are the same tokens.
+    """
+    if not prompts:
+        raise DataError("There is nothing to score: the evaluation set is empty.")
+    encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    label_log_probs = np.zeros((len(prompts), len(labels)))
+    answered = np.full(len(prompts), -1)
+    choices = _choices(tokenizer, prompts[0], labels)
+    reached = {choices[0].after: np.ones(len(prompts), dtype=bool)}
+    for choice in choices:
+        followed = [ids + list(choice.after) for ids in encoded]
+        candidates = list(choice.labels_by_token)
+        log_probs, greedy = _next_tokens(model, followed, candidates, plan, tokens_per_batch)
+        for number, (token, chosen) in enumerate(choice.labels_by_token.items()):
+            label_log_probs[:, chosen] += log_probs[:, [number]]
+            so = reached[choice.after] & (greedy == number)
+            reached[*choice.after, token] = so
+            if len(chosen) == 1:
+                answered[so] = chosen[0]
+    return Scores(label_log_probs, answered)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Tokens that several labels start with, and which labels go on with which token."""
+
+    after: tuple[int, ...]
+    labels_by_token: dict[int, list[int]]
+
+
+def _choices(tokenizer: PreTrainedTokenizerBase, prompt: str, labels: Sequence[str]) -> list[_Choice]:
+    """Return where labels part, the shortest beginning first; one that is all of another ends there."""
+    tails = [(*ids, int(tokenizer.eos_token_id)) for ids in label_token_ids(tokenizer, prompt, labels)]
+    if len(set(tails)) < len(tails):
+        raise DataError(f"Two of the labels {', '.join(labels)} are the same tokens. Choose others.")
+    found: list[_Choice] = []
+    undecided: list[tuple[tuple[int, ...], list[int]]] = [((), list(range(len(labels))))]
+    while undecided:
+        after, members = undecided.pop(0)
+        by_token: dict[int, list[int]] = {}
+        for label in members:
+            by_token.setdefault(tails[label][len(after)], []).append(label)
+        found.append(_Choice(after, by_token))
+        undecided += [((*after, token), group) for token, group in by_token.items() if len(group) > 1]
+    return found
+
+
+def _next_tokens(
+    model: PreTrainedModel,
+    rows: Sequence[list[int]],
+    candidates: Sequence[int],
+    plan: ComputePlan,
+    tokens_per_batch: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return the log-probability [n, c] of each candidate after a row, and which one greedy generation takes.
+
+    Where it takes none of them that is -1.
     """
     import torch
 
-    if not prompts:
-        raise DataError("There is nothing to score: the evaluation set is empty.")
-    first_tokens = [ids[0] for ids in label_token_ids(tokenizer, prompts[0], labels)]
-    if len(set(first_tokens)) < len(first_tokens):
-        raise DataError(
-            f"The labels {', '.join(labels)} start with the same token for this tokenizer. "
-            "Choose labels whose first tokens differ."
-        )
-    encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-    label_log_probs = np.empty((len(prompts), len(labels)))
-    answered = np.empty(len(prompts), dtype=np.int64)
-    candidates = torch.tensor(first_tokens)
+    log_probs = np.empty((len(rows), len(candidates)))
+    greedy = np.empty(len(rows), dtype=np.int64)
+    tokens = torch.tensor(candidates)
     model.eval()
     packs_rows = plan.packs_rows and can_pack(model)
     last_logits = _packed_logits if packs_rows else _padded_logits
-    progress = Progress("scoring reviews", len(prompts))
+    progress = Progress("scoring reviews", len(rows))
     with (
         torch.inference_mode(),
         plan.autocast(),
         packed_attention_in(model) if packs_rows else nullcontext(),
         progress,
     ):
-        for rows in token_budget_batches([len(ids) for ids in encoded], tokens_per_batch):
+        for batch in token_budget_batches([len(ids) for ids in rows], tokens_per_batch):
             with _seen_by_output_layer(model) as seen:
-                logits, kept = last_logits(model, [encoded[row] for row in rows])
-            logits = _with_exact_candidates(logits.float(), seen[0][kept].float(), model, candidates).cpu()
-            label_log_probs[rows] = logits.log_softmax(-1)[:, candidates].double().numpy()
-            is_answer = logits.argmax(-1, keepdim=True) == candidates
-            answered[rows] = torch.where(is_answer.any(-1), is_answer.int().argmax(-1), -1).numpy()
-            progress.advance(len(rows))
-    return Scores(label_log_probs, answered)
+                logits, kept = last_logits(model, [rows[row] for row in batch])
+            logits = _with_exact_candidates(logits.float(), seen[0][kept].float(), model, tokens).cpu()
+            log_probs[batch] = logits.log_softmax(-1)[:, tokens].double().numpy()
+            is_candidate = logits.argmax(-1, keepdim=True) == tokens
+            greedy[batch] = torch.where(is_candidate.any(-1), is_candidate.int().argmax(-1), -1).numpy()
+            progress.advance(len(batch))
+    return log_probs, greedy
 
 
 def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch.Tensor, Kept]:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from review_sentiment.metrics import Evaluation
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-CONNECT_SECONDS = "10"
-CONNECT_RETRIES = "2"
+QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+"""Seconds and repetitions of the first request, which asks whether the server is there."""
 TUNED = "tuned"
 """Directory of a run's artifacts that has the evaluation of its own model."""
 PREDICTIONS_FILE = "predictions.parquet"
@@ -35,22 +35,34 @@ REVIEWS_FILE = "reviews.parquet"
 
 
 def configure(tracking_uri: str) -> None:
-    """Point this process to an MLflow store and keep MLflow quiet and quick to fail.
+    """Point this process to an MLflow store, and see whether it answers.
+
+    That is asked three times within seconds; later requests are repeated for four minutes, which is
+    MLflow's default: a server that is away for a while costs no training.
 
     Raises:
         TrackingError: MLflow cannot be reached.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", CONNECT_SECONDS)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", CONNECT_RETRIES)
     os.environ[TRACKING_VARIABLE] = tracking_uri
     import mlflow
 
     _make_database_directory(tracking_uri)
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)
-    with reaching(tracking_uri):
+    with reaching(tracking_uri), _variables_unless_set(QUICK_TO_FAIL):
         mlflow.search_experiments(max_results=1)
+
+
+@contextmanager
+def _variables_unless_set(variables: Mapping[str, str]) -> Iterator[None]:
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 @contextmanager

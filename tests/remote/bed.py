@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 
+from operators.ssh_host import CLIENT_LABEL
 from tests.remote.base_image import make_base_image
 from tests.remote.engines import (
     Login,
@@ -59,6 +60,10 @@ class TestBed:
     def docker(self, *arguments: str) -> str:
         """Run a command of Docker's and return its output."""
         return run("docker", "--host", self.environment["DOCKER_HOST"], *arguments)
+
+    def step_containers(self) -> list[str]:
+        """Return the containers of steps that are there, running or not; builds leave others."""
+        return self.docker("ps", "--all", "--quiet", "--filter", f"label={CLIENT_LABEL}").split()
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def test_a_container_that_is_killed_is_started_again(
     bed.docker("kill", container)
     assert "is started again" in finished(process, training)
     went_on(bed, training, monkeypatch)
-    assert bed.docker("ps", "--all", "--quiet") == ""
+    assert bed.step_containers() == []
 
 
 @pytest.mark.parametrize(("server", "seconds"), [("s3", 60), ("mlflow", 20)])
@@ -105,7 +105,7 @@ def test_ctrl_c_ends_the_container_with_a_checkpoint(bed: TestBed, training: Pro
     assert process.returncode == 130, said
     assert "Interrupted" in said
     assert checkpoints(bed) - before
-    assert bed.docker("ps", "--all", "--quiet") == ""
+    assert bed.step_containers() == []
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_logs_have_none(bed: TestBed, project: Project, first_run: dict[str, Any
 
 
 def test_no_container_is_left_whose_environment_has_them(bed: TestBed, first_run: dict[str, Any]) -> None:
-    assert bed.docker("ps", "--all", "--quiet").split() == []
+    assert bed.step_containers() == []
 
 
 def test_artifacts_have_none(bed: TestBed, first_run: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from review_sentiment import scoring
 from review_sentiment.errors import DataError
 from review_sentiment.models import BaseModel, load_model, load_tokenizer, plan_compute
 from review_sentiment.prompts import PromptBuilder
@@ -79,9 +80,71 @@ def test_probabilities_sum_to_one_and_unlikely_labels_are_unparsed(parts) -> Non
     assert (scores.answered == -1).any()
 
 
-def test_labels_with_the_same_first_token_and_no_prompt_are_refused(parts) -> None:
+SHARED = ("good", "good and bad", "good and fine", "awful")
+"""The first is the begin of two others, which share a second word; the last is on its own."""
+
+
+def sequence_log_probs(model, tokenizer, prompt: str, label: str) -> list[float]:
+    """Return the log-probability of each token of a label and of the end, by full forward passes."""
+    start = len(tokenizer.encode(prompt, add_special_tokens=False))
+    ids = tokenizer(prompt + label + tokenizer.eos_token, add_special_tokens=False, return_tensors="pt")[
+        "input_ids"
+    ]
+    with torch.no_grad():
+        log_probs = model(input_ids=ids).logits[0].float().log_softmax(-1)
+    return [float(log_probs[place - 1, ids[0, place]]) for place in range(start, ids.shape[1])]
+
+
+def test_labels_that_share_a_beginning_are_told_apart_by_what_follows(parts) -> None:
     model, tokenizer, prompts, plan = parts
-    with pytest.raises(DataError, match="same token"):
-        score_labels(model, tokenizer, prompts, ("positive", "positive x"), plan, 4096)
+    scores = score_labels(model, tokenizer, prompts[:4], SHARED, plan, 4096)
+    for row, prompt in enumerate(prompts[:4]):
+        tokens = {label: sequence_log_probs(model, tokenizer, prompt, label) for label in SHARED}
+        shared = {
+            label: next(
+                place
+                for place in range(1, len(tokens[label]) + 1)
+                if not any(
+                    ids[:place] == label_ids(tokenizer, prompt, label)[:place]
+                    for other in SHARED
+                    if other != label
+                    for ids in [label_ids(tokenizer, prompt, other)]
+                )
+            )
+            for label in SHARED
+        }
+        expected = [sum(tokens[label][: shared[label]]) for label in SHARED]
+        np.testing.assert_allclose(scores.label_log_probs[row], expected, atol=1e-4)
+    assert (scores.label_mass < 1).all()
+
+
+def label_ids(tokenizer, prompt: str, label: str) -> list[int]:
+    start = len(tokenizer.encode(prompt, add_special_tokens=False))
+    return tokenizer.encode(prompt + label + tokenizer.eos_token, add_special_tokens=False)[start:]
+
+
+@pytest.mark.parametrize("wanted", SHARED)
+def test_a_label_that_greedy_generation_would_spell_is_the_answer(
+    parts, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that always goes on with the next token of one label."""
+    model, tokenizer, prompts, plan = parts
+    ids = label_ids(tokenizer, prompts[0], wanted)
+    start = len(tokenizer.encode(prompts[0], add_special_tokens=False))
+
+    def spelling(_model, rows, candidates, _plan, _budget):
+        place = len(rows[0]) - start
+        greedy = candidates.index(ids[place]) if place < len(ids) and ids[place] in candidates else -1
+        return np.zeros((len(rows), len(candidates))), np.full(len(rows), greedy)
+
+    monkeypatch.setattr(scoring, "_next_tokens", spelling)
+    scores = score_labels(model, tokenizer, prompts[:1], SHARED, plan, 4096)
+    assert [SHARED[index] for index in scores.answered] == [wanted]
+
+
+def test_equal_labels_and_no_prompt_are_refused(parts) -> None:
+    model, tokenizer, prompts, plan = parts
+    with pytest.raises(DataError, match="are the same tokens"):
+        score_labels(model, tokenizer, prompts, ("positive", "positive"), plan, 4096)
     with pytest.raises(DataError, match="empty"):
         score_labels(model, tokenizer, [], LABELS, plan, 4096)
