@@ -123,6 +123,34 @@ def ui(port: int) -> None:
 
 
 @click.command()
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="results",
+    show_default=True,
+    help="A directory.",
+)
+@click.option("--versions", default=None, metavar="A,B,…", help="Numbers or aliases. Default: all.")
+@NAME
+def results(directory: Path, versions: str | None, name: str | None) -> None:
+    """Write tables (CSV, JSON, Markdown, LaTeX) and figures (PDF) of versions, seeds aggregated."""
+    with _mlflow():
+        from review_sentiment import registry
+        from review_sentiment.paper_results import collect, write
+
+        model = _model_name(name)
+        chosen = (
+            [registry.get_version(model, version.strip()) for version in versions.split(",")]
+            if versions
+            else registry.list_versions(model)[::-1]
+        )
+        files = write(collect(chosen), directory)
+    click.echo(f"{directory}: {len(files)} files, {', '.join(file.name for file in files[:8])}, …")
+
+
+@click.command()
 @click.option("--version", default="champion", show_default=True, help="A number or an alias.")
 @click.option("--port", default=5001, show_default=True, help="Port on this machine.")
 @NAME
@@ -193,4 +221,4 @@ def _model_name(name: str | None) -> str:
     return name or load_settings(default_config()).registry.model_name
 
 
-VERSION_COMMANDS = (models, compare, promote, rollback, export_command, score_command, serve, ui)
+VERSION_COMMANDS = (models, compare, promote, rollback, export_command, results, score_command, serve, ui)

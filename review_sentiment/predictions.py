@@ -60,6 +60,12 @@ def probability_columns(labels: Sequence[str]) -> list[str]:
     return [f"p_{label}" for label in labels]
 
 
+def labels_of(predictions: pd.DataFrame) -> list[str]:
+    """Return the labels of a table of predictions, in the order of the class index."""
+    names = map(str, predictions.columns)
+    return [name.removeprefix("p_") for name in names if name.startswith("p_")]
+
+
 def answers_of(predictions: pd.DataFrame, labels: Sequence[str]) -> Answers:
     """Return a table of predictions as arrays; the gold labels must be among the labels."""
     index = pd.Index(labels)

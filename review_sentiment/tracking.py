@@ -32,6 +32,7 @@ TUNED = "tuned"
 """Directory of a run's artifacts that has the evaluation of its own model."""
 PREDICTIONS_FILE = "predictions.parquet"
 REVIEWS_FILE = "reviews.parquet"
+SLICES_FILE = "slices.csv"
 
 
 def configure(tracking_uri: str) -> None:
@@ -212,7 +213,7 @@ def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     mlflow_client.log_figure(run_id, probability_figure(evaluation), f"{model}/probabilities.png")
     mlflow_client.log_dict(run_id, asdict(metrics), f"{model}/metrics.json")
     mlflow_client.log_table(run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json")
-    mlflow_client.log_text(run_id, evaluation.slices.to_csv(index=False), f"{model}/slices.csv")
+    mlflow_client.log_text(run_id, evaluation.slices.to_csv(index=False), f"{model}/{SLICES_FILE}")
     with temporary_directory() as scratch:
         table = Path(scratch) / PREDICTIONS_FILE
         evaluation.predictions.to_parquet(table, index=False)
@@ -234,27 +235,40 @@ def recorded_parameters(run_id: str) -> dict[str, str]:
     return dict(client().get_run(run_id).data.params)
 
 
-def recorded_predictions(run_id: str) -> pd.DataFrame | None:
-    """Return what a candidate answered to its evaluation reviews; None where its run does not have it."""
-    return _recorded_table(run_id, PREDICTIONS_FILE)
+def recorded_predictions(run_id: str, model: str = TUNED) -> pd.DataFrame | None:
+    """Return what a model answered to the evaluation reviews; None where the run does not have it."""
+    import pandas as pd
+
+    with _recorded_file(run_id, f"{model}/{PREDICTIONS_FILE}") as file:
+        return pd.read_parquet(file) if file else None
+
+
+def recorded_slices(run_id: str, model: str) -> pd.DataFrame:
+    """Return the slices of a model's evaluation; none where the run does not have them."""
+    import pandas as pd
+
+    with _recorded_file(run_id, f"{model}/{SLICES_FILE}") as file:
+        return pd.read_csv(file) if file else pd.DataFrame()
 
 
 def recorded_reviews(run_id: str) -> pd.DataFrame | None:
     """Return the reviews that a candidate was evaluated on; None where its run does not have them."""
-    return _recorded_table(run_id, REVIEWS_FILE)
-
-
-def _recorded_table(run_id: str, name: str) -> pd.DataFrame | None:
-    import mlflow
     import pandas as pd
 
-    file = f"{TUNED}/{name}"
-    if file not in {found.path for found in client().list_artifacts(run_id, TUNED)}:
-        return None
+    with _recorded_file(run_id, f"{TUNED}/{REVIEWS_FILE}") as file:
+        return pd.read_parquet(file) if file else None
+
+
+@contextmanager
+def _recorded_file(run_id: str, path: str) -> Iterator[str | None]:
+    """Yield a copy of an artifact's file; None where the run does not have it."""
+    import mlflow
+
+    if path not in {found.path for found in client().list_artifacts(run_id, path.rpartition("/")[0])}:
+        yield None
+        return
     with temporary_directory() as scratch:
-        return pd.read_parquet(
-            mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=file, dst_path=scratch)
-        )
+        yield mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=scratch)
 
 
 def log_proof(run_id: str, proof: LoraProof) -> None:

@@ -234,6 +234,24 @@ def test_versions_are_compared_promoted_and_rolled_back(project: Project, first_
     assert project.run("promote", champion).returncode == 0
 
 
+def test_results_for_a_paper_have_intervals_seeds_and_vector_figures(
+    project: Project, first_run: dict[str, Any], tmp_path: Path
+) -> None:
+    version = first_run["model"]["version"]
+    written = project.run("results", "-o", str(tmp_path), "--versions", version)
+    assert written.returncode == 0, written.stderr
+    table = pd.read_csv(tmp_path / "results.csv")
+    assert set(table["model"]) == {"baseline", "classical", "tuned"}
+    accuracy = table[(table["figure"] == "accuracy") & (table["model"] == "tuned")].iloc[0]
+    assert accuracy["value"] == pytest.approx(first_run["metrics"]["tuned"]["accuracy"], abs=1e-5)
+    assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    assert (accuracy["n"], accuracy["seed"]) == (36, 42)
+    assert "\\toprule" in (tmp_path / "summary.tex").read_text()
+    assert (tmp_path / "slices.md").read_text().startswith("| dimension | value | n |")
+    assert len(json.loads((tmp_path / "results.json").read_text())) == len(table)
+    assert (tmp_path / f"version_{version}_tuned_probabilities.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_a_version_is_exported_and_its_training_estimated_and_searched(
     project: Project, first_run: dict[str, Any], tmp_path: Path
 ) -> None:
