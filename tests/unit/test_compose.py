@@ -13,10 +13,12 @@ DOCKER = Path(__file__).resolve().parents[2] / "docker"
 TEXT = (DOCKER / "compose.yaml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 EXAMPLE = (DOCKER / ".env.example").read_text()
+LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
+"""The others end when they have done their part."""
 SECRET = re.compile(r"PASSWORD|SECRET|KEY")
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", LASTING)
 def test_a_service_is_watched_started_again_and_listens_on_loopback(name: str) -> None:
     service = SERVICES[name]
     assert service["healthcheck"]["test"]
@@ -29,6 +31,15 @@ def test_its_secrets_come_from_the_environment(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
         if SECRET.search(variable) and variable != "MARIADB_RANDOM_ROOT_PASSWORD":
             assert value.startswith("${")
+
+
+def test_the_registry_wants_a_sign_in() -> None:
+    registry = SERVICES["registry"]
+    assert registry["environment"]["REGISTRY_AUTH"] == "htpasswd"
+    assert registry["depends_on"] == {"registry-users": {"condition": "service_completed_successfully"}}
+    assert (
+        registry["environment"]["REGISTRY_AUTH_HTPASSWD_PATH"] in SERVICES["registry-users"]["entrypoint"][2]
+    )
 
 
 def test_what_must_be_filled_in_is_in_the_example_without_a_secret() -> None:
