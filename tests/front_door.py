@@ -34,6 +34,10 @@ CODE = (
     "review_sentiment",
     "stacks",
     "steps",
+    # What an image is built from.
+    ".dockerignore",
+    "constraints.txt",
+    "pyproject.toml",
 )
 TIMEOUT_SECONDS = 300
 FRONT_DOOR = """

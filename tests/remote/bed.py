@@ -61,6 +61,13 @@ class TestBed:
         """Run a command of Docker's and return its output."""
         return run("docker", "--host", self.environment["DOCKER_HOST"], *arguments)
 
+    def pushed_images(self) -> list[str]:
+        """Return the ids of the images that the daemon has of this bed's registry."""
+        registry = self.environment["CONTAINER_REGISTRY"]
+        listed = self.docker("images", "--format", "{{.ID}} {{.Repository}}").splitlines()
+        found = (line.split() for line in listed)
+        return sorted({image for image, repository in found if repository.startswith(registry)})
+
     def step_containers(self) -> list[str]:
         """Return the containers of steps that are there, running or not; builds leave others."""
         return self.docker("ps", "--all", "--quiet", "--filter", f"label={CLIENT_LABEL}").split()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,16 @@ STEPS = 200
 
 @pytest.fixture
 def training(project: Project, first_run: dict[str, Any], request: pytest.FixtureRequest) -> Project:
-    """Return a project that trains anew, alone, on what the first run has prepared."""
-    return project.with_settings(
+    """Return a project that trains anew, alone, on what the first run has prepared.
+
+    The seed is the test's own: a training goes on from the checkpoints of one that is the same but for its
+    experiment, such as that of a test that has failed.
+    """
+    own = project.with_settings(
         tracking={"experiment": request.node.name},
         training={"max_steps": STEPS, "checkpoint_steps": 10, "validations": 0},
     )
+    return replace(own, settings=own.settings | {"seed": zlib.crc32(request.node.name.encode())})
 
 
 def checkpoints(bed: TestBed) -> set[str]:
@@ -63,7 +70,7 @@ def test_a_container_that_is_killed_is_started_again(
     bed: TestBed, training: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = started_and_past_a_checkpoint(bed, training)
-    (container,) = bed.docker("ps", "--quiet").split()
+    (container,) = bed.step_containers()
     bed.docker("kill", container)
     assert "is started again" in finished(process, training)
     went_on(bed, training, monkeypatch)
@@ -88,9 +95,9 @@ def test_a_client_that_is_killed_is_started_again(
     process = started_and_past_a_checkpoint(bed, training)
     process.kill()
     process.communicate()
-    (left,) = bed.docker("ps", "--quiet").split()
+    (left,) = bed.step_containers()
     again = training.start(*STACK, "--only", "finetune")
-    wait_for(lambda: left not in bed.docker("ps", "--quiet").split(), again)
+    wait_for(lambda: left not in bed.step_containers(), again)
     finished(again, training)
     went_on(bed, training, monkeypatch)
 
@@ -159,8 +166,9 @@ def without_sign_in(bed: TestBed) -> Iterator[None]:
 
 @pytest.mark.usefixtures("without_sign_in")
 def test_an_image_that_cannot_be_pulled_says_where_and_why(
-    project: Project, first_run: dict[str, Any]
+    bed: TestBed, project: Project, first_run: dict[str, Any]
 ) -> None:
+    bed.docker("rmi", "--force", *bed.pushed_images())  # the host that built them has them else
     failed = project.run(*STACK, "--rerun", "evaluate")
     assert failed.returncode == 1
     assert "Failed to pull image" in failed.stderr
