@@ -38,6 +38,7 @@ CODE = (
     ".dockerignore",
     "constraints.txt",
     "pyproject.toml",
+    "requirements-embedded.txt",
 )
 TIMEOUT_SECONDS = 300
 FRONT_DOOR = """
