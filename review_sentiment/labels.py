@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+RATINGS = range(1, 6)
+
 
 @dataclass(frozen=True)
 class LabelScheme:
@@ -16,6 +18,15 @@ class LabelScheme:
     names: tuple[str, ...]
     of_stars: Mapping[int, str]
 
+    def described(self) -> str:
+        """Return which stars are which label, and which are left out."""
+        parts = []
+        for name in self.names:
+            stars = [str(rating) for rating, label in self.of_stars.items() if label == name]
+            parts.append(f"{'-'.join(stars)} star{'s' if stars != ['1'] else ''} {name}")
+        left_out = [str(rating) for rating in RATINGS if rating not in self.of_stars]
+        return ", ".join(parts) + (f"; {', '.join(left_out)} left out" if left_out else "")
+
     def label(self, stars: float) -> str | None:
         """Return the label of a rating, or None where the scheme drops it."""
         return self.of_stars.get(int(stars)) if stars == int(stars) else None
@@ -28,7 +39,7 @@ BINARY = LabelScheme(
 """1-2 stars against 4-5; 3 stars are neither."""
 NEUTRAL = LabelScheme(names=("negative", "neutral", "positive"), of_stars={**BINARY.of_stars, 3: "neutral"})
 """With 3 stars as a class of their own."""
-STARS = LabelScheme(names=("1", "2", "3", "4", "5"), of_stars={stars: str(stars) for stars in range(1, 6)})
+STARS = LabelScheme(names=("1", "2", "3", "4", "5"), of_stars={stars: str(stars) for stars in RATINGS})
 """The rating itself."""
 
 LABEL_SCHEMES: Mapping[str, LabelScheme] = {"binary": BINARY, "neutral": NEUTRAL, "stars": STARS}

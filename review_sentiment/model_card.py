@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment import embedded_model
+from review_sentiment.labels import LABEL_SCHEMES
 from review_sentiment.models import EMBEDDED
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ quantisation {facts.base.quantization}.
 {settings}. LoRA proof: {len(facts.proof.layers)} layers called, with gradient and moved; \
 loss {facts.proof.first_loss:.3f} to {facts.proof.last_loss:.3f}.
 
-**Limits** Star ratings stand in for sentiment: 1-2 stars are negative, 4-5 positive, 3 left out. \
+**Limits** Star ratings stand in for sentiment: {_scheme(metrics.labels)}. \
 Texts of other domains and languages were not evaluated.
 
 **Use**
@@ -128,6 +129,10 @@ def concerns(metrics: Metrics, proof: LoraProof) -> list[str]:
     if fall < LITTLE_FALL:
         found.append(f"The training loss fell by only {fall:.0%}: the model has learned little.")
     return found
+
+
+def _scheme(labels: tuple[str, ...]) -> str:
+    return next(scheme.described() for scheme in LABEL_SCHEMES.values() if scheme.names == labels)
 
 
 def _warnings(metrics: Metrics, proof: LoraProof) -> str:

@@ -69,7 +69,7 @@ def probability_figure(evaluation: Evaluation) -> Figure:
 
     labels = evaluation.metrics.labels
     answers = answers_of(evaluation.predictions, labels)
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
     roc, precision, reliability = figure.subplots(1, 3)
     shown = range(1, 2) if len(labels) == TWO_CLASSES else range(len(labels))
     for number in shown:

@@ -35,6 +35,12 @@ def test_every_label_of_a_scheme_is_one_that_the_model_answers(scheme: LabelSche
     assert set(scheme.of_stars.values()) == set(scheme.names)
 
 
+def test_a_scheme_says_which_stars_are_what() -> None:
+    assert BINARY.described() == "1-2 stars negative, 4-5 stars positive; 3 left out"
+    assert LABEL_SCHEMES["neutral"].described() == "1-2 stars negative, 3 stars neutral, 4-5 stars positive"
+    assert LABEL_SCHEMES["stars"].described().startswith("1 star 1, 2 stars 2")
+
+
 def test_other_schemes_keep_three_stars() -> None:
     assert LABEL_SCHEMES["neutral"].label(3) == "neutral"
     assert [LABEL_SCHEMES["stars"].label(stars) for stars in range(1, 6)] == list("12345")
