@@ -129,7 +129,8 @@ class Course(TrainerCallback):  # type: ignore[misc]
     def stopping_on_signals(self) -> Iterator[None]:
         """Let Ctrl-C and SIGTERM end the training after the present step, with a checkpoint.
 
-        A second signal ends it at once.
+        A second Ctrl-C ends it at once. A SIGINT beside a SIGTERM does not: ZenML's heartbeat (0.98)
+        interrupts a step of a stopped run, whose container is being told to end at the same time.
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed.
@@ -151,11 +152,11 @@ class Course(TrainerCallback):  # type: ignore[misc]
             raise SystemExit(128 + self.stop_signal)
 
     def _note_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self.stop_signal is not None:
+        if number == self.stop_signal == signal.SIGINT:
             raise KeyboardInterrupt
         # No message from here: a handler that interrupts a write must not write
         # ("reentrant call inside BufferedWriter").
-        self.stop_signal = number
+        self.stop_signal = self.stop_signal or number
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Begin to count, and set the steps to validate at."""

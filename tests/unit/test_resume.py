@@ -130,15 +130,20 @@ def test_a_torn_checkpoint_costs_one_interval_more(
 
 
 @pytest.mark.parametrize(
-    ("number", "raised", "code"),
-    [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143)],
+    ("numbers", "raised", "code"),
+    [
+        ([signal.SIGINT], KeyboardInterrupt, None),
+        ([signal.SIGTERM], SystemExit, 143),
+        pytest.param([signal.SIGTERM, signal.SIGINT], SystemExit, 143, id="and ZenML's heartbeat"),
+        pytest.param([signal.SIGINT, signal.SIGTERM], KeyboardInterrupt, None, id="the heartbeat first"),
+    ],
 )
 def test_ctrl_c_and_sigterm_keep_the_step_they_come_in(
     tiny_model: BaseModel,
     tiny_chats: ChatDataset,
     tmp_path: Path,
     whole: FineTuned,
-    number: signal.Signals,
+    numbers: list[signal.Signals],
     raised: type[BaseException],
     code: int | None,
     caplog: pytest.LogCaptureFixture,
@@ -146,16 +151,17 @@ def test_ctrl_c_and_sigterm_keep_the_step_they_come_in(
     def stop(now: int, _figures: Mapping[str, float]) -> None:
         if now == 5:
             written = len(caplog.records)
-            os.kill(os.getpid(), number)
+            for number in numbers:
+                os.kill(os.getpid(), number)
             # It may have come in the middle of a write: whoever writes then breaks that one.
             assert len(caplog.records) == written
 
     store = CheckpointStore(str(tmp_path / "durable"), "a")
-    before = signal.getsignal(number)
+    before = signal.getsignal(numbers[0])
     with pytest.raises(raised) as caught:
         train(tiny_model, tiny_chats, tmp_path / "a", store, observers=(stop,))
     assert getattr(caught.value, "code", None) == code
-    assert signal.getsignal(number) is before
+    assert signal.getsignal(numbers[0]) is before
     assert "ends after step 5" in caplog.text
     seen: list[int] = []
     resumed = train(
