@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 
@@ -80,8 +81,12 @@ def _run(command: Sequence[str], variables: Mapping[str, str]) -> None:
     """Run a command of MLflow until it ends; what ends this process ends it too, with its children."""
     # A SIGTERM must end the server too: as an exception it reaches the `finally` below.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # MLflow (3.17) starts `uvicorn` by its name, which is not found where the environment is not activated.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *command], env={**os.environ, **variables}, start_new_session=True
+        [sys.executable, "-m", "mlflow", *command],
+        env={**os.environ, "PATH": path, **variables},
+        start_new_session=True,
     )
     try:
         server.wait()

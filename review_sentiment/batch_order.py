@@ -35,8 +35,9 @@ class RandomBatches(Sampler[int]):
         generator = torch.Generator().manual_seed(self._seed + epoch)
         order = torch.randperm(len(self), generator=generator).tolist()
         batches = [order[start : start + size] for start in range(0, len(order), size)]
-        # The last may have fewer rows and stays the last.
-        heaviest = max(batches[:-1], key=self._tokens, default=batches[0])
+        # The last may have fewer rows; then it stays the last.
+        whole = (batch for batch in batches if len(batch) == size)
+        heaviest = max(whole, key=self._tokens, default=batches[0])
         yield from heaviest
         for batch in batches:
             if batch is not heaviest:

@@ -29,7 +29,6 @@ from review_sentiment.review_files import (
     scored_schema,
     write_rows,
 )
-from review_sentiment.scorer import REFERENCE_FILE
 
 if TYPE_CHECKING:
     from review_sentiment.reports import DataReport
@@ -103,6 +102,7 @@ def score_file(
 def drift_of(result: BulkResult, adapter: Path) -> DataReport:
     """Compare a sample of the scored rows with the training reviews that the version remembers."""
     from review_sentiment.reports import SCORED_COLUMNS, drift_report
+    from review_sentiment.scorer import REFERENCE_FILE
 
     sample = pd.DataFrame(result.sample, columns=list(SCORED_COLUMNS))
     return drift_report(pd.read_parquet(adapter / REFERENCE_FILE), sample)

@@ -114,7 +114,7 @@ def test_a_wrong_file_is_answered_with_the_place(
 )
 def test_the_steps_that_a_model_runs_in_need_a_gpu(shards: int, evaluating: set[str]) -> None:
     settings = Settings(evaluation=EvaluationSettings(shards=shards))
-    assert gpu_steps(settings) == {"evaluate_baseline", "finetune", *evaluating}
+    assert gpu_steps(settings) == {"evaluate_baseline", "finetune", "evaluate_champion", *evaluating}
     assert gpu_steps(settings) < set(step_names(settings))
 
 

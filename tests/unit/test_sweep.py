@@ -29,7 +29,7 @@ def settings(tiny_model: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             "split": {"evaluation_share": 0.2, "validation_share": 0.3},
             "prompt": {"max_tokens": 160},
             "model": {"name": tiny_model.name, "device": "cpu", "precision": "fp32"},
-            "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 6},
+            "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20},
         }
     )
 
