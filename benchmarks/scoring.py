@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import platform
-import statistics
 import sys
 import tempfile
 import time
@@ -27,8 +26,9 @@ from typing import Any
 
 import click
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.training import settings, spread
 
 MAX_NEW_TOKENS = 10
 BATCH_SIZES = (4, 8, 16, 32)
@@ -60,13 +60,11 @@ def tune(reviews: int, adapter: Path) -> Tuned:
     """Train an adapter on some reviews."""
     from review_sentiment.models import identify, plan_compute
     from review_sentiment.preparation import prepare
-    from review_sentiment.settings_files import load_settings
     from review_sentiment.training import finetune
 
-    overrides = [f"split.train_per_category={-(-reviews // 6)}", "training.validations=0"]
-    settings = load_settings(ROOT / "configs" / "local.yaml", overrides)
-    prepared, base, plan = prepare(settings), identify(settings.model), plan_compute()
-    finetune(base, plan, prepared.train, settings.lora, settings.training, settings.seed, adapter)
+    chosen = settings(reviews)
+    prepared, base, plan = prepare(chosen), identify(chosen.model), plan_compute()
+    finetune(base, plan, prepared.train, chosen.lora, chosen.training, chosen.seed, adapter)
     return Tuned(prepared, base, plan, adapter)
 
 
@@ -171,11 +169,6 @@ def compare(tuned: Tuned, reviews: int, rounds: int) -> dict[str, Any]:
         "greedy_answers_inside": inside,
         "greedy_answers_equal": agreed,
     }
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Return median and ends."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def shown(values: list[float]) -> str:

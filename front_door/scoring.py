@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from front_door.stack import use_stack
 from front_door.stack_files import read_stack
 from review_sentiment import registry, tracking
+from review_sentiment.hashing import file_hash
 from review_sentiment.review_files import columns_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def score(source: Path, output: Path, name: str, version: str, model: ModelSetti
     configured = score_reviews.with_options(enable_cache=output.is_file())
     finished = configured(
         source=str(source.resolve()),
-        content=_hash_of(source),
+        content=file_hash(source),
         output=str(output.resolve()),
         name=name,
         version=found.version,
@@ -80,8 +80,3 @@ def as_text(scored: Scored) -> str:
         + f" ({scored.drift_page})"
     )
     return "\n".join(lines)
-
-
-def _hash_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]

@@ -31,8 +31,7 @@ class RandomBatches(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """Yield the rows of the epoch that the present optimiser step is in."""
         size = self._batch_size
-        epoch = self._step() // math.ceil(len(self) / size)
-        generator = torch.Generator().manual_seed(self._seed + epoch)
+        generator = _generator_of_epoch(len(self), size, self._seed, self._step())
         order = torch.randperm(len(self), generator=generator).tolist()
         batches = [order[start : start + size] for start in range(0, len(order), size)]
         # The last may have fewer rows; then it stays the last.
@@ -57,6 +56,11 @@ class ByLength(LengthGroupedSampler):  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[int]:
         """Yield the rows of the epoch that the present optimiser step is in."""
-        epoch = self._step() // math.ceil(len(self.lengths) / self.batch_size)
-        generator = torch.Generator().manual_seed(self._seed + epoch)
+        generator = _generator_of_epoch(len(self.lengths), self.batch_size, self._seed, self._step())
         return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+
+
+def _generator_of_epoch(rows: int, batch_size: int, seed: int, step: int) -> torch.Generator:
+    """Return the source of randomness of the epoch that an optimiser step is in."""
+    epoch = step // math.ceil(rows / batch_size)
+    return torch.Generator().manual_seed(seed + epoch)

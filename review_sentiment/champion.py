@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import DataError, ModelUnavailableError
-from review_sentiment.metrics import Evaluation
+from review_sentiment.metrics import Evaluation, evaluation_of
 
 if TYPE_CHECKING:
     from review_sentiment.chats import ChatDataset
@@ -42,7 +42,7 @@ def evaluate_champion(
     """
     from review_sentiment import registry, tracking
     from review_sentiment.chats import format_chats
-    from review_sentiment.evaluation import evaluate_model, evaluation_of
+    from review_sentiment.evaluation import evaluate_model
     from review_sentiment.models import load_tokenizer
 
     version = registry.find_version(name, registry.CHAMPION)
@@ -64,7 +64,9 @@ def evaluate_champion(
             own_chats = format_chats(
                 chats.frame, load_tokenizer(serving.base), serving.labels, serving.max_tokens
             )
-            found = evaluate_model(serving.base, adapter, own_chats, plan, settings)
+            # No samples are kept of it, so none are generated.
+            quiet = settings.model_copy(update={"sample_predictions": 0})
+            found = evaluate_model(serving.base, adapter, own_chats, plan, quiet)
         except ModelUnavailableError as error:
             raise ModelUnavailableError(
                 f"The champion of '{name}', version {version.version}, cannot be evaluated: {error} "

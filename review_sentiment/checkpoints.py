@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from review_sentiment.embedded_model import cache_directory
 from review_sentiment.errors import UsageError
+from review_sentiment.hashing import file_hash
 
 MANIFEST = "manifest.json"
 KEPT = 2
@@ -102,7 +103,7 @@ class CheckpointStore:
         hashes = {}
         for path in sorted(directory.iterdir()):
             self._files.put_file(str(path), f"{place}/{path.name}")
-            hashes[path.name] = _hash(path)
+            hashes[path.name] = file_hash(path)
         manifest = Manifest(step=step, files=hashes, notes=dict(notes))
         self._files.pipe_file(f"{place}/{MANIFEST}", manifest.model_dump_json().encode())
         for _, old in self._steps()[KEPT:]:
@@ -154,9 +155,4 @@ class CheckpointStore:
                 self._files.get_file(f"{place}/{name}", str(directory / name))
         except FileNotFoundError:
             return False
-        return all(_hash(directory / name) == known for name, known in manifest.files.items())
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+        return all(file_hash(directory / name) == known for name, known in manifest.files.items())

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from review_sentiment.metrics import Evaluation, compute_metrics
-from review_sentiment.predictions import prediction_table, sample_rows, sample_table, slice_table
+from review_sentiment.metrics import Evaluation, evaluation_of
+from review_sentiment.predictions import prediction_table, sample_rows, sample_table
 
 if TYPE_CHECKING:
     from review_sentiment.chats import ChatDataset
@@ -38,13 +38,8 @@ def evaluate_classical(train: ChatDataset, evaluation: ChatDataset, seed: int) -
     predictions = prediction_table(evaluation.frame, labels, probabilities, answered, np.ones(len(answered)))
     rows = sample_rows(predictions, labels, SAMPLES_SHOWN)
     answers = [str(predictions["predicted"].iloc[row]) for row in rows]
-    return Evaluation(
-        model="classical",
-        metrics=compute_metrics(predictions, labels),
-        predictions=predictions,
-        samples=sample_table(evaluation.frame, predictions, labels, rows, answers),
-        slices=slice_table(evaluation.frame, predictions),
-    )
+    samples = sample_table(evaluation.frame, predictions, labels, rows, answers)
+    return evaluation_of("classical", evaluation, predictions, samples)
 
 
 def _documents(frame: pd.DataFrame) -> pd.Series:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from review_sentiment.metrics import Evaluation, compute_metrics
+from review_sentiment.metrics import Evaluation, evaluation_of
 from review_sentiment.models import (
     BaseModel,
     ComputePlan,
@@ -17,7 +17,7 @@ from review_sentiment.models import (
     load_model,
     load_tokenizer,
 )
-from review_sentiment.predictions import prediction_table, sample_rows, sample_table, slice_table
+from review_sentiment.predictions import prediction_table, sample_rows, sample_table
 from review_sentiment.scoring import generate_answers, score_labels
 
 if TYPE_CHECKING:
@@ -44,24 +44,8 @@ def evaluate_model(
     answers = generate_answers(model, tokenizer, [prompts[row] for row in rows], plan)
     del model
     free_memory()
-    return Evaluation(
-        model="baseline" if adapter is None else "tuned",
-        metrics=compute_metrics(predictions, labels),
-        predictions=predictions,
-        samples=sample_table(chats.frame, predictions, labels, rows, answers),
-        slices=slice_table(chats.frame, predictions),
-    )
-
-
-def evaluation_of(model: str, chats: ChatDataset, predictions: pd.DataFrame) -> Evaluation:
-    """Return the evaluation that a table of predictions stands for; there are no samples in it."""
-    return Evaluation(
-        model=model,
-        metrics=compute_metrics(predictions, chats.labels),
-        predictions=predictions,
-        samples=sample_table(chats.frame, predictions, chats.labels, [], []),
-        slices=slice_table(chats.frame, predictions),
-    )
+    samples = sample_table(chats.frame, predictions, labels, rows, answers)
+    return evaluation_of("baseline" if adapter is None else "tuned", chats, predictions, samples)
 
 
 def merge_shards(shards: Sequence[Evaluation], chats: ChatDataset, sample_predictions: int) -> Evaluation:
@@ -71,10 +55,5 @@ def merge_shards(shards: Sequence[Evaluation], chats: ChatDataset, sample_predic
     samples = pd.concat([shard.samples for shard in shards], ignore_index=True)
     read = predictions[predictions["review_id"].isin(samples["review_id"])]
     rows = sample_rows(read, chats.labels, sample_predictions)
-    return Evaluation(
-        model=shards[0].model,
-        metrics=compute_metrics(predictions, chats.labels),
-        predictions=predictions,
-        samples=samples.set_index("review_id").loc[predictions["review_id"][rows]].reset_index(),
-        slices=slice_table(chats.frame, predictions),
-    )
+    shown = samples.set_index("review_id").loc[predictions["review_id"][rows]].reset_index()
+    return evaluation_of(shards[0].model, chats, predictions, shown)

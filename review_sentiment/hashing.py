@@ -1,6 +1,7 @@
 """Hashes that are the same on every machine and in every Python process."""
 
 import hashlib
+from pathlib import Path
 
 DIGEST_BYTES = 8
 
@@ -13,6 +14,12 @@ def stable_hash(*parts: str) -> int:
         digest.update(len(encoded).to_bytes(8, "little"))
         digest.update(encoded)
     return int.from_bytes(digest.digest(), "little")
+
+
+def file_hash(path: Path) -> str:
+    """Return a hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def unit_interval(*parts: str) -> float:

@@ -12,11 +12,12 @@ import pandas as pd
 from review_sentiment.calibration import fit_calibration
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
-from review_sentiment.predictions import UNPARSED, answers_of
+from review_sentiment.predictions import UNPARSED, answers_of, sample_table, slice_table
 from review_sentiment.uncertainty import Interval, figures, intervals
 
 if TYPE_CHECKING:
     from review_sentiment.answers import KeptAnswers
+    from review_sentiment.chats import ChatDataset
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,21 @@ def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         category_accuracy={str(name): float(value) for name, value in by_category.mean().items()},
         category_n={str(name): int(value) for name, value in by_category.size().items()},
+    )
+
+
+def evaluation_of(
+    model: str, chats: ChatDataset, predictions: pd.DataFrame, samples: pd.DataFrame | None = None
+) -> Evaluation:
+    """Return the evaluation that a table of predictions stands for, whose rows are those of the chats."""
+    if samples is None:
+        samples = sample_table(chats.frame, predictions, chats.labels, [], [])
+    return Evaluation(
+        model=model,
+        metrics=compute_metrics(predictions, chats.labels),
+        predictions=predictions,
+        samples=samples,
+        slices=slice_table(chats.frame, predictions),
     )
 
 

@@ -75,8 +75,8 @@ class PackedRows:
 
     def places(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         """Return the places in the sequence of tokens that are behind the prefix of their rows."""
-        ends = torch.tensor(self.lengths).cumsum(0)
-        return (ends - torch.tensor(self.lengths))[rows] + columns
+        lengths = torch.tensor(self.lengths)
+        return (lengths.cumsum(0) - lengths)[rows] + columns
 
 
 @dataclass(frozen=True)

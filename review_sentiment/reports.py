@@ -11,7 +11,7 @@ from review_sentiment.reviews import Ingested
 
 if TYPE_CHECKING:
     import pandas as pd
-    from evidently import Dataset
+    from evidently import Dataset, Report
 
     from review_sentiment.reviews import ReviewTable
 
@@ -19,6 +19,8 @@ DRIFT_DISTANCE = 0.1
 """Normalised Wasserstein or Jensen-Shannon distance above which a column has drifted."""
 
 
+CATEGORICAL = ("category", "label", "stars")
+NUMERICAL = ("text_words", "title_words")
 COLUMNS = {"stars": "jensenshannon", "text_words": "wasserstein", "title_words": "wasserstein"}
 """Columns in which categories are compared, each with its distance."""
 SCORED_COLUMNS = {"label": "jensenshannon", "text_words": "wasserstein", "title_words": "wasserstein"}
@@ -84,34 +86,17 @@ def reference_of(table: ReviewTable) -> pd.DataFrame:
 
 def drift_report(reference: pd.DataFrame, current: pd.DataFrame) -> DataReport:
     """Compare scored reviews with the training reviews, by the columns of `SCORED_COLUMNS`."""
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import ValueDrift
-
-    definition = DataDefinition(
-        categorical_columns=["label"], numerical_columns=["text_words", "title_words"]
-    )
     with warnings.catch_warnings():
         # evidently 0.7.23 warns of empty bins in its own histograms.
         warnings.simplefilter("ignore")
-        metrics = [
-            ValueDrift(column=column, method=method, threshold=DRIFT_DISTANCE)
-            for column, method in SCORED_COLUMNS.items()
-        ]
-        result = Report(metrics).run(
-            *(
-                Dataset.from_pandas(frame.astype({"label": object}), data_definition=definition)
-                for frame in (current, reference)
-            )
-        )
+        found = (_dataset(frame.astype({"label": object})) for frame in (current, reference))
+        result = _distances_report(SCORED_COLUMNS).run(*found)
     return DataReport(result.get_html_str(as_iframe=False), _drifts(result.dict()))
 
 
 def _category_distances(columns: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Compare each category with all others together, by evidently's distances."""
-    from evidently import Report
-    from evidently.metrics import ValueDrift
-
-    report = Report([ValueDrift(column=column, method=method) for column, method in COLUMNS.items()])
+    report = _distances_report(COLUMNS)
     names = sorted(columns["category"].unique())
     if len(names) < 2:  # noqa: PLR2004 - there is nothing to compare one category with
         return {}
@@ -123,12 +108,24 @@ def _category_distances(columns: pd.DataFrame) -> dict[str, dict[str, float]]:
     return distances
 
 
+def _distances_report(methods: Mapping[str, str]) -> Report:
+    from evidently import Report
+    from evidently.metrics import ValueDrift
+
+    return Report(
+        [
+            ValueDrift(column=column, method=method, threshold=DRIFT_DISTANCE)
+            for column, method in methods.items()
+        ]
+    )
+
+
 def _dataset(columns: pd.DataFrame) -> Dataset:
     from evidently import DataDefinition, Dataset
 
     definition = DataDefinition(
-        categorical_columns=["category", "label", "stars"],
-        numerical_columns=["text_words", "title_words"],
+        categorical_columns=[name for name in CATEGORICAL if name in columns],
+        numerical_columns=[name for name in NUMERICAL if name in columns],
     )
     return Dataset.from_pandas(columns, data_definition=definition)
 

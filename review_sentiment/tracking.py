@@ -214,20 +214,21 @@ def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     mlflow_client.log_dict(run_id, asdict(metrics), f"{model}/metrics.json")
     mlflow_client.log_table(run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json")
     mlflow_client.log_text(run_id, evaluation.slices.to_csv(index=False), f"{model}/{SLICES_FILE}")
-    with temporary_directory() as scratch:
-        table = Path(scratch) / PREDICTIONS_FILE
-        evaluation.predictions.to_parquet(table, index=False)
-        mlflow_client.log_artifact(run_id, str(table), model)
+    _log_table(run_id, evaluation.predictions, f"{model}/{PREDICTIONS_FILE}")
 
 
 def log_reviews(run_id: str, chats: ChatDataset) -> None:
     """Log the reviews that a candidate was evaluated on, for comparisons of single answers."""
+    reviews = chats.frame[["review_id", "category", "stars", "label", "title", "text"]]
+    _log_table(run_id, reviews, f"{TUNED}/{REVIEWS_FILE}")
+
+
+def _log_table(run_id: str, table: pd.DataFrame, path: str) -> None:
+    directory, _, name = path.rpartition("/")
     with temporary_directory() as scratch:
-        table = Path(scratch) / REVIEWS_FILE
-        chats.frame[["review_id", "category", "stars", "label", "title", "text"]].to_parquet(
-            table, index=False
-        )
-        client().log_artifact(run_id, str(table), TUNED)
+        file = Path(scratch) / name
+        table.to_parquet(file, index=False)
+        client().log_artifact(run_id, str(file), directory)
 
 
 def recorded_parameters(run_id: str) -> dict[str, str]:
@@ -237,10 +238,7 @@ def recorded_parameters(run_id: str) -> dict[str, str]:
 
 def recorded_predictions(run_id: str, model: str = TUNED) -> pd.DataFrame | None:
     """Return what a model answered to the evaluation reviews; None where the run does not have it."""
-    import pandas as pd
-
-    with _recorded_file(run_id, f"{model}/{PREDICTIONS_FILE}") as file:
-        return pd.read_parquet(file) if file else None
+    return _recorded_table(run_id, f"{model}/{PREDICTIONS_FILE}")
 
 
 def recorded_slices(run_id: str, model: str) -> pd.DataFrame:
@@ -253,9 +251,13 @@ def recorded_slices(run_id: str, model: str) -> pd.DataFrame:
 
 def recorded_reviews(run_id: str) -> pd.DataFrame | None:
     """Return the reviews that a candidate was evaluated on; None where its run does not have them."""
+    return _recorded_table(run_id, f"{TUNED}/{REVIEWS_FILE}")
+
+
+def _recorded_table(run_id: str, path: str) -> pd.DataFrame | None:
     import pandas as pd
 
-    with _recorded_file(run_id, f"{TUNED}/{REVIEWS_FILE}") as file:
+    with _recorded_file(run_id, path) as file:
         return pd.read_parquet(file) if file else None
 
 
