@@ -9,27 +9,14 @@ from typing import Any
 import pytest
 
 from review_sentiment.models import BaseModel
-from tests.conftest import write_category
 from tests.front_door import ROOT, Project
+from tests.tiny import tiny_settings
 
 
 @pytest.fixture(scope="session")
 def settings(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return a configuration of seconds: the tiny model on made reviews in files."""
-    data = tmp_path_factory.mktemp("reviews")
-    for category in ("Tops", "Shoes"):
-        write_category(data, category, 90)
-    return {
-        "data": {"source": str(data), "categories": ["Tops", "Shoes"]},
-        "split": {"evaluation_share": 0.3, "validation_share": 0.2},
-        "prompt": {"max_tokens": 160},
-        "model": {"name": tiny_model.name, "device": "cpu", "precision": "fp32"},
-        "lora": {"rank": 4, "alpha": 8},
-        "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20},
-        "evaluation": {"sample_predictions": 2},
-        "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
-                 "max_unparsed_rate": 1.0, "max_calibration_error": 1.0, "significance": 1.0},
-    }  # fmt: skip
+    return tiny_settings(tmp_path_factory.mktemp("reviews"), tiny_model.name)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from front_door.last_words import main
-from tests.conftest import write_category
 from tests.front_door import ROOT, Project
+from tests.tiny import write_category
 
 pytestmark = pytest.mark.integration
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_category
 from tests.front_door import Project, steps_that_ran
+from tests.tiny import write_category
 from tests.web_server import DATA_SET, serving
 
 pytestmark = pytest.mark.integration

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from review_sentiment.models import BaseModel
-from tests.conftest import write_category
 from tests.front_door import ROOT, Project
 from tests.remote.bed import TestBed, test_bed
+from tests.tiny import tiny_settings
 from tests.web_server import MODEL
 
 STACK = ("--stack", "gpu-ssh")
@@ -39,21 +39,10 @@ def bed(directory: Path, tiny_model: BaseModel) -> Iterator[TestBed]:
 
 @pytest.fixture(scope="session")
 def project(bed: TestBed, directory: Path) -> Project:
-    data, state = directory / "reviews", directory / "state"
+    state = directory / "state"
     state.mkdir()
-    for category in ("Tops", "Shoes"):
-        write_category(data, category, 90)
-    settings: dict[str, Any] = {
-        "data": {"source": str(data), "categories": ["Tops", "Shoes"]},
-        "split": {"evaluation_share": 0.3, "validation_share": 0.2},
-        "prompt": {"max_tokens": 160},
-        "model": {"name": MODEL, "device": "cpu", "precision": "fp32"},
-        "lora": {"rank": 4, "alpha": 8},
-        "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20, "fit": "ignore"},
-        "evaluation": {"sample_predictions": 2},
-        "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
-                 "max_unparsed_rate": 1.0, "max_calibration_error": 1.0, "significance": 1.0},
-    }  # fmt: skip
+    settings = tiny_settings(directory / "reviews", MODEL)
+    settings["training"]["fit"] = "ignore"
     return Project(ROOT, state, settings, bed.environment, SECONDS_WITH_A_BUILD)
 
 

@@ -13,7 +13,7 @@ from review_sentiment.errors import UsageError
 from review_sentiment.models import BaseModel
 from review_sentiment.settings_files import known_keys
 from review_sentiment.sweep import Dimension, TrialResult, parse_dimension, sweep
-from tests.conftest import write_category
+from tests.tiny import write_category
 
 RANKS = parse_dimension("lora.rank=2,4", known_keys())
 

@@ -1,0 +1,201 @@
+#!/usr/bin/env python
+"""A version in use: memory of `score` on files of growing length, and `serve` under many clients at once.
+
+python benchmarks/in_use.py [--rows 100000,1000000] [--clients 32] [--seconds 60] [--json]
+
+The version is that of a tiny random Llama, tuned by the whole pipeline in a state of its own: neither the
+memory for a row nor the pairing of questions and answers depends on the model. A file is scored through the
+front door, in a process whose peak memory the system tells. Every client of the server asks for one review
+after the other, of a pool whose answers were asked for before, in one request; no two of them are alike.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.front_door import ROOT, Project
+from tests.tiny import make_tiny_model, tiny_settings
+
+POOL = 200
+TOLERANCE = 1e-4
+"""Difference of a probability between batches; the pool's reviews lie further apart."""
+SECONDS_TO_START = 180
+
+
+@dataclass(frozen=True)
+class Load:
+    """What many clients have met with in a time: answers, errors, and answers to something else."""
+
+    seconds: float
+    answered: int
+    errors: list[str]
+    mispaired: int
+
+
+def review(number: int) -> str:
+    """Return a review that is like no other."""
+    words = random.Random(number).choices(
+        ("soft", "thin", "warm", "itchy", "bright", "awful", "lovely"), k=12
+    )
+    return f"{' '.join(words)} {number}"
+
+
+def make_version(directory: Path) -> Project:
+    """Run the pipeline on the tiny model; return the project whose champion it made."""
+    state = directory / "state"
+    state.mkdir()
+    model = make_tiny_model(directory / "model")
+    project = Project(ROOT, state, tiny_settings(directory / "reviews", model.name))
+    project.result()
+    return project
+
+
+def score(project: Project, rows: int, directory: Path) -> dict[str, float]:
+    """Score a file of so many rows; return seconds, and the peak memory of the process in bytes."""
+    source, output = directory / f"{rows}.csv", directory / f"{rows}-scored.csv"
+    with source.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text"])
+        writer.writerows([review(number)] for number in range(rows))
+    started = time.perf_counter()
+    process = project.start("score", str(source), "-o", str(output), "--config", str(project.config))
+    with tempfile.TemporaryFile("w+") as said:
+        assert process.stderr is not None
+        said.writelines(process.stderr)
+        _, status, used = os.wait4(process.pid, 0)
+        said.seek(0)
+        if status:
+            raise click.ClickException(said.read())
+    with output.open(newline="") as file:
+        scored = sum(1 for _ in csv.reader(file)) - 1
+    if scored != rows:
+        raise click.ClickException(f"{scored} of {rows} rows are in {output}")
+    source.unlink()
+    output.unlink()
+    return {"rows": rows, "seconds": time.perf_counter() - started, "peak_bytes": used.ru_maxrss * 1024}
+
+
+def ask(address: str, texts: list[str]) -> list[float]:
+    """Return the probability that each of the reviews is positive."""
+    body = json.dumps({"dataframe_records": [{"text": text} for text in texts]}).encode()
+    request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return [found["p_positive"] for found in json.loads(answer.read())["predictions"]]
+
+
+def client(address: str, known: dict[str, float], number: int, until: float) -> tuple[int, list[str], int]:
+    """Ask until the time is over; return how many were answered, the errors, and wrong pairings."""
+    choose = random.Random(number)
+    answered, errors, mispaired = 0, [], 0
+    while time.perf_counter() < until:
+        text = choose.choice(list(known))
+        try:
+            (found,) = ask(address, [text])
+        except OSError as error:
+            errors.append(str(error))
+            continue
+        answered += 1
+        mispaired += abs(found - known[text]) > TOLERANCE
+    return answered, errors, mispaired
+
+
+def load(address: str, clients: int, seconds: int) -> Load:
+    """Let clients ask at the same time."""
+    texts = [review(number) for number in range(POOL)]
+    found: dict[float, str] = {}
+    for text, answer in zip(texts, ask(address, texts), strict=True):
+        # Two reviews of one probability could be exchanged unseen.
+        if all(abs(answer - other) > 3 * TOLERANCE for other in found):
+            found[answer] = text
+    known = {text: answer for answer, text in found.items()}
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        results = list(
+            pool.map(lambda number: client(address, known, number, started + seconds), range(clients))
+        )
+    return Load(
+        time.perf_counter() - started,
+        sum(answered for answered, _, _ in results),
+        [error for _, errors, _ in results for error in errors],
+        sum(wrong for _, _, wrong in results),
+    )
+
+
+def serve(project: Project, clients: int, seconds: int) -> Load:
+    """Serve the champion, load it, and end the server."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, "run_pipeline.py", "serve", "--port", str(port)],
+            cwd=project.root, env=project.environment, stdout=said, stderr=said,
+        )  # fmt: skip
+        try:
+            deadline = time.monotonic() + SECONDS_TO_START
+            while True:
+                try:
+                    ask(address, ["Fits well."])
+                    break
+                except OSError as error:
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        said.seek(0)
+                        raise click.ClickException(said.read().decode()) from error
+                    time.sleep(0.5)
+            return load(address, clients, seconds)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+
+
+@click.command()
+@click.option("--rows", default="100000,1000000", show_default=True, help="Lengths of the files.")
+@click.option("--clients", default=32, show_default=True, help="Clients of the server at once.")
+@click.option("--seconds", default=60, show_default=True, help="How long they ask.")
+@click.option("--json", "as_json", is_flag=True)
+def main(rows: str, clients: int, seconds: int, as_json: bool) -> None:
+    """Print what was measured."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        project = make_version(directory)
+        served = serve(project, clients, seconds)
+        files: list[dict[str, Any]] = []
+        for count in rows.split(","):
+            files.append(score(project, int(count), directory))
+            click.echo(f"{files[-1]}", err=True)
+    if as_json:
+        click.echo(json.dumps({"machine": platform.machine(), "score": files, "serve": vars(served)}))
+        return
+    for file in files:
+        click.echo(
+            f"score  {file['rows']:>9,} rows  {file['seconds']:6.0f} s  "
+            f"peak {file['peak_bytes'] / 1e9:.2f} GB"
+        )
+    click.echo(
+        f"serve  {clients} clients for {served.seconds:.0f} s: {served.answered:,} answers, "
+        f"{len(served.errors)} errors, {served.mispaired} of another's review"
+    )
+
+
+if __name__ == "__main__":
+    main()
