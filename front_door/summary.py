@@ -17,16 +17,7 @@ def summary(result: RunResult) -> str:
     cached = sum(step.status == "cached" for step in result.steps.values())
     lines = [f"{result.status} in {result.seconds:.0f} s: {len(result.steps)} steps, {cached} from the cache"]
     if result.metrics:
-        lines += [
-            "",
-            f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'ROC AUC':>9}"
-            f"{'constrained':>13}{'unparsed':>10}{'reviews':>9}",
-        ]
-        lines += [
-            f"{name:12}{found['accuracy']:10.3f}{_interval(found):>16}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
-            f"{found['constrained_accuracy']:13.3f}{found['unparsed_rate']:10.1%}{found['n']:9.0f}"
-            for name, found in result.metrics.items()
-        ]
+        lines += ["", figures_table(result.metrics)]
     if result.model:
         aliases = ", ".join(result.model["aliases"]) or "no alias"
         lines += [
@@ -37,6 +28,20 @@ def summary(result: RunResult) -> str:
             "look at it   python run_pipeline.py ui",
         ]
     return "\n".join(lines)
+
+
+def figures_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """Return one line a model, from the metrics of a result."""
+    heading = (
+        f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'ROC AUC':>9}"
+        f"{'constrained':>13}{'unparsed':>10}{'reviews':>9}"
+    )
+    rows = [
+        f"{name:12}{found['accuracy']:10.3f}{_interval(found):>16}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
+        f"{found['constrained_accuracy']:13.3f}{found['unparsed_rate']:10.1%}{found['n']:9.0f}"
+        for name, found in metrics.items()
+    ]
+    return "\n".join([heading, *rows])
 
 
 def _interval(found: Mapping[str, float]) -> str:

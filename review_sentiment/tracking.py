@@ -254,6 +254,18 @@ def recorded_reviews(run_id: str) -> pd.DataFrame | None:
     return _recorded_table(run_id, f"{TUNED}/{REVIEWS_FILE}")
 
 
+def recorded_bytes(run_id: str, path: str) -> bytes:
+    """Return a file of a run: a picture, a page, a card.
+
+    Raises:
+        TrackingError: the run does not have it.
+    """
+    with _recorded_file(run_id, path) as file:
+        if file is None:
+            raise TrackingError(f"The MLflow run {run_id} has no file {path}: it may have failed before.")
+        return Path(file).read_bytes()
+
+
 def _recorded_table(run_id: str, path: str) -> pd.DataFrame | None:
     import pandas as pd
 

@@ -183,9 +183,13 @@ class Project:
             text=True,
         )
 
+    def write_config(self) -> None:
+        """Write the settings to the file that runs take them from."""
+        self.config.write_text(yaml.safe_dump(self.settings))
+
     def _command_line(self, arguments: tuple[str, ...]) -> list[str]:
         """Write the configuration; return the arguments that name it where no command is named."""
-        self.config.write_text(yaml.safe_dump(self.settings))
+        self.write_config()
         of_a_command = bool(arguments) and not arguments[0].startswith("-")
         return [*([] if of_a_command else ["--config", str(self.config)]), *arguments]
 
