@@ -10,7 +10,7 @@ RUN_OPTIONS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run install test test-unit test-remote check format clean
+.PHONY: run install test test-unit engines test-remote check format clean
 
 run: install
 	$(BIN)/python run_pipeline.py $(RUN_OPTIONS)
@@ -31,8 +31,10 @@ test: install
 test-unit: install
 	$(BIN)/python -m pytest tests/unit
 
-test-remote: install
+engines:
 	tests/remote/install.sh $(SERVERS_VENV)
+
+test-remote: install engines
 	SERVERS_VENV=$(SERVERS_VENV) $(BIN)/python -m pytest tests/remote
 
 check: install
