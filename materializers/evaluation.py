@@ -7,7 +7,8 @@ from zenml.metadata.metadata_types import MetadataType
 
 from materializers.files import FilesMaterializer
 from materializers.json_files import to_json
-from materializers.tables import content_hash, preview
+from materializers.tables import content_hash
+from review_sentiment.examples import examples_page
 from review_sentiment.metrics import Evaluation, Metrics
 
 METRICS_FILE = "metrics.json"
@@ -15,6 +16,7 @@ MODEL_FILE = "model.json"
 PREDICTIONS_FILE = "predictions.parquet"
 SAMPLES_FILE = "samples.parquet"
 SLICES_FILE = "slices.parquet"
+EXAMPLES_FILE = "examples.parquet"
 DOTS_PER_INCH = 120
 
 
@@ -32,6 +34,7 @@ class EvaluationMaterializer(FilesMaterializer):
             predictions=self.read_table(PREDICTIONS_FILE),
             samples=self.read_table(SAMPLES_FILE),
             slices=self.read_table(SLICES_FILE),
+            examples=self.read_table(EXAMPLES_FILE),
         )
 
     def save(self, data: Evaluation) -> None:
@@ -41,10 +44,11 @@ class EvaluationMaterializer(FilesMaterializer):
         self.write_table(PREDICTIONS_FILE, data.predictions)
         self.write_table(SAMPLES_FILE, data.samples)
         self.write_table(SLICES_FILE, data.slices)
+        self.write_table(EXAMPLES_FILE, data.examples)
 
     def compute_content_hash(self, data: Evaluation) -> str:
         """Hash the tables and the metrics."""
-        others = content_hash(data.samples), content_hash(data.slices)
+        others = map(content_hash, (data.samples, data.slices, data.examples))
         return content_hash(data.predictions, data.model, to_json(data.metrics), *others)
 
     def extract_metadata(self, data: Evaluation) -> dict[str, MetadataType]:
@@ -62,5 +66,6 @@ class EvaluationMaterializer(FilesMaterializer):
             with self.artifact_store.open(picture, "wb") as file:
                 figure(data).savefig(file, format="png", dpi=DOTS_PER_INCH)
             shown[picture] = VisualizationType.IMAGE
-        page = preview(data.samples, f"{data.model}: sample predictions")
-        return {**shown, self.write_text("samples.html", page): VisualizationType.HTML}
+        if len(data.examples):
+            shown[self.write_text("samples.html", examples_page(data))] = VisualizationType.HTML
+        return shown

@@ -11,6 +11,7 @@ import pandas as pd
 
 from review_sentiment.calibration import fit_calibration
 from review_sentiment.errors import DataError
+from review_sentiment.examples import example_table
 from review_sentiment.hashing import stable_hash
 from review_sentiment.predictions import UNPARSED, answers_of, sample_table, slice_table
 from review_sentiment.uncertainty import Interval, figures, intervals
@@ -87,7 +88,7 @@ class Metrics:
 class Evaluation:
     """A model's predictions, their metrics, and a few rows with its raw answers.
 
-    `predictions`, `samples` and `slices` are those of `predictions.py`.
+    `predictions`, `samples` and `slices` are those of `predictions.py`, `examples` those of `examples.py`.
     """
 
     model: str
@@ -95,6 +96,8 @@ class Evaluation:
     predictions: pd.DataFrame
     samples: pd.DataFrame
     slices: pd.DataFrame
+    examples: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Empty where the evaluation was put together from a run's files, which have no texts beside answers."""
 
     def fingerprint(self) -> str:
         """Return a hash of the reviews evaluated on: equal for the same rows in any order."""
@@ -168,6 +171,7 @@ def evaluation_of(
         predictions=predictions,
         samples=samples,
         slices=slice_table(chats.frame, predictions),
+        examples=example_table(chats.frame, predictions, chats.labels, samples),
     )
 
 

@@ -33,6 +33,7 @@ TUNED = "tuned"
 PREDICTIONS_FILE = "predictions.parquet"
 REVIEWS_FILE = "reviews.parquet"
 SLICES_FILE = "slices.csv"
+EXAMPLES_PAGE = "samples.html"
 
 
 def configure(tracking_uri: str) -> None:
@@ -197,7 +198,8 @@ def log_dataset(run_id: str, chats: ChatDataset, name: str, context: str) -> Non
 
 
 def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
-    """Log a model's metrics, its confusion matrix as a picture, and its sample predictions as a table."""
+    """Log a model's metrics, its pictures, its predictions, and single ones to read as table and page."""
+    from review_sentiment.examples import examples_page
     from review_sentiment.plots import confusion_figure, probability_figure
 
     model, metrics = evaluation.model, evaluation.metrics
@@ -214,6 +216,8 @@ def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     mlflow_client.log_dict(run_id, asdict(metrics), f"{model}/metrics.json")
     mlflow_client.log_table(run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json")
     mlflow_client.log_text(run_id, evaluation.slices.to_csv(index=False), f"{model}/{SLICES_FILE}")
+    if len(evaluation.examples):
+        mlflow_client.log_text(run_id, examples_page(evaluation), f"{model}/{EXAMPLES_PAGE}")
     _log_table(run_id, evaluation.predictions, f"{model}/{PREDICTIONS_FILE}")
 
 
