@@ -76,6 +76,7 @@ def step_names(settings: Settings) -> list[str]:
         "finetune",
         *_shards(settings),
         "evaluate",
+        "classification_report",
         "evaluate_champion",
         "compare",
         "register_model",

@@ -6,6 +6,7 @@ from zenml import pipeline
 from zenml.enums import ExecutionMode
 
 from review_sentiment.config import Settings
+from steps.classification_report import classification_report
 from steps.compare import compare
 from steps.data_report import data_report
 from steps.evaluate import evaluate
@@ -72,6 +73,7 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
             for shard in range(s.evaluation.shards)
         ]
         tuned = merge_shards(adapter, evaluation_chats, shards, s.evaluation, id="evaluate")
+    classification_report(adapter, tuned, **baseline)
     champion = evaluate_champion(adapter, tuned, evaluation_chats, s.model, s.evaluation, s.registry)
     verdict = compare(adapter, tuned, classical, champion, gate=s.gate, **baseline)
     register_model(

@@ -16,7 +16,7 @@ import pandas as pd
 from review_sentiment.predictions import labels_of, probability_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from review_sentiment.metrics import Evaluation
 
@@ -87,7 +87,7 @@ def examples_page(evaluation: Evaluation) -> str:
     )
 
 
-def _shown(row: dict[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+def _shown(row: dict[Hashable, Any], labels: Sequence[str]) -> dict[Hashable, Any]:
     """Return a row as the template wants it: probabilities by label, None where no answer was generated."""
     answer = row["raw_answer"]
     return row | {

@@ -26,6 +26,11 @@ COLUMNS = {"stars": "jensenshannon", "text_words": "wasserstein", "title_words":
 SCORED_COLUMNS = {"label": "jensenshannon", "text_words": "wasserstein", "title_words": "wasserstein"}
 """Columns in which scored reviews are compared with those of the training, each with its distance."""
 MOST_REFERENCE_ROWS = 5_000
+OUR_STYLE = (
+    "<style>.ours{font:14px sans-serif;margin:24px;max-width:1100px}.ours td,.ours th"
+    "{padding:4px 12px;text-align:left;vertical-align:top}</style>"
+)
+"""Of what we put above evidently's pages, in an element of the class `ours`."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +175,7 @@ def _summary(categories: Sequence[Ingested], distances: Mapping[str, Mapping[str
             f"<h2>Each category against the others</h2><p>Distances of the training reviews; "
             f"above {DRIFT_DISTANCE} a category lies apart.</p>{apart.to_html(index=False, border=0)}"
         )
-    style = (
-        "<style>.ours{font:14px sans-serif;margin:24px;max-width:1100px}.ours td,.ours th"
-        "{padding:4px 12px;text-align:left;vertical-align:top}</style>"
-    )
-    return f"{style}<div class='ours'>{tables}<h2>Evaluation against training</h2></div>"
+    return f"{OUR_STYLE}<div class='ours'>{tables}<h2>Evaluation against training</h2></div>"
 
 
 def _shares(stars: Mapping[int, int]) -> list[str]:

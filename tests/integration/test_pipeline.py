@@ -17,7 +17,7 @@ from tests.front_door import ROOT, Project, steps_that_ran
 
 pytestmark = pytest.mark.integration
 
-AFTER_TRAINING = {"evaluate", "evaluate_champion", "compare", "register_model"}
+AFTER_TRAINING = {"evaluate", "classification_report", "evaluate_champion", "compare", "register_model"}
 ALL_STEPS = {
     "validate_categories",
     "ingest_reviews_Tops",
@@ -77,6 +77,9 @@ def test_the_candidates_run_has_everything(
     assert {
         "tuned/confusion_matrix.png",
         "tuned/sample_predictions.json",
+        "tuned/samples.html",
+        "tuned/classification_report.html",
+        "baseline/samples.html",
         "baseline/metrics.json",
         "training/lora_proof.json",
         "training/curves.png",

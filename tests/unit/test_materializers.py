@@ -19,12 +19,13 @@ from materializers.champion import ChampionMaterializer
 from materializers.chats import ChatDatasetMaterializer
 from materializers.decisions import RegisteredVersionMaterializer, VerdictMaterializer
 from materializers.evaluation import EvaluationMaterializer
-from materializers.report import DataReportMaterializer
+from materializers.report import ClassificationReportMaterializer, DataReportMaterializer
 from materializers.reviews import ReviewTableMaterializer
 from review_sentiment.adapters import TrainedAdapter, TrainingSummary
 from review_sentiment.answers import KeptAnswers
 from review_sentiment.champion import Champion
 from review_sentiment.chats import COLUMNS, ChatDataset
+from review_sentiment.classification_report import ClassificationReport
 from review_sentiment.comparison import Comparison, PairedDifference
 from review_sentiment.gate import Rule, Verdict
 from review_sentiment.lora_proof import LayerProof, LoraProof
@@ -160,6 +161,7 @@ def test_adapters_keep_their_files_and_facts(tmp_path: Path) -> None:
         (VerdictMaterializer, VERDICT),
         (RegisteredVersionMaterializer, VERSION),
         (DataReportMaterializer, REPORT),
+        (ClassificationReportMaterializer, ClassificationReport("<html>page</html>", {"Accuracy": 0.5})),
     ],
 )
 def test_records_come_back_equal(materializer: Any, data: Any, tmp_path: Path) -> None:

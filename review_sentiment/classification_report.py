@@ -1,0 +1,116 @@
+"""evidently's report on the answers: the tuned model (current) against the untuned one (reference).
+
+Where evidently (0.7) is given probabilities it looks at the likeliest label and not at the answer, so an
+unparsed answer is none to it. Its accuracy is our constrained one; what is strict stands above its page.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from review_sentiment.predictions import probability_columns
+from review_sentiment.reports import OUR_STYLE
+from review_sentiment.uncertainty import TWO_CLASSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from evidently import DataDefinition
+
+    from review_sentiment.metrics import Evaluation
+
+GOLD = "gold label"
+LIKELIEST = "likeliest label"
+SHOWN = ("accuracy", "constrained_accuracy", "f1", "roc_auc")
+"""Of our figures."""
+
+
+@dataclass(frozen=True)
+class ClassificationReport:
+    """A report page, and evidently's figures of the tuned model by the names of its metrics."""
+
+    html: str
+    figures: Mapping[str, float]
+
+
+def classification_report(tuned: Evaluation, baseline: Evaluation | None) -> ClassificationReport:
+    """Compare the answers of two models, or show those of the tuned one alone.
+
+    Of two classes the last one is evidently's positive one.
+    """
+    with warnings.catch_warnings():
+        # evidently 0.7.23 divides by the size of empty bins.
+        warnings.simplefilter("ignore")
+        from evidently import Dataset, Report
+        from evidently.presets import ClassificationPreset
+
+        labels = tuned.metrics.labels
+        definition = _definition(labels)
+        current, *reference = (
+            Dataset.from_pandas(_columns(evaluation, labels), data_definition=definition)
+            for evaluation in (tuned, baseline)
+            if evaluation is not None
+        )
+        result = Report([ClassificationPreset()]).run(current, *reference)
+    page = result.get_html_str(as_iframe=False).replace("<body>", f"<body>{_summary(tuned, baseline)}", 1)
+    return ClassificationReport(page, _figures(result.dict()))
+
+
+def _definition(labels: tuple[str, ...]) -> DataDefinition:
+    from evidently import BinaryClassification, DataDefinition, MulticlassClassification
+
+    columns = {"target": GOLD, "prediction_labels": LIKELIEST}
+    if len(labels) == TWO_CLASSES:
+        task = BinaryClassification(**columns, prediction_probas=labels[-1], pos_label=labels[-1])
+    else:
+        task = MulticlassClassification(**columns, prediction_probas=list(labels))
+    return DataDefinition(classification=[task], categorical_columns=[GOLD, LIKELIEST])
+
+
+def _columns(evaluation: Evaluation, labels: tuple[str, ...]) -> pd.DataFrame:
+    """Return gold and likeliest label as objects (evidently knows no string type), and p by label."""
+    predictions = evaluation.predictions
+    probabilities = dict(zip(probability_columns(labels), labels, strict=True))
+    return (
+        predictions[["gold", "constrained"]]
+        .astype(object)
+        .set_axis([GOLD, LIKELIEST], axis=1)
+        .join(predictions[list(probabilities)].rename(columns=probabilities))
+    )
+
+
+def _figures(result: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        metric["config"]["type"].rpartition(":")[2]: float(metric["value"])
+        for metric in result["metrics"]
+        if isinstance(metric["value"], float)
+    }
+
+
+def _summary(tuned: Evaluation, baseline: Evaluation | None) -> str:
+    """Return our part of the page as HTML."""
+    import pandas as pd
+
+    rows = pd.DataFrame(
+        [
+            {
+                "": name,
+                "reviews": evaluation.metrics.n,
+                **{figure.replace("_", " "): evaluation.metrics.shown(figure) for figure in SHOWN},
+                "unparsed": f"{evaluation.metrics.unparsed_rate:.1%}",
+            }
+            for name, evaluation in (("tuned (current)", tuned), ("untuned (reference)", baseline))
+            if evaluation is not None
+        ]
+    )
+    positive = tuned.metrics.labels[-1]
+    of_two = f", its precision and recall are those of “{positive}”"
+    return (
+        f"{OUR_STYLE}<div class='ours'><h2>Answers of the tuned model</h2>"
+        f"{rows.to_html(index=False, border=0)}"
+        "<p>An unparsed answer is none of the labels and counts as wrong in accuracy and F1; in brackets the "
+        "95 % bootstrap interval. Below, evidently takes each review's likeliest label: its accuracy is the "
+        f"constrained one{of_two if len(tuned.metrics.labels) == TWO_CLASSES else ''}.</p></div>"
+    )
