@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ def main() -> None:
         docker.stop()
         namespace = directory / "docker" / "exec" / "netns" / "default"
         subprocess.run(["umount", str(namespace)], capture_output=True, check=False)
+        shutil.rmtree(directory, ignore_errors=True)
     print("dockerd starts here")
 
 
