@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from front_door.text_table import columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,14 +63,6 @@ def as_json_object(found: VersionComparison) -> dict[str, Any]:
         "why_no_test": found.why_no_test,
         "changed": found.changed.to_dict("records"),
     }
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text as aligned columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
 
 
 def _examples(title: str, rows: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from front_door.text_table import columns
 from review_sentiment import tracking
 from review_sentiment.settings_files import known_keys
 from review_sentiment.sweep import TrialResult, parse_dimension, sweep
@@ -40,9 +41,14 @@ def trials_table(trials: Sequence[TrialResult]) -> str:
     if not trials:
         return "No trial could be finished; see the log."
     shown = [" ".join(f"--set {key}={value}" for key, value in trial.values.items()) for trial in trials]
-    lines = [f"{'macro-F1':>9}{'ROC AUC':>9}{'seconds':>9}  settings"]
-    for trial, values in zip(trials, shown, strict=True):
-        lines.append(
-            f"{trial.macro_f1:9.4f}{trial.figures['roc_auc']:9.4f}{trial.figures['seconds']:9.0f}  {values}"
+    rows = [("macro-F1", "ROC AUC", "seconds", "settings")]
+    rows += [
+        (
+            f"{trial.macro_f1:.4f}",
+            f"{trial.figures['roc_auc']:.4f}",
+            f"{trial.figures['seconds']:.0f}",
+            values,
         )
-    return "\n".join([*lines, "", f"python run_pipeline.py {shown[0]}"])
+        for trial, values in zip(trials, shown, strict=True)
+    ]
+    return f"{columns(rows)}\n\npython run_pipeline.py {shown[0]}"

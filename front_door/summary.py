@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from front_door.comparison_text import columns
+from front_door.text_table import columns
 
 if TYPE_CHECKING:
     from front_door.launch import RunResult
