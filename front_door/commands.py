@@ -124,7 +124,9 @@ def _plan(settings: Settings, stack: str, rerun: Sequence[str], only: str | None
 
 def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool) -> RunResult:
     from front_door import launch
+    from review_sentiment.provenance import command_line
 
+    command = command_line(_given_options(click.get_current_context()))
     again, lone = _chosen_steps(settings, rerun, only)
     file = _stack_that_can_be_used(stack, settings)
     source = launch.look_at_source(settings)
@@ -147,10 +149,22 @@ def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | No
             used = use_stack(file)
         try:
             if lone:
-                return launch.run_only(settings, used, lone)
-            return launch.run(settings, source, used, again)
+                return launch.run_only(settings, used, lone, command)
+            return launch.run(settings, source, used, again, command)
         except RunInterruptedException as error:  # what ZenML makes of Ctrl-C within a step
             raise KeyboardInterrupt from error
+
+
+def _given_options(context: click.Context) -> list[str]:
+    """Return the options with a value that the command line has, in the order of the help."""
+    words = []
+    for option in context.command.params:
+        given = context.get_parameter_source(str(option.name)) is click.core.ParameterSource.COMMANDLINE
+        if given and isinstance(option, click.Option) and not option.is_flag:
+            value = context.params[str(option.name)]
+            values = value if option.multiple else [value]
+            words += [word for one in values for word in (option.opts[0], str(one))]
+    return words
 
 
 def _stack_that_can_be_used(stack: str, settings: Settings) -> StackFile:

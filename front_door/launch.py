@@ -113,8 +113,10 @@ def resolve_steps(wanted: Sequence[str], settings: Settings, option: str) -> lis
     return resolved
 
 
-def run(settings: Settings, source: SourceState, stack: UsedStack, rerun: Sequence[str]) -> RunResult:
-    """Run the pipeline; the cache of the steps in `rerun` is ignored."""
+def run(
+    settings: Settings, source: SourceState, stack: UsedStack, rerun: Sequence[str], command: str
+) -> RunResult:
+    """Run the pipeline; the cache of the steps in `rerun` is ignored. `command` is kept with the run."""
     from pipelines.review_sentiment import review_sentiment
 
     started = time.monotonic()
@@ -123,14 +125,14 @@ def run(settings: Settings, source: SourceState, stack: UsedStack, rerun: Sequen
     options = {name: on_gpu.get(name, {}) | again.get(name, {}) for name in step_names(settings)}
     configured = review_sentiment.with_options(
         steps={name: own for name, own in options.items() if own},
-        extra=_provenance(),
+        extra=_provenance(command),
         **stack.pipeline_options,
     )
     finished = configured(settings=settings, available=source.available, revisions=source.revisions)
     return _result(finished, stack.name, time.monotonic() - started)
 
 
-def run_only(settings: Settings, stack: UsedStack, step: str) -> RunResult:
+def run_only(settings: Settings, stack: UsedStack, step: str, command: str) -> RunResult:
     """Run one step alone on the inputs of the latest run that has them; its cache is ignored.
 
     Its parameters come from the present settings.
@@ -161,7 +163,7 @@ def run_only(settings: Settings, stack: UsedStack, step: str) -> RunResult:
         name="review_sentiment_only",
         enable_cache=False,
         execution_mode=ExecutionMode.FAIL_FAST,
-        extra=_provenance(),
+        extra=_provenance(command),
         **stack.pipeline_options,
     )
     def only() -> None:
@@ -171,11 +173,11 @@ def run_only(settings: Settings, stack: UsedStack, step: str) -> RunResult:
     return _result(only(), stack.name, time.monotonic() - started)
 
 
-def _provenance() -> dict[str, str]:
+def _provenance(command: str) -> dict[str, str]:
     """Return what steps are told of where the run comes from; it is no part of their cache keys."""
-    from review_sentiment.provenance import SOURCE_COMMIT, source_commit
+    from review_sentiment.provenance import COMMAND, SOURCE_COMMIT, source_commit
 
-    return {SOURCE_COMMIT: source_commit()}
+    return {SOURCE_COMMIT: source_commit(), COMMAND: command}
 
 
 def _latest(step: str) -> StepRunResponse:

@@ -12,6 +12,7 @@ import click
 
 from front_door.configs import default_config
 from front_door.console import output_to, quiet
+from front_door.lineage_command import lineage
 from front_door.state import new_log_file, tracking_uri
 from review_sentiment.errors import EXIT_FAILED
 from review_sentiment.settings_files import load_settings
@@ -221,4 +222,15 @@ def _model_name(name: str | None) -> str:
     return name or load_settings(default_config()).registry.model_name
 
 
-VERSION_COMMANDS = (models, compare, promote, rollback, export_command, results, score_command, serve, ui)
+VERSION_COMMANDS = (
+    models,
+    lineage,
+    compare,
+    promote,
+    rollback,
+    export_command,
+    results,
+    score_command,
+    serve,
+    ui,
+)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from review_sentiment import embedded_model
 from review_sentiment.labels import LABEL_SCHEMES
 from review_sentiment.models import EMBEDDED
 
 if TYPE_CHECKING:
     from review_sentiment.adapters import TrainingSummary
     from review_sentiment.gate import Verdict
+    from review_sentiment.lineage import Lineage
     from review_sentiment.lora_proof import LoraProof
     from review_sentiment.metrics import Evaluation, Metrics
     from review_sentiment.models import BaseModel
@@ -30,14 +30,17 @@ class CardFacts:
     """Everything that the card tells; the counts are of reviews by label."""
 
     base: BaseModel
+    base_licence: str
     run_id: str
-    source: str
+    lineage: Lineage
+    data_licence: str
     train_counts: Mapping[str, int]
     evaluation_counts: Mapping[str, int]
     ingested: tuple[Ingested, ...]
     summary: TrainingSummary
     proof: LoraProof
     settings: Mapping[str, str]
+    max_tokens: int
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,10 @@ def write_card(
     baseline: Evaluation | None,
     classical: Evaluation,
     facts: CardFacts,
+    software: Mapping[str, str],
 ) -> str:
-    """Write the card; its first sentence stands alone."""
-    metrics = tuned.metrics
-    licence = f" ({embedded_model.LICENCE})" if facts.base.name == EMBEDDED else ""
+    """Write the card; its first sentence stands alone. `software` are versions by name."""
+    metrics, lineage = tuned.metrics, facts.lineage
     categories = "\n".join(
         f"| {found.category} | {found.read:,} | {found.kept:,} | {found.reasons()} |"
         for found in facts.ingested
@@ -88,31 +91,45 @@ In brackets the 95 % bootstrap interval over these reviews; p is of McNemar's ex
 
 {verdict.table()}
 
-**Data** {facts.source}. Trained on {_counts(facts.train_counts)}, \
-evaluated on {_counts(facts.evaluation_counts)}; the two share no product, no user and no text.
-
-| category | read | kept | dropped |
-|---|---|---|---|
-{categories}
-
-**Base model** {facts.base.title}{licence}, revision {facts.base.revision or "newest"}, \
-quantisation {facts.base.quantization}.
-
-**Training** {facts.summary.steps} steps over {facts.summary.reviews} reviews in \
-{facts.summary.seconds / 60:.1f} minutes, {facts.summary.trainable_parameters:,} trainable parameters. \
-{settings}. LoRA proof: {len(facts.proof.layers)} layers called, with gradient and moved; \
-loss {facts.proof.first_loss:.3f} to {facts.proof.last_loss:.3f}.
-
-**Limits** Star ratings stand in for sentiment: {_scheme(metrics.labels)}. \
-Texts of other domains and languages were not evaluated.
-
 **Use**
 ```python
 import mlflow, pandas
 model = mlflow.pyfunc.load_model("models:/{model_name}@{alias}")
 model.predict(pandas.DataFrame({{"text": ["Runs small and fell apart."]}}))
+
+# The adapter alone, on the plain base model:
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+files = mlflow.artifacts.download_artifacts("models:/{model_name}@{alias}")
+{_base_in_python(facts.base)}
+PeftModel.from_pretrained(base, files + "/artifacts/adapter")
 ```
-**Made by** run `{facts.run_id}`, which holds the commit, the environment, curves, reports and samples.
+**Limits** Star ratings stand in for sentiment: {_scheme(metrics.labels)}. \
+Reviews lose their end beyond {facts.max_tokens} tokens with the prompt. \
+Texts of other domains and languages were not evaluated.
+
+**Data** {lineage.source} (licence {facts.data_licence}), revision {lineage.revision()}. \
+Trained on {_counts(facts.train_counts)}, fingerprint `{lineage.training_rows}`; \
+evaluated on {_counts(facts.evaluation_counts)}, `{lineage.evaluation_rows}`; \
+the two share no product, no user and no text.
+
+| category | read | kept | dropped |
+|---|---|---|---|
+{categories}
+
+**Base model** {facts.base.title} (licence {facts.base_licence}), \
+revision {facts.base.revision or "newest"}, quantisation {facts.base.quantization}.
+
+**Training** {facts.summary.steps} steps over {facts.summary.reviews} reviews in \
+{facts.summary.seconds / 60:.1f} minutes, {facts.summary.trainable_parameters:,} trainable parameters. \
+LoRA proof: {len(facts.proof.layers)} layers called, with gradient and moved; \
+loss {facts.proof.first_loss:.3f} to {facts.proof.last_loss:.3f}.
+
+**Made by** `{lineage.training.command}` on the stack {lineage.training.stack}, commit \
+`{lineage.training.commit}`{_registered_later(lineage)}; {_listed(software)}. \
+ZenML run `{lineage.training.name}`, MLflow run `{facts.run_id}`, which has curves, reports and samples.
+
+**Settings** {settings}
 """
 
 
@@ -150,3 +167,27 @@ def _row(title: str, evaluation: Evaluation | None) -> str:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values())} reviews ({', '.join(f'{n} {name}' for name, n in counts.items())})"
+
+
+def _base_in_python(base: BaseModel) -> str:
+    if base.name == EMBEDDED:
+        return (
+            "from review_sentiment.embedded_model import model_directory\n"
+            "base = AutoModelForCausalLM.from_pretrained(model_directory())"
+        )
+    revision = f', revision="{base.revision}"' if base.revision else ""
+    return f'base = AutoModelForCausalLM.from_pretrained("{base.name}"{revision})'
+
+
+def _registered_later(lineage: Lineage) -> str:
+    """Say so where another run made a version of what was trained."""
+    if lineage.registering.run_id == lineage.training.run_id:
+        return ""
+    return (
+        f" (evaluated and registered by ZenML run `{lineage.registering.name}`, "
+        f"commit `{lineage.registering.commit}`)"
+    )
+
+
+def _listed(software: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {software[name]}" for name in sorted(software, key=str.lower))

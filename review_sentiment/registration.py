@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from review_sentiment import registry, tracking
 from review_sentiment.gate import still_against
 from review_sentiment.model_card import CardFacts, RegisteredVersion, write_card
+from review_sentiment.provenance import software_here, trained_with
 from review_sentiment.reports import reference_of
 from review_sentiment.scorer import REFERENCE_FILE, Serving
 
@@ -50,17 +51,19 @@ def register(
     if champion is None or champion.run_id != adapter.run_id:
         verdict = still_against(verdict, champion.version if champion else None)
     alias = registry.CHAMPION if verdict.passed else registry.CHALLENGER
-    card = write_card(name, alias, verdict, tuned, baseline, classical, facts)
+    software = trained_with(tracking.recorded_tags(adapter.run_id)) | software_here()
+    card = write_card(name, alias, verdict, tuned, baseline, classical, facts, software)
     tracking.log_verdict(adapter.run_id, verdict)
     tracking.log_text(adapter.run_id, report.html, "reports/data_report.html")
     tracking.log_text(adapter.run_id, card, "model_card.md")
     tracking.log_text(adapter.run_id, json.dumps(adapter.settings, indent=2), "settings.json")
-    tracking.set_tags(adapter.run_id, {"mlflow.note.content": card, "alias": alias})
+    tags = _tags(adapter, tuned, verdict) | facts.lineage.tags()
+    tracking.set_tags(adapter.run_id, {"mlflow.note.content": card, "alias": alias} | facts.lineage.tags())
     with tracking.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
         Serving(adapter.base, labels, adapter.max_tokens).save(files)
         reference_of(train).to_parquet(files / REFERENCE_FILE, index=False)
-        version = registry.register_version(name, adapter.run_id, files, card, _tags(adapter, tuned, verdict))
+        version = registry.register_version(name, adapter.run_id, files, card, tags)
     if alias == registry.CHAMPION:
         registry.make_champion(name, version)
     else:
@@ -86,7 +89,6 @@ def _tags(adapter: TrainedAdapter, tuned: Evaluation, verdict: Verdict) -> dict[
         "roc_auc": f"{metrics.roc_auc:.6f}",
         "calibration_error": f"{metrics.calibration_error:.6f}",
         "evaluation_reviews": str(metrics.n),
-        registry.EVALUATION_ROWS_TAG: tuned.fingerprint(),
         "base_model": adapter.base.title,
         "quantization": adapter.base.quantization,
         "gate": "passed" if verdict.passed else "not passed",

@@ -32,7 +32,6 @@ CHALLENGER = "challenger"
 CHAMPIONS_TAG = "champions"
 """Of a registered model: the versions that were champion, the present one last."""
 ACCURACY_TAG = "accuracy"
-EVALUATION_ROWS_TAG = "evaluation_rows"
 DESCRIPTION_LIMIT = 5_000
 """Characters that MLflow's database keeps of a version's description."""
 RUNTIME_PACKAGES = (

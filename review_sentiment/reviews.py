@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from review_sentiment.hashing import stable_hash
+
 COLUMNS = {
     "review_id": "str",
     "category": "str",
@@ -34,6 +36,10 @@ class ReviewTable:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the reviews, equal for the same ones in any order: an id is one of its content."""
+        return f"{stable_hash(*sorted(self.frame['review_id'])):016x}"
 
     def count(self, label: str) -> int:
         """Return the number of rows with this label."""

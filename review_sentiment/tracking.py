@@ -240,6 +240,11 @@ def recorded_parameters(run_id: str) -> dict[str, str]:
     return dict(client().get_run(run_id).data.params)
 
 
+def recorded_tags(run_id: str) -> dict[str, str]:
+    """Return a candidate's tags."""
+    return dict(client().get_run(run_id).data.tags)
+
+
 def recorded_predictions(run_id: str, model: str = TUNED) -> pd.DataFrame | None:
     """Return what a model answered to the evaluation reviews; None where the run does not have it."""
     return _recorded_table(run_id, f"{model}/{PREDICTIONS_FILE}")

@@ -40,29 +40,37 @@ def register_model(
     baseline: Evaluation | None = None,
 ) -> Annotated[RegisteredVersion, "registered"]:
     """Return the new version, with a card that says why it has its alias."""
-    from review_sentiment.labels import BINARY
+    from zenml import get_step_context
+
+    from review_sentiment.labels import LABEL_SCHEMES
+    from review_sentiment.licences import data_licence, model_licence
     from review_sentiment.model_card import CardFacts
     from review_sentiment.registration import register
     from review_sentiment.reviews import ingested
+    from steps.lineage import lineage_of, tell_runs
     from steps.mlflow_joint import connect
 
     connect()
+    lineage = lineage_of(get_step_context(), data.source, reviews, train, evaluation)
     facts = CardFacts(
         base=adapter.base,
+        base_licence=model_licence(adapter.base),
         run_id=adapter.run_id,
-        source=data.source,
+        lineage=lineage,
+        data_licence=data_licence(data.source),
         train_counts=train.class_counts(),
         evaluation_counts=evaluation.class_counts(),
         ingested=tuple(ingested(table) for table in reviews),
         summary=adapter.summary,
         proof=adapter.proof,
         settings=adapter.settings,
+        max_tokens=adapter.max_tokens,
     )
-    return register(
+    version = register(
         registry.model_name,
         tracking.experiment,
         adapter,
-        BINARY.names,
+        LABEL_SCHEMES[data.labels].names,
         verdict,
         tuned,
         baseline,
@@ -71,3 +79,5 @@ def register_model(
         report,
         train,
     )
+    tell_runs(version, lineage)
+    return version

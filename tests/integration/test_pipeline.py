@@ -92,6 +92,55 @@ def test_the_candidates_run_has_everything(
     card = client.get_model_version("review-sentiment", first_run["model"]["version"]).description
     assert card.startswith("This model says whether a customer review is negative or positive")
     assert "All 6 rules of the gate hold." in card
+    assert f"`python run_pipeline.py --config {project.config}` on the stack local, commit" in card
+    assert "PeftModel.from_pretrained(base, files" in card
+
+
+def test_lineage_leads_from_a_version_to_what_it_was_made_from_and_back(
+    project: Project, first_run: dict[str, Any]
+) -> None:
+    version = first_run["model"]["version"]
+    (found,) = json.loads(project.run("lineage", version, "--json").stdout)
+    assert found["zenml_run"] == found["training_run"] == first_run["pipeline_run"]
+    assert found["mlflow_run_id"] == first_run["mlflow"]["run_id"]
+    assert found["command"] == f"python run_pipeline.py --config {project.config}"
+    assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?|unknown", found["commit"])
+    assert found["data_source"] == project.settings["data"]["source"]
+    assert re.search(r"Tops: \d+ bytes", found["data_revision"])
+    assert re.fullmatch(r"[0-9a-f]{16}", found["training_rows"])
+    starts = ("zenml_run", "zenml_run_id", "mlflow_run_id", "training_rows", "evaluation_rows")
+    for start in starts:
+        back = json.loads(project.run("lineage", found[start], "--json").stdout)
+        assert version in {one["version"] for one in back}, start
+
+    cached = project.result()  # its registration is in no version's tags
+    back = json.loads(project.run("lineage", cached["pipeline_run"], "--json").stdout)
+    assert [one["version"] for one in back] == [cached["model"]["version"]]
+    shown = project.run("lineage", "champion")
+    assert first_run["pipeline_run"] in shown.stdout
+    missing = project.run("lineage", "99")
+    assert missing.returncode == 2
+    assert "'99' is no version of 'review-sentiment' (there are: " in missing.stderr
+
+
+def test_zenmls_run_tells_the_version(project: Project, first_run: dict[str, Any]) -> None:
+    code = (
+        "import json, sys\n"
+        "from zenml.client import Client\n"
+        "print(json.dumps(dict(Client().get_pipeline_run(sys.argv[1]).run_metadata), default=str))\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code, first_run["pipeline_run"]],
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    metadata = json.loads(finished.stdout.splitlines()[-1])
+    assert metadata["model"] == "review-sentiment"
+    assert metadata["mlflow_run_id"] == first_run["mlflow"]["run_id"]
+    assert metadata["model_version"]
 
 
 def test_a_version_loads_with_plain_mlflow_and_answers_label_and_probability(

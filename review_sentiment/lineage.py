@@ -1,0 +1,120 @@
+"""Where a version comes from, and back: which versions came of a run, a commit or some reviews.
+
+Everything is in the tags of the version, so that MLflow's own search finds it too:
+`MlflowClient().search_model_versions("tags.commit = '...'")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from review_sentiment.registry import ModelVersion
+
+EVALUATION_ROWS_TAG = "evaluation_rows"
+UNKNOWN = "unknown"
+SHORTEST_PREFIX = 6
+"""Characters of an identifier that are enough to be looked for, as with git."""
+TITLES = {
+    "zenml_run": "ZenML run",
+    "zenml_run_id": "ZenML run's id",
+    "training_run": "trained in",
+    "training_run_id": "that run's id",
+    "commit": "commit",
+    "registering_commit": "registered at",
+    "command": "command",
+    "stack": "stack",
+    "data_source": "reviews from",
+    "data_revision": "their revision",
+    "training_rows": "training rows",
+    EVALUATION_ROWS_TAG: "evaluation rows",
+}
+"""Tags of a version that say where it comes from, and their names for people."""
+IDENTIFIERS = (
+    "zenml_run",
+    "zenml_run_id",
+    "training_run",
+    "training_run_id",
+    "commit",
+    "registering_commit",
+    "training_rows",
+    EVALUATION_ROWS_TAG,
+)
+"""Those of them that one may start from."""
+
+
+@dataclass(frozen=True)
+class PipelineRun:
+    """A ZenML run, and what it was started from; `commit` ends with `+changes` where files differed."""
+
+    name: str
+    run_id: str
+    commit: str
+    command: str
+    stack: str
+
+
+UNKNOWN_RUN = PipelineRun(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What a version was made from.
+
+    `training` is the run that trained the adapter, `registering` the one that made a version of it, which
+    is another where training came from the cache. `revisions` are those of the categories. `training_rows`
+    and `evaluation_rows` are the fingerprints of the reviews.
+    """
+
+    training: PipelineRun
+    registering: PipelineRun
+    source: str
+    revisions: Mapping[str, str]
+    training_rows: str
+    evaluation_rows: str
+
+    def revision(self) -> str:
+        """Return the data's revision: one for all categories where they have the same."""
+        different = set(self.revisions.values())
+        if len(different) == 1:
+            return different.pop()
+        return "; ".join(f"{name}: {revision}" for name, revision in self.revisions.items()) or UNKNOWN
+
+    def tags(self) -> dict[str, str]:
+        """Return everything as tags of a version."""
+        return {
+            "zenml_run": self.registering.name,
+            "zenml_run_id": self.registering.run_id,
+            "training_run": self.training.name,
+            "training_run_id": self.training.run_id,
+            "commit": self.training.commit,
+            "registering_commit": self.registering.commit,
+            "command": self.training.command,
+            "stack": self.training.stack,
+            "data_source": self.source,
+            "data_revision": self.revision(),
+            "training_rows": self.training_rows,
+            EVALUATION_ROWS_TAG: self.evaluation_rows,
+        }
+
+
+def versions_from(versions: Iterable[ModelVersion], start: str) -> list[ModelVersion]:
+    """Return the versions that a number, an alias or an identifier leads to.
+
+    Identifiers are MLflow's run, ZenML's run (name or id), a commit, or the fingerprint of the training or
+    evaluation reviews; of each the first characters are enough.
+    """
+    found = list(versions)
+    named = [version for version in found if start == version.version or start in version.aliases]
+    if named or len(start) < SHORTEST_PREFIX:
+        return named
+    return [
+        version
+        for version in found
+        if any(
+            known.startswith(start)
+            for known in (version.run_id, *(version.tags.get(tag, "") for tag in IDENTIFIERS))
+        )
+    ]

@@ -1,0 +1,86 @@
+"""What ZenML knows of where a version comes from, and what it is told of the version in return."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from review_sentiment.lineage import UNKNOWN, UNKNOWN_RUN, Lineage, PipelineRun
+from review_sentiment.provenance import COMMAND, SOURCE_COMMIT, without_secrets
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from zenml import StepContext
+    from zenml.models import PipelineRunResponse
+
+    from review_sentiment.model_card import RegisteredVersion
+    from review_sentiment.reviews import ReviewTable
+
+
+def lineage_of(
+    context: StepContext, source: str, reviews: list[ReviewTable], train: ReviewTable, evaluation: ReviewTable
+) -> Lineage:
+    """Return the lineage of the version that the step with the inputs `adapter` and `reviews` registers."""
+    inputs = context.step_run.inputs
+    revisions = [_revision(artifact.producer_step_run_id) for artifact in inputs["reviews"]]
+    categories = [str(table.frame["category"].iloc[0]) for table in reviews]
+    return Lineage(
+        training=_run_of(inputs["adapter"][0].producer_pipeline_run_id),
+        registering=_described(context.pipeline_run),
+        source=without_secrets(source),
+        revisions=dict(zip(categories, revisions, strict=True)),
+        training_rows=train.fingerprint(),
+        evaluation_rows=evaluation.fingerprint(),
+    )
+
+
+def tell_runs(version: RegisteredVersion, lineage: Lineage) -> None:
+    """Write the version into the metadata of the run that registered it and of the one that trained it."""
+    from zenml import log_metadata
+
+    known = {
+        "model": version.name,
+        "model_version": version.version,
+        "model_uri": version.uri,
+        "mlflow_run_id": version.run_id,
+        "commit": lineage.training.commit,
+        "training_rows": lineage.training_rows,
+        "evaluation_rows": lineage.evaluation_rows,
+    }
+    for run_id in {lineage.registering.run_id, lineage.training.run_id} - {UNKNOWN}:
+        log_metadata(metadata=known, run_id_name_or_prefix=run_id)
+
+
+def _run_of(run_id: UUID | None) -> PipelineRun:
+    """Return a run by its id; a run that was deleted since is unknown."""
+    from zenml.client import Client
+
+    if run_id is None:
+        return UNKNOWN_RUN
+    try:
+        return _described(Client().get_pipeline_run(run_id))
+    except KeyError:
+        return UNKNOWN_RUN
+
+
+def _described(run: PipelineRunResponse) -> PipelineRun:
+    extra = run.config.extra
+    return PipelineRun(
+        name=run.name,
+        run_id=str(run.id),
+        commit=str(extra.get(SOURCE_COMMIT, UNKNOWN)),
+        command=str(extra.get(COMMAND, UNKNOWN)),
+        stack=run.stack.name if run.stack else UNKNOWN,
+    )
+
+
+def _revision(step_run_id: UUID | None) -> str:
+    """Return the revision of the data that an ingestion was asked for."""
+    from zenml.client import Client
+
+    if step_run_id is None:  # the list was loaded and saved again for a step that ran alone
+        return UNKNOWN
+    try:
+        return str(Client().get_run_step(step_run_id).config.parameters.get("revision", UNKNOWN))
+    except KeyError:
+        return UNKNOWN

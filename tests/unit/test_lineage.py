@@ -1,0 +1,72 @@
+"""From a version to what it was made from, and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from review_sentiment.lineage import IDENTIFIERS, TITLES, Lineage, PipelineRun, versions_from
+from review_sentiment.registry import ModelVersion
+
+TRAINED = PipelineRun("train-1", "aaaaaaaa-1", "c0ffee00" * 5, "python run_pipeline.py", "local")
+REGISTERED = PipelineRun("gate-2", "bbbbbbbb-2", "decade00" * 5, "python run_pipeline.py --set a=1", "local")
+LINEAGE = Lineage(
+    TRAINED, REGISTERED, "embedded", {"Tops": "p==1", "Trend": "p==1"}, "1234567890abcdef", "fedcba0987654321"
+)
+
+
+def version(number: int, aliases: tuple[str, ...] = (), lineage: Lineage = LINEAGE) -> ModelVersion:
+    return ModelVersion(
+        "m",
+        str(number),
+        aliases,
+        f"models:/m/{number}",
+        f"run{number}" * 8,
+        datetime.now(UTC),
+        lineage.tags(),
+    )
+
+
+def numbers(start: str) -> list[str]:
+    other = Lineage(
+        PipelineRun("train-3", "cccccccc-3", "unknown", "unknown", "local"),
+        REGISTERED, "embedded", {}, "1234500000000000", "fedcba0987654321",
+    )  # fmt: skip
+    known = [version(1), version(2, ("champion",)), version(3, (), other)]
+    return [found.version for found in versions_from(known, start)]
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("2", ["2"]),
+        ("champion", ["2"]),
+        ("train-1", ["1", "2"]),
+        ("gate-2", ["1", "2", "3"]),
+        ("aaaaaaaa", ["1", "2"]),
+        ("c0ffee0", ["1", "2"]),
+        ("decade", ["1", "2", "3"]),
+        ("123456", ["1", "2"]),
+        ("fedcba0987654321", ["1", "2", "3"]),
+        ("run3run3", ["3"]),
+        ("train", []),  # too short to be a beginning
+        ("7", []),
+        ("nothing-like-it", []),
+    ],
+)
+def test_versions_are_found_from_every_end(start: str, expected: list[str]) -> None:
+    assert numbers(start) == expected
+
+
+def test_tags_have_everything_that_is_shown_and_looked_for() -> None:
+    assert set(LINEAGE.tags()) == set(TITLES)
+    assert set(IDENTIFIERS) < set(TITLES)
+    assert all(LINEAGE.tags().values())
+
+
+def test_a_revision_is_one_where_the_categories_agree() -> None:
+    assert LINEAGE.revision() == "p==1"
+    differing = Lineage(TRAINED, TRAINED, "dir", {"Tops": "1", "Trend": "2"}, "", "")
+    assert differing.revision() == "Tops: 1; Trend: 2"
+    assert Lineage(TRAINED, TRAINED, "dir", {}, "", "").revision() == "unknown"
