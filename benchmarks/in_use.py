@@ -184,7 +184,15 @@ def main(rows: str, clients: int, seconds: int, as_json: bool) -> None:
             files.append(score(project, int(count), directory))
             click.echo(f"{files[-1]}", err=True)
     if as_json:
-        click.echo(json.dumps({"machine": platform.machine(), "score": files, "serve": vars(served)}))
+        peaks = [file["peak_bytes"] / files[0]["peak_bytes"] for file in files]
+        ratios = {
+            "peak memory, longest file/shortest": {"median": peaks[-1], "min": min(peaks), "max": max(peaks)}
+        }
+        click.echo(
+            json.dumps(
+                {"machine": platform.machine(), "ratios": ratios, "score": files, "serve": vars(served)}
+            )
+        )
         return
     for file in files:
         click.echo(

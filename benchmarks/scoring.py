@@ -8,13 +8,14 @@ in batches   the same, padded on the left, at the batch size that is fastest her
 ours         review_sentiment.scoring
 
 The arms take turns on the same reviews, of the validation part. Then: how often greedy generation answers
-as ours does, and how far log-probabilities move with the size of a batch in FP32.
+as ours does, how far log-probabilities move with the size of a batch in FP32, and with BF16.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import statistics
 import sys
 import tempfile
 import time
@@ -33,6 +34,8 @@ from benchmarks.training import settings, spread
 MAX_NEW_TOKENS = 10
 BATCH_SIZES = (4, 8, 16, 32)
 TOKEN_BUDGETS = (256, 1_024, 4_096)
+ROUNDED_REVIEWS = 200
+"""Reviews that are scored in both precisions."""
 OURS = "ours"
 
 
@@ -133,6 +136,30 @@ def batch_size_effect(tuned: Tuned, prompts: list[str]) -> float:
     return max(float(abs(first - other).max()) for other in others)
 
 
+def rounding_effect(tuned: Tuned, prompts: list[str]) -> list[float]:
+    """Return how far two labels' log-odds move between the plan's precision and FP32, with the same weights."""
+    from dataclasses import replace
+
+    from review_sentiment import scoring
+    from review_sentiment.full_precision import computed_in_fp32
+    from review_sentiment.models import load_adapted_model, load_tokenizer
+
+    model, tokenizer = (
+        load_adapted_model(tuned.base, tuned.adapter, tuned.plan),
+        load_tokenizer(tuned.base),
+    )
+    near_tie, scoring.NEAR_TIE = scoring.NEAR_TIE, 0.0  # as they are without being settled
+    try:
+        rounded = scoring.score_labels(model, tokenizer, prompts, tuned.labels, tuned.plan, "auto")
+        exact_plan = replace(tuned.plan, precision="fp32")
+        with computed_in_fp32(model):
+            exact = scoring.score_labels(model, tokenizer, prompts, tuned.labels, exact_plan, "auto")
+    finally:
+        scoring.NEAR_TIE = near_tie
+    odds = [found.label_log_probs[:, 1] - found.label_log_probs[:, 0] for found in (rounded, exact)]
+    return [float(moved) for moved in abs(odds[0] - odds[1])]
+
+
 def compare(tuned: Tuned, reviews: int, rounds: int) -> dict[str, Any]:
     """Return reviews a second of each arm and round, and how often greedy answers are ours."""
     from review_sentiment.models import load_adapted_model, load_tokenizer
@@ -190,6 +217,7 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
         tuned = tune(train, Path(scratch) / "adapter")
         found = compare(tuned, reviews, rounds)
         effect = batch_size_effect(tuned, tuned.prompts[:reviews])
+        rounding = rounding_effect(tuned, tuned.prompts[:ROUNDED_REVIEWS])
     speeds = found["reviews_per_second"]
     ratios = {
         f"ours/{name}": [a / b for a, b in zip(speeds[OURS], speeds[name], strict=True)]
@@ -198,7 +226,7 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
     }
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     if as_json:
-        facts = {"machine": machine, "log_probability_difference_fp32": effect, **found}
+        facts = {"machine": machine, "log_probability_difference_fp32": effect, "rounding": rounding, **found}
         click.echo(json.dumps({"ratios": {name: spread(ratio) for name, ratio in ratios.items()}, **facts}))
         return
     click.echo(f"{machine}; {rounds} rounds of {reviews} reviews; batches of {found['best_batch_size']}")
@@ -211,6 +239,10 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
         f"{found['greedy_answers']}, {found['greedy_answers_equal']} times the one of ours"
     )
     click.echo(f"log-probabilities move by {effect:.1e} with the batch size (FP32)")
+    click.echo(
+        f"log-odds of {len(rounding)} reviews move by {statistics.median(rounding):.3f} in the median and "
+        f"{max(rounding):.3f} at most between {tuned.plan.precision} and FP32"
+    )
 
 
 if __name__ == "__main__":

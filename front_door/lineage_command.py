@@ -41,8 +41,8 @@ def lineage(start: str, name: str | None, as_json: bool) -> None:
         numbers = ", ".join(version.version for version in versions) or "none"
         raise UsageError(
             f"'{start}' is no version of '{model}' (there are: {numbers}), and no version of it comes from a "
-            "ZenML run, an MLflow run, a commit or reviews that begin so. `python run_pipeline.py models` lists "
-            "them."
+            "ZenML run, an MLflow run, a commit or reviews that begin so. "
+            "`python run_pipeline.py models` lists them."
         )
     if as_json:
         click.echo(json.dumps([_as_object(version) for version in found]))

@@ -17,7 +17,7 @@ def summary(result: RunResult) -> str:
     cached = sum(step.status == "cached" for step in result.steps.values())
     lines = [f"{result.status} in {result.seconds:.0f} s: {len(result.steps)} steps, {cached} from the cache"]
     if result.metrics:
-        lines += ["", figures_table(result.metrics)]
+        lines += ["", figures_table(result.metrics), *_audit(result.metrics.get("tuned", {}))]
     if result.model:
         aliases = ", ".join(result.model["aliases"]) or "no alias"
         lines += [
@@ -42,6 +42,16 @@ def figures_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
         for name, found in metrics.items()
     ]
     return "\n".join([heading, *rows])
+
+
+def _audit(tuned: Mapping[str, float]) -> list[str]:
+    """Return a line on how often generated answers are the scored ones, where some were labels."""
+    if "audit_agreement" not in tuned:
+        return []
+    return [
+        f"audit: {tuned['audit_inside']:.0f} of {tuned['audit_n']:.0f} generated answers were labels, "
+        f"{tuned['audit_agreement']:.1%} of them the scored ones"
+    ]
 
 
 def _interval(found: Mapping[str, float]) -> str:

@@ -8,6 +8,7 @@ from zenml.metadata.metadata_types import MetadataType
 from materializers.files import FilesMaterializer
 from materializers.json_files import to_json
 from materializers.tables import content_hash
+from review_sentiment.audit import Audit
 from review_sentiment.examples import examples_page
 from review_sentiment.metrics import Evaluation, Metrics
 
@@ -17,6 +18,7 @@ PREDICTIONS_FILE = "predictions.parquet"
 SAMPLES_FILE = "samples.parquet"
 SLICES_FILE = "slices.parquet"
 EXAMPLES_FILE = "examples.parquet"
+AUDIT_FILE = "audit.json"
 DOTS_PER_INCH = 120
 
 
@@ -34,6 +36,7 @@ class EvaluationMaterializer(FilesMaterializer):
             predictions=self.read_table(PREDICTIONS_FILE),
             samples=self.read_table(SAMPLES_FILE),
             slices=self.read_table(SLICES_FILE),
+            audit=self.read_json(AUDIT_FILE, Audit),
             examples=self.read_table(EXAMPLES_FILE),
         )
 
@@ -44,16 +47,17 @@ class EvaluationMaterializer(FilesMaterializer):
         self.write_table(PREDICTIONS_FILE, data.predictions)
         self.write_table(SAMPLES_FILE, data.samples)
         self.write_table(SLICES_FILE, data.slices)
+        self.write_json(AUDIT_FILE, data.audit)
         self.write_table(EXAMPLES_FILE, data.examples)
 
     def compute_content_hash(self, data: Evaluation) -> str:
         """Hash the tables and the metrics."""
         others = map(content_hash, (data.samples, data.slices, data.examples))
-        return content_hash(data.predictions, data.model, to_json(data.metrics), *others)
+        return content_hash(data.predictions, data.model, to_json(data.metrics), to_json(data.audit), *others)
 
     def extract_metadata(self, data: Evaluation) -> dict[str, MetadataType]:
         """Show the headline figures and their intervals."""
-        figures = data.metrics.headline() | data.metrics.interval_ends()
+        figures = data.metrics.headline() | data.metrics.interval_ends() | data.audit.figures()
         return {name: round(value, 5) for name, value in figures.items()}
 
     def save_visualizations(self, data: Evaluation) -> dict[str, VisualizationType]:

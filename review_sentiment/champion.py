@@ -65,7 +65,7 @@ def evaluate_champion(
                 chats.frame, load_tokenizer(serving.base), serving.labels, serving.max_tokens
             )
             # No samples are kept of it, so none are generated.
-            quiet = settings.model_copy(update={"sample_predictions": 0})
+            quiet = settings.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
             found = evaluate_model(serving.base, adapter, own_chats, plan, quiet)
         except ModelUnavailableError as error:
             raise ModelUnavailableError(

@@ -198,10 +198,12 @@ class EvaluationSettings(Section):
     """Leave the untuned model out."""
     baseline_samples: Count | None = 500
     """Evaluation reviews that the untuned model is scored on; all of them when missing."""
-    tokens_per_batch: Count = 4_096
-    """Tokens of one scoring batch, padding included."""
+    tokens_per_batch: Count | Literal["auto"] = "auto"
+    """Tokens of one scoring batch, padding included; `auto`: as many as memory has room for and are fast."""
     sample_predictions: Annotated[int, Field(ge=0)] = 16
     """Reviews shown with the raw answer that the model generates."""
+    audit_samples: Annotated[int, Field(ge=0)] = 64
+    """Reviews that are answered by greedy generation as well, to be held against scoring."""
     shards: Count = 1
     """Steps that score the tuned model, each its share of the reviews: side by side on a cluster."""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from review_sentiment import audit
+from review_sentiment.generation import generate_answers
 from review_sentiment.metrics import Evaluation, evaluation_of
 from review_sentiment.models import (
     BaseModel,
@@ -18,7 +20,7 @@ from review_sentiment.models import (
     load_tokenizer,
 )
 from review_sentiment.predictions import prediction_table, sample_rows, sample_table
-from review_sentiment.scoring import generate_answers, score_labels
+from review_sentiment.scoring import score_labels
 
 if TYPE_CHECKING:
     from review_sentiment.chats import ChatDataset
@@ -32,7 +34,11 @@ def evaluate_model(
     plan: ComputePlan,
     settings: EvaluationSettings,
 ) -> Evaluation:
-    """Evaluate the base model, with the adapter where one is given; its memory is given back."""
+    """Evaluate the base model, with the adapter where one is given; its memory is given back.
+
+    The first `audit_samples` chats, a random sample since the chats are in the order of a hash, and the
+    sample predictions are answered by generation as well.
+    """
     tokenizer = load_tokenizer(base)
     model = load_model(base, plan).eval() if adapter is None else load_adapted_model(base, adapter, plan)
     prompts, labels = list(chats.frame["prompt"]), chats.labels
@@ -40,12 +46,41 @@ def evaluate_model(
     predictions = prediction_table(
         chats.frame, labels, scores.probabilities, scores.answered, scores.label_mass
     )
-    rows = sample_rows(predictions, labels, settings.sample_predictions)
-    answers = generate_answers(model, tokenizer, [prompts[row] for row in rows], plan)
+    shown = sample_rows(predictions, labels, settings.sample_predictions)
+    audited = range(min(settings.audit_samples, len(prompts)))
+    rows = list(dict.fromkeys([*audited, *shown]))
+    generated = generate_answers(model, tokenizer, [prompts[row] for row in rows], plan)
     del model
     free_memory()
-    samples = sample_table(chats.frame, predictions, labels, rows, answers)
-    return evaluation_of("baseline" if adapter is None else "tuned", chats, predictions, samples)
+    answers = dict(zip(rows, generated, strict=True))
+    samples = sample_table(chats.frame, predictions, labels, shown, [answers[row] for row in shown])
+    checked = predictions.iloc[: len(audited)]
+    return evaluation_of(
+        "baseline" if adapter is None else "tuned",
+        chats,
+        predictions,
+        samples,
+        audit.compare(
+            list(checked["review_id"]),
+            [answers[row] for row in audited],
+            list(checked["predicted"]),
+            labels,
+        ),
+    )
+
+
+def evaluate_shard(
+    base: BaseModel,
+    adapter: Path | None,
+    chats: ChatDataset,
+    plan: ComputePlan,
+    settings: EvaluationSettings,
+    shard: int,
+) -> Evaluation:
+    """Evaluate every `settings.shards`-th chat of each label, from number `shard` on (0-based)."""
+    begin, end = (settings.audit_samples * number // settings.shards for number in (shard, shard + 1))
+    share = settings.model_copy(update={"audit_samples": end - begin})
+    return evaluate_model(base, adapter, chats.shard(shard, settings.shards), plan, share)
 
 
 def merge_shards(shards: Sequence[Evaluation], chats: ChatDataset, sample_predictions: int) -> Evaluation:
@@ -56,4 +91,6 @@ def merge_shards(shards: Sequence[Evaluation], chats: ChatDataset, sample_predic
     read = predictions[predictions["review_id"].isin(samples["review_id"])]
     rows = sample_rows(read, chats.labels, sample_predictions)
     shown = samples.set_index("review_id").loc[predictions["review_id"][rows]].reset_index()
-    return evaluation_of(shards[0].model, chats, predictions, shown)
+    return evaluation_of(
+        shards[0].model, chats, predictions, shown, audit.total([shard.audit for shard in shards])
+    )

@@ -63,6 +63,16 @@ def usable_bytes(device: str) -> float:
     return float(CPU_USABLE * free + psutil.Process().memory_info().rss)
 
 
+def free_bytes(device: str) -> float:
+    """Return the memory that may still be taken, beside what this process has on the device."""
+    if device == "cuda":
+        import torch
+
+        return usable_bytes(device) - GPU_USABLE * torch.cuda.memory_allocated()
+    own: int = psutil.Process().memory_info().rss
+    return usable_bytes(device) - own
+
+
 def fitted(
     base: BaseModel, plan: ComputePlan, lora: LoraSettings, training: TrainingSettings, longest_row: int
 ) -> tuple[TrainingSettings, Memory]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from review_sentiment.audit import Audit
 from review_sentiment.calibration import fit_calibration
 from review_sentiment.errors import DataError
 from review_sentiment.examples import example_table
@@ -96,6 +97,7 @@ class Evaluation:
     predictions: pd.DataFrame
     samples: pd.DataFrame
     slices: pd.DataFrame
+    audit: Audit = field(default_factory=Audit)
     examples: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Empty where the evaluation was put together from a run's files, which have no texts beside answers."""
 
@@ -160,7 +162,11 @@ def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics
 
 
 def evaluation_of(
-    model: str, chats: ChatDataset, predictions: pd.DataFrame, samples: pd.DataFrame | None = None
+    model: str,
+    chats: ChatDataset,
+    predictions: pd.DataFrame,
+    samples: pd.DataFrame | None = None,
+    audit: Audit | None = None,
 ) -> Evaluation:
     """Return the evaluation that a table of predictions stands for, whose rows are those of the chats."""
     if samples is None:
@@ -171,6 +177,7 @@ def evaluation_of(
         predictions=predictions,
         samples=samples,
         slices=slice_table(chats.frame, predictions),
+        audit=audit or Audit(),
         examples=example_table(chats.frame, predictions, chats.labels, samples),
     )
 

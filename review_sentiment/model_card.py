@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from review_sentiment.gate import Verdict
     from review_sentiment.lineage import Lineage
     from review_sentiment.lora_proof import LoraProof
-    from review_sentiment.metrics import Evaluation, Metrics
+    from review_sentiment.metrics import Evaluation
     from review_sentiment.models import BaseModel
     from review_sentiment.reviews import Ingested
 
@@ -79,7 +79,7 @@ This model says whether a customer review is {" or ".join(metrics.labels)}; it w
 {metrics.accuracy:.1%} of {metrics.n} held-out reviews of products that it was not trained on.
 
 **{alias}**: {verdict.reason()}
-{_warnings(metrics, facts.proof)}
+{_warnings(tuned, facts.proof)}
 | on the evaluation reviews | accuracy | constrained | F1 | ROC AUC | calibration error | unparsed | n |
 |---|---|---|---|---|---|---|---|
 {_row("**tuned (this model)**", tuned)}
@@ -87,7 +87,8 @@ This model says whether a customer review is {" or ".join(metrics.labels)}; it w
 {_row("TF-IDF + logistic regression", classical)}
 
 An unparsed answer is none of the labels and counts as wrong; "constrained" takes the likeliest label. \
-In brackets the 95 % bootstrap interval over these reviews; p is of McNemar's exact test.
+In brackets the 95 % bootstrap interval over these reviews; p is of McNemar's exact test. \
+{tuned.audit.sentence()}
 
 {verdict.table()}
 
@@ -133,8 +134,9 @@ ZenML run `{lineage.training.name}`, MLflow run `{facts.run_id}`, which has curv
 """
 
 
-def concerns(metrics: Metrics, proof: LoraProof) -> list[str]:
-    """Return what a reader must be warned of: a class that is not recognised, a loss that hardly fell."""
+def concerns(tuned: Evaluation, proof: LoraProof) -> list[str]:
+    """Return what a reader must be warned of: unrecognised classes, a loss that hardly fell, the audit."""
+    metrics = tuned.metrics
     found = []
     for label, counts in zip(metrics.labels, metrics.confusion, strict=True):
         recall = counts[metrics.labels.index(label)] / max(1, sum(counts))
@@ -145,15 +147,16 @@ def concerns(metrics: Metrics, proof: LoraProof) -> list[str]:
     fall = 1 - proof.last_loss / proof.first_loss
     if fall < LITTLE_FALL:
         found.append(f"The training loss fell by only {fall:.0%}: the model has learned little.")
-    return found
+    disagreement = tuned.audit.concern()
+    return [*found, disagreement] if disagreement else found
 
 
 def _scheme(labels: tuple[str, ...]) -> str:
     return next(scheme.described() for scheme in LABEL_SCHEMES.values() if scheme.names == labels)
 
 
-def _warnings(metrics: Metrics, proof: LoraProof) -> str:
-    return "".join(f"\n**Warning** {concern}\n" for concern in concerns(metrics, proof))
+def _warnings(tuned: Evaluation, proof: LoraProof) -> str:
+    return "".join(f"\n**Warning** {concern}\n" for concern in concerns(tuned, proof))
 
 
 def _row(title: str, evaluation: Evaluation | None) -> str:

@@ -7,18 +7,21 @@ token, so the same pass also tells when the model would answer something else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from review_sentiment.batching import token_budget_batches
 from review_sentiment.errors import DataError
+from review_sentiment.full_precision import computed_in_fp32, room_for_fp32
 from review_sentiment.packing import can_pack, pack, packed_attention_in
 from review_sentiment.progress import Progress
 from review_sentiment.prompts import label_token_ids
+from review_sentiment.scoring_memory import token_budget
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,12 +30,17 @@ if TYPE_CHECKING:
 
     from review_sentiment.models import ComputePlan
 
-MAX_ANSWER_TOKENS = 8
-"""Tokens of a raw answer that is generated to be shown."""
-
+logger = logging.getLogger(__name__)
 
 Kept = tuple["torch.Tensor | int", "torch.Tensor"]
 """Indices of the rows' last tokens in what the output layer is given and returns, [batch, kept, ...]."""
+NEAR_TIE = 0.25
+"""Difference of the two likeliest labels' log-probabilities below which they are computed again in FP32.
+
+Between BF16 and FP32 it moves by 0.06 in the median, 0.20 at 99 % and 0.25 at most (200 validation
+reviews, the embedded model after 20 steps of training: benchmarks/scoring.py)."""
+FP32_SHARE = 2
+"""Part of a batch's tokens that go together in FP32, whose activations are twice as large."""
 LARGEST_ROUNDING = 1.0
 """Difference between a BF16 and an FP32 logit (BF16 steps by 1/4 at 32) that can be rounding."""
 
@@ -56,6 +64,13 @@ class Scores:
         return best
 
     @property
+    def margin(self) -> npt.NDArray[np.float64]:
+        """Return how far the likeliest label is ahead of the next one [n], in log-probability."""
+        ordered = np.sort(self.label_log_probs, axis=1)
+        ahead: npt.NDArray[np.float64] = ordered[:, -1] - ordered[:, -2]
+        return ahead
+
+    @property
     def label_mass(self) -> npt.NDArray[np.float64]:
         """Return the probability [n] that the answer starts as any label."""
         mass: npt.NDArray[np.float64] = np.exp(self.label_log_probs).sum(axis=1)
@@ -75,9 +90,11 @@ def score_labels(
     prompts: Sequence[str],
     labels: Sequence[str],
     plan: ComputePlan,
-    tokens_per_batch: int,
+    tokens_per_batch: int | Literal["auto"],
 ) -> Scores:
     """Score every prompt; the result is in the order of the prompts.
+
+    Prompts whose two likeliest labels are nearer than `NEAR_TIE` are scored again in FP32.
 
     The output layer is applied to the last token of each row only
     (`logits_to_keep`). Rows are packed where the plan says so, else padded on
@@ -93,10 +110,39 @@ def score_labels(
     if not prompts:
         raise DataError("There is nothing to score: the evaluation set is empty.")
     encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-    label_log_probs = np.zeros((len(prompts), len(labels)))
-    answered = np.full(len(prompts), -1)
     choices = _choices(tokenizer, prompts[0], labels)
-    reached = {choices[0].after: np.ones(len(prompts), dtype=bool)}
+    budget = token_budget(model, plan) if tokens_per_batch == "auto" else tokens_per_batch
+    scores = _scores(model, encoded, choices, len(labels), plan, budget)
+    near = np.flatnonzero(scores.margin < NEAR_TIE)
+    if plan.precision == "fp32" or not len(near):
+        return scores
+    if not room_for_fp32(model, plan.device):
+        logger.info("%d near ties stay as %s has them: FP32 would not fit", len(near), plan.precision)
+        return scores
+    with computed_in_fp32(model):
+        exact = _scores(
+            model,
+            [encoded[row] for row in near],
+            choices,
+            len(labels),
+            replace(plan, precision="fp32"),
+            max(1, budget // FP32_SHARE),
+        )
+    scores.label_log_probs[near], scores.answered[near] = exact.label_log_probs, exact.answered
+    return scores
+
+
+def _scores(
+    model: PreTrainedModel,
+    encoded: Sequence[list[int]],
+    choices: Sequence[_Choice],
+    labels: int,
+    plan: ComputePlan,
+    tokens_per_batch: int,
+) -> Scores:
+    label_log_probs = np.zeros((len(encoded), labels))
+    answered = np.full(len(encoded), -1)
+    reached = {choices[0].after: np.ones(len(encoded), dtype=bool)}
     for choice in choices:
         followed = [ids + list(choice.after) for ids in encoded]
         candidates = list(choice.labels_by_token)
@@ -150,10 +196,8 @@ def _next_tokens(
 
     log_probs = np.empty((len(rows), len(candidates)))
     greedy = np.empty(len(rows), dtype=np.int64)
-    tokens = torch.tensor(candidates)
     model.eval()
     packs_rows = plan.packs_rows and can_pack(model)
-    last_logits = _packed_logits if packs_rows else _padded_logits
     progress = Progress("scoring reviews", len(rows))
     with (
         torch.inference_mode(),
@@ -162,14 +206,39 @@ def _next_tokens(
         progress,
     ):
         for batch in token_budget_batches([len(ids) for ids in rows], tokens_per_batch):
-            with _seen_by_output_layer(model) as seen:
-                logits, kept = last_logits(model, [rows[row] for row in batch])
-            logits = _with_exact_candidates(logits.float(), seen[0][kept].float(), model, tokens).cpu()
-            log_probs[batch] = logits.log_softmax(-1)[:, tokens].double().numpy()
-            is_candidate = logits.argmax(-1, keepdim=True) == tokens
-            greedy[batch] = torch.where(is_candidate.any(-1), is_candidate.int().argmax(-1), -1).numpy()
+            log_probs[batch], greedy[batch] = _next_tokens_of_batch(
+                model, [rows[row] for row in batch], candidates, packs_rows
+            )
             progress.advance(len(batch))
     return log_probs, greedy
+
+
+def _next_tokens_of_batch(
+    model: PreTrainedModel, rows: list[list[int]], candidates: Sequence[int], packs_rows: bool
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return what `_next_tokens` does, of rows that go through the model together, in halves if need be."""
+    import torch
+
+    tokens = torch.tensor(candidates)
+    try:
+        with _seen_by_output_layer(model) as seen:
+            logits, kept = (_packed_logits if packs_rows else _padded_logits)(model, rows)
+        logits = _with_exact_candidates(logits.float(), seen[0][kept].float(), model, tokens).cpu()
+    except torch.OutOfMemoryError:
+        if len(rows) == 1:
+            raise
+    else:
+        is_candidate = logits.argmax(-1, keepdim=True) == tokens
+        greedy = torch.where(is_candidate.any(-1), is_candidate.int().argmax(-1), -1).numpy()
+        return logits.log_softmax(-1)[:, tokens].double().numpy(), greedy
+    # Out here the exception, and with it what its frames have allocated, is gone.
+    logger.info("out of memory with %d rows, going on with half of them at a time", len(rows))
+    torch.cuda.empty_cache()
+    half = len(rows) // 2
+    parts = [
+        _next_tokens_of_batch(model, part, candidates, packs_rows) for part in (rows[:half], rows[half:])
+    ]
+    return np.concatenate([found for found, _ in parts]), np.concatenate([found for _, found in parts])
 
 
 def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch.Tensor, Kept]:
@@ -238,28 +307,3 @@ def _with_exact_candidates(
         )
     logits[:, candidates] = exact
     return logits
-
-
-def generate_answers(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    plan: ComputePlan,
-) -> list[str]:
-    """Return what greedy generation answers to each prompt, one by one and unaltered."""
-    import torch
-
-    answers = []
-    with torch.inference_mode(), plan.autocast():
-        for prompt in prompts:
-            inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
-            output = model.generate(
-                **inputs.to(model.device),
-                max_new_tokens=MAX_ANSWER_TOKENS,
-                do_sample=False,
-                use_cache=True,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-            new_tokens = output[0, inputs["input_ids"].shape[1] :]
-            answers.append(tokenizer.decode(new_tokens, skip_special_tokens=True))
-    return answers

@@ -173,7 +173,7 @@ def _try(settings: Settings, prepared: Prepared) -> dict[str, float]:
             settings.seed,
             Path(scratch) / "adapter",
         )
-        quiet = settings.evaluation.model_copy(update={"sample_predictions": 0})
+        quiet = settings.evaluation.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
         evaluation = evaluate_model(base, trained.adapter, prepared.validation, plan, quiet)
     metrics = evaluation.metrics.headline()
     return {

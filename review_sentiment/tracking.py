@@ -203,7 +203,7 @@ def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     from review_sentiment.plots import confusion_figure, probability_figure
 
     model, metrics = evaluation.model, evaluation.metrics
-    figures = metrics.headline() | metrics.interval_ends()
+    figures = metrics.headline() | metrics.interval_ends() | evaluation.audit.figures()
     log_metrics(run_id, {f"{model}/{key}": value for key, value in figures.items()})
     log_metrics(
         run_id,
@@ -214,6 +214,8 @@ def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     mlflow_client.log_figure(run_id, figure, f"{model}/confusion_matrix.png")
     mlflow_client.log_figure(run_id, probability_figure(evaluation), f"{model}/probabilities.png")
     mlflow_client.log_dict(run_id, asdict(metrics), f"{model}/metrics.json")
+    if evaluation.audit.n:
+        mlflow_client.log_dict(run_id, asdict(evaluation.audit), f"{model}/audit.json")
     mlflow_client.log_table(run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json")
     mlflow_client.log_text(run_id, evaluation.slices.to_csv(index=False), f"{model}/{SLICES_FILE}")
     if len(evaluation.examples):

@@ -31,13 +31,14 @@ def evaluate_shard(
     shard: int,
 ) -> Annotated[Evaluation, "shard"]:
     """Return the evaluation of every `evaluation.shards`-th review, from number `shard` on (0-based)."""
-    from review_sentiment.evaluation import evaluate_model
+    from review_sentiment import evaluation as evaluations
     from review_sentiment.models import plan_compute
 
-    return evaluate_model(
+    return evaluations.evaluate_shard(
         adapter.base,
         adapter.directory,
-        evaluation_chats.shard(shard, evaluation.shards),
+        evaluation_chats,
         plan_compute(model.device, model.precision),
         evaluation,
+        shard,
     )

@@ -8,7 +8,7 @@ import pytest
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation import evaluate_model, merge_shards
+from review_sentiment.evaluation import evaluate_model, evaluate_shard, merge_shards
 from review_sentiment.models import BaseModel, plan_compute
 
 PLAN = plan_compute("cpu", "fp32")
@@ -17,17 +17,16 @@ PLAN = plan_compute("cpu", "fp32")
 def test_shards_put_together_are_the_evaluation_of_the_whole(
     tiny_model: BaseModel, tiny_chats: ChatDataset
 ) -> None:
-    settings = EvaluationSettings(sample_predictions=4)
+    settings = EvaluationSettings(sample_predictions=4, audit_samples=7, shards=3)
     whole = evaluate_model(tiny_model, None, tiny_chats, PLAN, settings)
-    shards = [
-        evaluate_model(tiny_model, None, tiny_chats.shard(number, 3), PLAN, settings) for number in range(3)
-    ]
+    shards = [evaluate_shard(tiny_model, None, tiny_chats, PLAN, settings, number) for number in range(3)]
     together = merge_shards(shards, tiny_chats, settings.sample_predictions)
     assert together.metrics.headline() == pytest.approx(whole.metrics.headline(), abs=1e-6)
     assert together.metrics.confusion == whole.metrics.confusion
     pd.testing.assert_frame_equal(together.predictions, whole.predictions, rtol=1e-5)
     assert len(together.samples) == len(whole.samples)
     assert list(together.samples["text"]) == list(whole.samples["text"])  # the surest wrong ones
+    assert whole.audit.n == together.audit.n == 7
 
 
 def test_shards_have_every_chat_once_and_each_label_evenly(tiny_chats: ChatDataset) -> None:

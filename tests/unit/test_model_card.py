@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
+from review_sentiment.audit import Audit
 from review_sentiment.lora_proof import LoraProof
-from review_sentiment.metrics import Metrics
+from review_sentiment.metrics import Evaluation, Metrics
 from review_sentiment.model_card import concerns
 
 SOUND = Metrics(
@@ -31,8 +33,12 @@ SOUND = Metrics(
 LEARNED = LoraProof((), 2.0, 0.5)
 
 
+def evaluation(metrics: Metrics = SOUND, audit: Audit | None = None) -> Evaluation:
+    return Evaluation("tuned", metrics, *(pd.DataFrame() for _ in range(3)), audit=audit or Audit())
+
+
 def test_a_sound_model_needs_no_warning() -> None:
-    assert concerns(SOUND, LEARNED) == []
+    assert concerns(evaluation(), LEARNED) == []
 
 
 @pytest.mark.parametrize(
@@ -40,11 +46,16 @@ def test_a_sound_model_needs_no_warning() -> None:
     [(((30, 70, 0), (0, 100, 0)), "negative"), (((100, 0, 0), (60, 0, 40)), "positive")],
 )
 def test_a_class_that_is_hardly_recognised(confusion: tuple[tuple[int, ...], ...], label: str) -> None:
-    (warning,) = concerns(replace(SOUND, confusion=confusion), LEARNED)
+    (warning,) = concerns(evaluation(replace(SOUND, confusion=confusion)), LEARNED)
     assert f"of the {label} reviews" in warning
     assert "collapsed on a class" in warning
 
 
 def test_a_loss_that_hardly_fell() -> None:
-    (warning,) = concerns(SOUND, replace(LEARNED, last_loss=1.9))
+    (warning,) = concerns(evaluation(), replace(LEARNED, last_loss=1.9))
     assert "fell by only 5%" in warning
+
+
+def test_generation_that_says_something_else_than_scoring() -> None:
+    (warning,) = concerns(evaluation(audit=Audit(64, 60, 57, ("a", "b", "c"))), LEARNED)
+    assert "3 of 60 reviews" in warning

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from review_sentiment import scoring
+from review_sentiment import generation, scoring, scoring_memory
 from review_sentiment.errors import DataError
+from review_sentiment.generation import generate_answers
+from review_sentiment.memory import shape_from
 from review_sentiment.models import BaseModel, load_model, load_tokenizer, plan_compute
 from review_sentiment.prompts import PromptBuilder
-from review_sentiment.scoring import generate_answers, score_labels
+from review_sentiment.scoring import score_labels
 
 LABELS = ("negative", "positive")
 
@@ -148,3 +150,57 @@ def test_equal_labels_and_no_prompt_are_refused(parts) -> None:
         score_labels(model, tokenizer, prompts, ("positive", "positive"), plan, 4096)
     with pytest.raises(DataError, match="empty"):
         score_labels(model, tokenizer, [], LABELS, plan, 4096)
+
+
+def test_a_batch_that_does_not_fit_goes_through_in_halves(
+    parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, tokenizer, prompts, plan = parts
+    whole = score_labels(model, tokenizer, prompts, LABELS, plan, 100_000)
+    for name in ("_packed_logits", "_padded_logits"):
+        logits_of = getattr(scoring, name)
+
+        def of_few_rows(model, rows, logits_of=logits_of):
+            if len(rows) > 3:
+                raise torch.OutOfMemoryError("of the GPU")
+            return logits_of(model, rows)
+
+        monkeypatch.setattr(scoring, name, of_few_rows)
+    with caplog.at_level("INFO", "review_sentiment"):
+        halved = score_labels(model, tokenizer, prompts, LABELS, plan, 100_000)
+    np.testing.assert_allclose(halved.label_log_probs, whole.label_log_probs, atol=1e-5)
+    np.testing.assert_array_equal(halved.answered, whole.answered)
+    assert "out of memory with 24 rows" in caplog.text
+
+
+def test_a_row_that_does_not_fit_alone_is_an_error(parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer, prompts, plan = parts
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("of the GPU")
+
+    for name in ("_packed_logits", "_padded_logits"):
+        monkeypatch.setattr(scoring, name, fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        score_labels(model, tokenizer, prompts[:2], LABELS, plan, 100_000)
+
+
+@pytest.mark.parametrize(("free", "fits"), [(1e3, 1), (1e6, 600), (1e12, 4_096)])
+def test_the_budget_follows_free_memory_up_to_what_is_fast(
+    parts, monkeypatch: pytest.MonkeyPatch, free: float, fits: int
+) -> None:
+    model, _, _, plan = parts
+    monkeypatch.setattr(scoring_memory, "free_bytes", lambda _: free)
+    budget = scoring_memory.token_budget(model, plan)
+    assert 1 <= budget <= fits
+    assert budget * scoring_memory.bytes_per_token(shape_from(model.config)) <= max(
+        free, scoring_memory.bytes_per_token(shape_from(model.config))
+    )
+
+
+def test_answers_are_the_same_one_by_one_and_together(parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer, prompts, plan = parts
+    together = generation.generate_answers(model, tokenizer, prompts, plan)
+    monkeypatch.setattr(generation, "ANSWERS_PER_BATCH", 1)
+    assert generation.generate_answers(model, tokenizer, prompts, plan) == together
+    assert len(set(together)) > 1
