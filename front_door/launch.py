@@ -77,6 +77,7 @@ def step_names(settings: Settings) -> list[str]:
         *_shards(settings),
         "evaluate",
         "classification_report",
+        *_probes(settings),
         "evaluate_champion",
         "compare",
         "register_model",
@@ -85,12 +86,17 @@ def step_names(settings: Settings) -> list[str]:
 
 def gpu_steps(settings: Settings) -> set[str]:
     """Return the names of the steps that a model runs in."""
-    return {"evaluate_baseline", "finetune", "evaluate_champion", *(_shards(settings) or ["evaluate"])}
+    evaluating = _shards(settings) or ["evaluate"]
+    return {"evaluate_baseline", "finetune", "evaluate_champion", *evaluating, *_probes(settings)}
 
 
 def _shards(settings: Settings) -> list[str]:
     count = settings.evaluation.shards
     return [f"evaluate_shard_{number}" for number in range(count)] if count > 1 else []
+
+
+def _probes(settings: Settings) -> list[str]:
+    return ["probe_robustness"] if settings.evaluation.robustness_samples else []
 
 
 def resolve_steps(wanted: Sequence[str], settings: Settings, option: str) -> list[str]:

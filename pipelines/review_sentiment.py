@@ -18,6 +18,7 @@ from steps.finetune import finetune
 from steps.format_chat import format_chat
 from steps.ingest_reviews import ingest_reviews
 from steps.merge_shards import merge_shards
+from steps.probe_robustness import probe_robustness
 from steps.register_model import register_model
 from steps.split_reviews import split_reviews
 from steps.validate_categories import validate_categories
@@ -74,6 +75,9 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
         ]
         tuned = merge_shards(adapter, evaluation_chats, shards, s.evaluation, id="evaluate")
     classification_report(adapter, tuned, **baseline)
+    probed = {}
+    if s.evaluation.robustness_samples:
+        probed["robustness"] = probe_robustness(adapter, tuned, evaluation_chats, s.model, s.evaluation)
     champion = evaluate_champion(adapter, tuned, evaluation_chats, s.model, s.evaluation, s.registry)
     verdict = compare(adapter, tuned, classical, champion, gate=s.gate, **baseline)
     register_model(
@@ -89,4 +93,5 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
         tracking=s.tracking,
         registry=s.registry,
         **baseline,
+        **probed,
     )

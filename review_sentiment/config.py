@@ -206,6 +206,8 @@ class EvaluationSettings(Section):
     """Reviews that are answered by greedy generation as well, to be held against scoring."""
     shards: Count = 1
     """Steps that score the tuned model, each its share of the reviews: side by side on a cluster."""
+    robustness_samples: Annotated[int, Field(ge=0)] = 0
+    """Evaluation reviews to ask again with typos, other prompts and negation; 0 leaves that step out."""
 
 
 class GateSettings(Section):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from review_sentiment.metrics import Evaluation
     from review_sentiment.models import BaseModel
     from review_sentiment.reviews import Ingested
+    from review_sentiment.robustness import Robustness
 
 
 COLLAPSED_RECALL = 0.5
@@ -66,6 +67,7 @@ def write_card(
     classical: Evaluation,
     facts: CardFacts,
     software: Mapping[str, str],
+    robustness: Robustness | None = None,
 ) -> str:
     """Write the card; its first sentence stands alone. `software` are versions by name."""
     metrics, lineage = tuned.metrics, facts.lineage
@@ -108,7 +110,7 @@ PeftModel.from_pretrained(base, files + "/artifacts/adapter")
 **Limits** Star ratings stand in for sentiment: {_scheme(metrics.labels)}. \
 Reviews lose their end beyond {facts.max_tokens} tokens with the prompt. \
 Texts of other domains and languages were not evaluated.
-
+{_robustness(robustness)}
 **Data** {lineage.source} (licence {facts.data_licence}), revision {lineage.revision()}. \
 Trained on {_counts(facts.train_counts)}, fingerprint `{lineage.training_rows}`; \
 evaluated on {_counts(facts.evaluation_counts)}, `{lineage.evaluation_rows}`; \
@@ -157,6 +159,17 @@ def _scheme(labels: tuple[str, ...]) -> str:
 
 def _warnings(tuned: Evaluation, proof: LoraProof) -> str:
     return "".join(f"\n**Warning** {concern}\n" for concern in concerns(tuned, proof))
+
+
+def _robustness(found: Robustness | None) -> str:
+    if found is None:
+        return ""
+    return f"""
+**Robustness** Strict accuracy of this model before and after a change, on the same rows; in brackets the \
+95 % paired bootstrap interval.
+
+{found.table()}
+"""
 
 
 def _row(title: str, evaluation: Evaluation | None) -> str:

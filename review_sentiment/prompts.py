@@ -31,14 +31,20 @@ class Chat:
 class PromptBuilder:
     """Turns a title and a text into a chat of at most `max_tokens` tokens."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str], max_tokens: int) -> None:
-        """Measure the template.
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: Sequence[str],
+        max_tokens: int,
+        instruction: str = INSTRUCTION,
+    ) -> None:
+        """Measure the template; the instruction has `{labels}` where they are named, in their order.
 
         Raises:
             DataError: the template alone leaves no room for a review.
         """
         self._tokenizer = tokenizer
-        self._instruction = INSTRUCTION.format(labels=" or ".join(labels))
+        self._instruction = instruction.format(labels=" or ".join(labels))
         self.labels = tuple(labels)
         self._markers = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
         answers = [self._completion(label) for label in labels]

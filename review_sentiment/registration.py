@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from review_sentiment.metrics import Evaluation
     from review_sentiment.reports import DataReport
     from review_sentiment.reviews import ReviewTable
+    from review_sentiment.robustness import Robustness
 
 
 def register(
@@ -37,6 +38,7 @@ def register(
     facts: CardFacts,
     report: DataReport,
     train: ReviewTable,
+    robustness: Robustness | None = None,
 ) -> RegisteredVersion:
     """Register a version and give it its alias.
 
@@ -52,7 +54,7 @@ def register(
         verdict = still_against(verdict, champion.version if champion else None)
     alias = registry.CHAMPION if verdict.passed else registry.CHALLENGER
     software = trained_with(tracking.recorded_tags(adapter.run_id)) | software_here()
-    card = write_card(name, alias, verdict, tuned, baseline, classical, facts, software)
+    card = write_card(name, alias, verdict, tuned, baseline, classical, facts, software, robustness)
     tracking.log_verdict(adapter.run_id, verdict)
     tracking.log_text(adapter.run_id, report.html, "reports/data_report.html")
     tracking.log_text(adapter.run_id, card, "model_card.md")

@@ -13,6 +13,7 @@ from review_sentiment.metrics import Evaluation
 from review_sentiment.model_card import RegisteredVersion
 from review_sentiment.reports import DataReport
 from review_sentiment.reviews import ReviewTable
+from review_sentiment.robustness import Robustness
 from steps.source_fingerprint import fingerprint
 
 
@@ -37,7 +38,9 @@ def register_model(
     data: DataSettings,
     tracking: TrackingSettings,
     registry: RegistrySettings,
+    *,
     baseline: Evaluation | None = None,
+    robustness: Robustness | None = None,
 ) -> Annotated[RegisteredVersion, "registered"]:
     """Return the new version, with a card that says why it has its alias."""
     from zenml import get_step_context
@@ -78,6 +81,7 @@ def register_model(
         facts,
         report,
         train,
+        robustness,
     )
     tell_runs(version, lineage)
     return version

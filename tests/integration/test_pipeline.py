@@ -338,6 +338,28 @@ def test_scoring_in_shards_finds_what_one_step_finds(beside: Project, first_run:
     assert sharded["metrics"]["tuned"] == pytest.approx(whole["metrics"]["tuned"], abs=1e-6)
 
 
+def test_a_probe_of_robustness_is_in_mlflow_and_in_the_card(
+    beside: Project, first_run: dict[str, Any]
+) -> None:
+    import mlflow
+
+    probed = beside.result("--set", "evaluation.robustness_samples=8")
+    assert "probe_robustness" in steps_that_ran(probed)
+    client = mlflow.MlflowClient(probed["mlflow"]["tracking_uri"])
+    metrics = client.get_run(probed["mlflow"]["run_id"]).data.metrics
+    assert {name for name in metrics if name.startswith("robustness/")} == {
+        f"robustness/{change}_change"
+        for change in ("label_order", "paraphrase_1", "paraphrase_2", "typos", "negation")
+    }
+    assert [file.path for file in client.list_artifacts(probed["mlflow"]["run_id"], "robustness")] == [
+        "robustness/probes.csv"
+    ]
+    version = client.get_model_version(probed["model"]["name"], probed["model"]["version"])
+    assert "| a typo in about 5% of the words |" in version.description
+    again = beside.result("--set", "evaluation.robustness_samples=8")
+    assert steps_that_ran(again) == set()
+
+
 def test_edited_functions_run_the_steps_that_reach_them(copied_project: Project) -> None:
     """tests/unit/test_source_fingerprint.py goes through the kinds of edits; here ZenML is asked."""
     sources = copied_project.root / "review_sentiment"

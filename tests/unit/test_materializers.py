@@ -21,6 +21,7 @@ from materializers.decisions import RegisteredVersionMaterializer, VerdictMateri
 from materializers.evaluation import EvaluationMaterializer
 from materializers.report import ClassificationReportMaterializer, DataReportMaterializer
 from materializers.reviews import ReviewTableMaterializer
+from materializers.robustness import RobustnessMaterializer
 from review_sentiment.adapters import TrainedAdapter, TrainingSummary
 from review_sentiment.answers import KeptAnswers
 from review_sentiment.champion import Champion
@@ -35,6 +36,7 @@ from review_sentiment.models import BaseModel
 from review_sentiment.predictions import PREDICTION_COLUMNS
 from review_sentiment.reports import DataReport
 from review_sentiment.reviews import ReviewTable, table_of
+from review_sentiment.robustness import Probe, Robustness
 
 
 def reviews() -> ReviewTable:
@@ -92,6 +94,7 @@ DIFFERENCE = PairedDifference(4, 0.25, (0.0, 0.5), 2, 1, 0.5)
 COMPARISON = Comparison("classical model", DIFFERENCE, {"Tops": DIFFERENCE})
 VERDICT = Verdict((Rule("rule", "asked", "found", True),), (COMPARISON,), "3")
 VERSION = RegisteredVersion("name", "1", "champion", "models:/name/1", "run", "sqlite:///x", "e", "# Card")
+ROBUSTNESS = Robustness((Probe("typos", "a typo", 0.75, 1.0, DIFFERENCE),))
 REPORT = DataReport("<html>page</html>", {"category": 0.2, "label": 0.0})
 
 
@@ -162,6 +165,7 @@ def test_adapters_keep_their_files_and_facts(tmp_path: Path) -> None:
         (RegisteredVersionMaterializer, VERSION),
         (DataReportMaterializer, REPORT),
         (ClassificationReportMaterializer, ClassificationReport("<html>page</html>", {"Accuracy": 0.5})),
+        (RobustnessMaterializer, ROBUSTNESS),
     ],
 )
 def test_records_come_back_equal(materializer: Any, data: Any, tmp_path: Path) -> None:

@@ -118,6 +118,12 @@ def test_the_steps_that_a_model_runs_in_need_a_gpu(shards: int, evaluating: set[
     assert gpu_steps(settings) < set(step_names(settings))
 
 
+def test_a_probe_of_robustness_is_a_step_that_a_model_runs_in_where_it_is_asked_for() -> None:
+    settings = Settings(evaluation=EvaluationSettings(robustness_samples=40))
+    added = set(step_names(settings)) - set(step_names(Settings()))
+    assert added == gpu_steps(settings) - gpu_steps(Settings()) == {"probe_robustness"}
+
+
 def test_what_needs_a_gpu_runs_on_the_step_operator(environment: None) -> None:
     remote = UsedStack("gpu-ssh", "ssh_host", read_stack("gpu-ssh").image)
     assert remote.gpu_options == {"step_operator": True}

@@ -1,0 +1,176 @@
+"""Whether small changes turn the tuned model's answers: accuracy before and after, on the same reviews.
+
+    python run_pipeline.py --set evaluation.robustness_samples=200
+
+The reviews are the first of the evaluation part, a random sample. `perturbations.py` has the changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from review_sentiment.comparison import PairedDifference, compare_models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from review_sentiment.chats import ChatDataset
+    from review_sentiment.config import EvaluationSettings
+    from review_sentiment.metrics import Evaluation
+    from review_sentiment.models import BaseModel, ComputePlan
+
+    Answering = Callable[[pd.DataFrame, tuple[str, ...], str], pd.DataFrame]
+    """Reviews, the labels in the order of the prompt, and the instruction: to a table of predictions."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One change: strict accuracy before and after it, as fractions, and the paired difference.
+
+    `name` is that of its metric, `changed` says it to people.
+    """
+
+    name: str
+    changed: str
+    before: float
+    after: float
+    change: PairedDifference
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """What each change does to the tuned model."""
+
+    probes: tuple[Probe, ...]
+
+    def metrics(self) -> dict[str, float]:
+        """Return the changes in accuracy, by the names that MLflow shows."""
+        return {f"robustness/{probe.name}_change": probe.change.gain for probe in self.probes}
+
+    def csv(self) -> str:
+        """Return one line for each change."""
+        rows = [
+            {
+                "name": probe.name,
+                "changed": probe.changed,
+                "n": probe.change.n,
+                "accuracy_before": probe.before,
+                "accuracy_after": probe.after,
+                "change": probe.change.gain,
+                "low": probe.change.interval[0],
+                "high": probe.change.interval[1],
+                "won": probe.change.only_candidate,
+                "lost": probe.change.only_other,
+                "p_value": probe.change.p_value,
+            }
+            for probe in self.probes
+        ]
+        return pd.DataFrame(rows).to_csv(index=False)
+
+    def table(self) -> str:
+        """Return the changes as a Markdown table."""
+        rows = [
+            f"| {probe.changed} | {probe.before:.3f} | {probe.after:.3f} | {probe.change.gain:+.3f} "
+            f"[{probe.change.interval[0]:+.3f}, {probe.change.interval[1]:+.3f}] | {probe.change.n} |"
+            for probe in self.probes
+        ]
+        head = ["| changed | accuracy before | after | change | n |", "|---|---|---|---|---|"]
+        return "\n".join([*head, *rows])
+
+
+def probe_robustness(
+    base: BaseModel,
+    adapter: Path,
+    max_tokens: int,
+    chats: ChatDataset,
+    tuned: Evaluation,
+    plan: ComputePlan,
+    settings: EvaluationSettings,
+) -> Robustness:
+    """Let the tuned model answer `settings.robustness_samples` reviews again, changed in each way.
+
+    `tuned` has its answers to the unchanged ones. Negation is left out where the labels are not two.
+    """
+    from review_sentiment.models import free_memory
+
+    answers = _answering(base, adapter, max_tokens, chats.labels, plan, settings.tokens_per_batch)
+    sample = chats.head(settings.robustness_samples)
+    probes = (*_of_reviews(answers, sample, tuned.predictions), *_of_negation(answers, chats.labels))
+    del answers
+    free_memory()
+    return Robustness(probes)
+
+
+def _answering(
+    base: BaseModel,
+    adapter: Path,
+    max_tokens: int,
+    labels: tuple[str, ...],
+    plan: ComputePlan,
+    tokens_per_batch: int,
+) -> Answering:
+    """Load the tuned model; return how it answers reviews."""
+    from review_sentiment.models import load_adapted_model, load_tokenizer
+    from review_sentiment.predictions import prediction_table
+    from review_sentiment.prompts import PromptBuilder
+    from review_sentiment.scoring import score_labels
+
+    tokenizer = load_tokenizer(base)
+    model = load_adapted_model(base, adapter, plan)
+
+    def answers(reviews: pd.DataFrame, named: tuple[str, ...], instruction: str) -> pd.DataFrame:
+        builder = PromptBuilder(tokenizer, named, max_tokens, instruction)
+        prompts = [
+            builder.prompt(title, text) for title, text in zip(reviews["title"], reviews["text"], strict=True)
+        ]
+        found = score_labels(model, tokenizer, prompts, labels, plan, tokens_per_batch)
+        return prediction_table(reviews, labels, found.probabilities, found.answered, found.label_mass)
+
+    return answers
+
+
+def _of_reviews(answers: Answering, sample: ChatDataset, before: pd.DataFrame) -> Iterator[Probe]:
+    from review_sentiment.perturbations import PARAPHRASES, TYPO_SHARE, misspelled
+    from review_sentiment.prompts import INSTRUCTION
+
+    reviews, labels = sample.frame, sample.labels
+    reordered = answers(reviews, labels[::-1], INSTRUCTION)
+    yield _probe("label_order", "labels in the other order in the prompt", before, reordered)
+    for number, words in enumerate(PARAPHRASES, start=1):
+        changed = f"prompt in other words: {words.format(labels=' or '.join(labels))}"
+        yield _probe(f"paraphrase_{number}", changed, before, answers(reviews, labels, words))
+    changed = f"a typo in about {TYPO_SHARE:.0%} of the words"
+    yield _probe("typos", changed, before, answers(misspelled(reviews), labels, INSTRUCTION))
+
+
+def _of_negation(answers: Answering, labels: tuple[str, ...]) -> Iterator[Probe]:
+    from review_sentiment.labels import BINARY
+    from review_sentiment.perturbations import polar_sentences
+    from review_sentiment.prompts import INSTRUCTION
+
+    if labels != BINARY.names:
+        return
+    plain, turned = (answers(polar_sentences(negated), labels, INSTRUCTION) for negated in (False, True))
+    yield _probe("negation", 'made sentences with "not": the label turns', plain, turned)
+
+
+def _probe(name: str, changed: str, before: pd.DataFrame, after: pd.DataFrame) -> Probe:
+    """Compare two tables of predictions on the rows of the second; each has its own gold labels."""
+    earlier = _hits(before[before["review_id"].isin(after["review_id"])])
+    later = _hits(after)
+    return Probe(
+        name=name,
+        changed=changed,
+        before=float(earlier["predicted"].mean()),
+        after=float(later["predicted"].mean()),
+        change=compare_models(later, earlier, name, "predicted").overall,
+    )
+
+
+def _hits(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return whether each answer is right in place of what it is: a change may turn the gold label."""
+    return predictions.assign(predicted=predictions["gold"] == predictions["predicted"], gold=True)

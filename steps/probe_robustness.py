@@ -1,0 +1,52 @@
+"""Ask the tuned model again with changed reviews and prompts, and write what changed to its run."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.robustness import RobustnessMaterializer
+from review_sentiment.adapters import TrainedAdapter
+from review_sentiment.chats import ChatDataset
+from review_sentiment.config import EvaluationSettings, ModelSettings
+from review_sentiment.metrics import Evaluation
+from review_sentiment.robustness import Robustness
+from steps.evaluate import PACKAGES
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return what makes an earlier result stale."""
+    return fingerprint(__name__, "probe_robustness", packages=PACKAGES)
+
+
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=RobustnessMaterializer,
+)
+def probe_robustness(
+    adapter: TrainedAdapter,
+    tuned: Evaluation,
+    evaluation_chats: ChatDataset,
+    model: ModelSettings,
+    evaluation: EvaluationSettings,
+) -> Annotated[Robustness, "robustness"]:
+    """Return accuracy before and after each change, on the first `evaluation.robustness_samples` reviews."""
+    from review_sentiment import robustness, tracking
+    from review_sentiment.models import plan_compute
+    from steps.mlflow_joint import connect
+
+    connect()
+    tracking.require_run(adapter.run_id)
+    found = robustness.probe_robustness(
+        adapter.base,
+        adapter.directory,
+        adapter.max_tokens,
+        evaluation_chats,
+        tuned,
+        plan_compute(model.device, model.precision),
+        evaluation,
+    )
+    tracking.log_metrics(adapter.run_id, found.metrics())
+    tracking.log_text(adapter.run_id, found.csv(), "robustness/probes.csv")
+    return found
