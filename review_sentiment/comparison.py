@@ -97,7 +97,7 @@ def _difference(gained: npt.NDArray[np.int64]) -> PairedDifference:
     better, worse = int((gained > 0).sum()), int((gained < 0).sum())
     gain = float(gained.mean())
     interval = (gain, gain)
-    if better + worse:
+    if better + worse and len(gained) > 1:  # of one review every draw is that review
         interval = bootstrap(
             (gained,),
             np.mean,

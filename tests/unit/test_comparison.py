@@ -63,6 +63,13 @@ def test_equal_models_differ_by_nothing() -> None:
     assert not found.significant
 
 
+def test_a_category_may_have_a_single_review() -> None:
+    candidate = pd.concat([table([True] * 5), table([True], "Trend")])
+    other = pd.concat([table([True] * 5), table([False], "Trend")])
+    found = compare_models(candidate, other, "other", "predicted").categories["Trend"]
+    assert (found.gain, found.interval, found.n, found.p_value) == (1, (1, 1), 1, 1)
+
+
 def test_the_interval_is_of_the_paired_difference() -> None:
     """Two models that err on the same reviews are compared more finely than two that do not."""
     rng = np.random.default_rng(0)
