@@ -137,7 +137,7 @@ def batch_size_effect(tuned: Tuned, prompts: list[str]) -> float:
 
 
 def rounding_effect(tuned: Tuned, prompts: list[str]) -> list[float]:
-    """Return how far two labels' log-odds move between the plan's precision and FP32, with the same weights."""
+    """Return how far each review's log-odds move between the plan's precision and FP32, by equal weights."""
     from dataclasses import replace
 
     from review_sentiment import scoring

@@ -8,7 +8,7 @@ The reviews are the first of the evaluation part, a random sample. `perturbation
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -111,7 +111,7 @@ def _answering(
     max_tokens: int,
     labels: tuple[str, ...],
     plan: ComputePlan,
-    tokens_per_batch: int,
+    tokens_per_batch: int | Literal["auto"],
 ) -> Answering:
     """Load the tuned model; return how it answers reviews."""
     from review_sentiment.models import load_adapted_model, load_tokenizer
