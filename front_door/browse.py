@@ -16,6 +16,8 @@ from front_door.state import tracking_uri
 from review_sentiment.errors import UsageError
 
 HOST = "127.0.0.1"
+MLFLOW_PORT = 5000
+"""Of MLflow's pages unless another is asked for."""
 
 
 def serve_mlflow(port: int) -> None:

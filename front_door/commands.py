@@ -7,7 +7,9 @@ and what is said of an error are in `last_words.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ import click
 
 from front_door.configs import DEFAULT_STACK, default_config
 from front_door.console import output_to
+from front_door.error_text import INTERRUPTED, error_text
 from front_door.start_up import without_collecting
 from front_door.state import new_log_file, tracking_uri
 from front_door.version_commands import VERSION_COMMANDS
@@ -23,6 +26,7 @@ from review_sentiment.errors import EXIT_FAILED, UsageError
 from review_sentiment.settings_files import load_settings
 
 if TYPE_CHECKING:
+    from front_door.events import EventFile
     from front_door.launch import RunResult
     from front_door.plan import Plan
     from front_door.stack_files import StackFile
@@ -78,6 +82,13 @@ was finished is lost: the next run goes on from the cache.
 @click.option("--dry-run", is_flag=True, help="Show the settings, and which steps would run; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and the libraries' own output.")
+@click.option(
+    "--events",
+    "event_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write steps and progress as JSON lines to FILE. Default: beside the log file.",
+)
 @click.pass_context
 def cli(
     context: click.Context,
@@ -89,6 +100,7 @@ def cli(
     dry_run: bool,
     as_json: bool,
     debug: bool,
+    event_file: Path | None,
 ) -> None:
     """Fine-tune a language model on customer reviews, evaluate it, and register it in MLflow."""
     if context.invoked_subcommand is not None:
@@ -103,7 +115,11 @@ def cli(
         plan = _plan(settings, stack, rerun, only, debug)
         click.echo(plan.as_json()) if as_json else plan.show()
         return
-    result = _launch(settings, stack, rerun, only, debug)
+    steps = _chosen_steps(settings, rerun, only)
+    log_file = new_log_file()
+    with _recorded(event_file or log_file.with_suffix(".jsonl")) as events:
+        result = _launch(settings, stack, steps, log_file, events, debug)
+        events.end("completed", result=asdict(result))
     _print_result(result, as_json)
 
 
@@ -122,17 +138,48 @@ def _plan(settings: Settings, stack: str, rerun: Sequence[str], only: str | None
     return Plan(stack, settings, fates, source.revisions, estimate_here(settings))
 
 
-def _launch(settings: Settings, stack: str, rerun: Sequence[str], only: str | None, debug: bool) -> RunResult:
+@contextmanager
+def _recorded(file: Path) -> Iterator[EventFile]:
+    """Yield a file of events; what ends the run within the block is its last one."""
+    from front_door.events import EventFile
+
+    try:
+        events = EventFile(file)
+    except OSError as error:
+        raise UsageError(f"--events: {file} cannot be written: {error.strerror}.") from error
+    with closing(events):
+        try:
+            yield events
+        except KeyboardInterrupt:
+            events.end("interrupted", INTERRUPTED)
+            raise
+        except SystemExit:
+            events.end("interrupted", "Told to end (SIGTERM). What was finished is kept.")
+            raise
+        except Exception as error:
+            events.end("failed", error_text(error))
+            raise
+
+
+def _launch(
+    settings: Settings,
+    stack: str,
+    steps: tuple[list[str], str | None],
+    log_file: Path,
+    events: EventFile,
+    debug: bool,
+) -> RunResult:
     from front_door import launch
     from review_sentiment.provenance import command_line
 
     command = command_line(_given_options(click.get_current_context()))
-    again, lone = _chosen_steps(settings, rerun, only)
+    again, lone = steps
     file = _stack_that_can_be_used(stack, settings)
     source = launch.look_at_source(settings)
-    log_file = new_log_file()
+    names = [lone] if lone else launch.step_names(settings)
+    events.write("run", log=str(log_file), pid=os.getpid(), stack=stack, steps=names)
     click.echo(f"stack {stack}, log {log_file}", err=True)
-    with output_to(log_file, debug):
+    with output_to(log_file, debug), events.listening():
         with without_collecting():
             from zenml.exceptions import RunInterruptedException
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -18,14 +17,12 @@ from pathlib import Path
 from typing import IO
 
 from front_door.start_up import without_collecting
+from front_door.step_messages import step_status
 from review_sentiment.progress import ATTRIBUTE, Snapshot
 
 BAR_WIDTH = 24
 SECONDS_BETWEEN_LINES = 15.0
 """Pause between two progress lines where the output is not a terminal."""
-_STEP_MESSAGE = re.compile(
-    r"(?P<what>Using cached version of step|Step|Failed to run step) `(?P<step>[^`]+)`(?P<rest>.*)", re.DOTALL
-)
 
 
 class Console(logging.Handler):
@@ -59,18 +56,18 @@ class Console(logging.Handler):
         self._stream.flush()
 
     def _show_step(self, message: str) -> None:
-        found = _STEP_MESSAGE.match(message)
+        found = step_status(message)
         if found is None:
             return
-        step = found["step"]
-        if found["what"].startswith("Using cached"):
+        step, status = found
+        if status == "cached":
             self.say(f"cached   {step}")
-        elif found["what"].startswith("Failed"):
+        elif status == "failed":
             self.say(f"failed   {step} ({self._seconds(step):.0f} s)")
-        elif "has started" in found["rest"]:
+        elif status == "running":
             self._started[step] = time.monotonic()
             self.say(f"running  {step}")
-        elif "has finished" in found["rest"]:
+        else:
             self.say(f"done     {step} ({self._seconds(step):.0f} s)")
 
     def _seconds(self, step: str) -> float:

@@ -6,8 +6,6 @@ settings; 130: interrupted; 143: told to end. A traceback is shown with `--debug
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,13 +13,11 @@ from collections.abc import Sequence
 import click
 
 from front_door.commands import cli
-from front_door.state import prepare_environment, zenml_directory
-from review_sentiment.embedded_model import cache_directory
+from front_door.error_text import INTERRUPTED, error_text
+from front_door.state import prepare_environment
 from review_sentiment.errors import EXIT_FAILED, EXIT_USAGE, ReviewSentimentError
 
 EXIT_INTERRUPTED = 130
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""A full disk, a full quota, a file larger than the user may write."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,40 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return EXIT_USAGE
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted. What was finished is kept: the next run goes on from the cache.", err=True)
+        click.echo(INTERRUPTED, err=True)
         return EXIT_INTERRUPTED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_FAILED
     except ReviewSentimentError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {error_text(error)}", err=True)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last line before the person: one paragraph, no traceback
         if debug:
             traceback.print_exc()
-        click.echo(f"error: {_unexpected(error)}", err=True)
+        click.echo(f"error: {error_text(error)}", err=True)
         return EXIT_FAILED
     return code if isinstance(code, int) else 0
-
-
-def _unexpected(error: Exception) -> str:
-    advice = "Run again with --debug for the traceback; what was finished is kept in the cache."
-    if _is_full_disk(error):
-        places = f"under {zenml_directory()} or {cache_directory()}, or where a step ran"
-        return f"There is no room left to write to ({places}). Free some. {advice}"
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror} ({error.filename}). Give access to it. {advice}"
-    first_line = (str(error).strip() or "no message").splitlines()[0]
-    return f"{type(error).__name__}: {first_line} {advice}"
-
-
-def _is_full_disk(error: BaseException) -> bool:
-    """Tell whether the error, or what it was raised from, is a full disk or a quota."""
-    cause = error.__cause__ or error.__context__
-    return (
-        getattr(error, "errno", None) in NO_ROOM
-        or any(os.strerror(code) in str(error) for code in NO_ROOM)  # raised in another process
-        or "database or disk is full" in str(error)  # SQLite, through SQLAlchemy
-        or (cause is not None and _is_full_disk(cause))
-    )

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import click
 
+from front_door.browse import HOST, MLFLOW_PORT
 from front_door.configs import default_config
 from front_door.console import output_to, quiet
 from front_door.lineage_command import lineage
 from front_door.state import new_log_file, tracking_uri
-from review_sentiment.errors import EXIT_FAILED
+from review_sentiment.errors import EXIT_FAILED, UsageError
 from review_sentiment.settings_files import load_settings
 
 NAME = click.option("--name", default=None, help="Registered model. Default: registry.model_name.")
 EXAMPLES_SHOWN = 5
+DASHBOARD_PORT = 8080
 
 
 @click.command()
@@ -114,13 +116,35 @@ def export_command(version: str, directory: Path, name: str | None, config_file:
     )
 
 
-@click.command()
-@click.option("--port", default=5000, show_default=True, help="Port on this machine.")
-def ui(port: int) -> None:
+@click.command("mlflow-ui")
+@click.option("--port", default=MLFLOW_PORT, show_default=True, help="Port on this machine.")
+def mlflow_ui(port: int) -> None:
     """Open MLflow on the candidate runs, on this machine only. Ctrl-C ends it."""
     from front_door.browse import serve_mlflow
 
     serve_mlflow(port)
+
+
+@click.command()
+@click.option("--port", default=DASHBOARD_PORT, show_default=True, help="Port; 0 takes a free one.")
+@click.option(
+    "--host", default=HOST, show_default=True, help="Address to bind to; elsewhere a token is asked."
+)
+@click.option(
+    "--name", "names", multiple=True, help="A further name that others may ask for it by. Can be repeated."
+)
+def ui(port: int, host: str, names: tuple[str, ...]) -> None:
+    """Open the dashboard: machine, settings, runs, comparisons, models. Ctrl-C ends it."""
+    try:
+        import marimo  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"The dashboard needs the package {error.name}: pip install '.[dashboard]', or make install."
+        ) from error
+    from dashboard.server import serve as serve_dashboard
+
+    serve_dashboard(host, port, names)
 
 
 @click.command()
@@ -233,4 +257,5 @@ VERSION_COMMANDS = (
     score_command,
     serve,
     ui,
+    mlflow_ui,
 )

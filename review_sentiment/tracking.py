@@ -277,6 +277,12 @@ def recorded_bytes(run_id: str, path: str) -> bytes:
         return Path(file).read_bytes()
 
 
+def recorded_text(run_id: str, path: str) -> str | None:
+    """Return a text file of a run; None where the run does not have it."""
+    with _recorded_file(run_id, path) as file:
+        return Path(file).read_text(encoding="utf-8") if file else None
+
+
 def _recorded_table(run_id: str, path: str) -> pd.DataFrame | None:
     import pandas as pd
 

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = (
     "run_pipeline.py",
     "configs",
+    "dashboard",
     "docker",
     "front_door",
     "materializers",

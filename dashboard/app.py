@@ -1,0 +1,234 @@
+"""The dashboard: python run_pipeline.py ui, or: marimo run dashboard/app.py.
+
+The cells are wiring: what they show and do is in this directory's modules. A section's cells run
+when its tab is open; what is typed is kept in the address, runs are kept on disk.
+"""
+
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="review-sentiment", css_file="app.css", html_head_file="head.html")
+
+with app.setup:
+    import sys
+    from pathlib import Path
+
+    import marimo as mo
+
+    # `marimo run` puts this file's directory on the path; the project is its parent.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+    from front_door.state import prepare_environment
+
+    prepare_environment()
+
+    from dashboard import sections, settings_form
+    from dashboard.layout import column
+    from dashboard.machine import read_machine
+    from dashboard.sections import RUN_PARAMETER, SECTION_PARAMETER, guarded, parameter, remember
+
+
+@app.cell(hide_code=True)
+def _():
+    column([mo.md("## review-sentiment"), None if guarded() else sections.unguarded_notice()])
+
+
+@app.cell
+def _():
+    tab = mo.ui.tabs(
+        dict.fromkeys(sections.SECTIONS, ""),
+        value=sections.section_of(parameter(SECTION_PARAMETER)),
+        on_change=lambda name: remember({SECTION_PARAMETER: name}),
+    )
+    tab
+    return (tab,)
+
+
+@app.cell
+def _(tab):
+    _live = tab.value in {sections.MACHINE, sections.RUN}
+    tick = (
+        mo.ui.refresh(options=["2s", "10s"], default_interval="2s", label="read again every")
+        if _live
+        else None
+    )
+    tick
+    return (tick,)
+
+
+@app.cell
+def _(tab, tick):
+    # Machine
+    mo.stop(tab.value != sections.MACHINE, None)
+    tick
+    from dashboard.machine_page import machine_page
+
+    machine_page(read_machine())
+
+
+@app.cell
+def _():
+    # Configure: which configuration the fields begin with
+    _config, _stack, _typed = settings_form.from_address(sections.address())
+    config = mo.ui.dropdown(settings_form.config_names(), value=_config, label="begin with configs/")
+    stack = mo.ui.dropdown(list(settings_form.STACKS), value=_stack, label="run on")
+    first = (_config, _typed)
+    return config, first, stack
+
+
+@app.cell
+def _(config, first):
+    # Another configuration begins with its own values; the one of the address with what was typed.
+    from dashboard.configure_page import make_fields, make_more
+
+    _typed = first[1] if config.value == first[0] else {}
+    typed, more = make_fields(config.value, _typed), make_more(_typed)
+    return more, typed
+
+
+@app.cell
+def _(config, more, stack, typed):
+    form = settings_form.read_form(config.value, stack.value, typed.value, more.value)
+    remember(settings_form.to_address(form), instead_of=settings_form.all_parameters())
+    return (form,)
+
+
+@app.cell
+def _(config, form, more, stack, tab, typed):
+    mo.stop(tab.value != sections.CONFIGURE, None)
+    from dashboard.configure_page import fields_view, problems_view
+
+    column(
+        [
+            mo.hstack([config, stack], justify="start", wrap=True),
+            fields_view(typed, form),
+            mo.accordion({"Settings without a field of their own": more}),
+            problems_view(form),
+        ]
+    )
+
+
+@app.cell
+def _(form, tab):
+    mo.stop(tab.value != sections.CONFIGURE, None)
+    from dashboard.configure_page import elsewhere_view
+    from dashboard.memory_badge import memory_badge
+
+    column([memory_badge(form.settings) if form.settings else None, elsewhere_view(form)])
+
+
+@app.cell
+def _():
+    # Run: what was pressed last; a press makes the cells below look again
+    get_pressed, set_pressed = mo.state("")
+    return get_pressed, set_pressed
+
+
+@app.cell
+def _(form, get_pressed, set_pressed, tab):
+    mo.stop(tab.value != sections.RUN, None)
+    get_pressed()
+    from dashboard.run_controls import start_view
+
+    start = start_view(form, set_pressed)
+    start.view
+    return (start,)
+
+
+@app.cell
+def _(get_pressed, tab):
+    mo.stop(tab.value != sections.RUN, None)
+    get_pressed()
+    from dashboard.run_controls import run_chooser
+
+    chosen_run = run_chooser(parameter(RUN_PARAMETER))
+    chosen_run
+    return (chosen_run,)
+
+
+@app.cell
+def _(chosen_run):
+    from dashboard.run_controls import Followed
+
+    followed = Followed.named(chosen_run.value)
+    return (followed,)
+
+
+@app.cell
+def _(followed, get_pressed, set_pressed, tab):
+    # Again when the run has ended, not with each reading: a button must stay while it is pressed
+    mo.stop(tab.value != sections.RUN, None)
+    from dashboard.run_controls import end_controls
+
+    end = end_controls(followed, get_pressed(), set_pressed)
+    end.view
+    return (end,)
+
+
+@app.cell
+def _(followed, set_pressed, tab, tick):
+    mo.stop(tab.value != sections.RUN, None)
+    tick
+    from dashboard.run_controls import note_end, run_view
+
+    note_end(followed, set_pressed)
+    run_view(followed)
+    return
+
+
+@app.cell
+def _(followed, tab, tick):
+    mo.stop(tab.value != sections.RUN, None)
+    tick
+    from dashboard.run_controls import live_curves_view
+
+    live_curves_view(followed)
+
+
+@app.cell
+def _():
+    # Models: what was pressed last
+    get_changed, set_changed = mo.state("")
+    return get_changed, set_changed
+
+
+@app.cell
+def _(form, get_changed, get_pressed, tab):
+    mo.stop(tab.value not in sections.NEED_VERSIONS, None)
+    get_changed()
+    get_pressed()
+    from dashboard.versions import model_of, registry_or_notice
+
+    registry, _problem = registry_or_notice(model_of(form))
+    _problem
+    return (registry,)
+
+
+@app.cell
+def _(get_changed, registry, set_changed, tab):
+    mo.stop(tab.value != sections.MODELS or registry is None, None)
+    from dashboard.models_page import change_view, versions_view
+
+    column([versions_view(registry), change_view(registry, get_changed(), set_changed)])
+
+
+@app.cell
+def _(registry, tab):
+    mo.stop(tab.value != sections.MODELS or registry is None, None)
+    from dashboard.versions import version_chooser
+
+    shown_version = version_chooser(registry, label="show the gate and the card of")
+    shown_version
+    return (shown_version,)
+
+
+@app.cell
+def _(registry, shown_version, tab):
+    mo.stop(tab.value != sections.MODELS or not shown_version.value, None)
+    from dashboard.models_page import version_view
+
+    version_view(registry.find(shown_version.value))
+
+
+if __name__ == "__main__":
+    app.run()

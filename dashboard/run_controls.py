@@ -1,0 +1,179 @@
+"""Starting, following, cancelling and resuming runs from a page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import marimo as mo
+
+from dashboard import run_process
+from dashboard.layout import Shown, column, notice, said
+from dashboard.machine import has_gpu, read_machine
+from dashboard.run_page import curves_view, progress_view
+from dashboard.run_progress import RunFollower, RunState
+from dashboard.sections import CONFIGURE, RUN_PARAMETER, remember
+from dashboard.settings_form import command_line, wants_gpu
+from dashboard.versions import use_mlflow
+from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.settings_files import load_settings
+
+if TYPE_CHECKING:
+    from dashboard.run_process import RunRecord
+    from dashboard.settings_form import Form
+
+RUNS_SHOWN = 50
+Pressed = Callable[[str], None]
+"""Told what was pressed: the cells that depend on it look again."""
+
+
+@dataclass
+class Followed:
+    """A run that the page shows, the reader of its events, and whether it was alive at the last look."""
+
+    record: RunRecord
+    follower: RunFollower
+    was_alive: bool
+
+    @classmethod
+    def named(cls, name: str | None) -> Followed | None:
+        """Return the run with a name, or None where there is none."""
+        record = next((one for one in run_process.list_runs() if one.name == name), None)
+        if record is None:
+            return None
+        return cls(record, RunFollower(record.event_file), run_process.is_alive(record))
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the run's process is there."""
+        return run_process.is_alive(self.record)
+
+    def read(self) -> RunState:
+        """Return how the run stands."""
+        alive = self.alive  # asked first: the last events come before the end
+        return self.follower.read(alive)
+
+
+def start_view(form: Form, pressed: Pressed) -> Shown:
+    """Show the button that starts a run with the form's settings, or why it cannot."""
+    if other := run_process.going_on():
+        return Shown(said(f"The run {other.name} is going on; one runs at a time."))
+    if form.settings is None:
+        text = f"The settings are not right yet: see {CONFIGURE}."
+        return Shown(notice("Cannot be started", text, "warn"))
+    if wants_gpu(form) and not has_gpu(read_machine()):
+        text = (
+            "These settings ask for a GPU, and there is none that can be used: see Machine. "
+            "Choose model.device=auto or cpu and the stack local."
+        )
+        return Shown(notice("Cannot be started here", text, "warn"))
+    settings = form.settings
+
+    def start(_: object) -> None:
+        _do(lambda: _start(settings, form.stack, command_line(form)), pressed)
+
+    button = mo.ui.button(label="Start the run", kind="success", on_click=start)
+    return Shown(column([button, said(command_line(form), small=True)], gap=0.2), (button,))
+
+
+def run_chooser(name: str) -> mo.ui.dropdown:
+    """Return a choice of runs: the one that is going on, else the one of the address, else the newest."""
+    names = [record.name for record in run_process.list_runs()[:RUNS_SHOWN]]
+    active = run_process.going_on()
+    chosen = active.name if active else name if name in names else next(iter(names), None)
+    return mo.ui.dropdown(
+        names, value=chosen, label="run", on_change=lambda value: remember({RUN_PARAMETER: value or ""})
+    )
+
+
+def run_view(followed: Followed | None) -> mo.Html:
+    """Show how a run stands."""
+    if followed is None:
+        return notice("No run yet", f"Choose settings under {CONFIGURE}, then start one here.", "info")
+    return progress_view(followed.record, followed.read())
+
+
+def note_end(followed: Followed | None, pressed: Pressed) -> None:
+    """Let the cells with buttons look again when a run that they took for alive has ended."""
+    if followed is not None and followed.was_alive and not followed.alive:
+        followed.was_alive = False
+        pressed(f"{time.time()} ")
+
+
+def end_controls(followed: Followed | None, last: str, pressed: Pressed) -> Shown:
+    """Show what can be done about a run; `last` is the time and what the last press led to."""
+    if followed is None:
+        return Shown(None)
+    outcome = last.partition(" ")[2]
+    buttons = _buttons(followed.record, followed.alive, followed.read(), pressed)
+    view = column([mo.hstack(buttons, justify="start", wrap=True), said(outcome) if outcome else None])
+    return Shown(view, tuple(buttons))
+
+
+def live_curves_view(followed: Followed | None) -> mo.Html | None:
+    """Show the curves of the training that a run does or did."""
+    if followed is None:
+        return None
+    from review_sentiment.recorded_runs import live_run, recorded_curves
+
+    state = followed.read()
+    if state.status in {"starting", "failed"} or not state.since:
+        return None
+    try:
+        use_mlflow()
+        settings = load_settings(followed.record.settings_file)
+        mlflow = state.result.get("mlflow") or {}
+        run_id = mlflow.get("run_id") or live_run(settings.tracking.experiment, state.since)
+        return curves_view(recorded_curves(run_id) if run_id else {})
+    except ReviewSentimentError as error:
+        return notice("No curves", str(error), "warn")
+
+
+def _buttons(record: RunRecord, alive: bool, state: RunState, pressed: Pressed) -> list[mo.ui.button]:
+    def cancel(_: object) -> None:
+        _do(lambda: _cancel(record), pressed)
+
+    def kill(_: object) -> None:
+        _do(lambda: _kill(record), pressed)
+
+    def resume(_: object) -> None:
+        _do(lambda: _start(load_settings(record.settings_file), record.stack, record.title), pressed)
+
+    if alive:
+        return [
+            mo.ui.button(label="Cancel (keeps a checkpoint)", kind="warn", on_click=cancel),
+            mo.ui.button(label="End it at once", kind="danger", on_click=kill),
+        ]
+    if state.status == "completed":
+        return []
+    return [mo.ui.button(label="Resume with the same settings", kind="success", on_click=resume)]
+
+
+def _start(settings: object, stack: str, title: str) -> str:
+    from review_sentiment.config import Settings
+
+    assert isinstance(settings, Settings)
+    record = run_process.start(settings, stack, title)
+    remember({RUN_PARAMETER: record.name})
+    return f"Started {record.name}."
+
+
+def _cancel(record: RunRecord) -> str:
+    run_process.cancel(record)
+    return "Told to stop: a training ends after its present step."
+
+
+def _kill(record: RunRecord) -> str:
+    run_process.kill(record)
+    return "Ended."
+
+
+def _do(action: Callable[[], str], pressed: Pressed) -> None:
+    """Do what a button is for; what is said of it, or of its failure, is passed on with the time."""
+    try:
+        outcome = action()
+    except ReviewSentimentError as error:
+        outcome = str(error)
+    pressed(f"{time.time()} {outcome}")

@@ -1,0 +1,128 @@
+"""How a run stands, from the events that it writes (`front_door/events.py`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["starting", "running", "completed", "failed", "interrupted", "lost"]
+WAITING = "waiting"
+MESSAGES_KEPT = 12
+
+
+@dataclass(frozen=True)
+class StepState:
+    """A step: waiting, running, cached, completed, failed or interrupted; `since` is when that began."""
+
+    name: str
+    status: str
+    seconds: float = 0.0
+    since: float = 0.0
+
+
+@dataclass(frozen=True)
+class TaskProgress:
+    """Where the present task stands; `seconds_left` is None before its first unit."""
+
+    task: str
+    done: int
+    total: int
+    seconds_left: float | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Everything that the events say; `since` and `until` are seconds since 1970, 0 where not known."""
+
+    status: Status = "starting"
+    since: float = 0.0
+    until: float = 0.0
+    log: str = ""
+    steps: Mapping[str, StepState] = field(default_factory=dict)
+    progress: TaskProgress | None = None
+    messages: tuple[tuple[str, str], ...] = ()
+    """Level and text of the last ones."""
+    error: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing more will come."""
+        return self.status not in {"starting", "running"}
+
+    @property
+    def seconds(self) -> float:
+        """Return how long the run took, or has taken at its last event."""
+        return max(0.0, self.until - self.since) if self.since else 0.0
+
+
+class RunFollower:
+    """Reads a growing file of events, each line once."""
+
+    def __init__(self, file: Path) -> None:
+        """Begin at the file's start; it need not be there yet."""
+        self._file = file
+        self._read = 0
+        self._state = RunState()
+
+    def read(self, alive: bool) -> RunState:
+        """Return the state after all whole lines; a run that is not alive and said no end is lost."""
+        if self._file.is_file():
+            with self._file.open("rb") as file:
+                file.seek(self._read)
+                *lines, rest = file.read().split(b"\n")
+                self._read = file.tell() - len(rest)
+            for line in lines:
+                self._state = after(self._state, json.loads(line))
+        if alive or self._state.ended:
+            return self._state
+        return replace(_ended(self._state, "lost"), status="lost")
+
+
+def after(state: RunState, event: Mapping[str, Any]) -> RunState:
+    """Return the state after one more event."""
+    state = replace(state, until=event["time"], since=state.since or event["time"])
+    kind = event["event"]
+    if kind == "run":
+        steps = {name: StepState(name, WAITING) for name in event["steps"]}
+        return replace(state, status="running", log=event["log"], steps=steps)
+    if kind == "step":
+        step = StepState(event["step"], event["status"], event["seconds"], event["time"])
+        progress = None if event["status"] != "running" else state.progress
+        return replace(state, steps={**state.steps, step.name: step}, progress=progress)
+    if kind == "progress":
+        values = {name: event[name] for name in ("task", "done", "total", "seconds_left", "detail")}
+        return replace(state, progress=TaskProgress(**values))
+    if kind == "message":
+        messages = (*state.messages, (event["level"], event["text"]))[-MESSAGES_KEPT:]
+        return replace(state, messages=messages)
+    if kind == "end":
+        ended = _ended(state, event["status"])
+        return replace(ended, status=event["status"], error=event["text"], result=event["result"] or {})
+    return state
+
+
+def _ended(state: RunState, status: str) -> RunState:
+    """Return the state with no step running: what ran when the run ended was cut off by that."""
+    said = "failed" if status == "failed" else "interrupted"
+    steps = {
+        name: replace(step, status=said, seconds=max(0.0, state.until - step.since))
+        if step.status == "running"
+        else step
+        for name, step in state.steps.items()
+    }
+    return replace(state, steps=steps, progress=None)
+
+
+def share_done(state: RunState) -> float:
+    """Return the share of steps (0-1) that are over, the present task counted as far as it is."""
+    if not state.steps:
+        return 0.0
+    over = sum(step.status in {"cached", "completed"} for step in state.steps.values())
+    task = state.progress
+    part = task.done / task.total if task and task.total else 0.0
+    return min(1.0, (over + part) / len(state.steps))

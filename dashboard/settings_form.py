@@ -1,0 +1,245 @@
+"""Settings as a form: what can be set, what is wrong with what was typed, and how to say it elsewhere.
+
+The fields come from `review_sentiment/config.py`: their kind from the type, their help from
+the sentence below them. What is typed is text, and goes the way of `--set`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+
+from front_door.configs import CONFIGS, DEFAULT_STACK
+from review_sentiment.categories import validate_categories
+from review_sentiment.config import Settings
+from review_sentiment.errors import DataError, UsageError
+from review_sentiment.settings_files import flat, known_keys, load_settings, with_overrides
+from review_sentiment.sources import EMBEDDED, open_source
+from review_sentiment.suggestions import did_you_mean
+
+KEYS = (
+    "model.name",
+    "model.quantization",
+    "model.precision",
+    "model.device",
+    "data.source",
+    "data.categories",
+    "split.train_per_category",
+    "split.validation_per_category",
+    "split.evaluation_per_category",
+    "prompt.max_tokens",
+    "lora.rank",
+    "lora.alpha",
+    "training.learning_rate",
+    "training.epochs",
+    "training.max_steps",
+    "training.batch_size",
+    "training.tokens_per_pass",
+    "training.gradient_checkpointing",
+)
+"""Settings with a field of their own; any other is written as KEY=VALUE."""
+CONFIG_PARAMETER, STACK_PARAMETER = "config", "stack"
+DEFAULT_CONFIG = "local"
+STACKS = ("local", "gpu-local")
+"""Where a run can be started from here: on this machine."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A setting's field: its key, what it means, and what can be chosen where that is a list."""
+
+    key: str
+    help: str
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What was typed: `settings` is None where something is wrong; `problems` are said by key.
+
+    `overrides` are the values that differ from the configuration's. Problems of several keys
+    together are under an empty key.
+    """
+
+    config: str
+    stack: str
+    overrides: Mapping[str, str]
+    settings: Settings | None
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+def config_names() -> list[str]:
+    """Return the configurations of configs/, the default one first."""
+    names = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
+    return sorted(names, key=lambda name: name != DEFAULT_CONFIG)
+
+
+@cache
+def base_settings(config: str) -> Settings:
+    """Return a configuration's settings.
+
+    Raises:
+        UsageError: there is no such configuration.
+    """
+    if config not in config_names():
+        raise UsageError(f"There is no configuration '{config}'.{did_you_mean(config, config_names())}")
+    return load_settings(CONFIGS / f"{config}.yaml")
+
+
+@cache
+def fields() -> tuple[Field, ...]:
+    """Return the fields of `KEYS`."""
+    return tuple(_field(key) for key in KEYS)
+
+
+def shown(value: object) -> str:
+    """Return a value as one would type it."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def read_form(config: str, stack: str, typed: Mapping[str, str], more: str = "") -> Form:
+    """Return what the form says; `more` has lines KEY=VALUE for settings without a field.
+
+    Raises:
+        UsageError: there is no such configuration.
+    """
+    base = base_settings(config)
+    values = {key: shown(value) for key, value in flat(base).items()}
+    lines, problems = _read_lines(more)
+    written = {**typed, **lines}
+    overrides = {key: text.strip() for key, text in written.items() if text.strip() != values[key]}
+    for key, text in overrides.items():
+        problem = _problem(base, [f"{key}={text}"])
+        if problem:
+            problems[key] = problem.removeprefix(f"{key}: ")
+    settings = None
+    if not problems:
+        together = [f"{key}={text}" for key, text in overrides.items()]
+        if problem := _problem(base, together):
+            problems[""] = problem
+        else:
+            settings = with_overrides(base, together)
+            problems |= _unknown_categories(settings)
+    return Form(config, stack, overrides, None if problems else settings, problems)
+
+
+def command_line(form: Form) -> str:
+    """Return what to type in a shell for the same run."""
+    parts = ["python", "run_pipeline.py"]
+    parts += [] if form.stack == DEFAULT_STACK else ["--stack", form.stack]
+    parts += ["--config", f"configs/{form.config}.yaml"]
+    for key, text in form.overrides.items():
+        parts += ["--set", f"{key}={text}"]
+    return shlex.join(parts)
+
+
+def as_yaml(settings: Settings) -> str:
+    """Return a file for `--config`: every setting that differs from the defaults."""
+    defaults = flat(Settings())
+    tree: dict[str, Any] = {}
+    for key, value in flat(settings).items():
+        if value != defaults[key]:
+            section, _, name = key.rpartition(".")
+            place = tree.setdefault(section, {}) if section else tree
+            place[name] = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(tree, sort_keys=False) if tree else "{}  # the defaults\n"
+
+
+def to_address(form: Form) -> dict[str, str]:
+    """Return the parameters of the address that `from_address` reads; defaults are left out."""
+    parameters = {} if form.config == DEFAULT_CONFIG else {CONFIG_PARAMETER: form.config}
+    parameters |= {} if form.stack == DEFAULT_STACK else {STACK_PARAMETER: form.stack}
+    return {**parameters, **form.overrides}
+
+
+def from_address(parameters: Mapping[str, str]) -> tuple[str, str, dict[str, str]]:
+    """Return configuration, stack and typed settings of an address; what is not known is left out."""
+    config, stack = parameters.get(CONFIG_PARAMETER), parameters.get(STACK_PARAMETER)
+    known = known_keys()
+    return (
+        config if config in config_names() else DEFAULT_CONFIG,
+        stack if stack in STACKS else DEFAULT_STACK,
+        {key: text for key, text in parameters.items() if key in known},
+    )
+
+
+def all_parameters() -> list[str]:
+    """Return the names of all parameters of an address that a form may have."""
+    return [CONFIG_PARAMETER, STACK_PARAMETER, *known_keys()]
+
+
+def wants_gpu(form: Form) -> bool:
+    """Tell whether the form's run cannot do without a GPU."""
+    return form.stack == "gpu-local" or (form.settings is not None and form.settings.model.device == "cuda")
+
+
+def _read_lines(more: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the values of lines KEY=VALUE, and what is wrong with others."""
+    values, problems = {}, {}
+    known = known_keys()
+    for line in filter(None, map(str.strip, more.splitlines())):
+        key, separator, text = (part.strip() for part in line.partition("="))
+        if not separator:
+            problems[line] = "Write it as section.key=value, such as training.patience=2."
+        elif key not in known:
+            problems[key] = f"This is not a setting.{did_you_mean(key, known)}"
+        else:
+            values[key] = text
+    return values, problems
+
+
+def _problem(base: Settings, overrides: Sequence[str]) -> str:
+    """Return what is wrong with the overrides, or an empty text."""
+    try:
+        with_overrides(base, overrides)
+    except UsageError as error:
+        return str(error).removeprefix("Settings from the configuration and --set: ")
+    return ""
+
+
+def _unknown_categories(settings: Settings) -> dict[str, str]:
+    """Check the categories of the embedded reviews; other sources may be slow to ask."""
+    if settings.data.source != EMBEDDED:
+        return {}
+    try:
+        validate_categories(settings.data.categories, _embedded_categories(), EMBEDDED)
+    except (UsageError, DataError) as error:
+        return {"data.categories": str(error).removeprefix("data.categories: ")}
+    return {}
+
+
+@cache
+def _embedded_categories() -> tuple[str, ...]:
+    return open_source(EMBEDDED).categories()
+
+
+def _field(key: str) -> Field:
+    model: type[BaseModel] = Settings
+    *sections, name = key.split(".")
+    for section in sections:
+        model = type(getattr(Settings(), section))
+    found = model.model_fields[name]
+    return Field(key, found.description or "", _choices(found.annotation))
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """Return the values of a type that has few, else none."""
+    if annotation is bool:
+        return ("true", "false")
+    if get_origin(annotation) is Literal:
+        return tuple(str(value) for value in get_args(annotation))
+    if get_origin(annotation) in {Union, types.UnionType}:
+        parts = [_choices(part) for part in get_args(annotation)]
+        return tuple(choice for part in parts for choice in part) if all(parts) else ()
+    return ()

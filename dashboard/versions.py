@@ -1,0 +1,100 @@
+"""What the pages ask MLflow for, and how to say that there is nothing yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import marimo as mo
+
+from dashboard.layout import notice
+from front_door.state import tracking_uri
+from review_sentiment.config import Settings
+from review_sentiment.errors import ReviewSentimentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dashboard.settings_form import Form
+    from review_sentiment.registry import ModelVersion
+
+SEARCHED_FROM = 12
+"""Versions from which on a choice among them has a field to search."""
+NOTHING_YET = "No version is registered yet. Configure and Run make one, or: python run_pipeline.py"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registered versions of a model, the newest first."""
+
+    model: str
+    versions: Sequence[ModelVersion]
+
+    @property
+    def champion(self) -> ModelVersion | None:
+        """Return the version in use."""
+        return self.with_alias("champion")
+
+    def with_alias(self, alias: str) -> ModelVersion | None:
+        """Return the version with an alias, or None."""
+        return next((version for version in self.versions if alias in version.aliases), None)
+
+    def find(self, number: str) -> ModelVersion | None:
+        """Return the version with a number, or None."""
+        return next((version for version in self.versions if version.version == number), None)
+
+
+def read_registry(model: str) -> Registry:
+    """Ask MLflow for a model's versions.
+
+    Raises:
+        TrackingError: MLflow cannot be reached.
+    """
+    from review_sentiment import registry, tracking
+
+    use_mlflow()
+    with tracking.reaching(tracking_uri()):
+        return Registry(model, registry.list_versions(model))
+
+
+def registry_or_notice(model: str) -> tuple[Registry | None, mo.Html | None]:
+    """Return a model's versions, or what to show where MLflow cannot be reached."""
+    try:
+        return read_registry(model), None
+    except ReviewSentimentError as error:
+        return None, notice("MLflow cannot be reached", str(error), "danger")
+
+
+def version_chooser(registry: Registry, label: str, value: str | None = None) -> mo.ui.dropdown:
+    """Return a choice of versions, by their number; the newest where none is asked for."""
+    options = {title_of(version): version.version for version in registry.versions}
+    wanted = registry.find(value) if value else None
+    first = title_of(wanted) if wanted else next(iter(options), None)
+    return mo.ui.dropdown(options, value=first, label=label, searchable=len(options) > SEARCHED_FROM)
+
+
+def use_mlflow() -> None:
+    """Point this process to the MLflow store, once.
+
+    Raises:
+        TrackingError: MLflow cannot be reached.
+    """
+    from review_sentiment import tracking
+
+    if tracking.current_uri() != tracking_uri():
+        tracking.configure(tracking_uri())
+
+
+def model_of(form: Form) -> str:
+    """Return the registered model of the form's settings, or of the defaults while they are not right."""
+    return (form.settings or Settings()).registry.model_name
+
+
+def experiment_of(form: Form) -> str:
+    """Return the experiment of the form's settings, or of the defaults while they are not right."""
+    return (form.settings or Settings()).tracking.experiment
+
+
+def title_of(version: ModelVersion) -> str:
+    """Return a version's number with its aliases."""
+    return f"version {version.version}" + (f" ({', '.join(version.aliases)})" if version.aliases else "")

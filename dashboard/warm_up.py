@@ -1,0 +1,26 @@
+"""What pages need and takes seconds to import, loaded while nobody waits for it."""
+
+from __future__ import annotations
+
+import logging
+
+from front_door.state import tracking_uri
+from review_sentiment.errors import ReviewSentimentError
+
+logger = logging.getLogger(__name__)
+
+
+def warm_up() -> None:
+    """Import plotly, MLflow and torch, in the order in which pages want them; make MLflow's first query."""
+    import plotly.graph_objects  # noqa: F401
+
+    from review_sentiment import tracking
+
+    try:
+        tracking.configure(tracking_uri())
+    except ReviewSentimentError as error:
+        logger.warning("%s", error)  # the pages that need MLflow say it
+    import torch  # noqa: F401
+    from sklearn import metrics  # noqa: F401
+
+    from review_sentiment import models  # noqa: F401

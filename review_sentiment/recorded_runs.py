@@ -1,0 +1,104 @@
+"""What MLflow knows of the candidates: their list, their curves, what was written to their runs.
+
+`tracking.configure` comes first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from review_sentiment import tracking
+
+PAGE = 200
+"""Most runs that are asked for at once."""
+CURVES = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gb", "gpu_utilisation")
+"""Figures of an optimiser step that training logs as `train/NAME`."""
+LATEST_LOOKED_AT = 5
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A candidate's run: parameters as text, and the last value of each metric."""
+
+    run_id: str
+    name: str
+    status: str
+    started: datetime
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A figure of a training: optimiser steps, values, and seconds since 1970."""
+
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+    times: tuple[float, ...]
+
+
+def list_recorded(experiment: str, limit: int = PAGE) -> list[RecordedRun]:
+    """Return the newest runs of an experiment; none where there is no such experiment."""
+    return [_recorded(run) for run in _search(experiment, min(limit, PAGE))]
+
+
+def live_run(experiment: str, since: float) -> str | None:
+    """Return the run that a training has logged a step to since then, or None.
+
+    A training that goes on from a checkpoint writes to a run that is older.
+    """
+    for run in _search(experiment, LATEST_LOOKED_AT, "attributes.status = 'RUNNING'"):
+        curve = recorded_curve(run.info.run_id, "loss")
+        if curve.times and curve.times[-1] >= since:
+            return str(run.info.run_id)
+    return None
+
+
+def recorded_curve(run_id: str, name: str) -> Curve:
+    """Return one of `CURVES` of a run; empty where it has none."""
+    history = tracking.client().get_metric_history(run_id, f"train/{name}")
+    points = sorted({point.step: point for point in history}.items())
+    return Curve(
+        tuple(step for step, _ in points),
+        tuple(float(point.value) for _, point in points),
+        tuple(point.timestamp / 1000 for _, point in points),
+    )
+
+
+def recorded_curves(run_id: str, names: Sequence[str] = CURVES) -> dict[str, Curve]:
+    """Return those of the curves that the run has."""
+    curves = {name: recorded_curve(run_id, name) for name in names}
+    return {name: curve for name, curve in curves.items() if curve.steps}
+
+
+def recorded_json(run_id: str, path: str) -> dict[str, Any] | None:
+    """Return what is in a JSON file of a run; None where the run does not have it."""
+    text = tracking.recorded_text(run_id, path)
+    return None if text is None else dict(json.loads(text))
+
+
+def _search(experiment: str, limit: int, condition: str = "") -> list[Any]:
+    client = tracking.client()
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return []
+    return list(
+        client.search_runs(
+            [found.experiment_id], condition, max_results=limit, order_by=["attributes.start_time DESC"]
+        )
+    )
+
+
+def _recorded(run: Any) -> RecordedRun:
+    return RecordedRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name or run.info.run_id[:8],
+        status=run.info.status,
+        started=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
+        parameters=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+    )

@@ -1,0 +1,149 @@
+"""The system's Chromium, and a dashboard with state of its own on a free port of loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+
+from review_sentiment.models import BaseModel
+from tests.conftest import write_category
+from tests.front_door import ROOT, Project
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WAIT_MILLISECONDS = 60_000
+"""A click is answered in a second; a busy machine may take longer."""
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A dashboard that is served, and what its runs are made with."""
+
+    url: str
+    project: Project
+
+    def address(self, section: str, **parameters: str) -> str:
+        """Return the address of a section with the project's settings."""
+        settings = {
+            f"{section}.{key}": ", ".join(value) if isinstance(value, list) else str(value)
+            for section, values in self.project.settings.items()
+            for key, value in values.items()
+        }
+        return f"{self.url}?{urlencode({'section': section} | settings | parameters)}"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return the system's Chromium, with a fresh profile."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on the PATH: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Return a page of a profile of its own, which fails where the page asks another server."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MILLISECONDS)
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.add(request.url))
+    yield page
+    context.close()
+    others = {url for url in asked if not re.match(r"(https?|wss?)://(127\.0\.0\.1|localhost):|data:|blob:", url)}
+    assert not others, f"the page asked other servers: {others}"
+
+
+@pytest.fixture(scope="session")
+def settings(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return settings of seconds: the tiny model on made reviews."""
+    data = tmp_path_factory.mktemp("reviews")
+    for category in ("Tops", "Shoes"):
+        write_category(data, category, 90)
+    return {
+        "data": {"source": str(data), "categories": ["Tops", "Shoes"]},
+        "split": {"evaluation_share": 0.3, "validation_share": 0.2},
+        "prompt": {"max_tokens": 160},
+        "model": {"name": tiny_model.name, "device": "cpu", "precision": "fp32"},
+        "lora": {"rank": 4, "alpha": 8},
+        "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20},
+        "evaluation": {"sample_predictions": 2},
+        "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
+                 "max_unparsed_rate": 1.0, "max_calibration_error": 1.0, "significance": 1.0},
+    }  # fmt: skip
+
+
+@contextmanager
+def served(project: Project, *options: str, **variables: str) -> Iterator[Dashboard]:
+    """Serve the dashboard of a project's state."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_pipeline.py"), "ui", "--port", "0", *options],
+        cwd=project.state,
+        env=project.environment | variables,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Dashboard(_address(process), project)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    said: list[str] = []
+    for line in process.stderr:
+        said.append(line)
+        if found := re.search(r"http://\S+", line):
+            return found[0]
+    pytest.fail("".join(said))
+
+
+@pytest.fixture(scope="session")
+def dashboard_project(settings: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a checkout with state of its own."""
+    return Project(ROOT, tmp_path_factory.mktemp("dashboard"), dict(settings))
+
+
+@pytest.fixture(scope="session")
+def dashboard(dashboard_project: Project) -> Iterator[Dashboard]:
+    """Return a dashboard that the tests share."""
+    with served(dashboard_project) as dashboard:
+        yield dashboard
+
+
+def cache_directory(project: Project) -> Path:
+    """Return the project's directory of runs, sweeps and logs."""
+    return Path(project.environment["XDG_CACHE_HOME"]) / "review-sentiment"
+
+
+os.environ.setdefault("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
