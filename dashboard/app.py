@@ -186,6 +186,110 @@ def _(followed, tab, tick):
 
 
 @app.cell
+def _(registry, tab):
+    # Compare
+    mo.stop(tab.value != sections.COMPARE or registry is None, None)
+    from dashboard.compare_page import choosers
+
+    pair_chosen = choosers(registry, parameter("first"), parameter("second"))
+    mo.hstack(list(pair_chosen.elements.values()), justify="start", wrap=True)
+    return (pair_chosen,)
+
+
+@app.cell
+def _(pair_chosen, registry, tab):
+    mo.stop(tab.value != sections.COMPARE or registry is None, None)
+    from dashboard.compare_page import figures_view, read_pair
+
+    remember(pair_chosen.value)
+    pair, _missing = read_pair(registry, pair_chosen.value)
+    figures_view(registry, pair) if pair else _missing
+    return (pair,)
+
+
+@app.cell
+def _(pair, tab):
+    mo.stop(tab.value != sections.COMPARE or pair is None, None)
+    from dashboard.compare_page import change_chooser, reviews_table
+
+    change_chosen, answers = change_chooser(), reviews_table(pair)
+    column([mo.md("### Answers"), change_chosen])
+    return answers, change_chosen
+
+
+@app.cell
+def _(answers, change_chosen, tab):
+    mo.stop(tab.value != sections.COMPARE, None)
+    from dashboard.compare_page import answers_view
+
+    answers_shown = answers_view(answers, change_chosen.value)
+    answers_shown
+    return (answers_shown,)
+
+
+@app.cell
+def _(form, registry, tab):
+    mo.stop(tab.value != sections.COMPARE or registry is None, None)
+    from dashboard.compare_page import run_choosers
+    from dashboard.versions import experiment_of
+    from review_sentiment.recorded_runs import list_recorded
+
+    recorded_runs = list_recorded(experiment_of(form))
+    runs_chosen = run_choosers(recorded_runs)
+    column([mo.md("### Curves of several runs"), *runs_chosen.elements.values()])
+    return recorded_runs, runs_chosen
+
+
+@app.cell
+def _(recorded_runs, runs_chosen, tab):
+    mo.stop(tab.value != sections.COMPARE, None)
+    from dashboard.compare_page import overlaid_view
+
+    overlaid_view(recorded_runs, runs_chosen.value["runs"], runs_chosen.value["figure"])
+    return
+
+
+@app.cell
+def _(registry, tab):
+    # Try it
+    mo.stop(tab.value != sections.TRY or registry is None, None)
+    from dashboard.try_page import review_fields
+    from dashboard.versions import trial_chooser
+
+    tried_version, review = trial_chooser(registry), review_fields()
+    column([tried_version, *review.elements.values()])
+    return review, tried_version
+
+
+@app.cell
+def _(registry, tab, tried_version):
+    mo.stop(tab.value != sections.TRY or registry is None, None)
+    from dashboard.try_page import rivals_or_notice
+
+    rivals, _missing = rivals_or_notice(registry.find(tried_version.value or ""))
+    _missing
+    return (rivals,)
+
+
+@app.cell
+def _(review, rivals, tab):
+    mo.stop(tab.value != sections.TRY or rivals is None, None)
+    from dashboard.try_page import answers_view as both_answers
+
+    both_answers(rivals, review.value["title"], review.value["text"])
+    return
+
+
+@app.cell
+def _(review, rivals, tab):
+    mo.stop(tab.value != sections.TRY or rivals is None, None)
+    from dashboard.try_page import words_view
+
+    words_view(rivals, review.value["title"], review.value["text"])
+    return
+
+
+@app.cell
 def _():
     # Models: what was pressed last
     get_changed, set_changed = mo.state("")
@@ -209,7 +313,9 @@ def _(get_changed, registry, set_changed, tab):
     mo.stop(tab.value != sections.MODELS or registry is None, None)
     from dashboard.models_page import change_view, versions_view
 
-    column([versions_view(registry), change_view(registry, get_changed(), set_changed)])
+    change = change_view(registry, get_changed(), set_changed)
+    column([versions_view(registry), change.view])
+    return (change,)
 
 
 @app.cell
@@ -228,6 +334,91 @@ def _(registry, shown_version, tab):
     from dashboard.models_page import version_view
 
     version_view(registry.find(shown_version.value))
+
+
+@app.cell
+def _(registry, tab):
+    # Learn
+    mo.stop(tab.value != sections.LEARN or registry is None, None)
+    from dashboard.learn_page import WHY_LORA, update_choosers
+
+    learnt_version = registry.champion or next(iter(registry.versions), None)
+    update_chosen = update_choosers(learnt_version)
+    column([mo.md(WHY_LORA), mo.hstack(list(update_chosen.elements.values()), justify="start", wrap=True)])
+    return learnt_version, update_chosen
+
+
+@app.cell
+def _(learnt_version, tab, update_chosen):
+    mo.stop(tab.value != sections.LEARN, None)
+    from dashboard.learn_page import low_rank_view
+
+    low_rank_view(learnt_version, update_chosen.value)
+    return
+
+
+@app.cell
+def _(tab):
+    mo.stop(tab.value != sections.LEARN, None)
+    from dashboard.learn_page import WHAT_NF4, weight_chooser
+
+    weight = weight_chooser()
+    column([mo.md(WHAT_NF4), weight])
+    return (weight,)
+
+
+@app.cell
+def _(tab, weight):
+    mo.stop(tab.value != sections.LEARN, None)
+    from dashboard.learn_page import quantisation_view
+
+    quantisation_view(None if weight is None else weight.value)
+    return
+
+
+@app.cell
+def _(tab):
+    mo.stop(tab.value != sections.LEARN, None)
+    from dashboard.learn_page import FULL_TUNING, rank_view
+
+    column([rank_view(), mo.md(FULL_TUNING)])
+    return
+
+
+@app.cell
+def _(learnt_version, tab):
+    mo.stop(tab.value != sections.LEARN, None)
+    from dashboard.learn_page import errors_view
+
+    errors_view(learnt_version)
+    return
+
+
+@app.cell
+def _():
+    # CPU and GPU: what was pressed last
+    get_measured, set_measured = mo.state("")
+    return get_measured, set_measured
+
+
+@app.cell
+def _(get_measured, set_measured, tab):
+    mo.stop(tab.value != sections.SPEED, None)
+    from dashboard.speed_page import speed_view
+
+    speed = speed_view(read_machine(), get_measured(), set_measured)
+    speed.view
+    return (speed,)
+
+
+@app.cell
+def _(registry, tab):
+    # Self-test
+    mo.stop(tab.value != sections.SELF_TEST or registry is None, None)
+    from dashboard.self_test_page import self_test_view
+
+    self_test_view(registry)
+    return
 
 
 if __name__ == "__main__":

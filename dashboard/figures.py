@@ -63,7 +63,7 @@ def lines(
                 **_style(number),
             )
         )
-    figure.update_layout(showlegend=len(shown) > 1)
+    figure.update_layout(showlegend=len(shown) > 1, margin_b=85 if len(shown) > 1 else 45)
     if logarithmic:
         figure.update_yaxes(type="log")
     return figure
@@ -90,7 +90,7 @@ def unit_square(title: str, x_title: str, y_title: str, shown: Sequence[Line]) -
 def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
     """Draw figures with their intervals, a row a name (`Line.x`), models beside one another."""
     rows = max((len(line.x) for line in shown), default=1)
-    figure = _figure(title, x_title, "", 130 + 34 * rows * max(1, len(shown)) // 2)
+    figure = _figure(title, x_title, "", 150 + 34 * rows)
     for number, line in enumerate(shown):
         figure.add_trace(
             go.Scatter(
@@ -107,7 +107,7 @@ def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
                 marker={"color": COLOURS[number % 6], "symbol": MARKS[number % 6], "size": 10},
             )
         )
-    figure.update_layout(showlegend=True, scattermode="group")
+    figure.update_layout(showlegend=True, scattermode="group", margin_b=85)
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
 
@@ -190,7 +190,7 @@ def _figure(title: str, x_title: str, y_title: str, height: int) -> go.Figure:
         margin={"l": 55, "r": 15, "t": 40, "b": 45},
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
-        legend={"orientation": "h", "y": -0.25},
+        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
         template="none",
     )
     figure.update_xaxes(title=x_title, gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID)

@@ -46,7 +46,9 @@ def grid(items: Iterable[Any], least_rem: int = 20) -> mo.Html:
 
 def badge(text: str, judgement: Judgement) -> mo.Html:
     """Return a word with a mark and a colour."""
-    return mo.Html(f"<span class='rs-badge {judgement}'>{MARKS[judgement]} {html.escape(text)}</span>")
+    return mo.Html(
+        f"<div><span class='rs-badge {judgement}'>{MARKS[judgement]} {html.escape(text)}</span></div>"
+    )
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> mo.Html:
@@ -88,8 +90,9 @@ def notice(title: str, text: str, kind: Literal["neutral", "warn", "danger", "su
 
 
 def plot(figure: go.Figure) -> mo.Html:
-    """Return a figure as wide as its place."""
-    return mo.ui.plotly(figure, config={"responsive": True, "displaylogo": False, "displayModeBar": False})
+    """Return a figure as wide as its place and as high as its layout says."""
+    shown = mo.ui.plotly(figure, config={"responsive": True, "displaylogo": False, "displayModeBar": False})
+    return mo.Html(f"<div style='height:{figure.layout.height}px'>{shown.text}</div>")
 
 
 def clock(seconds: float) -> str:

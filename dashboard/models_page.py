@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import marimo as mo
 import yaml
 
-from dashboard.layout import badge, column, notice, said, table
+from dashboard.layout import Shown, badge, column, notice, said, table
 from dashboard.versions import NOTHING_YET, Registry, title_of, version_chooser
 from front_door.browse import HOST, MLFLOW_PORT
 from front_door.state import tracking_uri, zenml_directory
@@ -47,13 +47,13 @@ def versions_view(registry: Registry) -> mo.Html:
     return table(heading, rows)
 
 
-def change_view(registry: Registry, last: str, changed: Changed) -> mo.Html | None:
+def change_view(registry: Registry, last: str, changed: Changed) -> Shown:
     """Show how to change the champion; nothing happens before it is confirmed.
 
     `last` is what was asked for or done last: `promote NUMBER`, `roll back`, or `done TEXT`.
     """
     if not registry.versions:
-        return None
+        return Shown(None)
     asked, _, rest = last.partition(" ")
     if asked == "promote":
         return _confirm(change_text(registry, rest), lambda: promote(registry, rest), changed)
@@ -63,7 +63,8 @@ def change_view(registry: Registry, last: str, changed: Changed) -> mo.Html | No
     choice = version_chooser(registry, label="version")
     ask = mo.ui.button(label="Promote …", on_click=lambda _: changed(f"promote {choice.value}"))
     back = mo.ui.button(label="Roll back …", on_click=lambda _: changed(ROLL_BACK))
-    return column([mo.hstack([choice, ask, back], justify="start", wrap=True), said(rest) if rest else None])
+    view = column([mo.hstack([choice, ask, back], justify="start", wrap=True), said(rest) if rest else None])
+    return Shown(view, (choice, ask, back))
 
 
 def version_view(version: ModelVersion) -> mo.Html:
@@ -78,7 +79,7 @@ def version_view(version: ModelVersion) -> mo.Html:
     )
 
 
-def _confirm(text: str, action: Callable[[], str], changed: Changed) -> mo.Html:
+def _confirm(text: str, action: Callable[[], str], changed: Changed) -> Shown:
     def confirmed(_: object) -> None:
         try:
             outcome = action()
@@ -86,21 +87,10 @@ def _confirm(text: str, action: Callable[[], str], changed: Changed) -> mo.Html:
             outcome = str(error)
         changed(f"done {outcome}")
 
-    return mo.callout(
-        column(
-            [
-                said(text),
-                mo.hstack(
-                    [
-                        mo.ui.button(label="Yes, do it", kind="warn", on_click=confirmed),
-                        mo.ui.button(label="No", on_click=lambda _: changed("")),
-                    ],
-                    justify="start",
-                ),
-            ]
-        ),
-        kind="warn",
-    )
+    yes = mo.ui.button(label="Yes, do it", kind="warn", on_click=confirmed)
+    no = mo.ui.button(label="No", on_click=lambda _: changed(""))
+    view = mo.callout(column([said(text), mo.hstack([yes, no], justify="start")]), kind="warn")
+    return Shown(view, (yes, no))
 
 
 def gate_view(version: ModelVersion) -> mo.Html:

@@ -41,7 +41,7 @@ def progress_view(record: RunRecord, state: RunState) -> mo.Html:
     """Show where a run stands."""
     parts: list[mo.Html] = [
         mo.Html(
-            f"<h3>Run {html.escape(record.name)}: <span data-testid=run-status>{state.status}</span></h3>"
+            f"<b>Run {html.escape(record.name)}: <span data-testid=run-status>{state.status}</span></b>"
             f"<div class=rs-small>{html.escape(record.title)}</div>"
         )
     ]

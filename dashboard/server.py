@@ -107,6 +107,7 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     hosts = [*LOOPBACK, host, *names] + ([] if is_loopback(host) else _own_names())
     os.environ[GUARDED] = "yes"
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     shown = f"[{host}]" if ":" in host else host
     if ipaddress_is_any(host):
         shown = socket.gethostname()

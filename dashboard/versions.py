@@ -73,6 +73,12 @@ def version_chooser(registry: Registry, label: str, value: str | None = None) ->
     return mo.ui.dropdown(options, value=first, label=label, searchable=len(options) > SEARCHED_FROM)
 
 
+def trial_chooser(registry: Registry) -> mo.ui.dropdown:
+    """Return a choice of versions that begins with the one in use."""
+    champion = registry.champion
+    return version_chooser(registry, "version", champion.version if champion else None)
+
+
 def use_mlflow() -> None:
     """Point this process to the MLflow store, once.
 

@@ -78,7 +78,9 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("request", lambda request: asked.add(request.url))
     yield page
     context.close()
-    others = {url for url in asked if not re.match(r"(https?|wss?)://(127\.0\.0\.1|localhost):|data:|blob:", url)}
+    others = {
+        url for url in asked if not re.match(r"(https?|wss?)://(127\.0\.0\.1|localhost):|data:|blob:", url)
+    }
     assert not others, f"the page asked other servers: {others}"
 
 

@@ -1,0 +1,190 @@
+"""The page that puts two models side by side, and curves of several runs over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import marimo as mo
+
+from dashboard.comparison_view import (
+    CHANGES,
+    Choice,
+    Recorded,
+    answers_table,
+    choices,
+    confusion_counts,
+    dimensions,
+    figure_rows,
+    first_choices,
+    only,
+    read_recorded,
+    reliability_line,
+    roc_line,
+    setting_rows,
+    slice_line,
+    test_of,
+    test_text,
+)
+from dashboard.figures import Line, confusion, intervals, lines, unit_square
+from dashboard.layout import column, grid, notice, plot, said, table
+from dashboard.run_page import CURVE_TITLES
+from dashboard.versions import NOTHING_YET, Registry
+from review_sentiment.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from review_sentiment.recorded_runs import RecordedRun
+    from review_sentiment.registry import ModelVersion
+
+MOST_OVERLAID = 6
+"""Runs whose curves are drawn over each other: as many as there are colours."""
+ROWS_SHOWN = 10
+REVIEW_PIXELS = 420
+
+
+def choosers(registry: Registry, first: str, second: str) -> mo.ui.dictionary:
+    """Return the choice of two models; what the address names where it is there."""
+    titles = list(choices(registry))
+    if not titles:
+        return mo.ui.dictionary({})
+    begin = first_choices(registry)
+    values = [
+        name if name in titles else default for name, default in zip((first, second), begin, strict=True)
+    ]
+    return mo.ui.dictionary(
+        {
+            "first": mo.ui.dropdown(titles, value=values[0], label="first", searchable=True),
+            "second": mo.ui.dropdown(titles, value=values[1], label="second", searchable=True),
+        }
+    )
+
+
+def read_pair(
+    registry: Registry, chosen: dict[str, str]
+) -> tuple[tuple[Recorded, Recorded] | None, mo.Html | None]:
+    """Return the evaluations of the chosen models, or what to show where there are none."""
+    if not registry.versions:
+        return None, notice("Nothing to compare", NOTHING_YET, "info")
+    known = choices(registry)
+    try:
+        first, second = (read_recorded(known[chosen[place]]) for place in ("first", "second"))
+    except DataError as error:
+        return None, notice("No such evaluation", str(error), "warn")
+    return (first, second), None
+
+
+def figures_view(registry: Registry, pair: tuple[Recorded, Recorded]) -> mo.Html:
+    """Show metrics, the paired test and the pictures of two models."""
+    first, second = pair
+    titles = [recorded.choice.title for recorded in pair]
+    try:
+        found = test_of(first, second)
+        test = said(test_text(found, titles[1]))
+        categories = table(
+            ("category (p by Holm)", "gain"), [(name, str(one)) for name, one in found.categories.items()]
+        )
+    except DataError as error:
+        test, categories = said(f"No paired test: {error}"), None
+    rows = setting_rows(*(_version(registry, recorded.choice) for recorded in pair))
+    return column(
+        [
+            table(("", *titles), figure_rows(pair)),
+            test,
+            grid([plot(confusion(one.choice.title, *confusion_counts(one))) for one in pair]),
+            grid([plot(figure) for figure in _curves(pair)]),
+            grid([plot(_slices(pair, dimension)) for dimension in dimensions(pair)], least_rem=24),
+            mo.accordion(
+                {
+                    "Gain by category": categories or said("No category to compare."),
+                    "Settings that differ": table(("setting", *titles), rows) if rows else said("None."),
+                }
+            ),
+        ]
+    )
+
+
+def change_chooser() -> mo.ui.dropdown:
+    """Return the choice of which reviews to show."""
+    return mo.ui.dropdown(list(CHANGES), value="changed", label="reviews")
+
+
+def reviews_table(pair: tuple[Recorded, Recorded]) -> pd.DataFrame:
+    """Return both models' answers with the reviews' texts."""
+    from review_sentiment import tracking
+
+    return answers_table(*pair, tracking.recorded_reviews(pair[1].choice.run_id))
+
+
+def answers_view(answers: pd.DataFrame, change: str) -> mo.ui.table:
+    """Show the reviews of a kind in a table to search and sort."""
+    return mo.ui.table(
+        only(answers, change),
+        selection=None,
+        page_size=ROWS_SHOWN,
+        pagination=True,
+        wrapped_columns=["review"],
+        column_widths={"review": REVIEW_PIXELS},
+        show_column_summaries=False,
+        show_data_types=False,
+        label=f"{len(only(answers, change))} of {len(answers)} reviews",
+    )
+
+
+def run_choosers(runs: Sequence[RecordedRun]) -> mo.ui.dictionary:
+    """Return the choice of runs whose curves are drawn over each other, the newest two first."""
+    titles = {_title(run): run.run_id for run in runs if "train/loss" in run.metrics}
+    return mo.ui.dictionary(
+        {
+            "runs": mo.ui.multiselect(
+                titles, value=list(titles)[:2], label="runs", max_selections=MOST_OVERLAID, full_width=True
+            ),
+            "figure": mo.ui.dropdown(
+                {title: name for name, title in CURVE_TITLES.items()}, value="loss", label="figure"
+            ),
+        }
+    )
+
+
+def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str) -> mo.Html:
+    """Show a curve of several runs over each other."""
+    from review_sentiment.recorded_runs import recorded_curve
+
+    if not run_ids:
+        return said("Choose runs: their curves are drawn over each other.")
+    titles = {run.run_id: _title(run) for run in runs}
+    shown = []
+    for run_id in run_ids:
+        curve = recorded_curve(run_id, name)
+        shown.append(Line(titles.get(run_id, run_id[:8]), curve.steps, curve.values))
+    figure = lines(CURVE_TITLES[name], "optimiser step", "", shown, logarithmic=name == "loss", height=420)
+    return plot(figure)
+
+
+def _curves(pair: tuple[Recorded, Recorded]) -> list[object]:
+    label = pair[1].labels[-1]
+    return [
+        unit_square(
+            f"ROC of '{label}'", "false positive rate", "true positive rate", [roc_line(one) for one in pair]
+        ),
+        unit_square(
+            f"Reliability of '{label}'",
+            "probability said",
+            "share that is so",
+            [reliability_line(one) for one in pair],
+        ),
+    ]
+
+
+def _slices(pair: tuple[Recorded, Recorded], dimension: str) -> object:
+    return intervals(f"Accuracy by {dimension}", "accuracy", [slice_line(one, dimension) for one in pair])
+
+
+def _version(registry: Registry, choice: Choice) -> ModelVersion | None:
+    return next((version for version in registry.versions if version.run_id == choice.run_id), None)
+
+
+def _title(run: RecordedRun) -> str:
+    rank, rate = run.parameters.get("lora/rank", "?"), run.parameters.get("training/learning_rate", "?")
+    return f"{run.started.astimezone():%m-%d %H:%M:%S} rank {rank}, rate {rate} ({run.run_id[:6]})"
