@@ -66,8 +66,8 @@ def estimates_view() -> mo.Html:
         [
             notice(
                 "There is no GPU here: these are estimates",
-                f"They assume {GPU_UTILISATION:.0%} of the vendor's peak. So small a model keeps a GPU far less "
-                "busy than that: take them as an upper end.",
+                f"They assume {GPU_UTILISATION:.0%} of the vendor's peak, and a model so small keeps a GPU "
+                "far less busy: take them as an upper end.",
                 "warn",
             ),
             table(("GPU", "precision", "tokens a second, estimated"), rows),

@@ -9,14 +9,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = ("review_sentiment", "materializers", "operators", "steps", "pipelines", "front_door")
+LAYERS = ("review_sentiment", "materializers", "operators", "steps", "pipelines", "front_door", "dashboard")
 FORBIDDEN = {
-    "review_sentiment": {"zenml", "steps", "pipelines", "materializers", "operators", "front_door"},
-    "materializers": {"operators", "steps", "pipelines", "front_door"},
-    "operators": {"materializers", "steps", "pipelines", "front_door"},
-    "steps": {"operators", "pipelines", "front_door"},
-    "pipelines": {"operators", "front_door"},
+    "review_sentiment": {
+        "zenml",
+        "steps",
+        "pipelines",
+        "materializers",
+        "operators",
+        "front_door",
+        "dashboard",
+    },
+    "materializers": {"operators", "steps", "pipelines", "front_door", "dashboard"},
+    "operators": {"materializers", "steps", "pipelines", "front_door", "dashboard"},
+    "steps": {"operators", "pipelines", "front_door", "dashboard"},
+    "pipelines": {"operators", "front_door", "dashboard"},
+    "dashboard": {"zenml", "steps", "pipelines", "materializers", "operators"},
 }
+OPENS_THE_DASHBOARD = {"front_door/version_commands.py"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "evidently", "sklearn", "mlflow", "bitsandbytes"}
 KNOW_MLFLOW = {"review_sentiment/tracking.py", "review_sentiment/registry.py"}
 
@@ -84,8 +94,16 @@ def test_imports_run_one_way(path: str) -> None:
     assert not imported(path) & FORBIDDEN[path.split("/", maxsplit=1)[0]]
 
 
+def test_only_its_command_knows_the_dashboard() -> None:
+    assert {path for path in sources("front_door") if "dashboard" in imported(path)} == OPENS_THE_DASHBOARD
+
+
 def test_only_tracking_and_registry_know_mlflow() -> None:
     assert {path for path in sources(*LAYERS) if "mlflow" in imported(path)} == KNOW_MLFLOW
+
+
+def test_a_page_of_the_dashboard_shows_before_anything_heavy_is_loaded() -> None:
+    assert not loaded_in_the_end("dashboard/app.py") & HEAVY
 
 
 @pytest.mark.parametrize("path", sources("steps", "pipelines", "materializers"))

@@ -1,0 +1,203 @@
+"""How long the dashboard takes to load and to answer a click, with 200 runs and versions in MLflow.
+
+    python benchmarks/dashboard.py [--json]
+
+The runs are made by MLflow's own client in a sqlite store of their own; the browser is the
+system's Chromium. A click is over when what it asks for can be seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+RUNS = 200
+STEPS = 50
+ROUNDS = 5
+WARM_UP_SECONDS = 20.0
+"""In which a server loads what pages need later."""
+WIDTHS = (1280, 390)
+CLICKS = {
+    "Configure": "training.learning_rate",
+    "Run": "No run yet",
+    "Compare": "Curves of several runs",
+    "Models": "base model",
+    "Machine": "Processor",
+}
+"""Tabs, and a text that can be seen when the tab has answered."""
+
+
+def make_runs(store: str) -> None:
+    """Make runs and versions with parameters, metrics and curves, as trainings leave them."""
+    import pandas as pd
+    from mlflow.entities import Metric, Param, RunTag
+
+    from review_sentiment import tracking
+    from review_sentiment.config import Settings
+    from review_sentiment.metrics import evaluation_of
+    from review_sentiment.predictions import prediction_table
+    from review_sentiment.settings_files import flat
+
+    tracking.configure(store)
+    client = tracking.client()
+    settings = Settings()
+    model = settings.registry.model_name
+    experiment = client.create_experiment(
+        settings.tracking.experiment, artifact_location=tracking._artifact_location(store)
+    )
+    client.create_registered_model(model)
+    parameters = [Param(key.replace(".", "/"), str(value)[:200]) for key, value in flat(settings).items()]
+    for number in range(RUNS):
+        run = client.create_run(experiment, run_name=f"run-{number}")
+        run_id = run.info.run_id
+        figures = [
+            Metric(f"{name}/{key}", 0.9, 0, 0)
+            for name in ("tuned", "baseline", "classical")
+            for key in ("accuracy", "f1", "roc_auc", "brier", "accuracy_low", "accuracy_high", "n")
+        ]
+        curve = [
+            Metric(f"train/{name}", 1 / (step + 1), step, step)
+            for name in ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gb")
+            for step in range(STEPS)
+        ]
+        client.log_batch(run_id, params=parameters, metrics=figures + curve, tags=[RunTag("gate", "passed")])
+        client.set_terminated(run_id)
+        version = client.create_model_version(model, f"runs:/{run_id}/model", run_id)
+        for key, value in {"accuracy": "0.9", "accuracy_interval": "0.8-0.95", "gate": "passed"}.items():
+            client.set_model_version_tag(model, version.version, key, value)
+    client.set_registered_model_alias(model, "champion", str(RUNS - 1))
+    _log_evaluations(client, model, pd, prediction_table, evaluation_of)
+
+
+def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, evaluation_of: Any) -> None:
+    """Give the two newest versions evaluations of 600 reviews: they are what Compare begins with."""
+    import numpy as np
+
+    from review_sentiment import tracking
+    from review_sentiment.chats import ChatDataset
+
+    n, labels, rng = 600, ("negative", "positive"), np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "review_id": [f"r{row}" for row in range(n)],
+            "category": [f"category {row % 6}" for row in range(n)],
+            "label": [labels[row % 2] for row in range(n)],
+            "stars": [1 + 4 * (row % 2) for row in range(n)],
+            "title": "A title",
+            "text": ["A review of some sixty words. " * 10] * n,
+            "prompt": "",
+            "prompt_tokens": rng.integers(20, 190, n),
+            "truncated": False,
+        }
+    )
+    chats = ChatDataset.__new__(ChatDataset)
+    object.__setattr__(chats, "frame", frame)
+    object.__setattr__(chats, "labels", labels)
+    for number in (RUNS - 1, RUNS):
+        p = np.clip(0.2 + 0.6 * (np.arange(n) % 2) + rng.normal(0, 0.25, n), 0.01, 0.99)
+        both = np.stack([1 - p, p], axis=1)
+        table = prediction_table(frame, labels, both, both.argmax(1), np.ones(n))
+        run_id = client.get_model_version(model, str(number)).run_id
+        tracking.log_evaluation(run_id, evaluation_of("tuned", chats, table))
+        tracking.log_reviews(run_id, chats)
+
+
+@contextmanager
+def served(state: Path, store: str) -> Iterator[str]:
+    """Serve the dashboard; yield its address."""
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": store,
+        "ZENML_CONFIG_PATH": str(state / "zenml"),
+        "XDG_CACHE_HOME": str(state / "cache"),
+    }
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_pipeline.py"), "ui", "--port", "0"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        yield next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def seconds_of(browser: Any, address: str, width: int) -> dict[str, float]:
+    """Return the seconds that a first page and each click take."""
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    started = time.perf_counter()
+    page.goto(address)
+    page.get_by_text("Processor").first.wait_for()
+    found = {"load": time.perf_counter() - started}
+    for tab, text in CLICKS.items():
+        started = time.perf_counter()
+        page.get_by_role("tab", name=tab, exact=True).click()
+        page.get_by_text(text).first.wait_for()
+        found[tab] = time.perf_counter() - started
+    context.close()
+    return found
+
+
+def measure() -> dict[str, Any]:
+    """Return seconds by width and click."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        sys.exit("There is no Chromium on the PATH: apt-get install chromium")
+    with tempfile.TemporaryDirectory(prefix="review-sentiment-dashboard-") as scratch:
+        state = Path(scratch)
+        store = f"sqlite:///{state / 'mlflow' / 'mlflow.db'}"
+        make_runs(store)
+        with served(state, store) as address, sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            first = seconds_of(browser, address, WIDTHS[0])["load"]
+            time.sleep(WARM_UP_SECONDS)
+            rounds = {
+                str(width): [seconds_of(browser, address, width) for _ in range(ROUNDS)] for width in WIDTHS
+            }
+            browser.close()
+    return {"first_load_while_starting": first, "rounds": rounds}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the raw figures as one object, last")
+    options = parser.parse_args()
+    found = measure()
+    print(f"{RUNS} runs and versions; seconds, median (least-most) of {ROUNDS}; {os.cpu_count()} cores, ")
+    print(
+        f"load of the machine {os.getloadavg()[0]:.1f}; first page of a server that has just started: ",
+        end="",
+    )
+    print(f"{found['first_load_while_starting']:.2f}")
+    for width, rounds in found["rounds"].items():
+        for name in rounds[0]:
+            values = [one[name] for one in rounds]
+            print(f"{width:>5} px  {name:10} {median(values):6.2f} ({min(values):.2f}-{max(values):.2f})")
+    if options.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
