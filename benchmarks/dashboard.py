@@ -35,7 +35,7 @@ WIDTHS = (1280, 390)
 CLICKS = {
     "Configure": "training.learning_rate",
     "Run": "No run yet",
-    "Compare": "Curves of several runs",
+    "Compare": "constrained accuracy",
     "Models": "base model",
     "Machine": "Processor",
 }

@@ -203,8 +203,17 @@ def _(pair_chosen, registry, tab):
 
     remember(pair_chosen.value)
     pair, _missing = read_pair(registry, pair_chosen.value)
-    figures_view(registry, pair) if pair else _missing
+    figures_view(pair) if pair else _missing
     return (pair,)
+
+
+@app.cell
+def _(pair, registry, tab):
+    mo.stop(tab.value != sections.COMPARE or pair is None, None)
+    from dashboard.compare_page import pictures_view
+
+    pictures_view(registry, pair)
+    return
 
 
 @app.cell
@@ -228,15 +237,25 @@ def _(answers, change_chosen, tab):
 
 
 @app.cell
-def _(form, registry, tab):
+def _(tab):
+    mo.stop(tab.value != sections.COMPARE, None)
+    from dashboard.compare_page import list_chooser
+
+    listed = list_chooser()
+    column([mo.md("### Curves of several runs"), listed])
+    return (listed,)
+
+
+@app.cell
+def _(form, listed, registry, tab):
     mo.stop(tab.value != sections.COMPARE or registry is None, None)
     from dashboard.compare_page import run_choosers
     from dashboard.versions import experiment_of
     from review_sentiment.recorded_runs import list_recorded
 
-    recorded_runs = list_recorded(experiment_of(form))
+    recorded_runs = list_recorded(experiment_of(form), listed.value)
     runs_chosen = run_choosers(recorded_runs)
-    column([mo.md("### Curves of several runs"), *runs_chosen.elements.values()])
+    column(list(runs_chosen.elements.values()))
     return recorded_runs, runs_chosen
 
 

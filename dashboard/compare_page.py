@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 MOST_OVERLAID = 6
 """Runs whose curves are drawn over each other: as many as there are colours."""
 ROWS_SHOWN = 10
+RUNS_LISTED = (30, 200)
 REVIEW_PIXELS = 420
 
 
@@ -75,8 +76,13 @@ def read_pair(
     return (first, second), None
 
 
-def figures_view(registry: Registry, pair: tuple[Recorded, Recorded]) -> mo.Html:
-    """Show metrics, the paired test and the pictures of two models."""
+def figures_view(pair: tuple[Recorded, Recorded]) -> mo.Html:
+    """Show the figures of two models with their intervals: they are recorded, nothing is computed."""
+    return table(("", *(recorded.choice.title for recorded in pair)), figure_rows(pair))
+
+
+def pictures_view(registry: Registry, pair: tuple[Recorded, Recorded]) -> mo.Html:
+    """Show the paired test and the pictures of two models."""
     first, second = pair
     titles = [recorded.choice.title for recorded in pair]
     try:
@@ -90,7 +96,6 @@ def figures_view(registry: Registry, pair: tuple[Recorded, Recorded]) -> mo.Html
     rows = setting_rows(*(_version(registry, recorded.choice) for recorded in pair))
     return column(
         [
-            table(("", *titles), figure_rows(pair)),
             test,
             grid([plot(confusion(one.choice.title, *confusion_counts(one))) for one in pair]),
             grid([plot(figure) for figure in _curves(pair)]),
@@ -130,6 +135,12 @@ def answers_view(answers: pd.DataFrame, change: str) -> mo.ui.table:
         show_data_types=False,
         label=f"{len(only(answers, change))} of {len(answers)} reviews",
     )
+
+
+def list_chooser() -> mo.ui.dropdown:
+    """Return the choice of how many runs to ask MLflow for: 200 take it most of a second."""
+    options = {f"the newest {count}": count for count in RUNS_LISTED}
+    return mo.ui.dropdown(options, value=next(iter(options)), label="choose from")
 
 
 def run_choosers(runs: Sequence[RecordedRun]) -> mo.ui.dictionary:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -96,8 +95,9 @@ def settings(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) ->
         "prompt": {"max_tokens": 160},
         "model": {"name": tiny_model.name, "device": "cpu", "precision": "fp32"},
         "lora": {"rank": 4, "alpha": 8},
-        "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20},
+        "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20, "validations": 0},
         "evaluation": {"sample_predictions": 2},
+        "tracking": {"experiment": "review-sentiment"},
         "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
                  "max_unparsed_rate": 1.0, "max_calibration_error": 1.0, "significance": 1.0},
     }  # fmt: skip
@@ -116,8 +116,8 @@ def served(project: Project, *options: str, **variables: str) -> Iterator[Dashbo
     try:
         yield Dashboard(_address(process), project)
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.terminate()
+        process.wait(60)
 
 
 def _address(process: subprocess.Popen[str]) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import mlflow
 import pytest
 
-from tests.browser.conftest import Dashboard, cache_directory
+from tests.browser.conftest import WAIT_MILLISECONDS, Dashboard
+from tests.front_door import trainings
 
 pytest.importorskip("marimo")
 pytest.importorskip("playwright")
 from playwright.sync_api import expect
+
+from dashboard.sections import SECTIONS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -37,28 +41,122 @@ def press(page: Page, name: str) -> None:
 def test_a_run_is_started_found_again_cancelled_resumed_compared_and_promoted(
     dashboard: Dashboard, page: Page
 ) -> None:
-    long = {"training.max_steps": "2000", "training.checkpoint_steps": "5", "training.validations": "0"}
-    page.goto(dashboard.address("Run", **long))
+    # A run that is long enough to be interrupted
+    page.goto(dashboard.address("Run", **{"training.max_steps": "400", "training.checkpoint_steps": "5"}))
     press(page, "Start the run")
     expect_status(page, "running")
-    expect(page.get_by_test_id("steps")).to_contain_text("finetune")
-    expect(page.locator("[role=progressbar]").nth(1)).to_contain_text("", timeout=RUN_MILLISECONDS)
-    expect(page.get_by_text(re.compile(r"training \d+ of 2000"))).to_be_visible(timeout=RUN_MILLISECONDS)
+    training = page.get_by_text(re.compile(r"training \d+ of 400"))
+    expect(training).to_be_visible(timeout=RUN_MILLISECONDS)
     expect(page.get_by_text("gradient norm")).to_be_visible(timeout=RUN_MILLISECONDS)
 
+    # Reloaded, and in a second tab, it is there; a second one cannot be started
     page.reload()
     expect_status(page, "running")
+    expect(page.get_by_role("button", name="Start the run")).to_have_count(0)
     second = page.context.new_page()
     second.goto(dashboard.address("Run"))
-    expect_status(second, "running")
-    expect(second.get_by_role("button", name="Start the run")).to_have_count(0)
+    expect(second.get_by_test_id("run-status")).to_have_text("running", timeout=WAIT_MILLISECONDS)
     second.close()
 
+    # Cancelled it keeps a checkpoint, and resumed it goes on to the end
     press(page, "Cancel (keeps a checkpoint)")
     expect_status(page, "interrupted")
-    assert list((cache_directory(dashboard.project) / "checkpoints").glob("*/step-*/manifest.json"))
+    checkpoints = dashboard.project.checkpoints
+    assert checkpoints
+    press(page, "Resume with the same settings")
+    expect_status(page, "running")
+    expect(page.get_by_text(re.compile(r"training ([6-9]|\d\d+) of 400"))).to_be_visible(
+        timeout=RUN_MILLISECONDS
+    )
+    expect_status(page, "completed")
+    (steps,) = [steps for _, steps in trainings(dashboard.project)]
+    assert sorted(steps) == list(range(1, 401))  # each once: it did not begin anew
+
+    # A second version, to compare with and to promote
+    page.goto(dashboard.address("Run", **{"lora.rank": "2"}))
+    press(page, "Start the run")
+    expect_status(page, "running")
+    expect_status(page, "completed")
+
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.get_by_text("reviews won")).to_be_visible()
+    expect(page.get_by_text("Reliability of 'positive'")).to_be_visible()
+    expect(page.get_by_text("Curves of several runs").first).to_be_visible()
+
+    page.get_by_role("tab", name="Models").click()
+    before = champion(dashboard)
+    other = "1" if before == "2" else "2"
+    page.get_by_label("version", exact=True).first.select_option(label=re.compile(f"version {other}"))
+    press(page, "Promote …")
+    expect(page.get_by_text(f"Make version {other}")).to_be_visible()
+    assert champion(dashboard) == before  # nothing happens before it is confirmed
+    press(page, "Yes, do it")
+    expect(page.get_by_text(f"Version {other} is the champion.")).to_be_visible()
+    assert champion(dashboard) == other
+
+    press(page, "Roll back …")
+    press(page, "Yes, do it")
+    expect(page.get_by_text(f"Version {before} is the champion again.")).to_be_visible()
+    assert champion(dashboard) == before
+
+    for section, text in (
+        ("Try it", "words for and against"),
+        ("Learn", "directions hold"),
+        ("Self-test", "checks hold"),
+    ):
+        page.get_by_role("tab", name=section).click()
+        expect(page.get_by_text(text).first).to_be_visible(timeout=RUN_MILLISECONDS)
+    assert "fails" not in page.content()
 
 
-def test_screens(dashboard: Dashboard, page: Page) -> None:
+def champion(dashboard: Dashboard) -> str:
+    client = mlflow.MlflowClient(dashboard.project.tracking_uri)
+    return str(client.get_registered_model("review-sentiment").aliases["champion"])
+
+
+def test_settings_are_checked_as_one_types_and_survive_a_reload(dashboard: Dashboard, page: Page) -> None:
+    page.goto(f"{dashboard.url}?section=Configure&config=smoke")
+    rank = page.get_by_label("lora.rank")
+    rank.fill("many")
+    expect(page.get_by_text("unable to parse string as an integer")).to_be_visible()
+    rank.fill("8")
+    expect(page.get_by_text("unable to parse string as an integer")).to_have_count(0)
+    expect(page.get_by_text("--set lora.rank=8").first).to_be_visible()
+    expect(page.get_by_text("Memory on this machine")).to_be_visible()
+    expect(page).to_have_url(re.compile("lora.rank=8"))
+    page.reload()
+    expect(page.get_by_label("lora.rank")).to_have_value("8")
+
+
+def test_a_gpu_configuration_cannot_be_started_without_a_gpu(dashboard: Dashboard, page: Page) -> None:
+    page.goto(f"{dashboard.url}?section=Run&config=gpu")
+    expect(page.get_by_text("Cannot be started here")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the run")).to_have_count(0)
+
+
+def test_tabs_are_reached_by_the_keyboard(dashboard: Dashboard, page: Page) -> None:
     page.goto(dashboard.url)
     expect(page.get_by_text("No GPU that a training can use")).to_be_visible()
+    page.get_by_role("tab", name="Machine").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("begin with configs/").first).to_be_visible()
+    expect(page).to_have_url(re.compile("section=Configure"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_is_wider_than_the_screen(
+    dashboard: Dashboard, page: Page, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(dashboard.url)
+    for section in SECTIONS:
+        page.get_by_role("tab", name=section, exact=True).click()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, section
+
+
+def test_a_page_of_another_site_is_refused(dashboard: Dashboard, page: Page) -> None:
+    answer = page.request.get(dashboard.url, headers={"Origin": "http://evil.example"})
+    assert answer.status == 403
