@@ -1,7 +1,7 @@
 # make run           the packages, the embedded data and model, then the pipeline
 # make test          the tests
 # make test-remote   the tests on real engines (Debian, root)
-# make check         what a commit must pass: ruff and mypy
+# make check         what a commit must pass: ruff, mypy and marimo check
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -41,6 +41,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/marimo check --strict dashboard/app.py
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -249,11 +249,9 @@ def _(tab):
 @app.cell
 def _(form, listed, registry, tab):
     mo.stop(tab.value != sections.COMPARE or registry is None, None)
-    from dashboard.compare_page import run_choosers
-    from dashboard.versions import experiment_of
-    from review_sentiment.recorded_runs import list_recorded
+    from dashboard.compare_page import read_runs, run_choosers
 
-    recorded_runs = list_recorded(experiment_of(form), listed.value)
+    recorded_runs = read_runs(form, listed.value)
     runs_chosen = run_choosers(recorded_runs)
     column(list(runs_chosen.elements.values()))
     return recorded_runs, runs_chosen

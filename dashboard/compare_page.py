@@ -29,12 +29,13 @@ from dashboard.comparison_view import (
 from dashboard.figures import Line, confusion, intervals, lines, unit_square
 from dashboard.layout import column, grid, notice, plot, said, table
 from dashboard.run_page import CURVE_TITLES
-from dashboard.versions import NOTHING_YET, Registry
+from dashboard.versions import NOTHING_YET, Registry, experiment_of, store_is_made
 from review_sentiment.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dashboard.settings_form import Form
     from review_sentiment.recorded_runs import RecordedRun
     from review_sentiment.registry import ModelVersion
 
@@ -141,6 +142,13 @@ def list_chooser() -> mo.ui.dropdown:
     """Return the choice of how many runs to ask MLflow for: 200 take it most of a second."""
     options = {f"the newest {count}": count for count in RUNS_LISTED}
     return mo.ui.dropdown(options, value=next(iter(options)), label="choose from")
+
+
+def read_runs(form: Form, count: int) -> list[RecordedRun]:
+    """Return the newest runs of the form's experiment."""
+    from review_sentiment.recorded_runs import list_recorded
+
+    return list_recorded(experiment_of(form), count) if store_is_made() else []
 
 
 def run_choosers(runs: Sequence[RecordedRun]) -> mo.ui.dictionary:

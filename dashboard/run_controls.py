@@ -13,10 +13,10 @@ from dashboard import run_process
 from dashboard.layout import Shown, column, notice, said
 from dashboard.machine import has_gpu, read_machine
 from dashboard.run_page import curves_view, progress_view
-from dashboard.run_progress import RunFollower, RunState
+from dashboard.run_progress import RunFollower, RunState, has_begun
 from dashboard.sections import CONFIGURE, RUN_PARAMETER, remember
 from dashboard.settings_form import command_line, wants_gpu
-from dashboard.versions import use_mlflow
+from dashboard.versions import store_is_made, use_mlflow
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.settings_files import load_settings
 
@@ -119,7 +119,7 @@ def live_curves_view(followed: Followed | None) -> mo.Html | None:
     from review_sentiment.recorded_runs import live_run, recorded_curves
 
     state = followed.read()
-    if state.status in {"starting", "failed"} or not state.since:
+    if not has_begun(state) or not store_is_made():
         return None
     try:
         use_mlflow()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import marimo as mo
 
 from dashboard.layout import notice
+from dashboard.run_process import going_on
+from dashboard.run_progress import RunFollower, has_begun
 from front_door.state import tracking_uri
 from review_sentiment.config import Settings
 from review_sentiment.errors import ReviewSentimentError
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 SEARCHED_FROM = 12
 """Versions from which on a choice among them has a field to search."""
+SQLITE = "sqlite:///"
 NOTHING_YET = "No version is registered yet. Configure and Run make one, or: python run_pipeline.py"
 
 
@@ -57,8 +61,25 @@ def read_registry(model: str) -> Registry:
         return Registry(model, registry.list_versions(model))
 
 
+def store_is_made() -> bool:
+    """Tell whether MLflow's store can be asked; one that is not there yet is left for a run to make.
+
+    Two processes that make one sqlite database at the same time both fail (MLflow 3.17). A run makes it
+    before its first step.
+    """
+    uri = tracking_uri()
+    if not uri.startswith(SQLITE):
+        return True
+    if not Path(uri.removeprefix(SQLITE)).is_file():
+        return False
+    record = going_on()
+    return record is None or has_begun(RunFollower(record.event_file).read(alive=True))
+
+
 def registry_or_notice(model: str) -> tuple[Registry | None, mo.Html | None]:
     """Return a model's versions, or what to show where MLflow cannot be reached."""
+    if not store_is_made():
+        return Registry(model, []), None
     try:
         return read_registry(model), None
     except ReviewSentimentError as error:

@@ -14,10 +14,12 @@ def warm_up() -> None:
     """Import plotly, MLflow and torch, in the order in which pages want them; make MLflow's first query."""
     import plotly.graph_objects  # noqa: F401
 
-    from review_sentiment import tracking
+    from dashboard.versions import store_is_made
+    from review_sentiment import registry, tracking  # noqa: F401
 
     try:
-        tracking.configure(tracking_uri())
+        if store_is_made():
+            tracking.configure(tracking_uri())
     except ReviewSentimentError as error:
         logger.warning("%s", error)  # the pages that need MLflow say it
     import torch  # noqa: F401
