@@ -1,5 +1,6 @@
 # make run           the packages, the embedded data and model, then the pipeline
 # make test          the tests
+# make browser       Debian's chromium for tests/browser (root)
 # make test-remote   the tests on real engines (Debian, root)
 # make check         what a commit must pass: ruff, mypy and marimo check
 
@@ -10,7 +11,7 @@ RUN_OPTIONS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run install test test-unit engines test-remote check format clean
+.PHONY: run install test test-unit browser engines test-remote check format clean
 
 run: install
 	$(BIN)/python run_pipeline.py $(RUN_OPTIONS)
@@ -30,6 +31,10 @@ test: install
 
 test-unit: install
 	$(BIN)/python -m pytest tests/unit
+
+browser:
+	command -v chromium >/dev/null || { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install --quiet=2 --yes --no-install-recommends chromium >/dev/null; }
 
 engines:
 	tests/remote/install.sh $(SERVERS_VENV)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from front_door.configs import default_config
-from front_door.console import output_to
+from front_door.console import output_to, quiet
 from front_door.state import new_log_file, tracking_uri
 from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import load_settings
@@ -28,15 +28,19 @@ def lineage(start: str, name: str | None, as_json: bool) -> None:
     FROM is a version or an alias; or the name or id of a ZenML run, the id of an MLflow run, a commit, or
     the fingerprint of training or evaluation reviews, of which the first six characters are enough.
     """
-    with output_to(new_log_file(), debug=False):
+    log_file = new_log_file()
+    model = name or load_settings(default_config()).registry.model_name
+    with quiet(log_file):
         from review_sentiment import registry, tracking
-        from review_sentiment.lineage import versions_from
+        from review_sentiment.lineage import SHORTEST_PREFIX, versions_from
 
         tracking.configure(tracking_uri())
         with tracking.reaching(tracking_uri()):
-            model = name or load_settings(default_config()).registry.model_name
             versions = registry.list_versions(model)
-        found = versions_from(versions, start) or _of_pipeline_run(versions, start)
+        found = versions_from(versions, start)
+    if not found and len(start) >= SHORTEST_PREFIX:
+        with output_to(log_file, debug=False):
+            found = _of_pipeline_run(versions, start)
     if not found:
         numbers = ", ".join(version.version for version in versions) or "none"
         raise UsageError(
@@ -51,7 +55,7 @@ def lineage(start: str, name: str | None, as_json: bool) -> None:
 
 
 def _of_pipeline_run(versions: Sequence[ModelVersion], start: str) -> list[ModelVersion]:
-    """Return the version that a run ended with whose registration came from the cache."""
+    """Return the version that a run ended with whose registration came from the cache; ZenML knows it."""
     from zenml.client import Client
 
     try:
@@ -85,7 +89,7 @@ def _as_text(version: ModelVersion) -> str:
     from review_sentiment.lineage import TITLES
 
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
-    known = {title: version.tags.get(tag, "unknown") for tag, title in TITLES.items()}
+    known = {title: version.tags[tag] for tag, title in TITLES.items() if tag in version.tags}
     lines = [
         ("made", f"{version.created.astimezone():%Y-%m-%d %H:%M}"),
         ("MLflow run", version.run_id),

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 
 GOLD = "gold label"
 LIKELIEST = "likeliest label"
-SHOWN = ("accuracy", "constrained_accuracy", "f1", "roc_auc")
-"""Of our figures."""
+SHOWN = {
+    "accuracy": "accuracy",
+    "constrained_accuracy": "constrained accuracy",
+    "f1": "macro F1",
+    "roc_auc": "ROC AUC",
+}
+"""Our figures and their names."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def _summary(tuned: Evaluation, baseline: Evaluation | None) -> str:
             {
                 "": name,
                 "reviews": evaluation.metrics.n,
-                **{figure.replace("_", " "): evaluation.metrics.shown(figure) for figure in SHOWN},
+                **{title: evaluation.metrics.shown(figure) for figure, title in SHOWN.items()},
                 "unparsed": f"{evaluation.metrics.unparsed_rate:.1%}",
             }
             for name, evaluation in (("tuned (current)", tuned), ("untuned (reference)", baseline))
@@ -106,7 +111,7 @@ def _summary(tuned: Evaluation, baseline: Evaluation | None) -> str:
         ]
     )
     positive = tuned.metrics.labels[-1]
-    of_two = f", its precision and recall are those of “{positive}”"
+    of_two = f", its precision, recall and F1 are those of “{positive}”"
     return (
         f"{OUR_STYLE}<div class='ours'><h2>Answers of the tuned model</h2>"
         f"{rows.to_html(index=False, border=0)}"

@@ -32,6 +32,8 @@ TITLES = {
     EVALUATION_ROWS_TAG: "evaluation rows",
 }
 """Tags of a version that say where it comes from, and their names for people."""
+OF_TWO_RUNS = ("training_run", "training_run_id", "registering_commit")
+"""Tags of a version that was trained in another run than it was registered in."""
 IDENTIFIERS = (
     "zenml_run",
     "zenml_run_id",
@@ -83,8 +85,8 @@ class Lineage:
         return "; ".join(f"{name}: {revision}" for name, revision in self.revisions.items()) or UNKNOWN
 
     def tags(self) -> dict[str, str]:
-        """Return everything as tags of a version."""
-        return {
+        """Return everything as tags of a version; what trained it is left out where one run did all."""
+        tags = {
             "zenml_run": self.registering.name,
             "zenml_run_id": self.registering.run_id,
             "training_run": self.training.name,
@@ -98,6 +100,9 @@ class Lineage:
             "training_rows": self.training_rows,
             EVALUATION_ROWS_TAG: self.evaluation_rows,
         }
+        if self.training == self.registering:
+            return {tag: value for tag, value in tags.items() if tag not in OF_TWO_RUNS}
+        return tags
 
 
 def versions_from(versions: Iterable[ModelVersion], start: str) -> list[ModelVersion]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from review_sentiment.labels import LABEL_SCHEMES
@@ -24,6 +26,22 @@ COLLAPSED_RECALL = 0.5
 """Recall of a class below which a model is called collapsed: guessing reaches it on balanced reviews."""
 LITTLE_FALL = 0.1
 """Relative fall of the loss below which a training has learned little."""
+
+
+MOST_CATEGORIES = 8
+"""Rows of the table of categories; MLflow keeps 5,000 characters of a version's description."""
+REVISION_WIDTH = 160
+"""Characters of the data's revision, which has a part for each category; the version's tag has it all."""
+SETTINGS_SHOWN = (
+    "lora.rank",
+    "lora.alpha",
+    "lora.targets",
+    "training.epochs",
+    "training.max_steps",
+    "training.learning_rate",
+    "training.batch_size",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
@@ -73,28 +91,28 @@ def write_card(
     metrics, lineage = tuned.metrics, facts.lineage
     categories = "\n".join(
         f"| {found.category} | {found.read:,} | {found.kept:,} | {found.reasons()} |"
-        for found in facts.ingested
+        for found in _few(facts.ingested)
     )
-    settings = ", ".join(f"`{key}={value}`" for key, value in facts.settings.items())
+    settings = ", ".join(f"`{key}={facts.settings[key]}`" for key in SETTINGS_SHOWN if key in facts.settings)
     return f"""\
 This model says whether a customer review is {" or ".join(metrics.labels)}; it was right on \
 {metrics.accuracy:.1%} of {metrics.n} held-out reviews of products that it was not trained on.
 
 **{alias}**: {verdict.reason()}
 {_warnings(tuned, facts.proof)}
+An unparsed answer is none of the labels and counts as wrong; "constrained" takes the likeliest label. \
+In brackets the 95 % bootstrap interval over the evaluation reviews; p is of McNemar's exact test. \
+{tuned.audit.sentence()}
+
 | on the evaluation reviews | accuracy | constrained | F1 | ROC AUC | calibration error | unparsed | n |
-|---|---|---|---|---|---|---|---|
+|---|---|---|---|---|---|---:|---:|
 {_row("**tuned (this model)**", tuned)}
 {_row("untuned base model", baseline)}
 {_row("TF-IDF + logistic regression", classical)}
 
-An unparsed answer is none of the labels and counts as wrong; "constrained" takes the likeliest label. \
-In brackets the 95 % bootstrap interval over these reviews; p is of McNemar's exact test. \
-{tuned.audit.sentence()}
-
 {verdict.table()}
 
-**Use**
+#### Use
 ```python
 import mlflow, pandas
 model = mlflow.pyfunc.load_model("models:/{model_name}@{alias}")
@@ -107,32 +125,38 @@ files = mlflow.artifacts.download_artifacts("models:/{model_name}@{alias}")
 {_base_in_python(facts.base)}
 PeftModel.from_pretrained(base, files + "/artifacts/adapter")
 ```
-**Limits** Star ratings stand in for sentiment: {_scheme(metrics.labels)}. \
+
+#### Limits
+Star ratings stand in for sentiment: {_scheme(metrics.labels)}. \
 Reviews lose their end beyond {facts.max_tokens} tokens with the prompt. \
 Texts of other domains and languages were not evaluated.
 {_robustness(robustness)}
-**Data** {lineage.source} (licence {facts.data_licence}), revision {lineage.revision()}. \
+#### Data
+{lineage.source} (licence {facts.data_licence}), revision {_revision(lineage)}. \
 Trained on {_counts(facts.train_counts)}, fingerprint `{lineage.training_rows}`; \
 evaluated on {_counts(facts.evaluation_counts)}, `{lineage.evaluation_rows}`; \
 the two share no product, no user and no text.
 
 | category | read | kept | dropped |
-|---|---|---|---|
+|---|---:|---:|---|
 {categories}
 
-**Base model** {facts.base.title} (licence {facts.base_licence}), \
+#### Base model
+{facts.base.title} (licence {facts.base_licence}), \
 revision {facts.base.revision or "newest"}, quantisation {facts.base.quantization}.
 
-**Training** {facts.summary.steps} steps over {facts.summary.reviews} reviews in \
-{facts.summary.seconds / 60:.1f} minutes, {facts.summary.trainable_parameters:,} trainable parameters. \
+#### Training
+{facts.summary.steps} steps over {facts.summary.reviews} reviews in \
+{facts.summary.seconds / 60:.1f} minutes, {facts.summary.trainable_parameters:,} trainable parameters; \
+{settings}. \
 LoRA proof: {len(facts.proof.layers)} layers called, with gradient and moved; \
 loss {facts.proof.first_loss:.3f} to {facts.proof.last_loss:.3f}.
 
-**Made by** `{lineage.training.command}` on the stack {lineage.training.stack}, commit \
+#### Made by
+`{lineage.training.command}` on the stack {lineage.training.stack}, commit \
 `{lineage.training.commit}`{_registered_later(lineage)}; {_listed(software)}. \
-ZenML run `{lineage.training.name}`, MLflow run `{facts.run_id}`, which has curves, reports and samples.
-
-**Settings** {settings}
+ZenML run `{lineage.training.name}`, MLflow run `{facts.run_id}`, which has \
+all settings, curves, reports and sample predictions.
 """
 
 
@@ -165,7 +189,8 @@ def _robustness(found: Robustness | None) -> str:
     if found is None:
         return ""
     return f"""
-**Robustness** Strict accuracy of this model before and after a change, on the same rows; in brackets the \
+#### Robustness
+Strict accuracy of this model before and after a change, on the same rows; in brackets the \
 95 % paired bootstrap interval.
 
 {found.table()}
@@ -185,6 +210,25 @@ def _counts(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values())} reviews ({', '.join(f'{n} {name}' for name, n in counts.items())})"
 
 
+def _few(categories: tuple[Ingested, ...]) -> Iterator[Ingested]:
+    """Yield the categories; where they are many, the last row stands for those that are left out."""
+    if len(categories) <= MOST_CATEGORIES:
+        yield from categories
+        return
+    shown, rest = categories[: MOST_CATEGORIES - 1], categories[MOST_CATEGORIES - 1 :]
+    yield from shown
+    dropped: Counter[str] = Counter()
+    for found in rest:
+        dropped.update(found.dropped)
+    yield replace(
+        rest[0],
+        category=f"{len(rest)} more",
+        read=sum(found.read for found in rest),
+        kept=sum(found.kept for found in rest),
+        dropped=dropped,
+    )
+
+
 def _base_in_python(base: BaseModel) -> str:
     if base.name == EMBEDDED:
         return (
@@ -193,6 +237,10 @@ def _base_in_python(base: BaseModel) -> str:
         )
     revision = f', revision="{base.revision}"' if base.revision else ""
     return f'base = AutoModelForCausalLM.from_pretrained("{base.name}"{revision})'
+
+
+def _revision(lineage: Lineage) -> str:
+    return shorten(lineage.revision(), REVISION_WIDTH)
 
 
 def _registered_later(lineage: Lineage) -> str:

@@ -32,6 +32,12 @@ CHALLENGER = "challenger"
 CHAMPIONS_TAG = "champions"
 """Of a registered model: the versions that were champion, the present one last."""
 ACCURACY_TAG = "accuracy"
+MODEL_DESCRIPTION = """\
+Fine-tuned language models that say which label a customer review has. **champion** is the version in use, \
+**challenger** the newest one that did not take its place. The description of a version is its card, its \
+tags say where it comes from, and the run that it belongs to has curves, reports and sample predictions.
+"""
+"""Of a registered model, as long as nobody wrote another."""
 DESCRIPTION_LIMIT = 5_000
 """Characters that MLflow's database keeps of a version's description."""
 RUNTIME_PACKAGES = (
@@ -138,10 +144,20 @@ def register_version(
         )
     version = str(info.registered_model_version)
     client = mlflow.MlflowClient()
-    client.update_model_version(name, version, description[:DESCRIPTION_LIMIT])
+    if not client.get_registered_model(name).description:
+        client.update_registered_model(name, MODEL_DESCRIPTION)
+    client.update_model_version(name, version, _that_fits(description))
     for key, value in tags.items():
         client.set_model_version_tag(name, version, key, value)
     return version
+
+
+def _that_fits(description: str) -> str:
+    """Return as many whole lines as MLflow keeps, and where the rest is."""
+    if len(description) <= DESCRIPTION_LIMIT:
+        return description
+    rest = "\n\nThe rest is in `model_card.md` of the run that this version belongs to.\n"
+    return description[: DESCRIPTION_LIMIT - len(rest)].rpartition("\n")[0] + rest
 
 
 def set_alias(name: str, version: str, alias: str) -> None:

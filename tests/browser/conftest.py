@@ -7,9 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -17,8 +18,9 @@ from urllib.parse import urlencode
 import pytest
 
 from review_sentiment.models import BaseModel
-from tests.conftest import write_category
+from tests.browser.visit import Visit, visiting
 from tests.front_door import ROOT, Project
+from tests.tiny import tiny_settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -33,6 +35,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 WAIT_MILLISECONDS = 60_000
 """A click is answered in a second; a busy machine may take longer."""
@@ -68,6 +71,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def visit(browser: Browser, tmp_path: Path) -> Callable[..., AbstractContextManager[Visit]]:
+    """Return what opens a window: `with visit(width, height, "dark") as found`."""
+    return partial(visiting, browser, tmp_path)
+
+
+@pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """Return a page of a profile of its own, which fails where the page asks another server."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -86,21 +95,9 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture(scope="session")
 def settings(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return settings of seconds: the tiny model on made reviews."""
-    data = tmp_path_factory.mktemp("reviews")
-    for category in ("Tops", "Shoes"):
-        write_category(data, category, 90)
-    return {
-        "data": {"source": str(data), "categories": ["Tops", "Shoes"]},
-        "split": {"evaluation_share": 0.3, "validation_share": 0.2},
-        "prompt": {"max_tokens": 160},
-        "model": {"name": tiny_model.name, "device": "cpu", "precision": "fp32"},
-        "lora": {"rank": 4, "alpha": 8},
-        "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20, "validations": 0},
-        "evaluation": {"sample_predictions": 2},
-        "tracking": {"experiment": "review-sentiment"},
-        "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
-                 "max_unparsed_rate": 1.0, "max_calibration_error": 1.0, "significance": 1.0},
-    }  # fmt: skip
+    found = tiny_settings(tmp_path_factory.mktemp("reviews"), tiny_model.name)
+    found["training"] |= {"validations": 0}
+    return found | {"tracking": {"experiment": "review-sentiment"}}
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def test_evidentlys_figures_are_ours_of_the_likeliest_label(scheme: str) -> None
     ours = report.html[report.html.index("<div class='ours'>") :].split("</div>")[0]
     for shown in (tuned.metrics.shown("accuracy"), baseline.metrics.shown("constrained_accuracy"), "100.0%"):
         assert shown in ours
-    assert ("its precision and recall are those of" in ours) == (scheme == "binary")
+    assert ("its precision, recall and F1 are those of" in ours) == (scheme == "binary")
 
 
 def test_without_a_baseline_the_tuned_model_is_shown_alone() -> None:

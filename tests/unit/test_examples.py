@@ -28,7 +28,7 @@ def evaluation(reviews: pd.DataFrame = STARS, answers: tuple[str, ...] = ("Hm",)
     found = predictions().assign(category=reviews["category"])
     samples = sample_table(reviews, found, LABELS, [7][: len(answers)], answers)
     examples = example_table(reviews, found, LABELS, samples)
-    return Evaluation("tuned", METRICS(), found, samples, pd.DataFrame(), examples)
+    return Evaluation("tuned", METRICS(), found, samples, pd.DataFrame(), examples=examples)
 
 
 class Page(HTMLParser):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from review_sentiment.lineage import IDENTIFIERS, TITLES, Lineage, PipelineRun, versions_from
+from review_sentiment.lineage import IDENTIFIERS, OF_TWO_RUNS, TITLES, Lineage, PipelineRun, versions_from
 from review_sentiment.registry import ModelVersion
 
 TRAINED = PipelineRun("train-1", "aaaaaaaa-1", "c0ffee00" * 5, "python run_pipeline.py", "local")
@@ -63,6 +64,9 @@ def test_tags_have_everything_that_is_shown_and_looked_for() -> None:
     assert set(LINEAGE.tags()) == set(TITLES)
     assert set(IDENTIFIERS) < set(TITLES)
     assert all(LINEAGE.tags().values())
+    alone = replace(LINEAGE, registering=TRAINED).tags()
+    assert set(TITLES) - set(alone) == set(OF_TWO_RUNS)
+    assert (alone["zenml_run"], alone["commit"]) == (TRAINED.name, TRAINED.commit)
 
 
 def test_a_revision_is_one_where_the_categories_agree() -> None:

@@ -1,0 +1,170 @@
+"""What a visitor sees of a candidate and a version in MLflow, as `run_pipeline.py mlflow-ui` serves it."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from review_sentiment.models import BaseModel
+from tests.browser.visit import LOOPBACK, SECONDS_TO_RENDER
+from tests.front_door import ROOT, Project
+from tests.tiny import tiny_settings
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
+
+
+@dataclass(frozen=True)
+class Site:
+    """MLflow's pages, and the result of the one run that they show."""
+
+    address: str
+    result: dict[str, Any]
+    experiment_id: str
+
+    @property
+    def run(self) -> str:
+        """Return the address of the candidate's page."""
+        return f"{self.address}/#/experiments/{self.experiment_id}/runs/{self.result['mlflow']['run_id']}"
+
+
+@pytest.fixture(scope="module")
+def site(browser: Any, tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Run the pipeline once on real reviews with the tiny model, and serve what it left."""
+    settings = tiny_settings(tmp_path_factory.mktemp("reviews"), tiny_model.name) | {
+        "data": {"source": "embedded", "categories": ["Intimate", "Jackets"]},
+        "split": {"train_per_category": 40, "evaluation_per_category": 40},
+    }
+    project = Project(ROOT, tmp_path_factory.mktemp("state"), settings)
+    result = project.result()
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port = probe.getsockname()[1]
+    server = project.start("mlflow-ui", "--port", str(port))
+    try:
+        address = f"http://{LOOPBACK}:{port}"
+        _wait_for(address, server)
+        yield Site(address, result, _experiment_id(project))
+    finally:
+        server.terminate()
+        server.communicate(timeout=SECONDS_TO_RENDER)
+
+
+def _wait_for(address: str, server: Any) -> None:
+    deadline = time.monotonic() + 2 * SECONDS_TO_RENDER
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urlopen(f"{address}/health", timeout=5):
+                return
+        except (URLError, ConnectionError, TimeoutError):
+            time.sleep(0.2)
+    server.terminate()
+    pytest.fail(f"MLflow did not come up: {server.communicate()[1]}")
+
+
+def _experiment_id(project: Project) -> str:
+    import mlflow
+
+    client = mlflow.MlflowClient(project.tracking_uri)
+    return str(client.get_experiment_by_name("review-sentiment").experiment_id)
+
+
+def test_the_experiment_lists_the_candidate(visit: Callable[..., Any], site: Site) -> None:
+    with visit() as found:
+        found.page.goto(f"{site.address}/#/experiments/{site.experiment_id}/runs")
+        found.page.get_by_role("link", name=site.result["pipeline_run"]).first.wait_for()
+        found.keep("experiment")
+        assert not found.outside
+
+
+def test_the_candidates_page_has_card_figures_settings_and_where_it_comes_from(
+    visit: Callable[..., Any], site: Site
+) -> None:
+    with visit(1400, 2400) as found:
+        page = found.page
+        page.goto(site.run)
+        page.get_by_text("This model says whether a customer review is").first.wait_for()
+        page.get_by_text("Show more").click()
+        page.get_by_role("table").get_by_text("tuned (this model)").first.wait_for()
+        for name in ("training/steps", "lora/rank"):
+            page.get_by_text(name, exact=True).first.wait_for()
+        page.get_by_placeholder("Search metrics").fill("tuned/accuracy")
+        page.get_by_role("link", name="tuned/accuracy", exact=True).wait_for()
+        for text in ("train (", "evaluation (", "zenml_run", "command", "Registered models"):
+            page.get_by_text(text, exact=False).first.wait_for()
+        found.keep("run")
+        assert not found.errors
+        assert not found.outside
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("tuned/samples.html", "the extremes, not a fair sample"),
+        ("tuned/classification_report.html", "Classification Model Performance"),
+        ("reports/data_report.html", "Each category against the others"),
+    ],
+)
+def test_pages_among_the_artifacts_are_shown(
+    visit: Callable[..., Any], site: Site, path: str, text: str
+) -> None:
+    with visit(1400, 900) as found:
+        found.page.goto(f"{site.run}/artifacts/{path}")
+        shown = found.page.frame_locator("iframe")
+        shown.get_by_text(text).first.wait_for()
+        if path.endswith("samples.html"):
+            shown.get_by_role("button", name="surest wrong").click()
+            count = shown.get_by_role("button", name="surest wrong").locator("span").inner_text()
+            assert shown.get_by_role("status").inner_text() == f"{count} shown"
+        found.keep(Path(path).stem)
+        assert not found.outside
+
+
+def test_curves_are_a_picture_among_the_artifacts(visit: Callable[..., Any], site: Site) -> None:
+    with visit(1400, 900) as found:
+        found.page.goto(f"{site.run}/artifacts/training/curves.png")
+        picture = found.page.locator("img[src^='blob:'], img[src^='data:image/png'], img[src*='curves.png']")
+        picture.first.wait_for()
+        found.page.wait_for_function(
+            "() => [...document.images].some(image => image.complete && image.naturalWidth > 800)"
+        )
+        found.keep("curves")
+
+
+def test_metrics_are_drawn_in_groups(visit: Callable[..., Any], site: Site) -> None:
+    with visit(1400, 1200) as found:
+        found.page.goto(f"{site.run}/model-metrics")
+        for group in ("train", "tuned", "baseline", "classical"):
+            found.page.get_by_text(re.compile(rf"^{group}\b")).first.wait_for()
+        found.page.locator(".js-plotly-plot").first.wait_for()
+        found.keep("metrics")
+
+
+def test_the_registered_model_lists_its_versions(visit: Callable[..., Any], site: Site) -> None:
+    with visit() as found:
+        found.page.goto(f"{site.address}/#/models/review-sentiment")
+        found.page.get_by_text("Version 1").first.wait_for()
+        found.page.get_by_text("@ champion").first.wait_for()
+        found.page.get_by_text("is the version in use").wait_for()
+        found.keep("model")
+
+
+def test_the_version_shows_its_card_tags_and_alias(visit: Callable[..., Any], site: Site) -> None:
+    with visit(1280, 2600) as found:
+        page = found.page
+        page.goto(f"{site.address}/#/models/review-sentiment/versions/1")
+        page.get_by_text("This model says whether a customer review is").first.wait_for()
+        page.get_by_role("table").get_by_text("tuned (this model)").first.wait_for()
+        page.get_by_role("link", name=site.result["pipeline_run"]).wait_for()
+        for text in ("@ champion", "accuracy_interval", "data_revision", "CC0-1.0", "from_pretrained"):
+            page.get_by_text(text, exact=False).first.wait_for()
+        found.keep("version")
+        assert not found.outside

@@ -1,0 +1,74 @@
+"""A visit: a page in a window that reaches nothing but this machine, and what went wrong behind it.
+
+SCREENSHOTS=directory keeps what the tests looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
+
+LOOPBACK = "127.0.0.1"
+MLFLOW_CHOICES = """
+localStorage.setItem('mlflow.workflowType_v1', '"machine_learning"');
+localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');
+"""
+"""What MLflow's pages (3.17) keep of a visitor who has closed the assistant."""
+SECONDS_TO_RENDER = 60
+"""Of a page, on a machine that is busy."""
+
+
+@dataclass
+class Visit:
+    """A page in a window."""
+
+    page: Page
+    screenshots: Path
+    outside: list[str] = field(default_factory=list)
+    """Addresses elsewhere that were asked for; none was reached."""
+    errors: list[str] = field(default_factory=list)
+
+    def keep(self, name: str, **options: Any) -> Path:
+        """Save what is seen."""
+        path = self.screenshots / f"{name}.png"
+        self.page.screenshot(path=path, **options)
+        return path
+
+
+@contextmanager
+def visiting(
+    browser: Browser,
+    directory: Path,
+    width: int = 1280,
+    height: int = 900,
+    scheme: Literal["light", "dark"] = "light",
+) -> Iterator[Visit]:
+    """Open a window of that many pixels; screenshots go to the directory, or to SCREENSHOTS."""
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    context.set_default_timeout(SECONDS_TO_RENDER * 1000)
+    # A file or a sandboxed frame has no storage.
+    context.add_init_script(f"try {{ {MLFLOW_CHOICES} }} catch {{}}")
+    screenshots = Path(os.environ.get("SCREENSHOTS", directory))
+    screenshots.mkdir(parents=True, exist_ok=True)
+    visit = Visit(context.new_page(), screenshots)
+
+    def let_pass(route: Route) -> None:
+        address = urlsplit(route.request.url)
+        if address.scheme in ("http", "https", "ws", "wss") and address.hostname != LOOPBACK:
+            visit.outside.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    context.route("**/*", let_pass)
+    visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    yield visit
+    context.close()
