@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import marimo as mo
@@ -15,7 +16,7 @@ from dashboard.machine import has_gpu, read_machine
 from dashboard.run_page import curves_view, progress_view
 from dashboard.run_progress import RunFollower, RunState, has_begun
 from dashboard.sections import CONFIGURE, RUN_PARAMETER, remember
-from dashboard.settings_form import command_line, wants_gpu
+from dashboard.settings_form import command_line, options_of, wants_gpu
 from dashboard.versions import store_is_made, use_mlflow
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.settings_files import load_settings
@@ -23,6 +24,7 @@ from review_sentiment.settings_files import load_settings
 if TYPE_CHECKING:
     from dashboard.run_process import RunRecord
     from dashboard.settings_form import Form
+    from review_sentiment.config import Settings
 
 RUNS_SHOWN = 50
 Pressed = Callable[[str], None]
@@ -72,7 +74,7 @@ def start_view(form: Form, pressed: Pressed) -> Shown:
     settings = form.settings
 
     def start(_: object) -> None:
-        _do(lambda: _start(settings, form.stack, command_line(form)), pressed)
+        _do(lambda: _start(settings, options_of(form, Path.cwd()), command_line(form)), pressed)
 
     button = mo.ui.button(label="Start the run", kind="success", on_click=start)
     return Shown(column([button, said(command_line(form), small=True)], gap=0.2), (button,))
@@ -139,7 +141,7 @@ def _buttons(record: RunRecord, alive: bool, state: RunState, pressed: Pressed) 
         _do(lambda: _kill(record), pressed)
 
     def resume(_: object) -> None:
-        _do(lambda: _start(load_settings(record.settings_file), record.stack, record.title), pressed)
+        _do(lambda: _start(load_settings(record.settings_file), record.options, record.title), pressed)
 
     if alive:
         return [
@@ -151,11 +153,8 @@ def _buttons(record: RunRecord, alive: bool, state: RunState, pressed: Pressed) 
     return [mo.ui.button(label="Resume with the same settings", kind="success", on_click=resume)]
 
 
-def _start(settings: object, stack: str, title: str) -> str:
-    from review_sentiment.config import Settings
-
-    assert isinstance(settings, Settings)
-    record = run_process.start(settings, stack, title)
+def _start(settings: Settings, options: Sequence[str], title: str) -> str:
+    record = run_process.start(settings, options, title)
     remember({RUN_PARAMETER: record.name})
     return f"Started {record.name}."
 

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -37,12 +37,12 @@ SAME_PROCESS_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run that was started: its directory's name, its process and when that began, and its stack."""
+    """A run that was started: its directory's name, its process and when that began, and its options."""
 
     name: str
     pid: int
     began: float
-    stack: str
+    options: tuple[str, ...]
     title: str
 
     @property
@@ -76,8 +76,9 @@ def list_runs() -> list[RunRecord]:
     """Return the runs, the newest first; what is not a whole record is left out."""
     found = []
     for file in sorted(runs_directory().glob(f"*/{RECORD}"), reverse=True):
-        with suppress(OSError, ValueError, TypeError):  # one that is being written
-            found.append(RunRecord(**json.loads(file.read_text(encoding="utf-8"))))
+        with suppress(OSError, ValueError, TypeError, KeyError):  # one that is being written
+            values = json.loads(file.read_text(encoding="utf-8"))
+            found.append(RunRecord(**(values | {"options": tuple(values["options"])})))
     return found
 
 
@@ -86,8 +87,8 @@ def going_on() -> RunRecord | None:
     return next((record for record in list_runs() if is_alive(record)), None)
 
 
-def start(settings: Settings, stack: str, title: str) -> RunRecord:
-    """Start a run with the settings; its options are a list, no shell reads them.
+def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
+    """Start a run with the front door's options, which stand for the settings; no shell reads them.
 
     Raises:
         UsageError: another run is going on, or its files cannot be written.
@@ -100,7 +101,7 @@ def start(settings: Settings, stack: str, title: str) -> RunRecord:
         directory.mkdir(parents=True)
         file = directory / SETTINGS
         file.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-        arguments = ["--stack", stack, "--config", str(file), "--events", str(directory / EVENTS), "--json"]
+        arguments = [*options, "--events", str(directory / EVENTS), "--json"]
         with (directory / OUTPUT).open("wb") as output, (directory / ERRORS).open("wb") as errors:
             process = subprocess.Popen(
                 [sys.executable, str(FRONT_DOOR), *arguments],
@@ -109,7 +110,9 @@ def start(settings: Settings, stack: str, title: str) -> RunRecord:
                 stderr=errors,
                 start_new_session=True,
             )
-        record = RunRecord(name, process.pid, psutil.Process(process.pid).create_time(), stack, title)
+        record = RunRecord(
+            name, process.pid, psutil.Process(process.pid).create_time(), tuple(options), title
+        )
         scratch = directory / f".{RECORD}"
         scratch.write_text(json.dumps(asdict(record)), encoding="utf-8")
         scratch.rename(directory / RECORD)

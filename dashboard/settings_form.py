@@ -11,6 +11,7 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -134,14 +135,19 @@ def read_form(config: str, stack: str, typed: Mapping[str, str], more: str = "")
     return Form(config, stack, overrides, None if problems else settings, problems)
 
 
-def command_line(form: Form) -> str:
-    """Return what to type in a shell for the same run."""
-    parts = ["python", "run_pipeline.py"]
-    parts += [] if form.stack == DEFAULT_STACK else ["--stack", form.stack]
-    parts += ["--config", f"configs/{form.config}.yaml"]
+def options_of(form: Form, directory: Path) -> list[str]:
+    """Return the front door's options for the form's run, where it is started in a directory."""
+    configs = CONFIGS.relative_to(directory) if CONFIGS.is_relative_to(directory) else CONFIGS
+    options = [] if form.stack == DEFAULT_STACK else ["--stack", form.stack]
+    options += ["--config", str(configs / f"{form.config}.yaml")]
     for key, text in form.overrides.items():
-        parts += ["--set", f"{key}={text}"]
-    return shlex.join(parts)
+        options += ["--set", f"{key}={text}"]
+    return options
+
+
+def command_line(form: Form) -> str:
+    """Return what to type in a shell, in the project's directory, for the same run."""
+    return shlex.join(["python", "run_pipeline.py", *options_of(form, CONFIGS.parent)])
 
 
 def as_yaml(settings: Settings) -> str:

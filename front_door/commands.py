@@ -207,7 +207,8 @@ def _given_options(context: click.Context) -> list[str]:
     words = []
     for option in context.command.params:
         given = context.get_parameter_source(str(option.name)) is click.core.ParameterSource.COMMANDLINE
-        if given and isinstance(option, click.Option) and not option.is_flag:
+        of_the_run = isinstance(option, click.Option) and not option.is_flag and option.name != "event_file"
+        if given and of_the_run:
             value = context.params[str(option.name)]
             values = value if option.multiple else [value]
             words += [word for one in values for word in (option.opts[0], str(one))]

@@ -50,12 +50,12 @@ def until(found: Callable[[], Any]) -> Any:
 
 @pytest.mark.usefixtures("front_door")
 def test_a_run_is_found_by_others_interrupted_and_gone() -> None:
-    record = run_process.start(Settings(), "local", "title")
+    record = run_process.start(Settings(), ["--stack", "local"], "title")
     follower = RunFollower(record.event_file)
     until(lambda: follower.read(True).status == "running")
     assert run_process.going_on() == record  # as another server would: from the files
     with pytest.raises(UsageError, match="is going on"):
-        run_process.start(Settings(), "local", "second")
+        run_process.start(Settings(), ["--stack", "local"], "second")
     run_process.cancel(record)
     until(lambda: not run_process.is_alive(record))
     state = follower.read(False)
@@ -67,7 +67,7 @@ def test_a_run_is_found_by_others_interrupted_and_gone() -> None:
 
 @pytest.mark.usefixtures("front_door")
 def test_a_run_that_is_killed_is_lost_and_says_what_it_ran_with() -> None:
-    record = run_process.start(Settings(), "local", "title")
+    record = run_process.start(Settings(), ["--stack", "local"], "title")
     follower = RunFollower(record.event_file)
     until(lambda: follower.read(True).status == "running")
     run_process.kill(record)
@@ -81,8 +81,8 @@ def test_a_run_that_is_killed_is_lost_and_says_what_it_ran_with() -> None:
 
 @pytest.mark.usefixtures("front_door")
 def test_another_process_with_the_same_id_is_not_the_run() -> None:
-    record = run_process.start(Settings(), "local", "title")
-    stranger = run_process.RunRecord(record.name, record.pid, record.began - 100, "local", "")
+    record = run_process.start(Settings(), ["--stack", "local"], "title")
+    stranger = run_process.RunRecord(record.name, record.pid, record.began - 100, (), "")
     assert run_process.is_alive(record)
     assert not run_process.is_alive(stranger)
     run_process.kill(stranger)
@@ -127,7 +127,7 @@ def test_a_line_that_is_half_written_waits_for_its_rest(tmp_path: Path) -> None:
 
 
 def test_what_a_run_says_is_text_and_no_html(tmp_path: Path) -> None:
-    record = run_process.RunRecord("<img src=x>", 1, 0.0, "local", "<script>alert(1)</script>")
+    record = run_process.RunRecord("<img src=x>", 1, 0.0, (), "<script>alert(1)</script>")
     state = RunState(status="failed", since=1.0, until=2.0, error="<b onclick=x>gone</b>")
     page = progress_view(record, state).text
     assert "<script>" not in page
