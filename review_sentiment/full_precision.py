@@ -1,7 +1,7 @@
 """A loaded model computed in FP32 for a while: for the few answers that BF16's rounding could decide.
 
-Widening and narrowing again gives back the very same weights. Those of 4-bit layers stay as they are; only
-what they are multiplied in changes.
+Widening and narrowing again gives back the very same weights. 4-bit layers stay as they are and dequantise to
+the values that they have in half precision; only what these are multiplied in changes.
 """
 
 from __future__ import annotations
@@ -36,10 +36,14 @@ def computed_in_fp32(model: torch.nn.Module) -> Iterator[None]:
         for tensor in _half_precision(model):
             undo.callback(_set, tensor, "data", tensor.data)
             tensor.data = tensor.data.float()
-        for layer, state in _four_bit(model):
-            for owner, name in ((layer, "compute_dtype"), (state, "dtype")):
-                undo.callback(_set, owner, name, getattr(owner, name))
-                setattr(owner, name, torch.float32)
+        for layer in _four_bit(model):
+            undo.callback(_set, layer, "compute_dtype", layer.compute_dtype)
+            layer.compute_dtype = torch.float32
+        # A model that accelerate (1.15) has prepared for training computes in an autocast of its own.
+        plain_forward = getattr(model, "_original_forward", None)
+        if plain_forward is not None:
+            undo.callback(_set, model, "forward", model.forward)
+            _set(model, "forward", plain_forward)
         yield
 
 
@@ -53,13 +57,10 @@ def _half_precision(model: torch.nn.Module) -> list[torch.Tensor]:
     ]
 
 
-def _four_bit(model: torch.nn.Module) -> Iterator[tuple[Any, Any]]:
-    """Yield each 4-bit layer with its quantisation state."""
+def _four_bit(model: torch.nn.Module) -> list[Any]:
     from bitsandbytes.nn import Linear4bit
 
-    for module in model.modules():
-        if isinstance(module, Linear4bit):
-            yield module, module.weight.quant_state
+    return [module for module in model.modules() if isinstance(module, Linear4bit)]
 
 
 def _set(owner: Any, name: str, value: Any) -> None:

@@ -8,12 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
 
 from review_sentiment import scoring
+from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
 from review_sentiment.chats import ChatDataset
+from review_sentiment.config import LoraSettings
 from review_sentiment.full_precision import computed_in_fp32
+from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.models import BaseModel, ComputePlan, load_model, load_tokenizer, plan_compute
 from review_sentiment.scoring import Scores, score_labels
 
@@ -33,10 +37,8 @@ def in_plain_fp32(model: torch.nn.Module) -> torch.nn.Module:
     twin = copy.deepcopy(model)
     for name, layer in list(twin.named_modules()):
         if isinstance(layer, Linear4bit):
-            state = copy.deepcopy(layer.weight.quant_state)
-            state.dtype = torch.float32
             plain = torch.nn.Linear(layer.in_features, layer.out_features, bias=False)
-            plain.weight.data = dequantize_4bit(layer.weight.data, state)
+            plain.weight.data = dequantize_4bit(layer.weight.data, layer.weight.quant_state)
             parent, _, own = name.rpartition(".")
             setattr(twin.get_submodule(parent), own, plain)
     return torch.nn.Module.float(twin)  # that of transformers refuses 4-bit models, which this is no longer
@@ -67,6 +69,28 @@ def test_near_ties_are_what_fp32_says(
     np.testing.assert_array_equal(settled.constrained[near], expected.constrained[near])
 
 
+def test_a_model_that_is_being_trained_answers_as_it_does_alone(
+    tiny_model: BaseModel,
+    tiny_chats: ChatDataset,
+    plan: ComputePlan,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scoring, "NEAR_TIE", 100.0)
+    trained = add_adapters(load_model(tiny_model, plan), LoraSettings(rank=4, alpha=8))
+    fuse_adapters(trained, plan.dtype)
+    train_adapters_in_fp32(trained)
+    alone = scored(trained, tiny_chats, tiny_model, plan)
+    prepared = Accelerator(mixed_precision="bf16", cpu=True).prepare_model(trained)
+    np.testing.assert_allclose(
+        scored(prepared, tiny_chats, tiny_model, plan).label_log_probs, alone.label_log_probs, atol=1e-5
+    )
+    ids = torch.ones(1, 3, dtype=torch.long)
+    with torch.no_grad():
+        assert (
+            prepared(input_ids=ids).logits.dtype == torch.float32
+        )  # accelerate's forward is back: it widens
+
+
 def test_without_room_they_stay_and_that_is_said(
     model: torch.nn.Module,
     tiny_model: BaseModel,
@@ -91,13 +115,13 @@ def test_the_model_is_what_it_was_whatever_happens(model: torch.nn.Module) -> No
 
     def fail_midway() -> None:
         with computed_in_fp32(model):
-            assert layer.compute_dtype == layer.weight.quant_state.dtype == torch.float32
+            assert layer.compute_dtype == torch.float32
             assert {tensor.dtype for tensor in model.parameters()} == {torch.float32, torch.uint8}
             raise RuntimeError("midway")
 
     with pytest.raises(RuntimeError, match="midway"):
         fail_midway()
-    assert layer.compute_dtype == layer.weight.quant_state.dtype == torch.bfloat16
+    assert layer.compute_dtype == torch.bfloat16
     after = model.state_dict()
     assert all(torch.equal(tensor, after[name]) and tensor.dtype == after[name].dtype
                for name, tensor in before.items())  # fmt: skip
