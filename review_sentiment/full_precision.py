@@ -1,7 +1,7 @@
 """A loaded model computed in FP32 for a while: for the few answers that BF16's rounding could decide.
 
-Widening and narrowing again gives back the very same weights. 4-bit layers stay as they are and dequantise to
-the values that they have in half precision; only what these are multiplied in changes.
+Widening and narrowing again gives back the very same weights. Those of 4-bit layers stay as they are; what
+they are multiplied in changes.
 """
 
 from __future__ import annotations
