@@ -147,6 +147,7 @@ def _listen(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
+        found.listen()  # who comes before the server is ready waits
     except OSError as error:
         raise UsageError(f"--host {host} --port {port}: {error.strerror}. Try --port {port + 1}.") from error
     return found
