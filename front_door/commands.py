@@ -115,10 +115,8 @@ def cli(
         plan = _plan(settings, stack, rerun, only, debug)
         click.echo(plan.as_json()) if as_json else plan.show()
         return
-    steps = _chosen_steps(settings, rerun, only)
-    log_file = new_log_file()
-    with _recorded(event_file or log_file.with_suffix(".jsonl")) as events:
-        result = _launch(settings, stack, steps, log_file, events, debug)
+    with _recorded(event_file) as events:
+        result = _launch(settings, stack, _chosen_steps(settings, rerun, only), events, debug)
         events.end("completed", result=asdict(result))
     _print_result(result, as_json)
 
@@ -139,7 +137,7 @@ def _plan(settings: Settings, stack: str, rerun: Sequence[str], only: str | None
 
 
 @contextmanager
-def _recorded(file: Path) -> Iterator[EventFile]:
+def _recorded(file: Path | None) -> Iterator[EventFile]:
     """Yield a file of events; what ends the run within the block is its last one."""
     from front_door.events import EventFile
 
@@ -165,7 +163,6 @@ def _launch(
     settings: Settings,
     stack: str,
     steps: tuple[list[str], str | None],
-    log_file: Path,
     events: EventFile,
     debug: bool,
 ) -> RunResult:
@@ -176,6 +173,8 @@ def _launch(
     again, lone = steps
     file = _stack_that_can_be_used(stack, settings)
     source = launch.look_at_source(settings)
+    log_file = new_log_file()
+    events.begin(log_file.with_suffix(".jsonl"))
     names = [lone] if lone else launch.step_names(settings)
     events.write("run", log=str(log_file), pid=os.getpid(), stack=stack, steps=names)
     click.echo(f"stack {stack}, log {log_file}", err=True)

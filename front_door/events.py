@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from front_door.step_messages import step_status
 from review_sentiment.progress import ATTRIBUTE, Snapshot
@@ -30,11 +30,15 @@ from review_sentiment.progress import ATTRIBUTE, Snapshot
 class EventFile(logging.Handler):
     """Writes what a run says of its steps and its progress."""
 
-    def __init__(self, file: Path) -> None:
-        """Begin a new file; its directory exists."""
+    def __init__(self, file: Path | None) -> None:
+        """Begin a new file in a directory that exists; without one, nothing is written before `begin`."""
         super().__init__(logging.INFO)
-        self._file = file.open("w", encoding="utf-8", buffering=1)
+        self._file = None if file is None else _opened(file)
         self._started: dict[str, float] = {}
+
+    def begin(self, file: Path) -> None:
+        """Begin this file, unless there is one."""
+        self._file = self._file or _opened(file)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record of ours, or of ZenML's on a step."""
@@ -64,7 +68,8 @@ class EventFile(logging.Handler):
 
     def write(self, event: str, **values: Any) -> None:
         """Write one event."""
-        self._file.write(json.dumps({"time": time.time(), "event": event, **values}) + "\n")
+        if self._file is not None:
+            self._file.write(json.dumps({"time": time.time(), "event": event, **values}) + "\n")
 
     def end(self, status: str, text: str = "", result: Mapping[str, Any] | None = None) -> None:
         """Write how the run ended."""
@@ -72,7 +77,8 @@ class EventFile(logging.Handler):
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         super().close()
 
     def _write_step(self, step: str, status: str) -> None:
@@ -80,3 +86,7 @@ class EventFile(logging.Handler):
         if status == "running":
             self._started[step] = now
         self.write("step", step=step, status=status, seconds=round(now - self._started.get(step, now), 1))
+
+
+def _opened(file: Path) -> IO[str]:
+    return file.open("w", encoding="utf-8", buffering=1)

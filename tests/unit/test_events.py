@@ -11,6 +11,7 @@ import pytest
 
 from front_door.events import EventFile
 from front_door.step_messages import step_status
+from review_sentiment.errors import UsageError
 from review_sentiment.progress import Progress
 
 
@@ -62,3 +63,19 @@ def test_an_end_has_status_text_and_result(tmp_path: Path) -> None:
         "text": "",
         "result": {"status": "completed"},
     }
+
+
+def test_what_ends_before_a_run_begins_leaves_no_file(tmp_path: Path) -> None:
+    events = EventFile(None)
+    events.end("failed", "a wrong name")
+    events.begin(tmp_path / "events.jsonl")
+    events.write("run")
+    events.close()
+    assert [event["event"] for event in events_of(tmp_path / "events.jsonl")] == ["run"]
+
+
+def test_events_that_cannot_be_written_are_wrong_usage(tmp_path: Path) -> None:
+    from front_door.commands import _recorded
+
+    with pytest.raises(UsageError, match="--events"), _recorded(tmp_path / "missing" / "events.jsonl"):
+        pass
