@@ -120,7 +120,7 @@ def _(form, tab):
 @app.cell
 def _():
     # Run: what was pressed last; a press makes the cells below look again
-    get_pressed, set_pressed = mo.state("")
+    get_pressed, set_pressed = mo.state("", allow_self_loops=True)
     return get_pressed, set_pressed
 
 
@@ -309,7 +309,7 @@ def _(review, rivals, tab):
 @app.cell
 def _():
     # Models: what was pressed last
-    get_changed, set_changed = mo.state("")
+    get_changed, set_changed = mo.state("", allow_self_loops=True)
     return get_changed, set_changed
 
 
@@ -414,7 +414,7 @@ def _(learnt_version, tab):
 @app.cell
 def _():
     # CPU and GPU: what was pressed last
-    get_measured, set_measured = mo.state("")
+    get_measured, set_measured = mo.state("", allow_self_loops=True)
     return get_measured, set_measured
 
 

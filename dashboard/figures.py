@@ -98,6 +98,7 @@ def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
                 y=list(line.x),
                 name=line.name,
                 mode="markers",
+                orientation="h",
                 error_x={
                     "type": "data",
                     "symmetric": False,
@@ -108,7 +109,7 @@ def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
             )
         )
     figure.update_layout(showlegend=True, scattermode="group", margin_b=85)
-    figure.update_yaxes(autorange="reversed", automargin=True)
+    figure.update_yaxes(autorange="reversed", automargin=True, type="category")
     return figure
 
 

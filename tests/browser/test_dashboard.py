@@ -87,6 +87,7 @@ def test_a_run_is_started_found_again_cancelled_resumed_compared_and_promoted(
     before = champion(dashboard)
     other = "1" if before == "2" else "2"
     versions = page.get_by_label("version", exact=True).first
+    expect(versions.locator("option").first).to_be_attached()
     titles = versions.locator("option").all_inner_texts()
     versions.select_option(label=next(title for title in titles if title.startswith(f"version {other}")))
     press(page, "Promote …")
