@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -103,28 +104,27 @@ def settings(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) ->
 @contextmanager
 def served(project: Project, *options: str, **variables: str) -> Iterator[Dashboard]:
     """Serve the dashboard of a project's state."""
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "run_pipeline.py"), "ui", "--port", "0", *options],
-        cwd=project.state,
-        env=project.environment | variables,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    said = project.state / "dashboard.txt"
+    with said.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "run_pipeline.py"), "ui", "--port", "0", *options],
+            cwd=project.state,
+            env=project.environment | variables,
+            stderr=errors,
+        )
     try:
-        yield Dashboard(_address(process), project)
+        yield Dashboard(_address(process, said), project)
     finally:
         process.terminate()
         process.wait(60)
 
 
-def _address(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    said: list[str] = []
-    for line in process.stderr:
-        said.append(line)
-        if found := re.search(r"http://\S+", line):
-            return found[0]
-    pytest.fail("".join(said))
+def _address(process: subprocess.Popen[bytes], said: Path) -> str:
+    """Return the address that a dashboard prints when it listens."""
+    while not (found := re.search(r"http://\S+", said.read_text())):
+        assert process.poll() is None, said.read_text()
+        time.sleep(0.05)
+    return found[0]
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,18 @@ def test_a_run_is_started_found_again_cancelled_resumed_compared_and_promoted(
     expect(page.get_by_text("Reliability of 'positive'")).to_be_visible()
     expect(page.get_by_text("Curves of several runs").first).to_be_visible()
 
+    promote_and_roll_back(dashboard, page)
+    for section, text in (
+        ("Try it", "words for and against"),
+        ("Learn", "directions hold"),
+        ("Self-test", "checks hold"),
+    ):
+        page.get_by_role("tab", name=section).click()
+        expect(page.get_by_text(text).first).to_be_visible(timeout=RUN_MILLISECONDS)
+    assert "fails" not in page.content()
+
+
+def promote_and_roll_back(dashboard: Dashboard, page: Page) -> None:
     page.get_by_role("tab", name="Models").click()
     before = champion(dashboard)
     other = "1" if before == "2" else "2"
@@ -101,15 +113,6 @@ def test_a_run_is_started_found_again_cancelled_resumed_compared_and_promoted(
     press(page, "Yes, do it")
     expect(page.get_by_text(f"Version {before} is the champion again.")).to_be_visible()
     assert champion(dashboard) == before
-
-    for section, text in (
-        ("Try it", "words for and against"),
-        ("Learn", "directions hold"),
-        ("Self-test", "checks hold"),
-    ):
-        page.get_by_role("tab", name=section).click()
-        expect(page.get_by_text(text).first).to_be_visible(timeout=RUN_MILLISECONDS)
-    assert "fails" not in page.content()
 
 
 def champion(dashboard: Dashboard) -> str:
