@@ -18,6 +18,7 @@ COLUMNS = {
     "review_id": "str",
     "category": "str",
     "stars": "int64",
+    "verified_purchase": "boolean",
     "label": "str",
     "title": "str",
     "text": "str",
@@ -84,7 +85,7 @@ def format_chats(
 ) -> ChatDataset:
     """Render every review as a chat, in the order of the table, which has the first columns of `COLUMNS`."""
     builder = PromptBuilder(tokenizer, labels, max_tokens)
-    kept = reviews[["review_id", "category", "stars", "label", "title", "text"]]
+    kept = reviews[["review_id", "category", "stars", "verified_purchase", "label", "title", "text"]]
     chats = [
         builder.build(title, text, label)
         for title, text, label in zip(kept["title"], kept["text"], kept["label"], strict=True)

@@ -173,6 +173,7 @@ def _clean_record(
         "product": record.parent_asin,
         "user": record.user_id,
         "stars": int(record.rating),
+        "verified_purchase": record.verified_purchase,
         "label": label,
         "title": title,
         "text": text,

@@ -79,6 +79,7 @@ def answers_of(predictions: pd.DataFrame, labels: Sequence[str]) -> Answers:
 def slice_table(reviews: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """Return how often the model is right by category, stars, length and cut, each with its interval.
 
+    By verified purchase too, where the reviews say so; those that do not are left out there.
     Both tables have the same rows. The intervals of a share are E. B. Wilson's (1927).
     """
     from scipy.stats import binomtest
@@ -89,6 +90,7 @@ def slice_table(reviews: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFram
     dimensions = {
         "category": reviews["category"],
         "stars": reviews["stars"].astype(str),
+        "verified purchase": reviews["verified_purchase"].map({True: "yes", False: "no"}),
         "length": np.array(LENGTH_QUARTERS)[(place * len(LENGTH_QUARTERS)).astype(int)],
         "cut to fit": np.where(reviews["truncated"], "yes", "no"),
     }

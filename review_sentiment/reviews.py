@@ -13,11 +13,12 @@ COLUMNS = {
     "product": "str",
     "user": "str",
     "stars": "int64",
+    "verified_purchase": "boolean",
     "label": "str",
     "title": "str",
     "text": "str",
 }
-"""Column names and pandas types. `user` is missing where the source names none."""
+"""Column names and pandas types. `user` and `verified_purchase` are missing where the source has none."""
 
 
 @dataclass(frozen=True)

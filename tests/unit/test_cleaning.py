@@ -28,7 +28,7 @@ Raw = ReviewRecord | BrokenRecord
 BROKEN = BrokenRecord("Tops.jsonl line 1", "not JSON")
 
 
-def review(text: str, rating: float = 5, **fields: str | None) -> ReviewRecord:
+def review(text: str, rating: float = 5, **fields: str | bool | None) -> ReviewRecord:
     """Return a record with this text."""
     return ReviewRecord.model_validate({"text": text, "rating": rating, "parent_asin": "P"} | fields)
 
@@ -96,7 +96,8 @@ def test_texts_that_a_reader_calls_the_same_are_normalised_alike() -> None:
 
 
 def test_a_row_carries_what_the_record_says() -> None:
-    record = review("Fits <b>well</b>", 4, title="Five Stars", user_id="U7", parent_asin="0012")
+    known: dict[str, str | bool] = {"title": "Five Stars", "user_id": "U7", "parent_asin": "0012"}
+    record = review("Fits <b>well</b>", 4, **known, verified_purchase=True)
     row = clean_category("Tops", reading([record]), rules(), seed=1).frame.iloc[0].to_dict()
     assert len(str(row.pop("review_id"))) == 16
     assert row == {
@@ -104,14 +105,16 @@ def test_a_row_carries_what_the_record_says() -> None:
         "product": "0012",
         "user": "U7",
         "stars": 4,
+        "verified_purchase": True,
         "label": "positive",
         "title": "",
         "text": "Fits well",
     }
 
 
-def test_a_missing_user_stays_missing() -> None:
-    assert clean_category("Tops", reading([review("ok")]), rules(), seed=1).frame["user"].isna().all()
+@pytest.mark.parametrize("column", ["user", "verified_purchase"])
+def test_what_the_source_does_not_say_stays_missing(column: str) -> None:
+    assert clean_category("Tops", reading([review("ok")]), rules(), seed=1).frame[column].isna().all()
 
 
 def test_every_dropped_row_is_counted_by_its_reason() -> None:

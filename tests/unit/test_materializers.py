@@ -46,15 +46,20 @@ def reviews() -> ReviewTable:
         "product": "007",
         "user": None,
         "stars": 5,
+        "verified_purchase": None,
         "label": "positive",
         "title": "",
         "text": "⭐ très <b> bien",
     }
-    return table_of([row, row | {"review_id": "0b", "label": "negative", "user": "U"}], 5, {"3 stars": 3})
+    return table_of(
+        [row, row | {"review_id": "0b", "label": "negative", "user": "U", "verified_purchase": True}],
+        5,
+        {"3 stars": 3},
+    )
 
 
 def chats() -> ChatDataset:
-    values = ("0a", "Tops", 5, "positive", "", "fine", "prompt", "positive", 7, 9, False)
+    values = ("0a", "Tops", 5, True, "positive", "", "fine", "prompt", "positive", 7, 9, False)
     frame = pd.DataFrame([dict(zip(COLUMNS, values, strict=True))]).astype(COLUMNS)
     return ChatDataset(frame, ("negative", "positive"))
 

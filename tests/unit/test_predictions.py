@@ -62,13 +62,15 @@ def test_a_sample_needs_an_answer_for_every_row() -> None:
 def test_slices_share_the_reviews_out_by_category_stars_length_and_cut() -> None:
     reviews = REVIEWS.assign(
         stars=[5] * 4 + [4] + [1] * 3,
+        verified_purchase=pd.array([True] * 4 + [False] * 2 + [None] * 2, dtype="boolean"),
         prompt_tokens=[10, 20, 30, 40, 50, 60, 70, 80],
         truncated=[False] * 7 + [True],
     )
     table = slice_table(reviews, predictions()).set_index(["dimension", "value"])
-    assert table.groupby("dimension")["n"].sum().to_dict() == dict.fromkeys(
-        ("category", "stars", "length", "cut to fit"), 8
-    )
+    sizes = table.groupby("dimension")["n"].sum().to_dict()
+    assert sizes == {"category": 8, "stars": 8, "verified purchase": 6, "length": 8, "cut to fit": 8}
+    assert table.loc[("verified purchase", "yes"), ["n", "accuracy"]].to_list() == [4, 0.75]
+    assert table.loc[("verified purchase", "no"), ["n", "accuracy"]].to_list() == [2, 0.5]
     assert table.loc[("category", "Tops"), ["n", "accuracy"]].to_list() == [5, 0.6]
     assert table.loc[("stars", "1"), "accuracy"] == pytest.approx(1 / 3)
     assert [table.loc[("length", quarter), "n"] for quarter in LENGTH_QUARTERS] == [2, 2, 2, 2]
@@ -77,8 +79,11 @@ def test_slices_share_the_reviews_out_by_category_stars_length_and_cut() -> None
     assert 0.2 < low < 0.6 < high < 0.9  # Wilson, 3 of 5: 0.23 to 0.88
 
 
-def test_slices_keep_the_number_of_reviews_of_equal_length() -> None:
-    reviews = REVIEWS.assign(stars=5, prompt_tokens=10, truncated=False)
-    lengths = slice_table(reviews, predictions()).query("dimension == 'length'")
+def test_slices_keep_the_number_of_reviews_of_equal_length_and_know_no_purchase_where_none_is_said() -> None:
+    unknown = pd.array([None] * len(REVIEWS), dtype="boolean")
+    reviews = REVIEWS.assign(stars=5, verified_purchase=unknown, prompt_tokens=10, truncated=False)
+    table = slice_table(reviews, predictions())
+    assert set(table["dimension"]) == {"category", "stars", "length", "cut to fit"}
+    lengths = table.query("dimension == 'length'")
     assert lengths["n"].to_list() == [2, 2, 2, 2]
     assert isinstance(lengths, pd.DataFrame)

@@ -1,0 +1,52 @@
+"""Whether a purchase was verified: from the source's file to the slices, where the source says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from review_sentiment.chats import format_chats
+from review_sentiment.cleaning import CleaningRules, clean_category
+from review_sentiment.config import SplitSettings
+from review_sentiment.labels import BINARY
+from review_sentiment.models import BaseModel, load_tokenizer
+from review_sentiment.predictions import prediction_table, slice_table
+from review_sentiment.sources.local import LocalFiles
+from review_sentiment.splits import SplitRules, split_reviews
+from tests.tiny import review_rows
+
+RULES = SplitRules(**SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump())
+
+
+def slices(said: list[bool | None], model: BaseModel, directory: Path) -> pd.DataFrame:
+    """Return the slices of evaluation reviews from a file whose rows say this in turn."""
+    rows = [
+        row | {"verified_purchase": said[number % len(said)]}
+        for number, row in enumerate(review_rows("Tops", 90))
+    ]
+    (directory / "Tops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reading = LocalFiles(str(directory)).read("Tops", seed=1)
+    table = clean_category("Tops", reading, CleaningRules(BINARY, 100, 0.0), seed=1)
+    evaluation = split_reviews([table], RULES, seed=1).evaluation.frame
+    chats = format_chats(evaluation, load_tokenizer(model), BINARY.names, 160).frame
+    even = np.full((len(chats), 2), 0.5)
+    negative = np.zeros(len(chats), dtype=np.int64)
+    return slice_table(chats, prediction_table(chats, BINARY.names, even, negative, even[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("said", "values"),
+    [([True, False, False, True], {"yes", "no"}), ([True, True, None, None], {"yes"}), ([None], set())],
+)
+def test_slices_have_the_values_that_the_source_said(
+    tiny_model: BaseModel, tmp_path: Path, said: list[bool | None], values: set[str]
+) -> None:
+    table = slices(said, tiny_model, tmp_path)
+    found = table[table["dimension"] == "verified purchase"]
+    assert set(found["value"]) == values
+    everything = table.loc[table["dimension"] == "category", "n"].sum()
+    assert (found["n"].sum() == everything) == (len(values) == 2)
