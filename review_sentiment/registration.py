@@ -60,7 +60,8 @@ def register(
     tracking.log_text(adapter.run_id, card, "model_card.md")
     tracking.log_text(adapter.run_id, json.dumps(adapter.settings, indent=2), "settings.json")
     tags = _tags(adapter, tuned, verdict) | facts.lineage.tags()
-    tracking.set_tags(adapter.run_id, {"mlflow.note.content": card, "alias": alias} | facts.lineage.tags())
+    shown_by_mlflow = {"mlflow.note.content": card, **tracking.SOURCE_TAGS}
+    tracking.set_tags(adapter.run_id, {**shown_by_mlflow, "alias": alias, **facts.lineage.tags()})
     with tracking.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
         Serving(adapter.base, labels, adapter.max_tokens).save(files)

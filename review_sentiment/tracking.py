@@ -34,6 +34,8 @@ PREDICTIONS_FILE = "predictions.parquet"
 REVIEWS_FILE = "reviews.parquet"
 SLICES_FILE = "slices.csv"
 EXAMPLES_PAGE = "samples.html"
+SOURCE_TAGS = {"mlflow.source.name": "run_pipeline.py", "mlflow.source.type": "LOCAL"}
+"""Of a run: MLflow's page shows them beside its commit."""
 
 
 def configure(tracking_uri: str) -> None:

@@ -96,7 +96,7 @@ def card(directory: Path, categories: int = 2, lineage: Lineage = LINEAGE) -> st
 def test_it_says_how_the_version_was_made_and_how_it_is_used(tmp_path: Path) -> None:
     found = card(tmp_path)
     for said in (
-        f"#### Made by\n`{TRAINED.command}` on the stack local, commit `{TRAINED.commit}`",
+        f"**Made by**\n\n`{TRAINED.command}` on the stack local, commit `{TRAINED.commit}`",
         "registered by ZenML run `gate-2`",
         "peft 0.21.2, Python 3.11.7, torch 2.13.0",
         "embedded (licence CC0-1.0), revision p==1",
