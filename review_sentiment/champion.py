@@ -70,7 +70,8 @@ def evaluate_champion(
         except ModelUnavailableError as error:
             raise ModelUnavailableError(
                 f"The champion of '{name}', version {version.version}, cannot be evaluated: {error} "
-                "Until it can, register under another registry.model_name, or let another version "
-                "take its place: python run_pipeline.py promote VERSION."
+                "Make that model available again. Or let another version be the champion: "
+                "`python run_pipeline.py rollback`, or `promote VERSION`. Or register under another "
+                "registry.model_name. The training is kept: the next run goes on from the cache."
             ) from error
     return Champion(version.version, evaluation_of("champion", chats, found.predictions))

@@ -5,6 +5,7 @@ A row that cannot be read is told with its number and the reason; the others go 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,9 +58,11 @@ def columns_of(path: Path) -> list[str]:
     try:
         columns = _columns(path)
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, 0, error) from error
+        raise _not_utf8(path, 0, error.reason) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
+    if any("\0" in column for column in columns):  # UTF-16 without its mark is UTF-8 with zeros between
+        raise _not_utf8(path, 0, "there are zeros between the letters")
     if TEXT not in columns:
         raise UsageError(
             f"{path.name} has no column '{TEXT}'; it has: {', '.join(columns) or 'nothing'}. Rename the one "
@@ -87,14 +90,25 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, (values, problem) in enumerate(readers[format_of(path)](path), start=1):
             yield Row(number, values, problem or _problem_of(values))
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, number, error) from error
+        raise _not_utf8(path, number, error.reason) from error
 
 
-def _not_utf8(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
+def _not_utf8(path: Path, number: int, reason: str) -> DataError:
     return DataError(
-        f"{path.name} is not in UTF-8 (after row {number}: {error.reason}). Convert it first: "
-        f"iconv -f latin1 -t utf-8 {path.name} > converted{path.suffix}"
+        f"{path.name} is not in UTF-8 (after row {number}: {reason}). Convert it first: "
+        f"iconv -f {_likely_encoding(path)} -t utf-8 {path.name} > converted{path.suffix}"
     )
+
+
+def _likely_encoding(path: Path) -> str:
+    """Return what a text file that is not in UTF-8 is likely in, by the name that iconv has for it."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    if b"\0" in start:
+        return "utf-16be" if start.startswith(b"\0") else "utf-16le"
+    return "latin1"
 
 
 def _columns(path: Path) -> list[str]:

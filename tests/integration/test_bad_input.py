@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,72 @@ def test_wrong_usage_is_exit_2_and_says_what_is_right(
 @pytest.fixture
 def fresh(settings: dict[str, Any], tmp_path: Path) -> Project:
     return Project(ROOT, tmp_path, settings)
+
+
+VERSION_COMMANDS = [
+    ["compare", "1", "99"],
+    ["promote", "99"],
+    ["export", "99", "-o", "{there}/merged"],
+    ["serve", "--version", "99"],
+    ["score", "{there}/in.csv", "-o", "{there}/out.csv", "--version", "99"],
+]
+
+
+@pytest.fixture
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Yield a directory with the state of commands in this process, and a file to score."""
+    import mlflow
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "in.csv").write_text("text\nfine\n")
+    yield tmp_path
+    mlflow.set_tracking_uri("")
+    mlflow.set_registry_uri("")
+
+
+def begun_in(directory: Path) -> set[str]:
+    """Return what of an export or of scored rows is in the directory."""
+    return {"merged", "out.csv", "out.csv.parts"} & {file.name for file in directory.iterdir()}
+
+
+def test_a_version_that_is_not_there_is_exit_2_and_the_ones_that_are_are_named(
+    own_state: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One test, since a database of MLflow takes six seconds to make."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{own_state / 'mlflow.db'}")
+    client.create_registered_model("review-sentiment")
+    run = client.create_run("0").info.run_id
+    client.create_model_version("review-sentiment", f"runs:/{run}/model", run)
+    client.set_registered_model_alias("review-sentiment", "champion", "1")
+    for arguments in VERSION_COMMANDS:
+        capfd.readouterr()
+        assert main([argument.format(there=own_state) for argument in arguments]) == 2, arguments
+        said = capfd.readouterr()
+        assert "'review-sentiment' has no version '99'. There are: 1, champion." in said.err, arguments
+        assert said.out == "", arguments
+    assert client.get_registered_model("review-sentiment").aliases == {"champion": 1}
+    assert not begun_in(own_state)
+
+
+@pytest.mark.parametrize("arguments", [["models"], *VERSION_COMMANDS], ids=lambda arguments: arguments[0])
+def test_a_registry_that_cannot_be_reached_is_exit_1_and_says_where_it_should_be(
+    own_state: Path,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert main([argument.format(there=own_state) for argument in arguments]) == 1
+    said = capfd.readouterr()
+    assert "MLflow at http://127.0.0.1:9 did not answer" in said.err
+    assert "MLFLOW_TRACKING_URI is right" in said.err
+    assert "Traceback" not in said.err
+    assert not begun_in(own_state)
 
 
 def test_broken_lines_fail_their_category_with_examples_and_keep_the_other(

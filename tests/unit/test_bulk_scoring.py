@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from review_sentiment.config import LoraSettings
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.models import BaseModel, load_model, plan_compute
 from review_sentiment.review_files import FORMATS, read_rows
-from review_sentiment.scorer import REFERENCE_FILE, Scorer, Serving
+from review_sentiment.scorer import CHARACTERS_PER_TOKEN, REFERENCE_FILE, Scorer, Serving
 
 PLAN = plan_compute("cpu", "fp32")
 LABELS = ("negative", "positive")
@@ -156,6 +157,35 @@ def test_a_file_without_a_row_to_score_is_an_error(scorer: Scorer, tmp_path: Pat
     with pytest.raises(DataError, match=r"No row could be scored\. out\.csv\.failed\.jsonl has the reasons"):
         score_file(lambda: scorer, "7", source, tmp_path / "out.csv")
     assert (tmp_path / "out.csv.failed.jsonl").is_file()
+
+
+@pytest.mark.parametrize(("encoding", "advice"), [("latin1", "latin1"), ("utf-16", "utf-16")])
+def test_another_encoding_is_said_before_anything_is_scored(
+    tmp_path: Path, encoding: str, advice: str
+) -> None:
+    """The letter that is no UTF-8 is in the last of many rows."""
+    source = tmp_path / "in.csv"
+    source.write_bytes(("text\n" + "a fine one\n" * 3_000 + "Möbel\n").encode(encoding))
+    with pytest.raises(DataError, match=f"not in UTF-8 .*iconv -f {advice} -t utf-8"):
+        score_file(lambda: pytest.fail("the model was loaded"), "7", source, tmp_path / "out.csv")
+    assert [file.name for file in tmp_path.iterdir()] == ["in.csv"], "nothing was begun"
+
+
+def test_a_million_characters_take_no_more_memory_than_what_is_read_of_them(scorer: Scorer) -> None:
+    """The end is cut off before anything is made of it; both leave more tokens than fit."""
+    million = "soft and warm " * 71_429
+    read = million[: CHARACTERS_PER_TOKEN * scorer.serving.max_tokens]
+
+    def peak_bytes(text: str) -> int:
+        tracemalloc.start()
+        try:
+            scorer.answer([text], [text])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_bytes(read)  # what the first call loads counts for none
+    assert peak_bytes(million) < peak_bytes(read) + 100_000
 
 
 def test_drift_is_told_from_a_sample(scorer: Scorer, adapter: Path, tmp_path: Path) -> None:

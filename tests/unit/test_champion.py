@@ -85,5 +85,10 @@ def test_a_champion_whose_base_model_is_gone_is_said(
     Serving(moved, serving.labels, serving.max_tokens).save(adapter)
     run = tracking.open_candidate("experiment", "gone", {}, {})
     registry.set_alias(NAME, registry.register_version(NAME, run, adapter, "card", {}), registry.CHAMPION)
-    with pytest.raises(ModelUnavailableError, match=r"version 2, cannot be evaluated.*promote VERSION"):
+    with pytest.raises(
+        ModelUnavailableError, match=r"version 2, cannot be evaluated.*gone.*promote VERSION"
+    ) as e:
         evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
+    assert "rollback" in str(e.value)
+    registry.set_alias(NAME, "1", registry.CHAMPION)  # a way out that it names
+    assert evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS).version == "1"

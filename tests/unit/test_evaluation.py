@@ -29,6 +29,23 @@ def test_shards_put_together_are_the_evaluation_of_the_whole(
     assert whole.audit.n == together.audit.n == 7
 
 
+@pytest.mark.parametrize(
+    ("rows", "renamed", "message"),
+    [
+        ("label == 'positive'", "positive", "24 reviews and none that is negative"),
+        ("label == 'neither'", "positive", "the evaluation set is empty"),
+        ("label == label", "wonderful", "unknown labels: wonderful"),
+    ],
+)
+def test_reviews_that_say_nothing_of_a_model_are_an_error(
+    tiny_model: BaseModel, tiny_chats: ChatDataset, rows: str, renamed: str, message: str
+) -> None:
+    frame = tiny_chats.frame.query(rows).reset_index(drop=True).replace({"label": {"positive": renamed}})
+    settings = EvaluationSettings(sample_predictions=0, audit_samples=0)
+    with pytest.raises(DataError, match=message):
+        evaluate_model(tiny_model, None, ChatDataset(frame, tiny_chats.labels), PLAN, settings)
+
+
 def test_shards_have_every_chat_once_and_each_label_evenly(tiny_chats: ChatDataset) -> None:
     shards = [tiny_chats.shard(number, 5) for number in range(5)]
     ids = [review for shard in shards for review in shard.frame["review_id"]]
