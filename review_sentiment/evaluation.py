@@ -10,7 +10,7 @@ import pandas as pd
 
 from review_sentiment import audit
 from review_sentiment.generation import generate_answers
-from review_sentiment.metrics import Evaluation, evaluation_of
+from review_sentiment.metrics import Evaluation, evaluation_of, require_every_label
 from review_sentiment.models import (
     BaseModel,
     ComputePlan,
@@ -38,7 +38,11 @@ def evaluate_model(
 
     The first `audit_samples` chats, a random sample since the chats are in the order of a hash, and the
     sample predictions are answered by generation as well.
+
+    Raises:
+        DataError: the chats are none, or of one class, or of an unknown one: before a model is loaded.
     """
+    require_every_label(chats.frame["label"], chats.labels)
     tokenizer = load_tokenizer(base)
     model = load_model(base, plan).eval() if adapter is None else load_adapted_model(base, adapter, plan)
     prompts, labels = list(chats.frame["prompt"]), chats.labels

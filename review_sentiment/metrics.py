@@ -120,15 +120,7 @@ def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics
     )
 
     gold, predicted = predictions["gold"], predictions["predicted"]
-    unknown = set(gold) - set(labels)
-    if unknown:
-        raise DataError(f"The evaluation set has unknown labels: {', '.join(sorted(unknown))}.")
-    missing = set(labels) - set(gold)
-    if missing:
-        raise DataError(
-            f"The evaluation set has {len(gold)} reviews and none that is {' or '.join(sorted(missing))}; "
-            "metrics need reviews of every class."
-        )
+    require_every_label(gold, labels)
     answers = answers_of(predictions, labels)
     precision, recall, f1, _ = precision_recall_fscore_support(
         gold, predicted, labels=labels, average="macro", zero_division=0.0
@@ -159,6 +151,25 @@ def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics
         category_accuracy={str(name): float(value) for name, value in by_category.mean().items()},
         category_n={str(name): int(value) for name, value in by_category.size().items()},
     )
+
+
+def require_every_label(gold: pd.Series[str], labels: Sequence[str]) -> None:
+    """Check that metrics can be computed from reviews with these gold labels.
+
+    Raises:
+        DataError: there is none, or there is one class only or an unknown label.
+    """
+    if gold.empty:
+        raise DataError("There is nothing to judge: the evaluation set is empty.")
+    unknown = set(gold) - set(labels)
+    if unknown:
+        raise DataError(f"The evaluation set has unknown labels: {', '.join(sorted(unknown))}.")
+    missing = set(labels) - set(gold)
+    if missing:
+        raise DataError(
+            f"The evaluation set has {len(gold)} reviews and none that is {' or '.join(sorted(missing))}; "
+            "metrics need reviews of every class."
+        )
 
 
 def evaluation_of(

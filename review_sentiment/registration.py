@@ -61,7 +61,7 @@ def register(
     tracking.log_text(adapter.run_id, json.dumps(adapter.settings, indent=2), "settings.json")
     tags = _tags(adapter, tuned, verdict) | facts.lineage.tags()
     shown_by_mlflow = {"mlflow.note.content": card, **tracking.SOURCE_TAGS}
-    tracking.set_tags(adapter.run_id, {**shown_by_mlflow, "alias": alias, **facts.lineage.tags()})
+    tracking.set_tags(adapter.run_id, {**shown_by_mlflow, **facts.lineage.tags()})
     with tracking.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
         Serving(adapter.base, labels, adapter.max_tokens).save(files)
@@ -71,6 +71,7 @@ def register(
         registry.make_champion(name, version)
     else:
         registry.set_alias(name, version, alias)
+    tracking.set_tags(adapter.run_id, {"alias": alias})  # last: a run never says what is not so
     return RegisteredVersion(
         name=name,
         version=version,

@@ -29,23 +29,6 @@ def test_shards_put_together_are_the_evaluation_of_the_whole(
     assert whole.audit.n == together.audit.n == 7
 
 
-@pytest.mark.parametrize(
-    ("rows", "renamed", "message"),
-    [
-        ("label == 'positive'", "positive", "24 reviews and none that is negative"),
-        ("label == 'neither'", "positive", "the evaluation set is empty"),
-        ("label == label", "wonderful", "unknown labels: wonderful"),
-    ],
-)
-def test_reviews_that_say_nothing_of_a_model_are_an_error(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, rows: str, renamed: str, message: str
-) -> None:
-    frame = tiny_chats.frame.query(rows).reset_index(drop=True).replace({"label": {"positive": renamed}})
-    settings = EvaluationSettings(sample_predictions=0, audit_samples=0)
-    with pytest.raises(DataError, match=message):
-        evaluate_model(tiny_model, None, ChatDataset(frame, tiny_chats.labels), PLAN, settings)
-
-
 def test_shards_have_every_chat_once_and_each_label_evenly(tiny_chats: ChatDataset) -> None:
     shards = [tiny_chats.shard(number, 5) for number in range(5)]
     ids = [review for shard in shards for review in shard.frame["review_id"]]
@@ -58,3 +41,21 @@ def test_shards_have_every_chat_once_and_each_label_evenly(tiny_chats: ChatDatas
 def test_more_shards_than_reviews_of_a_label_is_an_error(tiny_chats: ChatDataset) -> None:
     with pytest.raises(DataError, match=r"evaluation\.shards=25: only 24 reviews are \w+"):
         tiny_chats.shard(0, 25)
+
+
+@pytest.mark.parametrize(
+    ("rows", "label", "message"),
+    [
+        (slice(0, 0), None, "the evaluation set is empty"),
+        (slice(None), "negative", "48 reviews and none that is positive"),
+        (slice(None), "mixed", "unknown labels: mixed"),
+    ],
+    ids=["empty", "one class", "unknown labels"],
+)
+def test_reviews_that_cannot_be_judged_are_said_before_a_model_is_loaded(
+    tiny_chats: ChatDataset, rows: slice, label: str | None, message: str
+) -> None:
+    gone = BaseModel("/no/such/model", None, "nf4", "gone")
+    frame = tiny_chats.frame.iloc[rows] if label is None else tiny_chats.frame.assign(label=label)
+    with pytest.raises(DataError, match=message):
+        evaluate_model(gone, None, ChatDataset(frame, tiny_chats.labels), PLAN, EvaluationSettings())

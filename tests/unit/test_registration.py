@@ -1,0 +1,70 @@
+"""A registration that fails on its way leaves the champion in its place, and no run that says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from review_sentiment import registry, tracking
+from review_sentiment.gate import Rule, Verdict
+from review_sentiment.model_card import CardFacts
+from review_sentiment.registration import register
+from review_sentiment.reviews import ingested
+from tests.unit.test_materializers import REPORT, adapter, evaluation, reviews
+from tests.unit.test_model_card import LINEAGE
+
+NAME = "reviews"
+PASSED = Verdict((Rule("rule", "asked", "found", True),), (), None)
+
+
+def registered(run_id: str, directory: Path) -> Any:
+    trained = replace(adapter(directory), run_id=run_id)
+    facts = CardFacts(
+        base=trained.base,
+        base_licence="Apache-2.0",
+        run_id=run_id,
+        lineage=LINEAGE,
+        data_licence="CC0-1.0",
+        train_counts={"negative": 1},
+        evaluation_counts={"negative": 1},
+        ingested=(ingested(reviews()),),
+        summary=trained.summary,
+        proof=trained.proof,
+        settings=trained.settings,
+        max_tokens=160,
+    )
+    return register(
+        NAME, "e", trained, ("negative", "positive"), PASSED, evaluation(), None, evaluation(), facts, REPORT,
+        reviews(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("failing", ["register_version", "make_champion"])
+def test_what_fails_on_the_way_makes_no_champion(
+    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def away(*_: object) -> None:
+        raise mlflow.MlflowException("the registry is away")
+
+    run = tracking.open_candidate("e", "run", {}, {})
+    monkeypatch.setattr(registry, failing, away)
+    if failing == "make_champion":  # a version as a registry keeps it, without the minute of packing a model
+        monkeypatch.setattr(registry, "register_version", lambda *_: "1")
+    with pytest.raises(mlflow.MlflowException, match="away"):
+        registered(run, tmp_path / "adapter")
+    assert registry.find_version(NAME, registry.CHAMPION) is None
+    assert "alias" not in tracking.client().get_run(run).data.tags
+
+
+def test_a_run_says_its_alias_once_the_version_has_it(
+    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tracking.open_candidate("e", "run", {}, {})
+    monkeypatch.setattr(registry, "register_version", lambda *_: "1")
+    monkeypatch.setattr(registry, "make_champion", lambda *_: None)
+    assert registered(run, tmp_path / "adapter").alias == registry.CHAMPION
+    assert tracking.client().get_run(run).data.tags["alias"] == registry.CHAMPION
