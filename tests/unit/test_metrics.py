@@ -76,7 +76,7 @@ def test_an_unparsed_answer_is_wrong_whatever_the_probabilities_say() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (predictions().head(0), "0 reviews and none that is negative or positive"),
+        (predictions().head(0), "the evaluation set is empty"),
         (predictions().head(4), "4 reviews and none that is negative"),
         (predictions().replace({"gold": {"negative": "neutral"}}), "unknown labels: neutral"),
     ],
