@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
 
@@ -82,6 +83,7 @@ def test_a_model_that_is_being_trained_answers_as_it_does_alone(
     fuse_adapters(trained, plan.dtype)
     train_adapters_in_fp32(trained)
     alone = scored(trained, tiny_chats, tiny_model, plan)
+    AcceleratorState._reset_state(reset_partial_state=True)  # that of trainings in other precisions
     prepared = Accelerator(mixed_precision="bf16", cpu=True).prepare_model(trained)
     np.testing.assert_allclose(
         scored(prepared, tiny_chats, tiny_model, plan).label_log_probs, alone.label_log_probs, atol=1e-5
@@ -90,6 +92,7 @@ def test_a_model_that_is_being_trained_answers_as_it_does_alone(
     with torch.no_grad():
         # The forward of accelerate is back: it widens what the model returns.
         assert prepared(input_ids=ids).logits.dtype == torch.float32
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_without_room_they_stay_and_that_is_said(
