@@ -31,15 +31,13 @@ LITTLE_FALL = 0.1
 MOST_CATEGORIES = 8
 """Rows of the table of categories; MLflow keeps 5,000 characters of a version's description."""
 GAP = "&ensp;"
-"""Between the columns of figures: MLflow's pages (3.17) set them side by side without any."""
+"""Between the columns of a table: MLflow's pages (3.17) set them side by side without any."""
 REVISION_WIDTH = 160
 """Characters of the data's revision, which has a part for each category; the version's tag has it all."""
 SETTINGS_SHOWN = (
     "lora.rank",
     "lora.alpha",
-    "lora.targets",
     "training.epochs",
-    "training.max_steps",
     "training.learning_rate",
     "training.batch_size",
     "seed",
@@ -95,6 +93,14 @@ def write_card(
         f"| {found.category} | {found.read:,} | {found.kept:,} | {found.reasons()} |"
         for found in _few(facts.ingested)
     )
+    figures = "\n".join(
+        _row(title, evaluation)
+        for title, evaluation in (
+            ("**tuned (this model)**", tuned),
+            ("untuned base model", baseline),
+            ("TF-IDF + logistic regression", classical),
+        )
+    )
     settings = ", ".join(f"`{key}={facts.settings[key]}`" for key in SETTINGS_SHOWN if key in facts.settings)
     return f"""\
 This model says whether a customer review is {" or ".join(metrics.labels)}; it was right on \
@@ -108,11 +114,11 @@ In brackets the 95 % bootstrap interval over the evaluation reviews; p is of McN
 
 | on the evaluation reviews | accuracy | constrained | F1 | ROC AUC | calibration error | unparsed | n |
 |---|---|---|---|---|---|---:|---:|
-{_row("**tuned (this model)**", tuned)}
-{_row("untuned base model", baseline)}
-{_row("TF-IDF + logistic regression", classical)}
+{_apart(figures)}
 
-{verdict.table()}
+**Gate**
+
+{_apart(verdict.table())}
 
 **Use**
 
@@ -144,12 +150,19 @@ the two share no product, no user and no text.
 
 | category | read | kept | dropped |
 |---|---:|---:|---|
-{categories}
+{_apart(categories)}
 
 **Base model**
 
 {facts.base.title} (licence {facts.base_licence}), \
 revision {facts.base.revision or "newest"}, quantisation {facts.base.quantization}.
+
+**Made by**
+
+`{lineage.training.command}` on the stack {lineage.training.stack}, commit \
+`{lineage.training.commit}`{_registered_later(lineage)}; {_listed(software)}. \
+ZenML run `{lineage.training.name}`, MLflow run `{facts.run_id}`, which has \
+all settings, curves, reports and sample predictions.
 
 **Training**
 
@@ -158,13 +171,6 @@ revision {facts.base.revision or "newest"}, quantisation {facts.base.quantizatio
 {settings}. \
 LoRA proof: {len(facts.proof.layers)} layers called, with gradient and moved; \
 loss {facts.proof.first_loss:.3f} to {facts.proof.last_loss:.3f}.
-
-**Made by**
-
-`{lineage.training.command}` on the stack {lineage.training.stack}, commit \
-`{lineage.training.commit}`{_registered_later(lineage)}; {_listed(software)}. \
-ZenML run `{lineage.training.name}`, MLflow run `{facts.run_id}`, which has \
-all settings, curves, reports and sample predictions.
 """
 
 
@@ -211,8 +217,13 @@ def _row(title: str, evaluation: Evaluation | None) -> str:
         return f"| {title} | skipped | | | | | | |"
     found = evaluation.metrics
     figures = ("accuracy", "constrained_accuracy", "f1", "roc_auc", "calibration_error")
-    shown = f"{GAP} | ".join(found.shown(name) for name in figures)
-    return f"| {title}{GAP} | {shown}{GAP} | {found.unparsed_rate:.1%} | {found.n} |"
+    shown = " | ".join(found.shown(name) for name in figures)
+    return f"| {title} | {shown} | {found.unparsed_rate:.1%} | {found.n} |"
+
+
+def _apart(rows: str) -> str:
+    """Return the rows of a table with a gap between their columns."""
+    return rows.replace(" | ", f"{GAP} | ")
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -102,7 +102,7 @@ def test_it_says_how_the_version_was_made_and_how_it_is_used(tmp_path: Path) -> 
         "embedded (licence CC0-1.0), revision p==1",
         "SmolLM2 (licence Apache-2.0)",
         "7 reviews (3 negative, 4 positive), fingerprint `1234567890abcdef`",
-        "| A_long_name_of_a_category_1 | 1,000 | 900 | 3 stars (90), same text (10) |",
+        "| A_long_name_of_a_category_1&ensp; | 1,000&ensp; | 900&ensp; | 3 stars (90), same text (10) |",
         "Reviews lose their end beyond 192 tokens",
         "`lora.rank=16`, `seed=42`.",
         'mlflow.pyfunc.load_model("models:/m@champion")',
@@ -117,5 +117,5 @@ def test_many_categories_are_summed_up_so_that_mlflow_keeps_the_whole_card(tmp_p
     revisions = {f"A_long_name_of_a_category_{number}": f"{number:040x}" for number in range(33)}
     found = card(tmp_path, categories=33, lineage=replace(LINEAGE, revisions=revisions))
     assert found.count("A_long_name_of_a_category_") < 2 * MOST_CATEGORIES
-    assert "| 26 more | 26,000 | 23,400 | 3 stars (2,340), same text (260) |" in found
+    assert "| 26 more&ensp; | 26,000&ensp; | 23,400&ensp; | 3 stars (2,340), same text (260) |" in found
     assert len(found) < DESCRIPTION_LIMIT
