@@ -38,13 +38,15 @@ def score(source: Path, output: Path, name: str, version: str, model: ModelSetti
         DataError: the file cannot be read.
         TrackingError: MLflow cannot be reached.
     """
+    columns_of(source)
+    tracking.configure(store)
+    found = registry.get_version(name, version)
+
+    # Not before: what is refused needs no ZenML, whose import takes seconds.
     from zenml.client import Client
 
     from pipelines.score_reviews import score_reviews
 
-    columns_of(source)
-    tracking.configure(store)
-    found = registry.get_version(name, version)
     use_stack(read_stack("local"))
     configured = score_reviews.with_options(enable_cache=output.is_file())
     finished = configured(
