@@ -16,13 +16,9 @@ import json
 import os
 import platform
 import random
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +29,12 @@ import click
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.front_door import ROOT, Project
+from tests.served_version import ask, serving
 from tests.tiny import make_tiny_model, tiny_settings
 
 POOL = 200
 TOLERANCE = 1e-4
 """Difference of a probability between batches; the pool's reviews lie further apart."""
-SECONDS_TO_START = 180
 
 
 @dataclass(frozen=True)
@@ -94,12 +90,9 @@ def score(project: Project, rows: int, directory: Path) -> dict[str, float]:
     return {"rows": rows, "seconds": time.perf_counter() - started, "peak_bytes": used.ru_maxrss * 1024}
 
 
-def ask(address: str, texts: list[str]) -> list[float]:
+def probabilities(address: str, texts: list[str]) -> list[float]:
     """Return the probability that each of the reviews is positive."""
-    body = json.dumps({"dataframe_records": [{"text": text} for text in texts]}).encode()
-    request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        return [found["p_positive"] for found in json.loads(answer.read())["predictions"]]
+    return [found["p_positive"] for found in ask(address, [{"text": text} for text in texts])]
 
 
 def client(address: str, known: dict[str, float], number: int, until: float) -> tuple[int, list[str], int]:
@@ -109,7 +102,7 @@ def client(address: str, known: dict[str, float], number: int, until: float) -> 
     while time.perf_counter() < until:
         text = choose.choice(list(known))
         try:
-            (found,) = ask(address, [text])
+            (found,) = probabilities(address, [text])
         except OSError as error:
             errors.append(str(error))
             continue
@@ -122,7 +115,7 @@ def load(address: str, clients: int, seconds: int) -> Load:
     """Let clients ask at the same time."""
     texts = [review(number) for number in range(POOL)]
     found: dict[float, str] = {}
-    for text, answer in zip(texts, ask(address, texts), strict=True):
+    for text, answer in zip(texts, probabilities(address, texts), strict=True):
         # Two reviews of one probability could be exchanged unseen.
         if all(abs(answer - other) > 3 * TOLERANCE for other in found):
             found[answer] = text
@@ -140,34 +133,6 @@ def load(address: str, clients: int, seconds: int) -> Load:
     )
 
 
-def serve(project: Project, clients: int, seconds: int) -> Load:
-    """Serve the champion, load it, and end the server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            [sys.executable, "run_pipeline.py", "serve", "--port", str(port)],
-            cwd=project.root, env=project.environment, stdout=said, stderr=said,
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + SECONDS_TO_START
-            while True:
-                try:
-                    ask(address, ["Fits well."])
-                    break
-                except OSError as error:
-                    if process.poll() is not None or time.monotonic() > deadline:
-                        said.seek(0)
-                        raise click.ClickException(said.read().decode()) from error
-                    time.sleep(0.5)
-            return load(address, clients, seconds)
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-
-
 @click.command()
 @click.option("--rows", default="100000,1000000", show_default=True, help="Lengths of the files.")
 @click.option("--clients", default=32, show_default=True, help="Clients of the server at once.")
@@ -178,7 +143,8 @@ def main(rows: str, clients: int, seconds: int, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         project = make_version(directory)
-        served = serve(project, clients, seconds)
+        with serving(project) as address:
+            served = load(address, clients, seconds)
         files: list[dict[str, Any]] = []
         for count in rows.split(","):
             files.append(score(project, int(count), directory))

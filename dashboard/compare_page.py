@@ -28,8 +28,8 @@ from dashboard.comparison_view import (
 )
 from dashboard.figures import Line, confusion, intervals, lines, unit_square
 from dashboard.layout import column, grid, notice, plot, said, table
-from dashboard.run_page import CURVE_TITLES
 from dashboard.versions import NOTHING_YET, Registry, experiment_of, store_is_made
+from review_sentiment.curves import CURVES
 from review_sentiment.errors import DataError
 
 if TYPE_CHECKING:
@@ -125,8 +125,9 @@ def reviews_table(pair: tuple[Recorded, Recorded]) -> pd.DataFrame:
 
 def answers_view(answers: pd.DataFrame, change: str) -> mo.ui.table:
     """Show the reviews of a kind in a table to search and sort."""
+    chosen = only(answers, change)
     return mo.ui.table(
-        only(answers, change),
+        chosen,
         selection=None,
         page_size=ROWS_SHOWN,
         pagination=True,
@@ -134,7 +135,7 @@ def answers_view(answers: pd.DataFrame, change: str) -> mo.ui.table:
         column_widths={"review": REVIEW_PIXELS},
         show_column_summaries=False,
         show_data_types=False,
-        label=f"{len(only(answers, change))} of {len(answers)} reviews",
+        label=f"{len(chosen)} of {len(answers)} reviews",
     )
 
 
@@ -160,7 +161,7 @@ def run_choosers(runs: Sequence[RecordedRun]) -> mo.ui.dictionary:
                 titles, value=list(titles)[:2], label="runs", max_selections=MOST_OVERLAID, full_width=True
             ),
             "figure": mo.ui.dropdown(
-                {title: name for name, title in CURVE_TITLES.items()}, value="loss", label="figure"
+                {title: name for name, title in CURVES.items()}, value="loss", label="figure"
             ),
         }
     )
@@ -177,7 +178,7 @@ def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str
     for run_id in run_ids:
         curve = recorded_curve(run_id, name)
         shown.append(Line(titles.get(run_id, run_id[:8]), curve.steps, curve.values))
-    figure = lines(CURVE_TITLES[name], "optimiser step", "", shown, logarithmic=name == "loss", height=420)
+    figure = lines(CURVES[name], "optimiser step", "", shown, logarithmic=name == "loss", height=420)
     return plot(figure)
 
 

@@ -213,16 +213,11 @@ def only(table: pd.DataFrame, change: str) -> pd.DataFrame:
 
 def setting_rows(first: ModelVersion | None, second: ModelVersion | None) -> list[tuple[str, str, str]]:
     """Return the recorded parameters that differ between two versions."""
-    from review_sentiment import tracking
+    from review_sentiment.version_comparison import different_settings
 
     if first is None or second is None:
         return []
-    old, new = (tracking.recorded_parameters(version.run_id) for version in (first, second))
-    return [
-        (key, old.get(key, "-"), new.get(key, "-"))
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
+    return [(key, *values) for key, values in different_settings(first, second).items()]
 
 
 def _answers(recorded: Recorded) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from dashboard.low_rank import Update, energy, projections, smaller_picture, spe
 from dashboard.rank_choice import rank_sweep
 from dashboard.versions import NOTHING_YET
 from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.predictions import labels_of, probability_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +193,7 @@ def errors_view(version: ModelVersion | None) -> mo.Html:
 
 def surest_errors(predictions: pd.DataFrame, reviews: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     """Return text, gold label, answer and its probability of the wrong answers, the surest first."""
-    sureness = predictions[[name for name in predictions if str(name).startswith("p_")]].max(axis=1)
+    sureness = predictions[probability_columns(labels_of(predictions))].max(axis=1)
     wrong = predictions.assign(p=sureness)[predictions["gold"] != predictions["predicted"]]
     texts = reviews.set_index("review_id")[["title", "text"]]
     rows = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import marimo as mo
@@ -11,11 +10,8 @@ from dashboard.layout import Judgement, badge, clock, said
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
-    import torch
-
     from front_door.estimate import Row
     from review_sentiment.config import Settings
-    from review_sentiment.memory import ModelShape
 
 JUDGEMENTS: dict[str, Judgement] = {"fits": "good", "tight": "warn", "does not fit": "bad"}
 HOUR = 3_600
@@ -26,7 +22,7 @@ def memory_badge(settings: Settings) -> mo.Html:
     from front_door.estimate import REVIEWS, estimate_here
 
     try:
-        row = estimate_here(settings, _speed)
+        row = estimate_here(settings)
     except ReviewSentimentError as error:
         return said(f"No estimate: {error}")
     lines = [
@@ -55,11 +51,3 @@ def memory_text(row: Row) -> str:
         f"weights {m.weights / 1e9:.2f}, adapters {m.adapters / 1e9:.2f}, activations "
         f"{m.activations / 1e9:.2f}, the rest {(m.logits + m.dequantised + m.overhead) / 1e9:.2f}."
     )
-
-
-@cache
-def _speed(shape: ModelShape, dtype: torch.dtype) -> float:
-    """Measure once a model's shape and type: half a second."""
-    from review_sentiment.pace import matrix_speed
-
-    return matrix_speed(shape, dtype)

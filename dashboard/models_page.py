@@ -14,6 +14,7 @@ from dashboard.layout import Shown, badge, column, notice, said, table
 from dashboard.versions import NOTHING_YET, Registry, title_of, version_chooser
 from front_door.browse import HOST, MLFLOW_PORT
 from front_door.state import tracking_uri, zenml_directory
+from front_door.summary import tag_figure
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def versions_view(registry: Registry) -> mo.Html:
             version.version,
             ", ".join(version.aliases) or "-",
             f"{version.created.astimezone():%Y-%m-%d %H:%M}",
-            f"{_figure(version, 'accuracy')} ({version.tags.get('accuracy_interval', '-')})",
-            _figure(version, "roc_auc"),
+            f"{tag_figure(version, 'accuracy')} ({version.tags.get('accuracy_interval', '-')})",
+            tag_figure(version, "roc_auc"),
             version.tags.get("evaluation_reviews", "-"),
             _gate(version),
             version.tags.get("base_model", "-"),
@@ -120,19 +121,22 @@ def card_view(version: ModelVersion) -> mo.Html:
 
 def links_view(version: ModelVersion) -> mo.Html:
     """Show where MLflow and ZenML have more of a version."""
+    from review_sentiment import tracking
+
+    run = tracking.client().get_run(version.run_id).info
     store = tracking_uri()
     served = store if store.startswith("http") else f"http://{HOST}:{MLFLOW_PORT}"
     lines = [
         f"[Version in MLflow]({served}/#/models/{version.name}/versions/{version.version}) · "
-        f"[its run]({served}/#/experiments/{_experiment_of(version)}/runs/{version.run_id})"
+        f"[its run]({served}/#/experiments/{run.experiment_id}/runs/{version.run_id})"
     ]
     if not store.startswith("http") and not _answers(MLFLOW_PORT):
         lines.append("These open when MLflow is served: `python run_pipeline.py mlflow-ui`")
     zenml = zenml_store()
     lines.append(
-        f"[ZenML]({zenml}), where the run bears the name `{_run_name(version)}`"
+        f"[ZenML]({zenml}), where the run bears the name `{run.run_name}`"
         if zenml.startswith("http")
-        else f"ZenML keeps the run `{_run_name(version)}` in its local store; `zenml login --local` shows it "
+        else f"ZenML keeps the run `{run.run_name}` in its local store; `zenml login --local` shows it "
         "where ZenML's server is installed."
     )
     return mo.md("\n\n".join(lines))
@@ -196,18 +200,6 @@ def _recorded_gate(version: ModelVersion) -> Mapping[str, Any] | None:
     return recorded_json(version.run_id, "gate.json")
 
 
-def _experiment_of(version: ModelVersion) -> str:
-    from review_sentiment import tracking
-
-    return str(tracking.client().get_run(version.run_id).info.experiment_id)
-
-
-def _run_name(version: ModelVersion) -> str:
-    from review_sentiment import tracking
-
-    return str(tracking.client().get_run(version.run_id).info.run_name)
-
-
 def _answers(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_SECONDS)
@@ -219,7 +211,3 @@ def _gate(version: ModelVersion) -> mo.Html | str:
     if gate is None:
         return "-"
     return badge(gate, "good" if gate == "passed" else "bad")
-
-
-def _figure(version: ModelVersion, tag: str) -> str:
-    return f"{float(version.tags[tag]):.3f}" if tag in version.tags else "-"

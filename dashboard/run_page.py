@@ -13,6 +13,7 @@ from dashboard.failures import explain
 from dashboard.figures import Line, lines
 from dashboard.layout import bar, clock, grid, notice, plot, said, table
 from dashboard.run_progress import RunState, StepState, share_done
+from review_sentiment.curves import CURVES
 
 if TYPE_CHECKING:
     from dashboard.run_process import RunRecord
@@ -27,14 +28,6 @@ STEP_MARKS = {
     "interrupted": "■",
 }
 STEP_WORDS = {"completed": "done"}
-CURVE_TITLES = {
-    "loss": "loss",
-    "learning_rate": "learning rate",
-    "grad_norm": "gradient norm",
-    "tokens_per_second": "tokens a second",
-    "memory_gb": "memory in use (GB)",
-    "gpu_utilisation": "GPU utilisation",
-}
 
 
 def progress_view(record: RunRecord, state: RunState) -> mo.Html:
@@ -120,7 +113,7 @@ def curves_view(curves: Mapping[str, Curve]) -> mo.Html:
         [
             plot(
                 lines(
-                    CURVE_TITLES[name],
+                    CURVES[name],
                     "optimiser step",
                     "",
                     [Line(name, curve.steps, curve.values)],

@@ -37,11 +37,7 @@ class Registry:
     @property
     def champion(self) -> ModelVersion | None:
         """Return the version in use."""
-        return self.with_alias("champion")
-
-    def with_alias(self, alias: str) -> ModelVersion | None:
-        """Return the version with an alias, or None."""
-        return next((version for version in self.versions if alias in version.aliases), None)
+        return next((version for version in self.versions if "champion" in version.aliases), None)
 
     def find(self, number: str) -> ModelVersion | None:
         """Return the version with a number, or None."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment import fit
-from review_sentiment.memory import GPU_USABLE, Memory, ModelShape, estimate, load_of, shape_of
+from review_sentiment.memory import GPU_USABLE, Memory, estimate, load_of, shape_of
 from review_sentiment.models import ComputePlan, gpu_plan, identify, plan_compute
 from review_sentiment.pace import (
     CPU_UTILISATION,
@@ -18,8 +17,6 @@ from review_sentiment.pace import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
     from review_sentiment.config import Settings
 
 MEAN_LENGTH = 0.56
@@ -100,18 +97,14 @@ def estimate_training(settings: Settings) -> Estimate:
     return Estimate(title, tuple(rows))
 
 
-def estimate_here(
-    settings: Settings, measure_speed: Callable[[ModelShape, torch.dtype], float] | None = None
-) -> Row:
+def estimate_here(settings: Settings) -> Row:
     """Return what the settings' training would take on this machine.
-
-    Whoever asks often gives a `measure_speed` that keeps what `matrix_speed` found: it takes half a second.
 
     Raises:
         ModelUnavailableError: the model's configuration cannot be read.
     """
     plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
-    speed = CPU_UTILISATION * (measure_speed or matrix_speed)(shape_of(identify(settings.model)), plan.dtype)
+    speed = CPU_UTILISATION * matrix_speed(shape_of(identify(settings.model)), plan.dtype)
     return _row(settings, plan, "this machine", fit.usable_bytes(plan.device), speed)
 
 

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from front_door.configs import default_config
-from front_door.console import output_to, quiet
-from front_door.state import new_log_file, tracking_uri
+from front_door.console import output_to
+from front_door.registry_access import NAME, mlflow_ready, model_name
 from review_sentiment.errors import UsageError
-from review_sentiment.settings_files import load_settings
 
 if TYPE_CHECKING:
     from review_sentiment.registry import ModelVersion
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("start", metavar="FROM")
-@click.option("--name", default=None, help="Registered model. Default: registry.model_name.")
+@NAME
 @click.option("--json", "as_json", is_flag=True, help="Print the versions as JSON.")
 def lineage(start: str, name: str | None, as_json: bool) -> None:
     """Say which versions came of FROM, and what each was made from.
@@ -28,15 +26,12 @@ def lineage(start: str, name: str | None, as_json: bool) -> None:
     FROM is a version or an alias; or the name or id of a ZenML run, the id of an MLflow run, a commit, or
     the fingerprint of training or evaluation reviews, of which the first six characters are enough.
     """
-    log_file = new_log_file()
-    model = name or load_settings(default_config()).registry.model_name
-    with quiet(log_file):
-        from review_sentiment import registry, tracking
+    model = model_name(name)
+    with mlflow_ready() as log_file:
+        from review_sentiment import registry
         from review_sentiment.lineage import SHORTEST_PREFIX, versions_from
 
-        tracking.configure(tracking_uri())
-        with tracking.reaching(tracking_uri()):
-            versions = registry.list_versions(model)
+        versions = registry.list_versions(model)
         found = versions_from(versions, start)
     if not found and len(start) >= SHORTEST_PREFIX:
         with output_to(log_file, debug=False):

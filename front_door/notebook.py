@@ -63,15 +63,22 @@ def keep_state() -> str:
 
     On Colab that is the mounted drive. Call it before anything else: ZenML reads its place once.
     """
-    if not _on_colab():
-        prepare_environment()
-        return "State, versions and checkpoints stay on this machine, where the command line keeps them."
+    said = (
+        _keep_on_drive()
+        if _on_colab()
+        else "State, versions and checkpoints stay on this machine, where the command line keeps them."
+    )
+    prepare_environment()
+    return said
+
+
+def _keep_on_drive() -> str:
+    """Mount the drive and let ZenML and MLflow keep their state on it; return what came of it."""
     from google.colab import drive
 
     try:
         drive.mount(str(DRIVE))
     except (OSError, ValueError) as error:  # refused, or timed out
-        prepare_environment()
         return (
             f"NO DRIVE ({error}). Checkpoints and versions are lost with this machine. Run this cell again "
             "and allow the drive, or go on for a trial."
@@ -80,7 +87,6 @@ def keep_state() -> str:
     state.mkdir(parents=True, exist_ok=True)
     os.environ["ZENML_CONFIG_PATH"] = os.environ["ZENML_LOCAL_STORES_PATH"] = str(state)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{ON_DRIVE / 'mlflow.db'}"
-    prepare_environment()
     return f"Steps, versions and checkpoints are kept in {ON_DRIVE}: run all again, and it goes on."
 
 

@@ -68,10 +68,10 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
             found.version,
             ", ".join(found.aliases) or "-",
             f"{found.created.astimezone():%Y-%m-%d %H:%M}",
-            _figure(found, "accuracy"),
+            tag_figure(found, "accuracy"),
             found.tags.get("accuracy_interval", "-"),
-            _figure(found, "f1"),
-            _figure(found, "roc_auc"),
+            tag_figure(found, "f1"),
+            tag_figure(found, "roc_auc"),
             found.tags.get("evaluation_reviews", "-"),
             found.tags.get("gate", "-"),
             found.tags.get("base_model", "-"),
@@ -81,5 +81,6 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
     return columns(rows)
 
 
-def _figure(found: ModelVersion, tag: str) -> str:
+def tag_figure(found: ModelVersion, tag: str) -> str:
+    """Return a figure that a version has as a tag, with three decimals, or a dash."""
     return f"{float(found.tags[tag]):.3f}" if tag in found.tags else "-"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,13 +10,13 @@ import click
 
 from front_door.browse import HOST, MLFLOW_PORT
 from front_door.configs import default_config
-from front_door.console import output_to, quiet
+from front_door.console import output_to
 from front_door.lineage_command import lineage
+from front_door.registry_access import NAME, mlflow_ready, model_name
 from front_door.state import new_log_file, tracking_uri
 from review_sentiment.errors import EXIT_FAILED, UsageError
 from review_sentiment.settings_files import load_settings
 
-NAME = click.option("--name", default=None, help="Registered model. Default: registry.model_name.")
 EXAMPLES_SHOWN = 5
 DASHBOARD_PORT = 8080
 
@@ -28,10 +26,10 @@ DASHBOARD_PORT = 8080
 @click.option("--json", "as_json", is_flag=True, help="Print the versions as JSON.")
 def models(name: str | None, as_json: bool) -> None:
     """List the registered model versions."""
-    with _mlflow():
+    with mlflow_ready():
         from review_sentiment import registry
 
-        chosen = _model_name(name)
+        chosen = model_name(name)
         versions = registry.list_versions(chosen)
     from front_door.summary import versions_table
 
@@ -50,10 +48,10 @@ def models(name: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def compare(first: str, second: str, name: str | None, as_json: bool) -> None:
     """Compare the version SECOND with the version FIRST: settings, figures, the paired test, answers."""
-    with _mlflow():
+    with mlflow_ready():
         from review_sentiment.version_comparison import compare_versions
 
-        found = compare_versions(_model_name(name), first, second)
+        found = compare_versions(model_name(name), first, second)
     from front_door.comparison_text import as_json_object, as_text
 
     click.echo(json.dumps(as_json_object(found)) if as_json else as_text(found, EXAMPLES_SHOWN))
@@ -64,10 +62,10 @@ def compare(first: str, second: str, name: str | None, as_json: bool) -> None:
 @NAME
 def promote(version: str, name: str | None) -> None:
     """Make VERSION (a number or an alias) the champion, whatever its gate said."""
-    with _mlflow():
+    with mlflow_ready():
         from review_sentiment import registry
 
-        chosen = registry.get_version(_model_name(name), version)
+        chosen = registry.get_version(model_name(name), version)
         registry.make_champion(chosen.name, chosen.version)
     if chosen.tags.get("gate") != "passed":
         click.echo(f"Its gate: {chosen.tags.get('gate', 'unknown')}.", err=True)
@@ -78,10 +76,10 @@ def promote(version: str, name: str | None) -> None:
 @NAME
 def rollback(name: str | None) -> None:
     """Give the champion's place back to the champion before."""
-    with _mlflow():
+    with mlflow_ready():
         from review_sentiment import registry
 
-        chosen = _model_name(name)
+        chosen = model_name(name)
         version = registry.roll_back(chosen)
     click.echo(f"{chosen} version {version} is the champion again.")
 
@@ -161,11 +159,11 @@ def ui(port: int, host: str, names: tuple[str, ...]) -> None:
 @NAME
 def results(directory: Path, versions: str | None, name: str | None) -> None:
     """Write tables (CSV, JSON, Markdown, LaTeX) and figures (PDF) of versions, seeds aggregated."""
-    with _mlflow():
+    with mlflow_ready():
         from review_sentiment import registry
         from review_sentiment.paper_results import collect, write
 
-        model = _model_name(name)
+        model = model_name(name)
         chosen = (
             [registry.get_version(model, version.strip()) for version in versions.split(",")]
             if versions
@@ -183,7 +181,7 @@ def serve(version: str, port: int, name: str | None) -> None:
     """Answer requests with a version, on this machine only. Ctrl-C ends it; restart it for a new champion."""
     from front_door.browse import serve_version
 
-    serve_version(_model_name(name), version, port)
+    serve_version(model_name(name), version, port)
 
 
 @click.command("score")
@@ -229,21 +227,6 @@ def score_command(
     click.echo(json.dumps(found) if as_json else as_text(scored))
     if fail_on_drift and scored.drift.drifted:
         raise SystemExit(EXIT_FAILED)
-
-
-@contextmanager
-def _mlflow() -> Iterator[None]:
-    """Let MLflow and what it prints be used within the block."""
-    with quiet(new_log_file()):
-        from review_sentiment import tracking
-
-        tracking.configure(tracking_uri())
-        with tracking.reaching(tracking_uri()):
-            yield
-
-
-def _model_name(name: str | None) -> str:
-    return name or load_settings(default_config()).registry.model_name
 
 
 VERSION_COMMANDS = (

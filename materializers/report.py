@@ -12,39 +12,36 @@ from review_sentiment.classification_report import ClassificationReport
 from review_sentiment.reports import DataReport
 
 
-class DataReportMaterializer(RecordMaterializer):
+class ReportMaterializer(RecordMaterializer):
     """One JSON file with the page in it."""
 
-    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (DataReport,)
+    SKIP_REGISTRATION: ClassVar[bool] = True
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA_ANALYSIS
 
-    def compute_content_hash(self, data: DataReport) -> str:
+    def compute_content_hash(self, data: Any) -> str:
         """Hash the figures: evidently puts new random identifiers into every page."""
         return json_hash(replace(data, html=""))
+
+    def save_visualizations(self, data: Any) -> dict[str, VisualizationType]:
+        """Show the page."""
+        return {self.write_text("report.html", data.html): VisualizationType.HTML}
+
+
+class DataReportMaterializer(ReportMaterializer):
+    """How the evaluation reviews lie beside those of the training."""
+
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (DataReport,)
 
     def extract_metadata(self, data: DataReport) -> dict[str, MetadataType]:
         """Show the distances, and which columns drifted."""
         return {"distances": dict(data.distances), "drifted": list(data.drifted)}
 
-    def save_visualizations(self, data: DataReport) -> dict[str, VisualizationType]:
-        """Show the page."""
-        return {self.write_text("report.html", data.html): VisualizationType.HTML}
 
-
-class ClassificationReportMaterializer(RecordMaterializer):
-    """One JSON file with the page in it."""
+class ClassificationReportMaterializer(ReportMaterializer):
+    """How the tuned model classifies."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (ClassificationReport,)
-    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA_ANALYSIS
-
-    def compute_content_hash(self, data: ClassificationReport) -> str:
-        """Hash the figures: evidently puts new random identifiers into every page."""
-        return json_hash(replace(data, html=""))
 
     def extract_metadata(self, data: ClassificationReport) -> dict[str, MetadataType]:
         """Show evidently's figures of the tuned model."""
         return dict(data.figures)
-
-    def save_visualizations(self, data: ClassificationReport) -> dict[str, VisualizationType]:
-        """Show the page."""
-        return {self.write_text("report.html", data.html): VisualizationType.HTML}

@@ -34,16 +34,16 @@ def computed_in_fp32(model: torch.nn.Module) -> Iterator[None]:
 
     with ExitStack() as undo:
         for tensor in _half_precision(model):
-            undo.callback(_set, tensor, "data", tensor.data)
+            undo.callback(setattr, tensor, "data", tensor.data)
             tensor.data = tensor.data.float()
         for layer in _four_bit(model):
-            undo.callback(_set, layer, "compute_dtype", layer.compute_dtype)
+            undo.callback(setattr, layer, "compute_dtype", layer.compute_dtype)
             layer.compute_dtype = torch.float32
         # A model that accelerate (1.15) has prepared for training computes in an autocast of its own.
         plain_forward = getattr(model, "_original_forward", None)
         if plain_forward is not None:
-            undo.callback(_set, model, "forward", model.forward)
-            _set(model, "forward", plain_forward)
+            undo.callback(setattr, model, "forward", model.forward)
+            model.forward = plain_forward
         yield
 
 
@@ -61,7 +61,3 @@ def _four_bit(model: torch.nn.Module) -> list[Any]:
     from bitsandbytes.nn import Linear4bit
 
     return [module for module in model.modules() if isinstance(module, Linear4bit)]
-
-
-def _set(owner: Any, name: str, value: Any) -> None:
-    setattr(owner, name, value)

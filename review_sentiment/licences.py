@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment import embedded_model
-from review_sentiment.model_access import HUB as HUB_ADDRESS
+from review_sentiment.model_access import hub_page
 from review_sentiment.models import EMBEDDED as EMBEDDED_MODEL
 from review_sentiment.provenance import without_secrets
 from review_sentiment.sources import EMBEDDED as EMBEDDED_DATA
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 AMAZON_REVIEWS_PAGE = "https://amazon-reviews-2023.github.io"
-_DATA_SET = re.compile(r"hf://datasets/(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
 
 logger = logging.getLogger(__name__)
 
@@ -31,25 +28,25 @@ def model_licence(base: BaseModel) -> str:
     directory = Path(base.name)
     if directory.is_dir():
         return _of_file(directory / CARD) or f"unknown: see {base.name}"
-    return _of_hub(base.name, base.revision, "model") or f"unknown: see {_page(base.name)}"
+    return _of_hub(base.name, base.revision, "model") or f"unknown: see {hub_page(base.name)}"
 
 
 def data_licence(source: str) -> str:
     """Return the licence of a source of reviews, as `data.source` names it, or where to look for it."""
     from review_sentiment.sources.embedded import LICENCE
-    from review_sentiment.sources.hub import AMAZON_REVIEWS, HUB
+    from review_sentiment.sources.hub import ADDRESS, AMAZON_REVIEWS, HUB
     from review_sentiment.sources.web import UCSD
 
     if source == EMBEDDED_DATA:
         return LICENCE
     if source in (HUB, AMAZON_REVIEWS, UCSD):  # their pages name none
         return f"unknown: see {AMAZON_REVIEWS_PAGE}"
-    found = _DATA_SET.match(source)
+    found = ADDRESS.match(source)
     if found is None:
         return f"unknown: see {without_secrets(source)}"
     repository = found["repository"]
     licence = _of_hub(repository, found["revision"], "dataset")
-    return licence or f"unknown: see {_page(f'datasets/{repository}')}"
+    return licence or f"unknown: see {hub_page(f'datasets/{repository}')}"
 
 
 def _of_hub(repository: str, revision: str | None, kind: str) -> str | None:
@@ -73,7 +70,3 @@ def _of_file(card: Path) -> str | None:
     if not head or not head.get("license"):
         return None
     return str(head.get("license_name") or head["license"])
-
-
-def _page(path: str) -> str:
-    return f"{os.environ.get('HF_ENDPOINT', HUB_ADDRESS)}/{path}"

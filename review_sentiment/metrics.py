@@ -13,7 +13,6 @@ from review_sentiment.audit import Audit
 from review_sentiment.calibration import fit_calibration
 from review_sentiment.errors import DataError
 from review_sentiment.examples import example_table
-from review_sentiment.hashing import stable_hash
 from review_sentiment.predictions import UNPARSED, answers_of, sample_table, slice_table
 from review_sentiment.uncertainty import Interval, figures, intervals
 
@@ -100,10 +99,6 @@ class Evaluation:
     audit: Audit = field(default_factory=Audit)
     examples: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Empty where the evaluation was put together from a run's files, which have no texts beside answers."""
-
-    def fingerprint(self) -> str:
-        """Return a hash of the reviews evaluated on: equal for the same rows in any order."""
-        return f"{stable_hash(*sorted(self.predictions['review_id'])):016x}"
 
 
 def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics:

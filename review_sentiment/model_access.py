@@ -30,6 +30,11 @@ def require_model(base: BaseModel) -> str:
     return _require_on_hub(base)
 
 
+def hub_page(path: str) -> str:
+    """Return the address of a page of the Hub, or of the mirror that stands for it."""
+    return f"{os.environ.get('HF_ENDPOINT', HUB)}/{path}"
+
+
 def _require_on_hub(base: BaseModel) -> str:
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, get_token, try_to_load_from_cache
@@ -41,7 +46,7 @@ def _require_on_hub(base: BaseModel) -> str:
         RepositoryNotFoundError,
     )
 
-    page = f"{os.environ.get('HF_ENDPOINT', HUB)}/{base.name}"
+    page = hub_page(base.name)
     try:
         if isinstance(try_to_load_from_cache(base.name, "config.json", revision=base.revision), str):
             return f"{base.name}, in the Hub's cache"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,8 +51,12 @@ def operations_per_token(shape: ModelShape, checkpointing: bool) -> float:
     return (6 if checkpointing else 4) * float(shape.linear_parameters)
 
 
+@cache
 def matrix_speed(shape: ModelShape, dtype: torch.dtype) -> float:
-    """Measure this CPU's operations a second in the product of the model's gated layer (half a second)."""
+    """Measure this CPU's operations a second in the product of the model's gated layer.
+
+    Once a process for each shape and type: it takes half a second.
+    """
     import torch
 
     x = torch.randn(PROBE_ROWS, shape.hidden).to(dtype)

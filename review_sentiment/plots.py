@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from review_sentiment.curves import CURVES
 from review_sentiment.predictions import UNPARSED, answers_of
 from review_sentiment.uncertainty import TWO_CLASSES
 
@@ -17,15 +18,6 @@ BLUE = "#2166ac"
 COLOURS = ("#d55e00", BLUE, "#009e73", "#cc79a7", "#56b4e9")
 """Of classes; colour-blind safe (M. Okabe, K. Ito)."""
 RELIABILITY_BINS = 10
-CURVES = {
-    "loss": "loss",
-    "learning_rate": "learning rate",
-    "grad_norm": "gradient norm",
-    "tokens_per_second": "tokens a second",
-    "memory_gb": "memory in use (GB)",
-    "gpu_utilisation": "GPU utilisation",
-}
-"""Figures of an optimiser step and their titles."""
 CURVE_COLUMNS = 3
 FEW_POINTS = 20
 """Curves with fewer points show each."""

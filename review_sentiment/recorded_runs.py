@@ -6,17 +6,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from review_sentiment import tracking
+from review_sentiment.curves import CURVES
 
 PAGE = 200
 """Most runs that are asked for at once."""
-CURVES = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "memory_gb", "gpu_utilisation")
-"""Figures of an optimiser step that training logs as `train/NAME`."""
 LATEST_LOOKED_AT = 5
 
 
@@ -69,7 +68,7 @@ def recorded_curve(run_id: str, name: str) -> Curve:
     )
 
 
-def recorded_curves(run_id: str, names: Sequence[str] = CURVES) -> dict[str, Curve]:
+def recorded_curves(run_id: str, names: Iterable[str] = CURVES) -> dict[str, Curve]:
     """Return those of the curves that the run has."""
     curves = {name: recorded_curve(run_id, name) for name in names}
     return {name: curve for name, curve in curves.items() if curve.steps}

@@ -20,7 +20,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.models import plan_compute
-from review_sentiment.scorer import SERVING_FILE, Scorer, Serving
+from review_sentiment.scorer import SERVING_FILE, Serving, tuned_scorer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the base model and the adapter."""
-        self._scorer = Scorer(Path(context.artifacts["adapter"]), plan_compute())
+        self._scorer = tuned_scorer(Path(context.artifacts["adapter"]), plan_compute())
 
     def predict(
         self,

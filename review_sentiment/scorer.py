@@ -7,14 +7,18 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from review_sentiment.cleaning import clean_text, mask_title
-from review_sentiment.models import BaseModel, ComputePlan, load_adapted_model, load_tokenizer
+from review_sentiment.models import BaseModel, ComputePlan, load_adapted_model, load_model, load_tokenizer
 from review_sentiment.predictions import probability_columns
 from review_sentiment.prompts import PromptBuilder
 from review_sentiment.scoring import score_labels
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SERVING_FILE = "serving.json"
 REFERENCE_FILE = "reference.parquet"
@@ -44,18 +48,14 @@ class Serving:
 
 
 class Scorer:
-    """A loaded model that answers reviews as it was trained to read them."""
+    """A loaded model that answers reviews as a version was trained to read them."""
 
-    def __init__(self, adapter: Path, plan: ComputePlan) -> None:
-        """Load the base model and the adapter from a directory that `Serving.save` has written to.
-
-        Raises:
-            ModelUnavailableError: the base model cannot be loaded.
-        """
-        self.serving = Serving.load(adapter)
+    def __init__(self, serving: Serving, model: PreTrainedModel, plan: ComputePlan) -> None:
+        """Take a loaded model; `tuned_scorer` and `untuned_scorer` load one."""
+        self.serving = serving
         self._plan = plan
-        self._tokenizer = load_tokenizer(self.serving.base)
-        self._model = load_adapted_model(self.serving.base, adapter, plan)
+        self._tokenizer = load_tokenizer(serving.base)
+        self._model = model
         # Scoring puts hooks on the model and exchanges its attention: two threads would mix their answers.
         self._one_at_a_time = threading.Lock()
         self._builder = PromptBuilder(self._tokenizer, self.labels, self.serving.max_tokens)
@@ -90,3 +90,22 @@ class Scorer:
             **dict(zip(probability_columns(self.labels), probabilities.T, strict=True)),
         }
         return pd.DataFrame(answers, columns=self.columns)
+
+
+def tuned_scorer(adapter: Path, plan: ComputePlan) -> Scorer:
+    """Load the base model and the adapter from a directory that `Serving.save` has written to.
+
+    Raises:
+        ModelUnavailableError: the base model cannot be loaded.
+    """
+    serving = Serving.load(adapter)
+    return Scorer(serving, load_adapted_model(serving.base, adapter, plan), plan)
+
+
+def untuned_scorer(serving: Serving, plan: ComputePlan) -> Scorer:
+    """Load the base model without an adapter, to be asked in the words that the version was trained with.
+
+    Raises:
+        ModelUnavailableError: the base model cannot be loaded.
+    """
+    return Scorer(serving, load_model(serving.base, plan).eval(), plan)

@@ -54,7 +54,6 @@ def compare_versions(name: str, first: str, second: str) -> VersionComparison:
         UsageError: there is no such version.
     """
     versions = [registry.get_version(name, version) for version in (first, second)]
-    parameters = [tracking.recorded_parameters(version.run_id) for version in versions]
     tables = [tracking.recorded_predictions(version.run_id) for version in versions]
     test, why = None, ""
     changed = pd.DataFrame(columns=CHANGED_COLUMNS)
@@ -71,16 +70,22 @@ def compare_versions(name: str, first: str, second: str) -> VersionComparison:
     return VersionComparison(
         first=versions[0],
         second=versions[1],
-        settings={
-            key: (parameters[0].get(key, "-"), parameters[1].get(key, "-"))
-            for key in sorted(set(parameters[0]) | set(parameters[1]))
-            if parameters[0].get(key) != parameters[1].get(key)
-        },
+        settings=different_settings(*versions),
         figures={key: (versions[0].tags.get(key, "-"), versions[1].tags.get(key, "-")) for key in FIGURES},
         test=test,
         why_no_test=why,
         changed=changed,
     )
+
+
+def different_settings(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[str, str]]:
+    """Return the recorded parameters in which two versions differ, with the value of each."""
+    old, new = (tracking.recorded_parameters(version.run_id) for version in (first, second))
+    return {
+        key: (old.get(key, "-"), new.get(key, "-"))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    }
 
 
 def _changed(old: pd.DataFrame, new: pd.DataFrame, reviews: pd.DataFrame | None) -> pd.DataFrame:

@@ -42,12 +42,12 @@ def score_file(
     from review_sentiment.bulk_scoring import drift_of
     from review_sentiment.bulk_scoring import score_file as score_into
     from review_sentiment.models import plan_compute
-    from review_sentiment.scorer import Scorer
+    from review_sentiment.scorer import tuned_scorer
     from steps.mlflow_joint import connect
 
     connect()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-score-") as scratch:
         _, adapter = registry.download_adapter(registry.get_version(name, version), Path(scratch))
         plan = plan_compute(model.device, model.precision)
-        result = score_into(lambda: Scorer(adapter, plan), version, Path(source), Path(output))
+        result = score_into(lambda: tuned_scorer(adapter, plan), version, Path(source), Path(output))
         return result, drift_of(result, adapter)

@@ -53,7 +53,7 @@ HUB = "hub"
 AMAZON_REVIEWS = "hf://datasets/McAuley-Lab/Amazon-Reviews-2023@2b6d039/raw/review_categories"
 """The last commit of its authors."""
 SUFFIX = ".jsonl"
-_ADDRESS = re.compile(
+ADDRESS = re.compile(
     r"hf://datasets/(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?(?:/(?P<directory>.+?))?/?"
 )
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -85,7 +85,7 @@ class HubDataset:
         Raises:
             UsageError: this is no address of a data set.
         """
-        found = _ADDRESS.fullmatch(AMAZON_REVIEWS if name == HUB else name)
+        found = ADDRESS.fullmatch(AMAZON_REVIEWS if name == HUB else name)
         if found is None:
             raise UsageError(
                 f"data.source: '{name}' is no address of a data set. "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pytest
 from review_sentiment.models import BaseModel
 from tests.browser.visit import LOOPBACK, SECONDS_TO_RENDER
 from tests.front_door import ROOT, Project
+from tests.ports import free_ports
 from tests.tiny import tiny_settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.timeout(1800)]
@@ -49,9 +49,7 @@ def site(browser: Any, tiny_model: BaseModel, tmp_path_factory: pytest.TempPathF
     }
     project = Project(ROOT, tmp_path_factory.mktemp("state"), settings, timeout_seconds=SECONDS_FOR_THE_RUN)
     result = project.result()
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     server = project.start("mlflow-ui", "--port", str(port))
     try:
         address = f"http://{LOOPBACK}:{port}"

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.front_door import Project
+from tests.served_version import ask, serving
 
 pytestmark = pytest.mark.integration
 
@@ -65,46 +61,10 @@ def test_a_file_is_scored_comes_from_the_cache_and_tells_its_drift(
 @pytest.fixture(scope="module")
 def served(project: Project, first_run: dict[str, Any]) -> Iterator[str]:
     """Serve the champion; return its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = project.start("serve", "--port", str(port))
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 180
-        while not is_up(address):
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    with serving(project) as address:
         yield address
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            raise
     with pytest.raises(urllib.error.URLError):  # nothing is left that answers
         urllib.request.urlopen(f"{address}/ping", timeout=5)
-
-
-def is_up(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/ping", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def ask(address: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    request = urllib.request.Request(
-        f"{address}/invocations",
-        json.dumps({"dataframe_records": records}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        found: list[dict[str, Any]] = json.loads(answer.read())["predictions"]
-    return found
 
 
 def test_requests_are_answered_with_probabilities_and_the_version(

@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 
 from operators.ssh_host import CLIENT_LABEL
+from tests.ports import free_ports
 from tests.remote.base_image import make_base_image
 from tests.remote.engines import (
     Login,
@@ -30,7 +31,7 @@ from tests.remote.engines import (
     zenml_api_key,
     zenml_engine,
 )
-from tests.remote.server import Server, free_ports
+from tests.remote.server import Server
 from tests.web_server import serving
 
 BUCKETS = ("artifacts", "mlflow")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx2
 
-from tests.remote.server import Server, accepts, free_ports
+from tests.ports import free_ports
+from tests.remote.server import Server, accepts
 
 SERVERS_VENV = Path(os.environ.get("SERVERS_VENV", ".venv-servers")).resolve()
 """Where the servers' own packages are: they pin other versions than the pipeline's."""

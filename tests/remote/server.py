@@ -89,18 +89,6 @@ def wait_until(
             return
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody listens at."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
 def accepts(port: int) -> None:
     """Raise where nobody listens at the port of loopback."""
     socket.create_connection(("127.0.0.1", port), timeout=5).close()

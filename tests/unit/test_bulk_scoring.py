@@ -15,7 +15,7 @@ from review_sentiment.config import LoraSettings
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.models import BaseModel, load_model, plan_compute
 from review_sentiment.review_files import FORMATS, read_rows
-from review_sentiment.scorer import CHARACTERS_PER_TOKEN, REFERENCE_FILE, Scorer, Serving
+from review_sentiment.scorer import CHARACTERS_PER_TOKEN, REFERENCE_FILE, Scorer, Serving, tuned_scorer
 
 PLAN = plan_compute("cpu", "fp32")
 LABELS = ("negative", "positive")
@@ -34,7 +34,7 @@ def adapter(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def scorer(adapter: Path) -> Scorer:
-    return Scorer(adapter, PLAN)
+    return tuned_scorer(adapter, PLAN)
 
 
 def reviews(count: int) -> pd.DataFrame:

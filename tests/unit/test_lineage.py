@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pandas as pd
 import pytest
 
 from review_sentiment.lineage import IDENTIFIERS, OF_TWO_RUNS, TITLES, Lineage, PipelineRun, versions_from
 from review_sentiment.registry import ModelVersion
+from review_sentiment.reviews import ReviewTable
 
 TRAINED = PipelineRun("train-1", "aaaaaaaa-1", "c0ffee00" * 5, "python run_pipeline.py", "local")
 REGISTERED = PipelineRun("gate-2", "bbbbbbbb-2", "decade00" * 5, "python run_pipeline.py --set a=1", "local")
@@ -74,3 +76,14 @@ def test_a_revision_is_one_where_the_categories_agree() -> None:
     differing = Lineage(TRAINED, TRAINED, "dir", {"Tops": "1", "Trend": "2"}, "", "")
     assert differing.revision() == "Tops: 1; Trend: 2"
     assert Lineage(TRAINED, TRAINED, "dir", {}, "", "").revision() == "unknown"
+
+
+def test_the_fingerprint_names_the_reviews_in_any_order() -> None:
+    frame = pd.DataFrame({"review_id": list("abcdefgh"), "title": list("abcdefgh")})
+
+    def fingerprint(reviews: pd.DataFrame) -> str:
+        return ReviewTable(reviews, len(reviews)).fingerprint()
+
+    assert fingerprint(frame.iloc[::-1]) == fingerprint(frame)
+    assert fingerprint(frame.assign(title="another")) == fingerprint(frame)
+    assert fingerprint(frame.head(7)) != fingerprint(frame)

@@ -86,18 +86,6 @@ def test_a_table_that_cannot_be_judged_is_an_error(table: pd.DataFrame, message:
         compute_metrics(table, LABELS)
 
 
-def test_the_fingerprint_names_the_reviews_in_any_order() -> None:
-    table = predictions()
-    metrics = compute_metrics(table, LABELS)
-
-    def fingerprint(frame: pd.DataFrame) -> str:
-        return Evaluation("tuned", metrics, frame, pd.DataFrame(), pd.DataFrame()).fingerprint()
-
-    assert fingerprint(table.iloc[::-1]) == fingerprint(table)
-    assert fingerprint(table.assign(predicted=UNPARSED)) == fingerprint(table)
-    assert fingerprint(table.head(7)) != fingerprint(table)
-
-
 def test_three_classes_are_measured_like_two() -> None:
     reviews = REVIEWS.assign(label=["bad", "so", "good", "bad", "so", "good", "bad", "so"])
     gold = np.array([0, 1, 2, 0, 1, 2, 0, 1])
