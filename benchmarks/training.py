@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Training: ours against a notebook's recipe and against TRL tuned as its documentation advises.
 
-python benchmarks/training.py [--reviews 320] [--rounds 8] [--seeds 42,43] [--json]
+python benchmarks/training.py [--reviews 320] [--rounds 8] [--seeds 42,43] [--arms notebook,ours] [--json]
 
 The same model, 4-bit weights, adapters, seed, batch of the optimiser and reviews:
 
@@ -253,16 +253,22 @@ def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
 @click.option("--reviews", default=320, show_default=True, help="Training reviews of each arm.")
 @click.option("--rounds", default=8, show_default=True, help="Steps of each arm that are timed in turn.")
 @click.option("--seeds", default="42", show_default=True, help="Each arm trains once for each of them.")
+@click.option("--arms", default=",".join(ARMS), show_default=True, help="What is trained whole.")
 @click.option("--json", "as_json", is_flag=True)
-def main(reviews: int, rounds: int, seeds: str, as_json: bool) -> None:
+def main(reviews: int, rounds: int, seeds: str, arms: str, as_json: bool) -> None:
     """Print the table."""
     import torch
 
     chosen = [int(seed) for seed in seeds.split(",")]
+    names = [name for name in ARMS if name in arms.split(",")]
+    if set(arms.split(",")) - set(names) or "ours" not in names:
+        raise click.BadParameter(
+            f"choose from {', '.join(ARMS)}, with 'ours' among them", param_hint="--arms"
+        )
     found = in_a_process(speeds, max(reviews, (rounds + 1) * BATCH), rounds, chosen[0]) if rounds else {}
-    trained: dict[str, list[dict[str, Any]]] = {name: [] for name in ARMS}
+    trained: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for seed in chosen:
-        for name in ARMS:
+        for name in names:
             trained[name].append(in_a_process(train_whole, name, reviews, seed))
             # Whole trainings take long: what was finished can be read where the rest is not.
             click.echo(f"seed {seed}, {name}: {json.dumps(trained[name][-1]['points'][-1])}", err=True)
@@ -286,7 +292,7 @@ def main(reviews: int, rounds: int, seeds: str, as_json: bool) -> None:
         f"{machine}; {first['reviews']} reviews, steps of {BATCH}; {first['validation_reviews']} validation "
         f"reviews; seeds {seeds}"
     )
-    for name in ARMS:
+    for name in names:
         last = [training["points"][-1] for training in trained[name]]
         speed = f"{shown([*found[name]], '.0f')} useful tokens/s  " if found else ""
         click.echo(
@@ -304,7 +310,7 @@ def ratios_of(
 ) -> dict[str, list[float]]:
     """Return how many times as fast ours is, step by step, and to the same validation loss, seed by seed."""
     ratios: dict[str, list[float]] = {}
-    for name in ARMS[:2]:
+    for name in [name for name in trained if name != "ours"]:
         if found:
             ratios[f"ours/{name}"] = [a / b for a, b in zip(found["ours"], found[name], strict=True)]
         pairs = zip(trained[name], trained["ours"], strict=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_scheduler
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, TrainerState
 from trl import SFTTrainer
@@ -153,6 +155,27 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         lengths = list(map(len, rows["input_ids"]))
         order = RandomBatches if self._packs_rows else ByLength
         return order(batch, lengths, self.args.data_seed, lambda: self.state.global_step)
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Warm up over `warmup_steps` from above zero; from there on follow the schedule of transformers.
+
+        With transformers' own warm-up the first step has a learning rate of zero and learns nothing
+        (transformers 5.23, https://github.com/huggingface/transformers/issues/34754), and here it is
+        the step with the heaviest batch. So its schedules are begun at their second step.
+        """
+        if self.lr_scheduler is None:
+            schedule = get_scheduler(
+                self.args.lr_scheduler_type,
+                self.optimizer if optimizer is None else optimizer,
+                num_warmup_steps=self.args.get_warmup_steps(num_training_steps) + 1,
+                num_training_steps=num_training_steps + 1,
+            )
+            shifted = [lambda step, share=share: share(step + 1) for share in schedule.lr_lambdas]
+            self.lr_scheduler = LambdaLR(schedule.optimizer, shifted)
+            self._created_lr_scheduler = True  # the trainer saves it in checkpoints and steps it
+        return self.lr_scheduler
 
     def _halve_the_passes(self, inputs: dict[str, torch.Tensor], error: BaseException) -> None:
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
