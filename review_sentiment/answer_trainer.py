@@ -22,6 +22,8 @@ from review_sentiment.models import free_memory
 from review_sentiment.packing import pack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
@@ -172,8 +174,9 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
                 num_warmup_steps=self.args.get_warmup_steps(num_training_steps) + 1,
                 num_training_steps=num_training_steps + 1,
             )
-            shifted = [lambda step, share=share: share(step + 1) for share in schedule.lr_lambdas]
-            self.lr_scheduler = LambdaLR(schedule.optimizer, shifted)
+            self.lr_scheduler = LambdaLR(
+                schedule.optimizer, [_one_step_on(share) for share in schedule.lr_lambdas]
+            )
             self._created_lr_scheduler = True  # the trainer saves it in checkpoints and steps it
         return self.lr_scheduler
 
@@ -243,6 +246,10 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError)
         and any(sign in str(error) for sign in ("can't allocate memory", "CUDA out of memory"))
     )
+
+
+def _one_step_on(share: Callable[[int], float]) -> Callable[[int], float]:
+    return lambda step: share(step + 1)
 
 
 def _width(lengths: list[int]) -> int:
