@@ -86,6 +86,8 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     of the answer tokens of the batch.
     """
 
+    lr_scheduler: torch.optim.lr_scheduler.LRScheduler | None
+
     def __init__(self, tokens_per_pass: int, packs_rows: bool, **options: Any) -> None:
         super().__init__(data_collator=collate, **options)
         self.remove_callback(PrinterCallback)  # it prints a line a step; `Course` tells what there is to tell
