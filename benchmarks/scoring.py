@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Scoring: ours against generating each answer, one by one and in batches, with the same tuned model.
+"""Scoring: ours against generating each answer, one by one and in batches, with the same models.
 
 python benchmarks/scoring.py [--train 240] [--reviews 64] [--rounds 3] [--json]
 
@@ -7,8 +7,10 @@ one by one   a notebook's way: generate(max_new_tokens=10) for each prompt, PEFT
 in batches   the same, padded on the left, at the batch size that is fastest here
 ours         review_sentiment.scoring
 
-The arms take turns on the same reviews, of the validation part. Then: how often greedy generation answers
-as ours does, how far log-probabilities move with the size of a batch in FP32, and with BF16.
+The arms take turns on the same reviews, of the validation part: with a tuned model, which ends its answer
+after the label, and with the model untuned, which talks on. The most that is possible is told beside it:
+the products of a prompt with the weights alone, at the speed of this machine's matrix product. Then:
+how far log-probabilities move with the size of a batch in FP32, and with BF16.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,8 @@ TOKEN_BUDGETS = (256, 1_024, 4_096)
 ROUNDED_REVIEWS = 200
 """Reviews that are scored in both precisions."""
 OURS = "ours"
+PRODUCT = (2_048, 576, 1_536)
+"""Rows, inputs and outputs of the product that the machine's speed is measured with: a layer's."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +73,6 @@ def tune(reviews: int, adapter: Path) -> Tuned:
     prepared, base, plan = prepare(chosen), identify(chosen.model), plan_compute()
     finetune(base, plan, prepared.train, chosen.lora, chosen.training, chosen.seed, adapter)
     return Tuned(prepared, base, plan, adapter)
-
-
-def plain_model(tuned: Tuned) -> Any:
-    """Return the 4-bit model with the adapter as PEFT makes it: none of our layers."""
-    from peft import PeftModel
-
-    from review_sentiment.models import load_model
-
-    model = load_model(tuned.base, tuned.plan)
-    model.set_attn_implementation("sdpa")
-    return PeftModel.from_pretrained(model, str(tuned.adapter)).eval()
 
 
 def generate(model: Any, tokenizer: Any, plan: Any, batch_size: int, prompts: list[str]) -> list[str]:
@@ -122,32 +115,25 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def batch_size_effect(tuned: Tuned, prompts: list[str]) -> float:
+def batch_size_effect(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]) -> float:
     """Return the largest difference of log-probabilities between token budgets, in FP32."""
-    from review_sentiment.models import load_adapted_model, load_tokenizer, plan_compute
+    from review_sentiment.full_precision import computed_in_fp32
     from review_sentiment.scoring import score_labels
 
-    plan = plan_compute("cpu", "fp32")
-    model, tokenizer = load_adapted_model(tuned.base, tuned.adapter, plan), load_tokenizer(tuned.base)
-    first, *others = [
-        score_labels(model, tokenizer, prompts, tuned.labels, plan, budget).label_log_probs
-        for budget in TOKEN_BUDGETS
-    ]
+    plan = replace(tuned.plan, precision="fp32")
+    with computed_in_fp32(model):
+        first, *others = [
+            score_labels(model, tokenizer, prompts, tuned.labels, plan, budget).label_log_probs
+            for budget in TOKEN_BUDGETS
+        ]
     return max(float(abs(first - other).max()) for other in others)
 
 
-def rounding_effect(tuned: Tuned, prompts: list[str]) -> list[float]:
+def rounding_effect(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]) -> list[float]:
     """Return how far each review's log-odds move between the plan's precision and FP32, by equal weights."""
-    from dataclasses import replace
-
     from review_sentiment import scoring
     from review_sentiment.full_precision import computed_in_fp32
-    from review_sentiment.models import load_adapted_model, load_tokenizer
 
-    model, tokenizer = (
-        load_adapted_model(tuned.base, tuned.adapter, tuned.plan),
-        load_tokenizer(tuned.base),
-    )
     near_tie, scoring.NEAR_TIE = scoring.NEAR_TIE, 0.0  # as they are without being settled
     try:
         rounded = scoring.score_labels(model, tokenizer, prompts, tuned.labels, tuned.plan, "auto")
@@ -160,13 +146,8 @@ def rounding_effect(tuned: Tuned, prompts: list[str]) -> list[float]:
     return [float(moved) for moved in abs(odds[0] - odds[1])]
 
 
-def compare(tuned: Tuned, reviews: int, rounds: int) -> dict[str, Any]:
+def compare(plain: Any, own: Any, tokenizer: Any, tuned: Tuned, reviews: int, rounds: int) -> dict[str, Any]:
     """Return reviews a second of each arm and round, and how often greedy answers are ours."""
-    from review_sentiment.models import load_adapted_model, load_tokenizer
-
-    tokenizer = load_tokenizer(tuned.base)
-    plain = plain_model(tuned)
-    own = load_adapted_model(tuned.base, tuned.adapter, tuned.plan)
     warm_up, prompts = tuned.prompts[:reviews], tuned.prompts[reviews:]
     score(own, tokenizer, tuned, warm_up)
     by_size = {size: partial(generate, plain, tokenizer, tuned.plan, size) for size in (1, *BATCH_SIZES)}
@@ -178,10 +159,12 @@ def compare(tuned: Tuned, reviews: int, rounds: int) -> dict[str, Any]:
         OURS: partial(score, own, tokenizer, tuned),
     }
     speeds: dict[str, list[float]] = {name: [] for name in arms}
+    limits: list[float] = []
     inside = agreed = 0
     for number in range(rounds):
         part = prompts[number * reviews : (number + 1) * reviews]
         answers = {}
+        limits.append(product_flops() / flops(own, tokenizer, part))
         for name, arm in arms.items():
             started = time.perf_counter()
             answers[name] = arm(part)
@@ -191,11 +174,35 @@ def compare(tuned: Tuned, reviews: int, rounds: int) -> dict[str, Any]:
             agreed += greedy in tuned.labels and greedy == ours
     return {
         "reviews_per_second": speeds,
+        "limit": limits,
         "best_batch_size": best,
         "greedy_answers": rounds * reviews,
         "greedy_answers_inside": inside,
         "greedy_answers_equal": agreed,
     }
+
+
+def flops(model: Any, tokenizer: Any, prompts: list[str]) -> float:
+    """Return the operations of a prompt's products with the blocks' weights, its shared beginning free."""
+    from review_sentiment.packing import shared_prefix
+
+    rows = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    shared = shared_prefix(rows, min(map(len, rows)) - 1)
+    shape = model.config
+    hidden, inner = shape.hidden_size, shape.intermediate_size
+    heads = shape.num_attention_heads + shape.num_key_value_heads
+    weights = shape.num_hidden_layers * hidden * (2 * heads * shape.head_dim + 3 * inner)
+    return 2 * weights * statistics.mean(len(row) - shared for row in rows)
+
+
+def product_flops() -> float:
+    """Return the operations a second of a BF16 matrix product on this machine."""
+    import torch
+
+    rows, inputs, outputs = PRODUCT
+    x, weight = torch.ones(rows, inputs).bfloat16(), torch.ones(outputs, inputs).bfloat16().t()
+    took = [seconds(lambda: x @ weight) for _ in range(20)]
+    return 2 * rows * inputs * outputs / statistics.median(took)
 
 
 def shown(values: list[float]) -> str:
@@ -212,37 +219,55 @@ def shown(values: list[float]) -> str:
 def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
     """Print the table."""
     import torch
+    from peft import PeftModel
+
+    from review_sentiment.models import load_adapted_model, load_model, load_tokenizer
 
     with tempfile.TemporaryDirectory() as scratch:
         tuned = tune(train, Path(scratch) / "adapter")
-        found = compare(tuned, reviews, rounds)
-        effect = batch_size_effect(tuned, tuned.prompts[:reviews])
-        rounding = rounding_effect(tuned, tuned.prompts[:ROUNDED_REVIEWS])
-    speeds = found["reviews_per_second"]
-    ratios = {
-        f"ours/{name}": [a / b for a, b in zip(speeds[OURS], speeds[name], strict=True)]
-        for name in speeds
-        if name != OURS
-    }
+        tokenizer = load_tokenizer(tuned.base)
+        plain = load_model(tuned.base, tuned.plan).eval()
+        plain.set_attn_implementation("sdpa")
+        untuned = compare(plain, plain, tokenizer, tuned, reviews, rounds)
+        plain = PeftModel.from_pretrained(plain, str(tuned.adapter)).eval()
+        own = load_adapted_model(tuned.base, tuned.adapter, tuned.plan)
+        found = {"tuned": compare(plain, own, tokenizer, tuned, reviews, rounds), "untuned": untuned}
+    effect = batch_size_effect(own, tokenizer, tuned, tuned.prompts[:reviews])
+    rounding = rounding_effect(own, tokenizer, tuned, tuned.prompts[:ROUNDED_REVIEWS])
+    ratios = {name: ratios_of(result) for name, result in found.items()}
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     if as_json:
-        facts = {"machine": machine, "log_probability_difference_fp32": effect, "rounding": rounding, **found}
-        click.echo(json.dumps({"ratios": {name: spread(ratio) for name, ratio in ratios.items()}, **facts}))
+        facts = {"machine": machine, "log_probability_difference_fp32": effect, "rounding": rounding}
+        click.echo(json.dumps({"ratios": ratios, **facts, **found}))
         return
-    click.echo(f"{machine}; {rounds} rounds of {reviews} reviews; batches of {found['best_batch_size']}")
-    for name, values in speeds.items():
-        click.echo(f"{name:16} {shown(values)} reviews/s")
-    for name, ratio in ratios.items():
-        click.echo(f"{name:16} {shown(ratio)}")
-    click.echo(
-        f"greedy generation answered a label {found['greedy_answers_inside']} times of "
-        f"{found['greedy_answers']}, {found['greedy_answers_equal']} times the one of ours"
-    )
+    click.echo(f"{machine}; {rounds} rounds of {reviews} reviews")
+    for name, result in found.items():
+        click.echo(f"{name} model; batches of {result['best_batch_size']}")
+        for arm, values in result["reviews_per_second"].items():
+            click.echo(f"  {arm:24} {shown(values)} reviews/s")
+        click.echo(f"  {'limit of the products':24} {shown(result['limit'])} reviews/s")
+        for arm, ratio in ratios[name].items():
+            click.echo(f"  {arm:24} {shown(ratio)}")
+        click.echo(
+            f"  greedy generation answered a label {result['greedy_answers_inside']} times of "
+            f"{result['greedy_answers']}, {result['greedy_answers_equal']} times the one of ours"
+        )
     click.echo(f"log-probabilities move by {effect:.1e} with the batch size (FP32)")
     click.echo(
         f"log-odds of {len(rounding)} reviews move by {statistics.median(rounding):.3f} in the median and "
         f"{max(rounding):.3f} at most between {tuned.plan.precision} and FP32"
     )
+
+
+def ratios_of(result: dict[str, Any]) -> dict[str, list[float]]:
+    """Return how many times as fast ours is, and how many times the limit is, round by round."""
+    speeds = result["reviews_per_second"]
+    theirs = [name for name in speeds if name != OURS]
+    return {
+        f"{over}/{name}": [a / b for a, b in zip(fast, speeds[name], strict=True)]
+        for over, fast in ((OURS, speeds[OURS]), ("limit", result["limit"]))
+        for name in theirs
+    }
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def _shards(settings: Settings) -> list[str]:
 
 
 def _probes(settings: Settings) -> list[str]:
-    return ["probe_robustness"] if settings.evaluation.robustness_samples else []
+    return ["probe_robustness"] if settings.robustness.samples else []
 
 
 def resolve_steps(wanted: Sequence[str], settings: Settings, option: str) -> list[str]:

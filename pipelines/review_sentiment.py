@@ -76,8 +76,8 @@ def review_sentiment(settings: Settings, available: Sequence[str], revisions: Ma
         tuned = merge_shards(adapter, evaluation_chats, shards, s.evaluation, id="evaluate")
     classification_report(adapter, tuned, **baseline)
     probed = {}
-    if s.evaluation.robustness_samples:
-        probed["robustness"] = probe_robustness(adapter, tuned, evaluation_chats, s.model, s.evaluation)
+    if s.robustness.samples:
+        probed["robustness"] = probe_robustness(adapter, tuned, evaluation_chats, s.model, s.robustness)
     champion = evaluate_champion(adapter, tuned, evaluation_chats, s.model, s.evaluation, s.registry)
     verdict = compare(adapter, tuned, classical, champion, gate=s.gate, **baseline)
     register_model(

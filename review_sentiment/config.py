@@ -206,7 +206,12 @@ class EvaluationSettings(Section):
     """Reviews that are answered by greedy generation as well, to be held against scoring."""
     shards: Count = 1
     """Steps that score the tuned model, each its share of the reviews: side by side on a cluster."""
-    robustness_samples: Annotated[int, Field(ge=0)] = 0
+
+
+class RobustnessSettings(Section):
+    """How the tuned model is asked again with small changes."""
+
+    samples: Annotated[int, Field(ge=0)] = 0
     """Evaluation reviews to ask again with typos, other prompts and negation; 0 leaves that step out."""
 
 
@@ -268,6 +273,8 @@ class Settings(Section):
     """How the adapters are trained."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How models are scored."""
+    robustness: RobustnessSettings = RobustnessSettings()
+    """How the tuned model is asked again with small changes."""
     gate: GateSettings = GateSettings()
     """What a candidate must show to become champion."""
     tracking: TrackingSettings = TrackingSettings()

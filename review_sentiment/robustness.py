@@ -1,6 +1,6 @@
 """Whether small changes turn the tuned model's answers: accuracy before and after, on the same reviews.
 
-    python run_pipeline.py --set evaluation.robustness_samples=200
+    python run_pipeline.py --set robustness.samples=200
 
 The reviews are the first of the evaluation part, a random sample. `perturbations.py` has the changes.
 """
@@ -8,7 +8,7 @@ The reviews are the first of the evaluation part, a random sample. `perturbation
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from review_sentiment.chats import ChatDataset
-    from review_sentiment.config import EvaluationSettings
     from review_sentiment.metrics import Evaluation
     from review_sentiment.models import BaseModel, ComputePlan
 
@@ -89,16 +88,16 @@ def probe_robustness(
     chats: ChatDataset,
     tuned: Evaluation,
     plan: ComputePlan,
-    settings: EvaluationSettings,
+    samples: int,
 ) -> Robustness:
-    """Let the tuned model answer `settings.robustness_samples` reviews again, changed in each way.
+    """Let the tuned model answer `samples` reviews again, changed in each way.
 
     `tuned` has its answers to the unchanged ones. Negation is left out where the labels are not two.
     """
     from review_sentiment.models import free_memory
 
-    answers = _answering(base, adapter, max_tokens, chats.labels, plan, settings.tokens_per_batch)
-    sample = chats.head(settings.robustness_samples)
+    answers = _answering(base, adapter, max_tokens, chats.labels, plan)
+    sample = chats.head(samples)
     probes = (*_of_reviews(answers, sample, tuned.predictions), *_of_negation(answers, chats.labels))
     del answers
     free_memory()
@@ -111,7 +110,6 @@ def _answering(
     max_tokens: int,
     labels: tuple[str, ...],
     plan: ComputePlan,
-    tokens_per_batch: int | Literal["auto"],
 ) -> Answering:
     """Load the tuned model; return how it answers reviews."""
     from review_sentiment.models import load_adapted_model, load_tokenizer
@@ -127,7 +125,7 @@ def _answering(
         prompts = [
             builder.prompt(title, text) for title, text in zip(reviews["title"], reviews["text"], strict=True)
         ]
-        found = score_labels(model, tokenizer, prompts, labels, plan, tokens_per_batch)
+        found = score_labels(model, tokenizer, prompts, labels, plan, "auto")
         return prediction_table(reviews, labels, found.probabilities, found.answered, found.label_mass)
 
     return answers

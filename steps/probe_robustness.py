@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.robustness import RobustnessMaterializer
 from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.chats import ChatDataset
-from review_sentiment.config import EvaluationSettings, ModelSettings
+from review_sentiment.config import ModelSettings, RobustnessSettings
 from review_sentiment.metrics import Evaluation
 from review_sentiment.robustness import Robustness
 from steps.evaluate import PACKAGES
@@ -29,9 +29,9 @@ def probe_robustness(
     tuned: Evaluation,
     evaluation_chats: ChatDataset,
     model: ModelSettings,
-    evaluation: EvaluationSettings,
+    settings: RobustnessSettings,
 ) -> Annotated[Robustness, "robustness"]:
-    """Return accuracy before and after each change, on the first `evaluation.robustness_samples` reviews."""
+    """Return accuracy before and after each change, on the first `samples` reviews."""
     from review_sentiment import robustness, tracking
     from review_sentiment.models import plan_compute
     from steps.mlflow_joint import connect
@@ -45,7 +45,7 @@ def probe_robustness(
         evaluation_chats,
         tuned,
         plan_compute(model.device, model.precision),
-        evaluation,
+        settings.samples,
     )
     tracking.log_metrics(adapter.run_id, found.metrics())
     tracking.log_text(adapter.run_id, found.csv(), "robustness/probes.csv")

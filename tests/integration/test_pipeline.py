@@ -344,8 +344,10 @@ def test_a_probe_of_robustness_is_in_mlflow_and_in_the_card(
 ) -> None:
     import mlflow
 
-    probed = beside.result("--set", "evaluation.robustness_samples=8")
-    assert "probe_robustness" in steps_that_ran(probed)
+    probed = beside.result("--set", "robustness.samples=8")
+    ran = steps_that_ran(probed)
+    assert "probe_robustness" in ran
+    assert "finetune" not in ran
     client = mlflow.MlflowClient(probed["mlflow"]["tracking_uri"])
     metrics = client.get_run(probed["mlflow"]["run_id"]).data.metrics
     assert {name for name in metrics if name.startswith("robustness/")} == {
@@ -357,7 +359,7 @@ def test_a_probe_of_robustness_is_in_mlflow_and_in_the_card(
     ]
     version = client.get_model_version(probed["model"]["name"], probed["model"]["version"])
     assert "| a typo in about 5% of the words |" in version.description
-    again = beside.result("--set", "evaluation.robustness_samples=8")
+    again = beside.result("--set", "robustness.samples=8")
     assert steps_that_ran(again) == set()
 
 

@@ -23,7 +23,8 @@ from review_sentiment.robustness import Robustness, probe_robustness
 from tests.unit.test_metrics import predictions
 
 PLAN = plan_compute("cpu", "fp32")
-SETTINGS = EvaluationSettings(sample_predictions=0, robustness_samples=20)
+SETTINGS = EvaluationSettings(sample_predictions=0)
+SAMPLES = 20
 MAX_TOKENS = 160
 
 
@@ -42,7 +43,7 @@ def tuned(tiny_model: BaseModel, tiny_chats: ChatDataset, adapter: Path) -> Eval
 
 
 def probed(base: BaseModel, adapter: Path, chats: ChatDataset, tuned: Evaluation) -> Robustness:
-    return probe_robustness(base, adapter, MAX_TOKENS, chats, tuned, PLAN, SETTINGS)
+    return probe_robustness(base, adapter, MAX_TOKENS, chats, tuned, PLAN, SAMPLES)
 
 
 def test_every_change_has_its_accuracy_on_the_same_rows(

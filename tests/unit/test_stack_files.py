@@ -10,7 +10,7 @@ from front_door import stack_files
 from front_door.launch import gpu_steps, step_names
 from front_door.stack import UsedStack
 from front_door.stack_files import DIRECTORY, read_stack
-from review_sentiment.config import EvaluationSettings, Settings
+from review_sentiment.config import EvaluationSettings, RobustnessSettings, Settings
 from review_sentiment.errors import UsageError
 
 VARIABLES = {
@@ -119,7 +119,7 @@ def test_the_steps_that_a_model_runs_in_need_a_gpu(shards: int, evaluating: set[
 
 
 def test_a_probe_of_robustness_is_a_step_that_a_model_runs_in_where_it_is_asked_for() -> None:
-    settings = Settings(evaluation=EvaluationSettings(robustness_samples=40))
+    settings = Settings(robustness=RobustnessSettings(samples=40))
     added = set(step_names(settings)) - set(step_names(Settings()))
     assert added == gpu_steps(settings) - gpu_steps(Settings()) == {"probe_robustness"}
 
