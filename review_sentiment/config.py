@@ -6,9 +6,10 @@ where the settings are defined; an unknown key is an error.
 """
 
 import math
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -51,6 +52,16 @@ class DataSettings(Section):
     """The categories to train and evaluate on."""
     labels: Literal["binary", "neutral", "stars"] = "binary"
     """Classes: 1-2 stars against 4-5; the same and `neutral` for 3; or the five star ratings."""
+
+    @field_validator("source")
+    @classmethod
+    def _holds_no_password(cls, source: str) -> str:
+        if re.search(r"://[^/@]*:[^/@]*@", source):
+            raise ValueError(
+                "the address has a password in it, which every record of a run would keep. "
+                "Download the files and name their directory"
+            )
+        return source
 
 
 class CleaningSettings(Section):

@@ -146,6 +146,13 @@ def test_a_value_of_a_wrong_type_or_range_is_an_error_that_names_its_key(overrid
     assert value in str(error.value)
 
 
+def test_an_address_with_a_password_is_refused_without_repeating_it() -> None:
+    with pytest.raises(UsageError, match="the address has a password in it") as error:
+        load_settings(None, ["data.source=https://me:sesame@files.example.org/reviews"])
+    assert "sesame" not in str(error.value)
+    assert load_settings(None, ["data.source=hf://datasets/owner/name@main/reviews"])
+
+
 def test_shares_that_leave_no_products_to_train_on_are_an_error() -> None:
     with pytest.raises(UsageError, match=r"split: evaluation_share \+ validation_share must stay below 0\.9"):
         load_settings(None, ["split.evaluation_share=0.5", "split.validation_share=0.4"])
