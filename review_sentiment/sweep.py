@@ -2,13 +2,15 @@
 
     python run_pipeline.py sweep --over lora.rank=8,16,32 --over training.learning_rate=1e-4..1e-3 --trials 12
 
-Optuna proposes the settings and keeps the trials in a database under the cache directory:
-those that are finished survive whatever ends the process, and the next sweep of the
-same settings, data and ranges goes on from them. Every trial is a child run in MLflow.
+Optuna proposes the settings, or is given every combination of lists once where there are trials enough.
+It keeps the trials in a database under the cache directory: those that are finished survive
+whatever ends the process, and the next sweep of the same settings, data and ranges goes on from them.
+Every trial is a child run in MLflow.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import tempfile
@@ -103,6 +105,8 @@ def sweep(
 ) -> list[TrialResult]:
     """Run trials until so many are finished, those of earlier processes counted; return them, best first.
 
+    Where every dimension is a list, each combination is tried once if there are trials enough for all.
+
     A trial whose training fails is pruned: its settings are no good.
 
     Raises:
@@ -116,6 +120,10 @@ def sweep(
             with_overrides(settings, [f"{dimension.key}={value}"])
     prepared = prepare(settings)
     study = _study(settings, dimensions, prepared)
+    combinations = _combinations(dimensions)
+    if combinations and trials >= len(combinations):
+        trials = len(combinations)  # the same settings and seed again would tell nothing
+        _enqueue(study, combinations)
 
     def objective(trial: optuna.Trial) -> float:
         values = {dimension.key: dimension.propose(trial) for dimension in dimensions}
@@ -157,6 +165,25 @@ def _study(settings: Settings, dimensions: Sequence[Dimension], prepared: Prepar
         direction="maximize",
         load_if_exists=True,
     )
+
+
+def _combinations(dimensions: Sequence[Dimension]) -> list[dict[str, str]]:
+    """Return all values that can be tried together; none where a dimension is a range."""
+    choices = [[(dimension.key, choice) for choice in dimension.choices] for dimension in dimensions]
+    return [dict(values) for values in itertools.product(*choices)]
+
+
+def _enqueue(study: optuna.Study, combinations: Sequence[dict[str, str]]) -> None:
+    """Let Optuna try each combination that is neither tried nor waiting, in this order."""
+    from optuna.trial import TrialState
+
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    known = [trial.params for trial in _ended(study)] + [
+        trial.system_attrs["fixed_params"] for trial in waiting
+    ]
+    for values in combinations:
+        if values not in known:
+            study.enqueue_trial(values)
 
 
 def _try(settings: Settings, prepared: Prepared) -> dict[str, float]:

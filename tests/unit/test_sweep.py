@@ -15,7 +15,7 @@ from review_sentiment.settings_files import known_keys
 from review_sentiment.sweep import Dimension, TrialResult, parse_dimension, sweep
 from tests.tiny import write_category
 
-RANKS = parse_dimension("lora.rank=2,4", known_keys())
+RANKS = parse_dimension("lora.rank=2,4,8", known_keys())
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ def test_finished_trials_survive_and_the_best_comes_first(settings: Settings) ->
     assert len(again) == 2  # the interrupted one is tried again, the first is not
     assert len(found) == 3
     assert [one.macro_f1 for one in found] == sorted((one.macro_f1 for one in found), reverse=True)
-    assert {one.values["lora.rank"] for one in found} <= {"2", "4"}
-    assert sweep(settings, [RANKS], 3, lambda *_: pytest.fail("nothing is left to try")) == found
+    assert {one.values["lora.rank"] for one in found} == {"2", "4", "8"}  # each once, the interrupted one too
+    assert sweep(settings, [RANKS], 9, lambda *_: pytest.fail("nothing is left to try")) == found
 
 
 def test_a_training_that_fails_is_a_trial_without_a_result(
