@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from review_sentiment.chats import ChatDataset
     from review_sentiment.config import EvaluationSettings
     from review_sentiment.models import ComputePlan
+    from review_sentiment.registry import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,9 @@ def evaluate_champion(
 
     Raises:
         DataError: the champion answers with other labels.
-        ModelUnavailableError: its base model cannot be loaded.
+        ModelUnavailableError: its files or its base model cannot be had.
     """
     from review_sentiment import registry, tracking
-    from review_sentiment.chats import format_chats
-    from review_sentiment.evaluation import evaluate_model
-    from review_sentiment.models import load_tokenizer
 
     version = registry.find_version(name, registry.CHAMPION)
     if version is None or version.run_id == candidate_run:
@@ -52,26 +50,38 @@ def evaluate_champion(
     if recorded is not None and set(recorded["review_id"]) == set(chats.frame["review_id"]):
         in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
         return Champion(version.version, evaluation_of("champion", chats, in_order))
+    try:
+        return Champion(version.version, _evaluated_anew(version, chats, plan, settings))
+    except ModelUnavailableError as error:
+        raise ModelUnavailableError(
+            f"The champion of '{name}', version {version.version}, cannot be evaluated: {error} "
+            "Make it available again. Or let another version be the champion: "
+            "`python run_pipeline.py rollback`, or `promote VERSION`. Or register under another "
+            "registry.model_name. The training is kept: the next run goes on from the cache."
+        ) from error
+
+
+def _evaluated_anew(
+    version: ModelVersion, chats: ChatDataset, plan: ComputePlan, settings: EvaluationSettings
+) -> Evaluation:
+    """Let a version answer the chats' reviews, formatted as in its own training."""
+    from review_sentiment import registry
+    from review_sentiment.chats import format_chats
+    from review_sentiment.evaluation import evaluate_model
+    from review_sentiment.models import load_tokenizer
+
     with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
         serving, adapter = registry.download_adapter(version, Path(scratch))
         if serving.labels != chats.labels:
             raise DataError(
-                f"The champion of '{name}', version {version.version}, answers "
+                f"The champion of '{version.name}', version {version.version}, answers "
                 f"{', '.join(serving.labels)} and the candidate {', '.join(chats.labels)}. Register it "
                 "under a name of its own: registry.model_name."
             )
-        try:
-            own_chats = format_chats(
-                chats.frame, load_tokenizer(serving.base), serving.labels, serving.max_tokens
-            )
-            # No samples are kept of it, so none are generated.
-            quiet = settings.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
-            found = evaluate_model(serving.base, adapter, own_chats, plan, quiet)
-        except ModelUnavailableError as error:
-            raise ModelUnavailableError(
-                f"The champion of '{name}', version {version.version}, cannot be evaluated: {error} "
-                "Make that model available again. Or let another version be the champion: "
-                "`python run_pipeline.py rollback`, or `promote VERSION`. Or register under another "
-                "registry.model_name. The training is kept: the next run goes on from the cache."
-            ) from error
-    return Champion(version.version, evaluation_of("champion", chats, found.predictions))
+        own_chats = format_chats(
+            chats.frame, load_tokenizer(serving.base), serving.labels, serving.max_tokens
+        )
+        # No samples are kept of it, so none are generated.
+        quiet = settings.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
+        found = evaluate_model(serving.base, adapter, own_chats, plan, quiet)
+    return evaluation_of("champion", chats, found.predictions)

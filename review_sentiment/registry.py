@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from review_sentiment.errors import DataError, UsageError
+from review_sentiment.errors import DataError, ModelUnavailableError, UsageError
 from review_sentiment.models import plan_compute
 from review_sentiment.scorer import SERVING_FILE, Serving, tuned_scorer
 
@@ -247,9 +248,19 @@ def get_version(name: str, version: str) -> ModelVersion:
 
 
 def download_adapter(version: ModelVersion, directory: Path) -> tuple[Serving, Path]:
-    """Fetch a version's adapter; return what serves it and where its files are."""
-    place = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=str(directory)))
-    adapter = next(found.parent for found in place.rglob(SERVING_FILE))
+    """Fetch a version's adapter; return what serves it and where its files are.
+
+    Raises:
+        ModelUnavailableError: its files are not in the artifact store, or that cannot be reached.
+    """
+    missing = f"The files of '{version.name}' version {version.version} cannot be had from MLflow's artifacts"
+    try:
+        place = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=str(directory)))
+    except (MlflowException, OSError) as error:
+        raise ModelUnavailableError(f"{missing}: {str(error).splitlines()[0]}") from error
+    adapter = next((found.parent for found in place.rglob(SERVING_FILE)), None)
+    if adapter is None:
+        raise ModelUnavailableError(f"{missing}: {SERVING_FILE} is not among them. Were they deleted?")
     return Serving.load(adapter), adapter
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from review_sentiment import evaluation as evaluation_module
@@ -92,3 +94,15 @@ def test_a_champion_whose_base_model_is_gone_is_said(
     assert "rollback" in str(e.value)
     registry.set_alias(NAME, "1", registry.CHAMPION)  # a way out that it names
     assert evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS).version == "1"
+
+
+def test_a_champion_whose_files_are_gone_is_said(
+    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+) -> None:
+    register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
+    stored = mlflow.get_registry_uri().removeprefix("sqlite:///")
+    (files,) = {found.parents[1] for found in Path(stored).parent.rglob("**/models/*/artifacts/MLmodel")}
+    shutil.rmtree(files)
+    with pytest.raises(ModelUnavailableError, match=r"version 1, cannot be evaluated: The files of") as error:
+        evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
+    assert "promote VERSION" in str(error.value)
