@@ -10,7 +10,7 @@ ours         review_sentiment.scoring
 The arms take turns on the same reviews, of the validation part: with a tuned model, which ends its answer
 after the label, and with the model untuned, which talks on. The most that is possible is told beside it:
 the products of a prompt with the weights alone, at the speed of this machine's matrix product. Then:
-how far log-probabilities move with the size of a batch in FP32, and with BF16.
+how far metrics and log-probabilities move with the size of a batch in FP32, and with BF16.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MAX_NEW_TOKENS = 10
 BATCH_SIZES = (4, 8, 16, 32)
 TOKEN_BUDGETS = (256, 1_024, 4_096)
 ROUNDED_REVIEWS = 200
-"""Reviews that are scored in both precisions."""
+"""Reviews that are scored in both precisions, and in batches of several sizes."""
 OURS = "ours"
 PRODUCT = (2_048, 576, 1_536)
 """Rows, inputs and outputs of the product that the machine's speed is measured with: a layer's."""
@@ -115,18 +115,30 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def batch_size_effect(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]) -> float:
-    """Return the largest difference of log-probabilities between token budgets, in FP32."""
+def batch_size_effect(model: Any, tokenizer: Any, tuned: Tuned, reviews: int) -> dict[str, float]:
+    """Return the largest differences of log-probabilities and of metrics between token budgets, in FP32."""
     from review_sentiment.full_precision import computed_in_fp32
+    from review_sentiment.metrics import compute_metrics
+    from review_sentiment.predictions import prediction_table
     from review_sentiment.scoring import score_labels
 
-    plan = replace(tuned.plan, precision="fp32")
+    plan, frame = replace(tuned.plan, precision="fp32"), tuned.prepared.validation.frame.head(reviews)
     with computed_in_fp32(model):
-        first, *others = [
-            score_labels(model, tokenizer, prompts, tuned.labels, plan, budget).label_log_probs
+        found = [
+            score_labels(model, tokenizer, tuned.prompts[:reviews], tuned.labels, plan, budget)
             for budget in TOKEN_BUDGETS
         ]
-    return max(float(abs(first - other).max()) for other in others)
+    tables = [
+        prediction_table(frame, tuned.labels, scores.probabilities, scores.answered, scores.label_mass)
+        for scores in found
+    ]
+    metrics = [compute_metrics(table, tuned.labels).headline() for table in tables]
+    return {
+        "log_probability": max(
+            float(abs(found[0].label_log_probs - other.label_log_probs).max()) for other in found[1:]
+        ),
+        "metric": max(abs(metrics[0][name] - other[name]) for other in metrics[1:] for name in other),
+    }
 
 
 def rounding_effect(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]) -> list[float]:
@@ -232,12 +244,12 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
         plain = PeftModel.from_pretrained(plain, str(tuned.adapter)).eval()
         own = load_adapted_model(tuned.base, tuned.adapter, tuned.plan)
         found = {"tuned": compare(plain, own, tokenizer, tuned, reviews, rounds), "untuned": untuned}
-    effect = batch_size_effect(own, tokenizer, tuned, tuned.prompts[:reviews])
+    effect = batch_size_effect(own, tokenizer, tuned, ROUNDED_REVIEWS)
     rounding = rounding_effect(own, tokenizer, tuned, tuned.prompts[:ROUNDED_REVIEWS])
     ratios = {name: ratios_of(result) for name, result in found.items()}
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     if as_json:
-        facts = {"machine": machine, "log_probability_difference_fp32": effect, "rounding": rounding}
+        facts = {"machine": machine, "batch_size_effect_fp32": effect, "rounding": rounding}
         click.echo(json.dumps({"ratios": ratios, **facts, **found}))
         return
     click.echo(f"{machine}; {rounds} rounds of {reviews} reviews")
@@ -252,7 +264,10 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
             f"  greedy generation answered a label {result['greedy_answers_inside']} times of "
             f"{result['greedy_answers']}, {result['greedy_answers_equal']} times the one of ours"
         )
-    click.echo(f"log-probabilities move by {effect:.1e} with the batch size (FP32)")
+    click.echo(
+        f"with the batch size metrics move by {effect['metric']:.1e} at most, "
+        f"log-probabilities by {effect['log_probability']:.1e} (FP32, {ROUNDED_REVIEWS} reviews)"
+    )
     click.echo(
         f"log-odds of {len(rounding)} reviews move by {statistics.median(rounding):.3f} in the median and "
         f"{max(rounding):.3f} at most between {tuned.plan.precision} and FP32"
