@@ -19,6 +19,8 @@ import click
 from front_door.configs import DEFAULT_STACK, default_config
 from front_door.console import output_to
 from front_door.error_text import INTERRUPTED, error_text
+from front_door.page_commands import PAGE_COMMANDS
+from front_door.scoring_commands import SCORING_COMMANDS
 from front_door.start_up import without_collecting
 from front_door.state import new_log_file, tracking_uri
 from front_door.version_commands import VERSION_COMMANDS
@@ -318,5 +320,5 @@ def _print_result(result: RunResult, as_json: bool) -> None:
     click.echo(json.dumps(asdict(result)) if as_json else summary(result))
 
 
-for command in VERSION_COMMANDS:
+for command in (*VERSION_COMMANDS, *SCORING_COMMANDS, *PAGE_COMMANDS):
     cli.add_command(command)

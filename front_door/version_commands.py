@@ -1,4 +1,4 @@
-"""The commands for model versions: list, compare, promote, roll back, export, look at."""
+"""The commands for model versions: list, trace, compare, promote, roll back, export, tables for a paper."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from pathlib import Path
 
 import click
 
-from front_door.browse import HOST, MLFLOW_PORT
 from front_door.configs import default_config
 from front_door.console import output_to
 from front_door.lineage_command import lineage
 from front_door.registry_access import NAME, mlflow_ready, model_name
 from front_door.state import new_log_file, tracking_uri
-from review_sentiment.errors import EXIT_FAILED, UsageError
 from review_sentiment.settings_files import load_settings
 
 EXAMPLES_SHOWN = 5
-DASHBOARD_PORT = 8080
 
 
 @click.command()
@@ -114,37 +111,6 @@ def export_command(version: str, directory: Path, name: str | None, config_file:
     )
 
 
-@click.command("mlflow-ui")
-@click.option("--port", default=MLFLOW_PORT, show_default=True, help="Port on this machine.")
-def mlflow_ui(port: int) -> None:
-    """Open MLflow on the candidate runs, on this machine only. Ctrl-C ends it."""
-    from front_door.browse import serve_mlflow
-
-    serve_mlflow(port)
-
-
-@click.command()
-@click.option("--port", default=DASHBOARD_PORT, show_default=True, help="Port; 0 takes a free one.")
-@click.option(
-    "--host", default=HOST, show_default=True, help="Address to bind to; elsewhere a token is asked."
-)
-@click.option(
-    "--name", "names", multiple=True, help="A further name that others may ask for it by. Can be repeated."
-)
-def ui(port: int, host: str, names: tuple[str, ...]) -> None:
-    """Open the dashboard: machine, settings, runs, comparisons, models. Ctrl-C ends it."""
-    try:
-        import marimo  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"The dashboard needs the package {error.name}: pip install '.[dashboard]', or make install."
-        ) from error
-    from dashboard.server import serve as serve_dashboard
-
-    serve_dashboard(host, port, names)
-
-
 @click.command()
 @click.option(
     "-o",
@@ -173,72 +139,4 @@ def results(directory: Path, versions: str | None, name: str | None) -> None:
     click.echo(f"{directory}: {len(files)} files, {', '.join(file.name for file in files[:8])}, …")
 
 
-@click.command()
-@click.option("--version", default="champion", show_default=True, help="A number or an alias.")
-@click.option("--port", default=5001, show_default=True, help="Port on this machine.")
-@NAME
-def serve(version: str, port: int, name: str | None) -> None:
-    """Answer requests with a version, on this machine only. Ctrl-C ends it; restart it for a new champion."""
-    from front_door.browse import serve_version
-
-    serve_version(model_name(name), version, port)
-
-
-@click.command("score")
-@click.argument("source", type=click.Path(path_type=Path), metavar="INPUT")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="A file of the same format."
-)
-@click.option("--version", default="champion", show_default=True, help="A number or an alias.")
-@click.option("--fail-on-drift", is_flag=True, help="Exit with 1 where the reviews have drifted.")
-@NAME
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="As for a run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def score_command(
-    source: Path,
-    output: Path,
-    version: str,
-    fail_on_drift: bool,
-    name: str | None,
-    config_file: Path | None,
-    as_json: bool,
-) -> None:
-    """Label the reviews of INPUT: CSV, JSON lines or parquet with a column `text` and, maybe, `title`.
-
-    The output has the input's columns, the label, a probability for each label, and the version. Rows that
-    cannot be scored are in OUTPUT.failed.jsonl. What was interrupted goes on where it was.
-    """
-    settings = load_settings(config_file or default_config())
-    log_file = new_log_file()
-    click.echo(f"log {log_file}", err=True)
-    with output_to(log_file, debug=False):
-        from front_door.scoring import as_text, score
-
-        scored = score(
-            source, output, name or settings.registry.model_name, version, settings.model, tracking_uri()
-        )
-    found = {key: value for key, value in asdict(scored.result).items() if key != "sample"}
-    found |= {
-        "cached": scored.cached,
-        "distances": dict(scored.drift.distances),
-        "drifted": list(scored.drift.drifted),
-        "drift_page": str(scored.drift_page),
-    }
-    click.echo(json.dumps(found) if as_json else as_text(scored))
-    if fail_on_drift and scored.drift.drifted:
-        raise SystemExit(EXIT_FAILED)
-
-
-VERSION_COMMANDS = (
-    models,
-    lineage,
-    compare,
-    promote,
-    rollback,
-    export_command,
-    results,
-    score_command,
-    serve,
-    ui,
-    mlflow_ui,
-)
+VERSION_COMMANDS = (models, lineage, compare, promote, rollback, export_command, results)

@@ -26,7 +26,7 @@ FORBIDDEN = {
     "pipelines": {"operators", "front_door", "dashboard"},
     "dashboard": {"zenml", "steps", "pipelines", "materializers", "operators"},
 }
-OPENS_THE_DASHBOARD = {"front_door/version_commands.py"}
+OPENS_THE_DASHBOARD = {"front_door/page_commands.py"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "evidently", "sklearn", "mlflow", "bitsandbytes"}
 KNOW_MLFLOW = {"review_sentiment/tracking.py", "review_sentiment/registry.py"}
 
