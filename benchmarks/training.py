@@ -292,11 +292,12 @@ def main(reviews: int, rounds: int, seeds: str, arms: str, as_json: bool) -> Non
         f"{machine}; {first['reviews']} reviews, steps of {BATCH}; {first['validation_reviews']} validation "
         f"reviews; seeds {seeds}"
     )
+    for name, tokens_per_second in found.items():
+        click.echo(f"{name:10} {shown(tokens_per_second, '.0f')} useful tokens/s")
     for name in names:
         last = [training["points"][-1] for training in trained[name]]
-        speed = f"{shown([*found[name]], '.0f')} useful tokens/s  " if found else ""
         click.echo(
-            f"{name:10} {speed}trained in {shown([end['seconds'] for end in last], '.0f')} s  "
+            f"{name:10} trained in {shown([end['seconds'] for end in last], '.0f')} s  "
             f"validation loss {shown([end['loss'] for end in last], '.3f')}  "
             f"macro-F1 {shown([end['macro_f1'] for end in last], '.3f')}  "
             f"peak {shown([training['peak_gb'] for training in trained[name]], '.2f')} GB"
@@ -310,9 +311,10 @@ def ratios_of(
 ) -> dict[str, list[float]]:
     """Return how many times as fast ours is, step by step, and to the same validation loss, seed by seed."""
     ratios: dict[str, list[float]] = {}
-    for name in [name for name in trained if name != "ours"]:
-        if found:
+    for name in found:
+        if name != "ours":
             ratios[f"ours/{name}"] = [a / b for a, b in zip(found["ours"], found[name], strict=True)]
+    for name in [name for name in trained if name != "ours"]:
         pairs = zip(trained[name], trained["ours"], strict=True)
         times = [
             (theirs["points"][-1]["seconds"], seconds_to(theirs["points"][-1]["loss"], ours["points"]))
