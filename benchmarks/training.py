@@ -311,14 +311,14 @@ def ratios_of(
 ) -> dict[str, list[float]]:
     """Return how many times as fast ours is, step by step, and to the same validation loss, seed by seed."""
     ratios: dict[str, list[float]] = {}
-    for name in found:
+    for name, theirs in found.items():
         if name != "ours":
-            ratios[f"ours/{name}"] = [a / b for a, b in zip(found["ours"], found[name], strict=True)]
+            ratios[f"ours/{name}"] = [a / b for a, b in zip(found["ours"], theirs, strict=True)]
     for name in [name for name in trained if name != "ours"]:
         pairs = zip(trained[name], trained["ours"], strict=True)
         times = [
-            (theirs["points"][-1]["seconds"], seconds_to(theirs["points"][-1]["loss"], ours["points"]))
-            for theirs, ours in pairs
+            (other["points"][-1]["seconds"], seconds_to(other["points"][-1]["loss"], ours["points"]))
+            for other, ours in pairs
         ]
         ratios[f"time to the loss of {name}"] = [seconds / ours for seconds, ours in times if ours]
     return ratios
