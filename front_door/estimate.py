@@ -15,6 +15,7 @@ from review_sentiment.pace import (
     matrix_speed,
     training_seconds,
 )
+from review_sentiment.passes import PlannedRows
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
@@ -111,13 +112,14 @@ def estimate_here(settings: Settings) -> Row:
 def _row(settings: Settings, plan: ComputePlan, device: str, usable: float, speed: float) -> Row:
     """Return the row of a device with so many usable bytes and operations a second."""
     training, lora, longest = settings.training, settings.lora, settings.prompt.max_tokens
+    rows = PlannedRows(longest)
     base = identify(settings.model)
     shape = shape_of(base)
-    load = load_of(training, lora, base, plan, longest)
+    load = load_of(training, lora, base, plan, rows)
     memory = estimate(shape, load, plan.device)
     would_fit = ""
     if memory.total > usable:
-        fits, changes = fit.first_that_fits(base, plan, lora, training, longest, shape, usable)
+        fits, changes = fit.first_that_fits(base, plan, lora, training, rows, shape, usable)
         would_fit = changes if fits else "nothing short of a smaller model"
     verdict = (
         "does not fit" if memory.total > usable else "tight" if memory.total > TIGHT * usable else "fits"

@@ -16,7 +16,7 @@ from transformers.trainer_callback import PrinterCallback, TrainerState
 from trl import SFTTrainer
 
 from review_sentiment.batch_order import ByLength, RandomBatches
-from review_sentiment.batching import even_batches, rounded_up
+from review_sentiment.batching import even_batches, padded_tokens, padded_width
 from review_sentiment.errors import TrainingError
 from review_sentiment.models import free_memory
 from review_sentiment.packing import pack
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """Label of tokens that the loss leaves out (PyTorch's convention)."""
-PAD_TO_MULTIPLE = 16
-"""Rows are padded to a multiple of the tile height of AMX: fewer shapes, whole tiles."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Return `input_ids`, `labels` and `attention_mask` of [rows, width], padded right, and `row` [rows]."""
-    width = _width([len(row["input_ids"]) for row in rows])
+    width = padded_width([len(row["input_ids"]) for row in rows])
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     labels = torch.full((len(rows), width), IGNORED)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
@@ -92,7 +90,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(data_collator=collate, **options)
         self.remove_callback(PrinterCallback)  # it prints a line a step; `Course` tells what there is to tell
         self._packs_rows = packs_rows
-        self._tokens_of = sum if packs_rows else _padded_tokens
+        self._tokens_of = sum if packs_rows else padded_tokens
         self.tokens_per_pass = tokens_per_pass
         self.tokens = 0
         self.computed_tokens = 0
@@ -144,7 +142,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         loss = inputs["labels"].new_zeros((), dtype=torch.float32)
         passes = even_batches(lengths, self.tokens_per_pass, self._tokens_of)
         for number, rows in enumerate(passes, start=1):
-            width = _width([lengths[row] for row in rows])
+            width = padded_width([lengths[row] for row in rows])
             part = {name: values[rows, :width] for name, values in inputs.items()}
             # Processes may need different numbers of passes: gradients are exchanged in the last.
             last = number == len(passes)
@@ -252,14 +250,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _one_step_on(share: Callable[[int], float]) -> Callable[[int], float]:
     return lambda step: share(step + 1)
-
-
-def _width(lengths: list[int]) -> int:
-    return rounded_up(max(lengths), PAD_TO_MULTIPLE)
-
-
-def _padded_tokens(lengths: list[int]) -> int:
-    return _width(lengths) * len(lengths)
 
 
 def _padded_answers(

@@ -7,12 +7,16 @@ In both orders the heaviest batch comes first, so that a lack of memory shows at
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
+
+from review_sentiment.packing import shared_prefix
+from review_sentiment.passes import KnownRows
 
 
 class RandomBatches(Sampler[int]):
@@ -58,6 +62,16 @@ class ByLength(LengthGroupedSampler):  # type: ignore[misc]
         """Yield the rows of the epoch that the present optimiser step is in."""
         generator = _generator_of_epoch(len(self.lengths), self.batch_size, self._seed, self._step())
         return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+
+
+def heaviest_batch(
+    order: type[RandomBatches | ByLength], rows: Sequence[list[int]], batch_size: int, seed: int
+) -> KnownRows:
+    """Return what memory depends on of the batch that comes first, for rows of token ids."""
+    first = itertools.islice(order(batch_size, list(map(len, rows)), seed, lambda: 0), batch_size)
+    batch = [rows[row] for row in first]
+    lengths = tuple(map(len, batch))
+    return KnownRows(lengths, shared_prefix(batch, min(lengths) - 1))
 
 
 def _generator_of_epoch(rows: int, batch_size: int, seed: int, step: int) -> torch.Generator:

@@ -10,6 +10,20 @@ def rounded_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
+PAD_TO_MULTIPLE = 16
+"""Rows are padded to a multiple of the tile height of AMX: fewer shapes, whole tiles."""
+
+
+def padded_width(lengths: Sequence[int]) -> int:
+    """Return the width of a batch of rows of such lengths."""
+    return rounded_up(max(lengths), PAD_TO_MULTIPLE)
+
+
+def padded_tokens(lengths: Sequence[int]) -> int:
+    """Return the tokens of such a batch, padding included."""
+    return padded_width(lengths) * len(lengths)
+
+
 def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
     """Yield batches of row numbers, longest rows first, of at most that many tokens with padding.
 
@@ -29,7 +43,7 @@ def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Itera
 
 
 def even_batches(
-    lengths: Sequence[int], tokens_per_batch: int, tokens_of: Callable[[list[int]], int]
+    lengths: Sequence[int], tokens_per_batch: int, tokens_of: Callable[[Sequence[int]], int]
 ) -> list[list[int]]:
     """Divide rows into as few batches of about the same tokens as the budget allows.
 

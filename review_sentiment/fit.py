@@ -24,6 +24,7 @@ from review_sentiment.memory import (
 if TYPE_CHECKING:
     from review_sentiment.config import LoraSettings, TrainingSettings
     from review_sentiment.models import BaseModel, ComputePlan
+    from review_sentiment.passes import Rows
 
 CGROUP_FILES = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
@@ -47,7 +48,7 @@ class Candidate:
 
     training: TrainingSettings
     lora: LoraSettings
-    longest_row: int
+    rows: Rows
     change: str
     same_result: bool
 
@@ -74,7 +75,7 @@ def free_bytes(device: str) -> float:
 
 
 def fitted(
-    base: BaseModel, plan: ComputePlan, lora: LoraSettings, training: TrainingSettings, longest_row: int
+    base: BaseModel, plan: ComputePlan, lora: LoraSettings, training: TrainingSettings, rows: Rows
 ) -> tuple[TrainingSettings, Memory]:
     """Return settings that fit, and the memory they should take.
 
@@ -83,24 +84,25 @@ def fitted(
     """
     shape, usable = shape_of(base), usable_bytes(plan.device)
 
-    def need(training: TrainingSettings, lora: LoraSettings, longest_row: int) -> Memory:
-        return estimate(shape, load_of(training, lora, base, plan, longest_row), plan.device)
+    def need(training: TrainingSettings, lora: LoraSettings, rows: Rows) -> Memory:
+        return estimate(shape, load_of(training, lora, base, plan, rows), plan.device)
 
-    expected = need(training, lora, longest_row)
+    expected = need(training, lora, rows)
     if training.fit == "ignore" or expected.total <= usable:
         return training, expected
     shortage = (
         f"This training needs about {expected.total / 1e9:.1f} GB and {usable / 1e9:.1f} GB are free on "
         f"{_device_name(plan)} (batch_size {training.batch_size}, "
-        f"tokens_per_pass {training.tokens_per_pass}, longest review {longest_row} tokens, rank {lora.rank})."
+        f"tokens_per_pass {training.tokens_per_pass}, longest review {rows.longest} tokens, "
+        f"rank {lora.rank})."
     )
-    fits, changes = first_that_fits(base, plan, lora, training, longest_row, shape, usable)
+    fits, changes = first_that_fits(base, plan, lora, training, rows, shape, usable)
     if fits is None:
         raise FitError(
             f"{shortage} Not even {changes} would do: take a smaller model or a larger device. "
             "`python run_pipeline.py estimate` shows what would fit where."
         )
-    found = need(fits.training, fits.lora, fits.longest_row)
+    found = need(fits.training, fits.lora, fits.rows)
     if training.fit == "adapt" and fits.same_result:
         logger.warning("%s It goes on with %s: the result is the same.", shortage, changes)
         return fits.training, found
@@ -115,7 +117,7 @@ def first_that_fits(
     plan: ComputePlan,
     lora: LoraSettings,
     training: TrainingSettings,
-    longest_row: int,
+    rows: Rows,
     shape: ModelShape,
     usable: float,
 ) -> tuple[Candidate | None, str]:
@@ -124,34 +126,35 @@ def first_that_fits(
     Where none does there is no candidate, and the changes are all that were tried.
     """
     changes = []
-    for candidate in smaller(training, lora, plan, longest_row):
+    for candidate in smaller(training, lora, plan, rows):
         changes.append(candidate.change)
-        load = load_of(candidate.training, candidate.lora, base, plan, candidate.longest_row)
+        load = load_of(candidate.training, candidate.lora, base, plan, candidate.rows)
         if estimate(shape, load, plan.device).total <= usable:
             return candidate, ", ".join(changes)
     return None, ", ".join(changes)
 
 
 def smaller(
-    training: TrainingSettings, lora: LoraSettings, plan: ComputePlan, longest_row: int
+    training: TrainingSettings, lora: LoraSettings, plan: ComputePlan, rows: Rows
 ) -> Iterator[Candidate]:
     """Yield settings that take less and less memory, those that leave the result as it is first."""
     if plan.dequantises_once(training.dequantise_once):
         training = training.model_copy(update={"dequantise_once": False})
-        yield Candidate(training, lora, longest_row, "training.dequantise_once=false", same_result=True)
+        yield Candidate(training, lora, rows, "training.dequantise_once=false", same_result=True)
     tokens = training.tokens_per_pass
-    while tokens > longest_row:
-        tokens = max(longest_row, tokens // 2)
+    while tokens > rows.longest:
+        tokens = max(rows.longest, tokens // 2)
         training = training.model_copy(update={"tokens_per_pass": tokens})
-        yield Candidate(training, lora, longest_row, f"training.tokens_per_pass={tokens}", same_result=True)
+        yield Candidate(training, lora, rows, f"training.tokens_per_pass={tokens}", same_result=True)
     if training.gradient_checkpointing is False or not plan.gradient_checkpointing:
         training = training.model_copy(update={"gradient_checkpointing": True})
-        yield Candidate(training, lora, longest_row, "training.gradient_checkpointing=true", same_result=True)
-    shorter = longest_row // 2
+        yield Candidate(training, lora, rows, "training.gradient_checkpointing=true", same_result=True)
+    shorter = rows.longest // 2
+    rows = rows.cut(shorter)
     training = training.model_copy(update={"tokens_per_pass": shorter})
-    yield Candidate(training, lora, shorter, f"prompt.max_tokens={shorter}", same_result=False)
+    yield Candidate(training, lora, rows, f"prompt.max_tokens={shorter}", same_result=False)
     lora = lora.model_copy(update={"rank": max(1, lora.rank // 2)})
-    yield Candidate(training, lora, shorter, f"lora.rank={lora.rank}", same_result=False)
+    yield Candidate(training, lora, rows, f"lora.rank={lora.rank}", same_result=False)
 
 
 def out_of_memory(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from review_sentiment.config import LoraSettings, TrainingSettings
     from review_sentiment.models import BaseModel, ComputePlan
+    from review_sentiment.passes import Rows
 
 NF4_BYTES = 4.127 / 8
 """Of a 4-bit weight with its double-quantised scales (QLoRA, arXiv 2305.14314, section 3)."""
@@ -141,16 +142,15 @@ def load_of(
     lora: LoraSettings,
     base: BaseModel,
     plan: ComputePlan,
-    longest_row: int,
+    rows: Rows,
     answer_tokens: int = 2,
 ) -> Load:
-    """Return the load of a training whose longest row has so many tokens, answers included."""
-    tokens = min(max(training.tokens_per_pass, longest_row), training.batch_size * longest_row)
+    """Return the load of a training on rows whose answers have so many tokens."""
+    heaviest = rows.heaviest_pass(training.batch_size, training.tokens_per_pass, plan.packs_rows)
     return Load(
-        tokens=tokens // longest_row * longest_row,
-        longest_row=longest_row,
-        # Rows at least a quarter of the longest: short ones have more answers in a pass.
-        answer_tokens=answer_tokens * min(training.batch_size, max(1, 4 * tokens // longest_row)),
+        tokens=heaviest.tokens,
+        longest_row=rows.longest,
+        answer_tokens=answer_tokens * heaviest.rows,
         rank=lora.rank,
         nf4=base.quantization == "nf4",
         checkpointing=plan.checkpoints_activations(training.gradient_checkpointing),

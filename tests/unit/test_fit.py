@@ -10,15 +10,17 @@ from review_sentiment import fit
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.memory import estimate, load_of, shape_of
 from review_sentiment.models import BaseModel, plan_compute
+from review_sentiment.passes import PlannedRows
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=8)
 TRAINING = TrainingSettings(batch_size=16, tokens_per_pass=4096, dequantise_once=False)
 LONGEST = 256
+ROWS = PlannedRows(LONGEST)
 
 
 def need(base: BaseModel, training: TrainingSettings = TRAINING, lora: LoraSettings = LORA) -> float:
-    return estimate(shape_of(base), load_of(training, lora, base, PLAN, LONGEST), "cpu").total
+    return estimate(shape_of(base), load_of(training, lora, base, PLAN, ROWS), "cpu").total
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
@@ -27,7 +29,7 @@ def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
 
 def test_what_fits_is_left_alone(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, need(tiny_model))
-    training, expected = fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+    training, expected = fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
     assert training == TRAINING
     assert expected.total == need(tiny_model)
 
@@ -37,7 +39,7 @@ def test_weights_are_dequantised_in_each_pass_first(
 ) -> None:
     fast = TRAINING.model_copy(update={"dequantise_once": "auto"})
     leave(monkeypatch, need(tiny_model, fast) - 1)
-    assert fit.fitted(tiny_model, PLAN, LORA, fast, LONGEST)[0] == TRAINING
+    assert fit.fitted(tiny_model, PLAN, LORA, fast, ROWS)[0] == TRAINING
 
 
 def test_then_passes_are_cut(
@@ -45,7 +47,7 @@ def test_then_passes_are_cut(
 ) -> None:
     quarter = TRAINING.model_copy(update={"tokens_per_pass": 1024})
     leave(monkeypatch, need(tiny_model, quarter))
-    training, expected = fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+    training, expected = fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
     assert training == quarter
     assert expected.total <= need(tiny_model, quarter)
     assert "tokens_per_pass=1024: the result is the same" in caplog.text
@@ -54,7 +56,7 @@ def test_then_passes_are_cut(
 def test_then_activations_are_computed_again(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
     smallest = {"tokens_per_pass": LONGEST, "gradient_checkpointing": True}
     leave(monkeypatch, need(tiny_model, TRAINING.model_copy(update=smallest)))
-    training, _ = fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+    training, _ = fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
     assert training == TRAINING.model_copy(update=smallest)
 
 
@@ -64,7 +66,7 @@ def test_what_changes_the_result_is_only_suggested(
     smallest = TRAINING.model_copy(update={"tokens_per_pass": LONGEST, "gradient_checkpointing": True})
     leave(monkeypatch, need(tiny_model, smallest) - 1)
     with pytest.raises(fit.FitError, match=r"batch_size 16.*rank 8.*would fit.*prompt\.max_tokens=128"):
-        fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+        fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
 
 
 def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
@@ -73,15 +75,15 @@ def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
     leave(monkeypatch, need(tiny_model) - 1)
     refusing = TRAINING.model_copy(update={"fit": "refuse"})
     with pytest.raises(fit.FitError, match=r"tokens_per_pass=2048 \(.*training\.fit=ignore"):
-        fit.fitted(tiny_model, PLAN, LORA, refusing, LONGEST)
+        fit.fitted(tiny_model, PLAN, LORA, refusing, ROWS)
     ignoring = TRAINING.model_copy(update={"fit": "ignore"})
-    assert fit.fitted(tiny_model, PLAN, LORA, ignoring, LONGEST)[0] == ignoring
+    assert fit.fitted(tiny_model, PLAN, LORA, ignoring, ROWS)[0] == ignoring
 
 
 def test_a_machine_that_is_far_too_small(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, 1e6)
     with pytest.raises(fit.FitError, match=r"smaller model or a larger device.*estimate"):
-        fit.fitted(tiny_model, PLAN, LORA, TRAINING, LONGEST)
+        fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
 
 
 def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

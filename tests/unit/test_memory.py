@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from review_sentiment.adapters import add_adapters
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.memory import LOGIT_BYTES, SHAPES, Load, estimate, load_of, shape_of
 from review_sentiment.models import BaseModel, gpu_plan, load_model, plan_compute
+from review_sentiment.passes import KnownRows, Pass, PlannedRows
 
 LLAMA_8B = SHAPES["meta-llama/Llama-3.1-8B-Instruct"]
 GIB = 2**30
@@ -61,16 +64,38 @@ def test_known_shapes_are_those_of_the_published_models() -> None:
 
 
 def test_a_pass_holds_the_settings_tokens_or_the_longest_row() -> None:
-    base = BaseModel("x", None, "nf4", "x")
-    load = load_of(TrainingSettings(tokens_per_pass=1000), LoraSettings(), base, gpu_plan("bf16"), 200)
+    base, rows, lora = BaseModel("x", None, "nf4", "x"), PlannedRows(200), LoraSettings()
+    load = load_of(TrainingSettings(tokens_per_pass=1000), lora, base, gpu_plan("bf16"), rows)
     assert load.tokens == 1000
     assert load.checkpointing
-    alone = load_of(TrainingSettings(tokens_per_pass=100), LoraSettings(), base, gpu_plan("bf16"), 200)
+    alone = load_of(TrainingSettings(tokens_per_pass=100), lora, base, gpu_plan("bf16"), rows)
     assert alone.tokens == 200
-    cut = load_of(TrainingSettings(tokens_per_pass=999), LoraSettings(), base, gpu_plan("bf16"), 200)
+    cut = load_of(TrainingSettings(tokens_per_pass=999), lora, base, gpu_plan("bf16"), rows)
     assert cut.tokens == 800
-    small = load_of(TrainingSettings(batch_size=2), LoraSettings(), base, plan_compute("cpu", "fp32"), 200)
+    small = load_of(TrainingSettings(batch_size=2), lora, base, plan_compute("cpu", "fp32"), rows)
     assert (small.tokens, small.weight_bytes, small.checkpointing) == (400, 4, False)
+
+
+def test_a_pass_of_known_rows_is_the_one_that_the_trainer_makes() -> None:
+    rows = KnownRows((100, 90, 80, 70), shared=30)
+    assert rows.heaviest_pass(4, 1000, packs_rows=True) == Pass(340 - 3 * 30, 4)
+    assert rows.heaviest_pass(4, 1000, packs_rows=False) == Pass(4 * 112, 4)
+    # Two passes: 100 with 80, and 90 with 70.
+    assert rows.heaviest_pass(4, 200, packs_rows=True) == Pass(180 - 30, 2)
+    assert rows.cut(75).longest == 75
+
+
+@given(
+    lengths=st.lists(st.integers(40, 200), min_size=1, max_size=16).map(tuple),
+    shared=st.integers(0, 39),
+    tokens_per_pass=st.integers(200, 4000),
+)
+def test_a_pass_of_known_rows_stays_within_the_settings_tokens(
+    lengths: tuple[int, ...], shared: int, tokens_per_pass: int
+) -> None:
+    known = KnownRows(lengths, shared).heaviest_pass(16, tokens_per_pass, packs_rows=True)
+    assert known.tokens <= tokens_per_pass
+    assert known.rows <= len(lengths)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
