@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from dashboard.run_page import curves_view, progress_view
 from dashboard.run_progress import RunFollower, RunState, has_begun
 from dashboard.sections import CONFIGURE, RUN_PARAMETER, remember
 from dashboard.settings_form import command_line, options_of, wants_gpu
+from dashboard.time_left import earlier_runs, time_left
 from dashboard.versions import store_is_made, use_mlflow
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.settings_files import load_settings
@@ -46,6 +48,11 @@ class Followed:
         if record is None:
             return None
         return cls(record, RunFollower(record.event_file), run_process.is_alive(record))
+
+    @cached_property
+    def earlier(self) -> tuple[RunState, ...]:
+        """Return what the runs of the same size before this one did."""
+        return earlier_runs(self.record)
 
     @property
     def alive(self) -> bool:
@@ -94,7 +101,8 @@ def run_view(followed: Followed | None) -> mo.Html:
     """Show how a run stands."""
     if followed is None:
         return notice("No run yet", f"Choose settings under {CONFIGURE}, then start one here.", "info")
-    return progress_view(followed.record, followed.read())
+    state = followed.read()
+    return progress_view(followed.record, state, time_left(state, followed.earlier, time.time()))
 
 
 def note_end(followed: Followed | None, pressed: Pressed) -> None:

@@ -12,11 +12,12 @@ import marimo as mo
 from dashboard.failures import explain
 from dashboard.figures import Line, lines
 from dashboard.layout import bar, clock, grid, notice, plot, said, table
-from dashboard.run_progress import RunState, StepState, share_done
+from dashboard.run_progress import RunState, StepState, share_done, step_number
 from review_sentiment.curves import CURVES
 
 if TYPE_CHECKING:
     from dashboard.run_process import RunRecord
+    from dashboard.time_left import TimeLeft
     from review_sentiment.recorded_runs import Curve
 
 STEP_MARKS = {
@@ -30,8 +31,8 @@ STEP_MARKS = {
 STEP_WORDS = {"completed": "done"}
 
 
-def progress_view(record: RunRecord, state: RunState) -> mo.Html:
-    """Show where a run stands."""
+def progress_view(record: RunRecord, state: RunState, left: TimeLeft | None) -> mo.Html:
+    """Show where a run stands; `left` is the time of the whole run, where earlier runs tell it."""
     parts: list[mo.Html] = [
         mo.Html(
             f"<b>Run {html.escape(record.name)}: <span data-testid=run-status>{state.status}</span></b>"
@@ -43,17 +44,30 @@ def progress_view(record: RunRecord, state: RunState) -> mo.Html:
     if state.ended:
         parts.append(end_view(record, state))
     else:
-        parts.append(bar(share_done(state), f"{share_done(state):.0%} of the steps"))
-        if task := state.progress:
-            left = "" if task.seconds_left is None else f", {clock(task.seconds_left)} left"
-            label = f"{task.task} {task.done} of {task.total}{left}" + (
-                f", {task.detail}" if task.detail else ""
-            )
-            parts.append(bar(task.done / max(1, task.total), label))
+        parts += run_bars(state, left)
     parts.append(steps_view(state))
     warnings = [text for level, text in state.messages if level != "info"]
     parts += [said(f"! {text}") for text in warnings]
     return mo.vstack(parts)
+
+
+def run_bars(state: RunState, left: TimeLeft | None) -> list[mo.Html]:
+    """Show how far the run is, by its time where that is known, else by its steps; and the present task."""
+    if not state.steps:
+        return []
+    number = f"step {step_number(state)} of {len(state.steps)}"
+    if left is None:
+        text = f"{number}. The time left of the whole run is known once a run of this size has ended."
+        bars = [bar(share_done(state), text)]
+    else:
+        about = "at most about" if left.at_most else "about"
+        bars = [bar(left.share, f"{about} {clock(left.seconds)} left of the run, {number}")]
+    if task := state.progress:
+        parts = [f"{task.task} {task.done} of {task.total}"]
+        parts += [] if task.seconds_left is None else [f"{clock(task.seconds_left)} left of this task"]
+        parts += [task.detail] if task.detail else []
+        bars.append(bar(task.done / max(1, task.total), ", ".join(parts)))
+    return bars
 
 
 def steps_view(state: RunState) -> mo.Html:

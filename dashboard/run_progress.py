@@ -13,14 +13,38 @@ WAITING = "waiting"
 MESSAGES_KEPT = 12
 
 
+MARKS_A_TASK = 100
+"""Most places of a task that are remembered: a percent apart."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A task of a step had done this share (0-1) so many seconds after the step's begin.
+
+    `round` counts the tasks of the same name in one step: each validation scores reviews.
+    """
+
+    task: str
+    round: int
+    share: float
+    seconds: float
+
+
 @dataclass(frozen=True)
 class StepState:
-    """A step: waiting, running, cached, completed, failed or interrupted; `since` is when that began."""
+    """A step: waiting, running, cached, completed, failed or interrupted; `since` is when that began.
+
+    `wait` is the seconds between the end of the step before and the begin of this one; `resumed` tells
+    that its training went on from a checkpoint.
+    """
 
     name: str
     status: str
     seconds: float = 0.0
     since: float = 0.0
+    wait: float = 0.0
+    marks: tuple[Mark, ...] = ()
+    resumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +65,10 @@ class RunState:
     status: Status = "starting"
     since: float = 0.0
     until: float = 0.0
+    idle_since: float = 0.0
+    """When the last step ended, or the run began."""
     log: str = ""
+    stack: str = ""
     steps: Mapping[str, StepState] = field(default_factory=dict)
     progress: TaskProgress | None = None
     messages: tuple[tuple[str, str], ...] = ()
@@ -89,14 +116,13 @@ def after(state: RunState, event: Mapping[str, Any]) -> RunState:
     kind = event["event"]
     if kind == "run":
         steps = {name: StepState(name, WAITING) for name in event["steps"]}
-        return replace(state, status="running", log=event["log"], steps=steps)
+        state = replace(state, status="running", log=event["log"], stack=event["stack"], steps=steps)
+        return replace(state, idle_since=event["time"])
     if kind == "step":
-        step = StepState(event["step"], event["status"], event["seconds"], event["time"])
-        progress = None if event["status"] != "running" else state.progress
-        return replace(state, steps={**state.steps, step.name: step}, progress=progress)
+        return _after_step(state, event)
     if kind == "progress":
         values = {name: event[name] for name in ("task", "done", "total", "seconds_left", "detail")}
-        return replace(state, progress=TaskProgress(**values))
+        return _marked(replace(state, progress=TaskProgress(**values)))
     if kind == "message":
         messages = (*state.messages, (event["level"], event["text"]))[-MESSAGES_KEPT:]
         return replace(state, messages=messages)
@@ -104,6 +130,34 @@ def after(state: RunState, event: Mapping[str, Any]) -> RunState:
         ended = _ended(state, event["status"])
         return replace(ended, status=event["status"], error=event["text"], result=event["result"] or {})
     return state
+
+
+def _after_step(state: RunState, event: Mapping[str, Any]) -> RunState:
+    name, status, now = event["step"], event["status"], event["time"]
+    before = state.steps.get(name, StepState(name, WAITING))
+    step = replace(before, status=status, seconds=event["seconds"], since=now)
+    if before.status == WAITING:
+        step = replace(step, wait=max(0.0, now - state.idle_since))
+    state = replace(state, steps={**state.steps, name: step})
+    return state if status == "running" else replace(state, progress=None, idle_since=now)
+
+
+def _marked(state: RunState) -> RunState:
+    """Return the state with the present task's place kept in the step that runs."""
+    running = [step for step in state.steps.values() if step.status == "running"]
+    task = state.progress
+    if not running or task is None or not task.total:
+        return state
+    step, share = running[-1], task.done / task.total
+    last = next((mark for mark in reversed(step.marks) if mark.task == task.task), None)
+    if last and last.share <= share < min(1.0, last.share + 1 / MARKS_A_TASK):
+        return state
+    number = 0 if last is None else last.round + (share < last.share)
+    # A training says where it stands after each step: one that begins with its second was resumed.
+    resumed = step.resumed or (last is None and task.done > 1)
+    mark = Mark(task.task, number, share, state.until - step.since)
+    step = replace(step, marks=(*step.marks, mark), resumed=resumed)
+    return replace(state, steps={**state.steps, step.name: step})
 
 
 def _ended(state: RunState, status: str) -> RunState:
@@ -131,3 +185,9 @@ def share_done(state: RunState) -> float:
     task = state.progress
     part = task.done / task.total if task and task.total else 0.0
     return min(1.0, (over + part) / len(state.steps))
+
+
+def step_number(state: RunState) -> int:
+    """Return the number of the present step among the run's, from 1."""
+    begun = sum(step.status != WAITING for step in state.steps.values())
+    return max(1, begun)

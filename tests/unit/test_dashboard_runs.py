@@ -129,7 +129,7 @@ def test_a_line_that_is_half_written_waits_for_its_rest(tmp_path: Path) -> None:
 def test_what_a_run_says_is_text_and_no_html(tmp_path: Path) -> None:
     record = run_process.RunRecord("<img src=x>", 1, 0.0, (), "<script>alert(1)</script>")
     state = RunState(status="failed", since=1.0, until=2.0, error="<b onclick=x>gone</b>")
-    page = progress_view(record, state).text
+    page = progress_view(record, state, None).text
     assert "<script>" not in page
     assert "<img" not in page
     assert "<b onclick" not in page
