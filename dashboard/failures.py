@@ -50,7 +50,7 @@ KINDS = (
     Kind(
         "The loss or the gradient was no number",
         r"\bnan\b|not finite|non-finite|infinite",
-        ("training.learning_rate", "training.max_grad_norm", "model.precision", "training.batch_size"),
+        ("training.learning_rate", "training.max_grad_norm", "lora.alpha", "lora.rank", "model.precision"),
         "Lower training.learning_rate to a third; with fp16, try model.precision=bf16 or fp32.",
     ),
     Kind(

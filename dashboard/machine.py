@@ -22,6 +22,8 @@ QUERY = ("index", "name", "memory.total", "memory.used", "utilization.gpu", "tem
 MIB = 2**20
 SMI_SECONDS = 5.0
 """After which `nvidia-smi` counts as hanging, as it does when a driver is in trouble."""
+CPU_SECONDS = 0.1
+"""Over which the processor is looked at: since the last look would be since that of any other page."""
 DRIVER_FILE = Path("/proc/driver/nvidia/version")
 
 
@@ -73,7 +75,7 @@ def read_machine() -> Machine:
     place = next(parent for parent in (cache_directory(), *cache_directory().parents) if parent.exists())
     return Machine(
         cores=psutil.cpu_count() or 1,
-        cpu_share=psutil.cpu_percent() / 100,
+        cpu_share=psutil.cpu_percent(CPU_SECONDS) / 100,
         memory=memory.total,
         memory_free=memory.available,
         disk_free=shutil.disk_usage(place).free,

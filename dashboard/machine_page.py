@@ -36,7 +36,10 @@ def machine_page(machine: Machine) -> mo.Html:
 
 def no_gpu(machine: Machine) -> mo.Html:
     """Say what was looked at in search of a GPU, what was found, and what to try."""
-    rows = [(look.name, "ok" if look.ok else "missing", look.found, look.advice) for look in machine.looks]
+    rows = [
+        (f"{look.name}: {'ok' if look.ok else 'missing'}", f"{look.found}. {look.advice}".strip())
+        for look in machine.looks
+    ]
     text = (
         "A configuration with <code>model.device=cuda</code> cannot be started here. The default "
         "configuration works meanwhile: it trains a small model on the processor."
@@ -44,7 +47,7 @@ def no_gpu(machine: Machine) -> mo.Html:
     return mo.callout(
         mo.Html(
             f"<b>No GPU that a training can use</b><p>{text}</p>"
-            f"{table(('looked at', 'state', 'found', 'try'), rows).text}"
+            f"{table(('looked at', 'found, and what to try'), rows).text}"
         ),
         kind="warn",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import marimo as mo
 
 from dashboard import run_process
-from dashboard.layout import Shown, column, notice, said
+from dashboard.layout import Shown, code, column, notice, said
 from dashboard.machine import has_gpu, read_machine
 from dashboard.run_page import curves_view, progress_view
 from dashboard.run_progress import RunFollower, RunState, has_begun
@@ -84,7 +84,10 @@ def start_view(form: Form, pressed: Pressed) -> Shown:
         _do(lambda: _start(settings, options_of(form, Path.cwd()), command_line(form)), pressed)
 
     button = mo.ui.button(label="Start the run", kind="success", on_click=start)
-    return Shown(column([button, said(command_line(form), small=True)], gap=0.2), (button,))
+    return Shown(
+        column([button, said("The same as a command:", small=True), code(command_line(form))], gap=0.2),
+        (button,),
+    )
 
 
 def run_chooser(name: str) -> mo.ui.dropdown:

@@ -19,6 +19,7 @@ from dashboard.trial_answers import (
     load_rivals,
     probabilities_of,
 )
+from dashboard.versions import NOTHING_YET
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def review_fields() -> mo.ui.dictionary:
 def rivals_or_notice(version: ModelVersion | None) -> tuple[Rivals | None, mo.Html | None]:
     """Load a version and its base model, or say why they cannot be."""
     if version is None:
-        return None, None
+        return None, notice("No version to ask", NOTHING_YET, "info")
     try:
         with mo.status.spinner(title="Loading the version and its base model (some seconds)"):
             return load_rivals(version), None

@@ -1,0 +1,152 @@
+"""Runs that really fail, started from the page: what happened, the values, and what to do are on it."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.conftest import Dashboard, served
+from tests.web_server import MODEL, serving
+
+pytest.importorskip("marimo")
+pytest.importorskip("playwright")
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from tests.browser.visit import Visit
+    from tests.front_door import Project
+
+Visits = Callable[..., AbstractContextManager["Visit"]]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+RUN_MILLISECONDS = 400_000
+"""A run of the tiny model takes half a minute alone on two cores."""
+DATA_BYTES = 4 * 10**9
+"""That a run may have: it takes 1 without the large adapters of the test, and 7 with them."""
+
+
+def see_it_fail(
+    dashboard: Dashboard, visit: Visits, name: str, settings: dict[str, str], *texts: str
+) -> None:
+    """Start a run from the page, and see these texts when it has ended, and that it may be resumed."""
+    with visit() as found:
+        page = found.page
+        page.goto(dashboard.address("Run", **settings))
+        page.get_by_role("button", name="Start the run").click()
+        status = page.get_by_test_id("run-status")  # it may be that of the run before
+        expect(status).to_have_text(re.compile("starting|running"))
+        expect(status).to_have_text("failed", timeout=RUN_MILLISECONDS)
+        for text in texts:
+            expect(page.get_by_text(re.compile(text)).first).to_be_visible()
+        expect(page.get_by_role("button", name="Resume with the same settings")).to_be_enabled()
+        found.keep(f"failure_{name}_1280", full_page=True)
+        assert found.errors == []
+        address = page.url
+    with visit(390, 844, "dark") as found:
+        found.page.goto(address)
+        for text in texts:
+            expect(found.page.get_by_text(re.compile(text)).first).to_be_visible()
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= 390
+        found.keep(f"failure_{name}_390", full_page=True)
+
+
+def test_a_loss_that_is_no_number(dashboard: Dashboard, visit: Visits) -> None:
+    see_it_fail(
+        dashboard,
+        visit,
+        "nan",
+        {"training.learning_rate": "0.99", "lora.alpha": str(10**15)},
+        "The loss or the gradient was no number",
+        r"Training stopped at step \d+: (loss|grad_norm) is (nan|inf)",
+        r"training\.learning_rate=0\.99",
+        "Lower training.learning_rate to a third",
+    )
+
+
+def test_a_training_that_is_refused_for_memory(dashboard: Dashboard, visit: Visits) -> None:
+    see_it_fail(
+        dashboard,
+        visit,
+        "refused",
+        {"training.fit": "refuse", "lora.rank": "1000000000"},
+        "Not enough memory",
+        r"This training needs about [\d.]+ GB and [\d.]+ GB are free",
+        r"lora\.rank=1000000000",
+        r"training\.tokens_per_pass first",
+    )
+
+
+@contextmanager
+def data_limit(limit: int) -> Iterator[None]:
+    """Let the processes that are started within the block have so many bytes of data each."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def test_memory_that_runs_out(dashboard_project: Project, visit: Visits) -> None:
+    with data_limit(DATA_BYTES), served(dashboard_project) as limited:
+        see_it_fail(
+            limited,
+            visit,
+            "memory",
+            {"training.fit": "ignore", "lora.rank": "200000"},
+            "Not enough memory",
+            "Memory ran out",
+            r"lora\.rank=200000",
+            r"training\.tokens_per_pass first",
+        )
+
+
+def test_a_gated_model(dashboard_project: Project, visit: Visits, tmp_path: Path) -> None:
+    with serving(tmp_path) as hub:
+        hub.gated, hub.token = True, "hf_another"
+        variables = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
+        with served(dashboard_project, **variables) as online:
+            see_it_fail(
+                online,
+                visit,
+                "gated",
+                {"model.name": MODEL},
+                "No access to the model",
+                f"{MODEL} is gated",
+                f"model.name={MODEL}",
+                "model.name=embedded works without an account",
+            )
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 64 KB, too small for a checkpoint."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    if (done := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_is_full(dashboard: Dashboard, visit: Visits, full_disk: Path) -> None:
+    see_it_fail(
+        dashboard,
+        visit,
+        "disk",
+        {"training.checkpoint_dir": str(full_disk), "training.checkpoint_steps": "2"},
+        "The disk is full",
+        r"no room left to write to",
+        re.escape(f"training.checkpoint_dir={full_disk}"),
+        "Free some room, then resume",
+    )
