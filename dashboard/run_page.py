@@ -60,8 +60,8 @@ def run_bars(state: RunState, left: TimeLeft | None) -> list[mo.Html]:
         text = f"{number}. The time left of the whole run is known once a run of this size has ended."
         bars = [bar(share_done(state), text)]
     else:
-        about = "at most about" if left.at_most else "about"
-        bars = [bar(left.share, f"{about} {clock(left.seconds)} left of the run, {number}")]
+        late = ", which takes longer than before" if left.bound == "more than" else ""
+        bars = [bar(left.share, f"{left.bound} {clock(left.seconds)} left of the run, {number}{late}")]
     if task := state.progress:
         parts = [f"{task.task} {task.done} of {task.total}"]
         parts += [] if task.seconds_left is None else [f"{clock(task.seconds_left)} left of this task"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dashboard.run_process import RunRecord, list_runs
 from dashboard.run_progress import WAITING, Mark, RunFollower, RunState, StepState
@@ -42,12 +42,13 @@ SECONDS_OF_DOUBT = 10.0
 class TimeLeft:
     """Seconds until the run's end, and the share (0-1) of its whole time that has passed.
 
-    `at_most` tells that no step has worked so far: those to come may be found in the cache too.
+    `bound` is "at most" while no step has worked, for those to come may be found in the cache too, and
+    "more than" once the present step takes longer than it did before.
     """
 
     seconds: float
     share: float
-    at_most: bool
+    bound: Literal["at most", "about", "more than"]
 
 
 def earlier_runs(record: RunRecord) -> tuple[RunState, ...]:
@@ -82,17 +83,22 @@ def time_left(state: RunState, earlier: Sequence[RunState], now: float) -> TimeL
     to_come = [step for step in state.steps.values() if step.status in {WAITING, "running"}]
     if state.ended or not to_come:
         return None
-    seconds = 0.0
+    seconds, late = 0.0, False
     for step in to_come:
         before = _worked_before(step.name, state.stack, earlier)
         if before is None:
             return None
-        seconds += _rest(step, before, now)
+        rest = _rest(step, before, now)
+        seconds, late = seconds + rest, late or (step.status == "running" and rest == 0)
         if step is to_come[0] and step.status == WAITING:  # between two steps
             seconds -= min(before.wait, max(0.0, now - state.idle_since))
     passed = max(0.0, now - state.since)
-    fresh = not any(_has_worked(step) for step in state.steps.values())
-    return TimeLeft(seconds, passed / max(passed + seconds, 1e-9), fresh)
+    worked = any(_has_worked(step) for step in state.steps.values())
+    return TimeLeft(
+        seconds,
+        passed / max(passed + seconds, 1e-9),
+        "more than" if late else "about" if worked else "at most",
+    )
 
 
 def _worked_before(name: str, stack: str, earlier: Sequence[RunState]) -> StepState | None:

@@ -95,6 +95,9 @@ def test_a_step_that_lasts_longer_than_before_never_owes_time() -> None:
     found = time_left(state, EARLIER, 1500)
     assert found is not None
     assert found.seconds == pytest.approx(100 + 40 + 2 * GAP)
+    assert found.bound == "more than"
+    page = progress_view(run_process.RunRecord("run", 1, 0.0, (), ""), state, found).text
+    assert "more than 2 min 22 s left of the run, step 1 of 3, which takes longer than before" in page
 
 
 def test_a_step_that_only_ever_came_from_the_cache_has_no_known_time() -> None:
@@ -109,11 +112,11 @@ def test_a_step_that_only_ever_came_from_the_cache_has_no_known_time() -> None:
 def test_what_came_from_the_cache_before_it_worked_leaves_room_for_more_of_it() -> None:
     fresh = time_left(state_of(course(cached=("read",)), 1001.5), EARLIER, 1001.5)
     assert fresh is not None
-    assert fresh.at_most
+    assert fresh.bound == "at most"
     now = 1000 + 2 * GAP + 50
     working = time_left(state_of(course(cached=("read",)), now), EARLIER, now)
     assert working is not None
-    assert not working.at_most
+    assert working.bound == "about"
     assert working.seconds == pytest.approx(50 + 40 + GAP)
 
 
