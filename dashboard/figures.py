@@ -27,6 +27,8 @@ BLUES = [[0.0, "#f0f6fb"], [0.5, "#6aaed6"], [1.0, "#08457e"]]
 SIGNS = [[0.0, "#D55E00"], [0.5, "#f7f7f7"], [1.0, "#0072B2"]]
 DARK_CELL = 0.55
 """Share of a scale above which a cell is dark and its text white."""
+MOST_TICKS = 12
+"""Rows or columns of a matrix up to which each has its number."""
 MOST_POINTS = 600
 """Points of a line that are drawn: more cannot be seen at its width."""
 
@@ -144,13 +146,15 @@ def heatmap(
     signed: bool = False,
     names: Sequence[str] = (),
     height: int = 380,
+    first_column: int = 0,
 ) -> go.Figure:
-    """Draw a matrix; a signed one with white for zero."""
+    """Draw a matrix; a signed one with white for zero. Its columns are counted from `first_column`."""
     most = float(abs(values).max()) or 1.0
     figure = _figure(title, x_title, y_title, height)
     figure.add_trace(
         go.Heatmap(
             z=values,
+            x0=first_column,
             y=list(names) or None,
             colorscale=SIGNS if signed else BLUES,
             zmin=-most if signed else 0,
@@ -158,8 +162,9 @@ def heatmap(
             colorbar={"thickness": 10},
         )
     )
-    figure.update_xaxes(showgrid=False)
-    figure.update_yaxes(showgrid=False, autorange="reversed")
+    rows, columns = values.shape
+    figure.update_xaxes(showgrid=False, dtick=1 if columns <= MOST_TICKS else None)
+    figure.update_yaxes(showgrid=False, autorange="reversed", dtick=1 if rows <= MOST_TICKS else None)
     return figure
 
 

@@ -91,6 +91,7 @@ def low_rank_view(version: ModelVersion | None, chosen: dict[str, object]) -> mo
                             "direction",
                             "layer",
                             np.stack([by_layer[number] for number in sorted(by_layer)]),
+                            first_column=1,
                         )
                     ),
                     plot(
@@ -102,7 +103,7 @@ def low_rank_view(version: ModelVersion | None, chosen: dict[str, object]) -> mo
                         )
                     ),
                     plot(_picture("The update", update.full)),
-                    plot(_picture(f"With {kept} directions", update.truncated(kept))),
+                    plot(_picture(f"With {kept} of its directions", update.truncated(kept))),
                 ],
                 least_rem=24,
             ),
