@@ -50,8 +50,9 @@ KINDS = (
     Kind(
         "The loss or the gradient was no number",
         r"\bnan\b|not finite|non-finite|infinite",
-        ("training.learning_rate", "training.max_grad_norm", "lora.alpha", "lora.rank", "model.precision"),
-        "Lower training.learning_rate to a third; with fp16, try model.precision=bf16 or fp32.",
+        ("training.learning_rate", "training.weight_decay", "training.max_grad_norm", "model.precision"),
+        "Lower training.learning_rate to a third, and a training.weight_decay above 0.1; "
+        "with fp16, try model.precision=bf16 or fp32.",
     ),
     Kind(
         "No access to the model",
