@@ -43,6 +43,13 @@ MEMORY_KEYS = (
 KINDS = (
     Kind(
         "Not enough memory",
+        r"not even .* would do|although one review",
+        MEMORY_KEYS,
+        "Nothing that leaves the result as it is makes it fit: lower lora.rank, shorten prompt.max_tokens, or "
+        "take a smaller model.name. Configure shows what fits.",
+    ),
+    Kind(
+        "Not enough memory",
         r"out of memory|memory ran out|can(not|'t) allocate memory|MemoryError|GB are free on",
         MEMORY_KEYS,
         "Take fewer training.tokens_per_pass first: the result stays as it is. Configure shows what fits.",

@@ -85,7 +85,7 @@ def start_view(form: Form, pressed: Pressed) -> Shown:
 
     button = mo.ui.button(label="Start the run", kind="success", on_click=start)
     return Shown(
-        column([button, said("The same as a command:", small=True), code(command_line(form))], gap=0.2),
+        column([button, mo.accordion({"The same as a command": code(command_line(form))})], gap=0.2),
         (button,),
     )
 
