@@ -45,7 +45,7 @@ KINDS = (
         "Not enough memory",
         r"not even .* would do|although one review",
         MEMORY_KEYS,
-        "Nothing that leaves the result as it is makes it fit: lower lora.rank, shorten prompt.max_tokens, or "
+        "Fewer training.tokens_per_pass do not suffice here: lower lora.rank, shorten prompt.max_tokens, or "
         "take a smaller model.name. Configure shows what fits.",
     ),
     Kind(

@@ -88,7 +88,7 @@ def test_a_training_that_is_refused_for_memory(dashboard: Dashboard, visit: Visi
         "Not enough memory",
         r"This training needs about [\d.]+ GB and [\d.]+ GB are free",
         r"Present values: .*lora\.rank=1000000000",
-        "Nothing that leaves the result as it is makes it fit",
+        "tokens_per_pass do not suffice here",
     )
 
 
@@ -113,7 +113,7 @@ def test_memory_that_runs_out(dashboard_project: Project, visit: Visits) -> None
             "Not enough memory",
             "Memory ran out",
             r"Present values: .*lora\.rank=200000",
-            "Nothing that leaves the result as it is makes it fit",
+            "tokens_per_pass do not suffice here",
         )
 
 
