@@ -22,7 +22,8 @@ def error_text(error: Exception) -> str:
 def _unexpected(error: Exception) -> str:
     advice = "Run again with --debug for the traceback; what was finished is kept in the cache."
     if _is_full_disk(error):
-        places = f"under {zenml_directory()} or {cache_directory()}, where a step ran, or in training.checkpoint_dir"
+        own = f"under {zenml_directory()} or {cache_directory()}"
+        places = f"{own}, where a step ran, or in training.checkpoint_dir"
         return f"There is no room left to write to ({places}). Free some. {advice}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.strerror} ({error.filename}). Give access to it. {advice}"
