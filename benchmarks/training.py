@@ -142,6 +142,8 @@ def step_of(arm: Arm) -> Callable[[list[int]], tuple[int, float]]:
     import torch
 
     trainer = arm.trainer
+    if trainer.args.gradient_checkpointing:  # `train` does so when it begins
+        arm.model.activation_checkpointing_enable()
     trainer.create_optimizer()
     micro = trainer.args.per_device_train_batch_size
 
