@@ -98,6 +98,7 @@ def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, ev
             "category": [f"category {row % 6}" for row in range(n)],
             "label": [labels[row % 2] for row in range(n)],
             "stars": [1 + 4 * (row % 2) for row in range(n)],
+            "verified_purchase": True,
             "title": "A title",
             "text": ["A review of some sixty words. " * 10] * n,
             "prompt": "",
