@@ -39,8 +39,6 @@ TOKEN_BUDGETS = (256, 1_024, 4_096)
 ROUNDED_REVIEWS = 200
 """Reviews that are scored in both precisions, and in batches of several sizes."""
 OURS = "ours"
-PRODUCT = (2_048, 576, 1_536)
-"""Rows, inputs and outputs of the product that the machine's speed is measured with: a layer's."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +75,12 @@ def tune(reviews: int, adapter: Path) -> Tuned:
 
 def plain_model(plan: Any) -> Any:
     """Return the embedded model in 4 bits as transformers loads it: it generates faster than `load_model`."""
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM
 
+    from review_sentiment import models
     from review_sentiment.embedded_model import model_directory
 
-    four_bits = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=plan.dtype,
-    )
+    four_bits = models._nf4(plan)
     return AutoModelForCausalLM.from_pretrained(
         model_directory(), dtype=plan.dtype, device_map={"": plan.device}, quantization_config=four_bits
     ).eval()
@@ -193,7 +187,7 @@ def compare(plain: Any, own: Any, tokenizer: Any, tuned: Tuned, reviews: int, ro
     for number in range(rounds):
         part = prompts[number * reviews : (number + 1) * reviews]
         answers = {}
-        limits.append(product_flops() / flops(own, tokenizer, part))
+        limits.append(limit_of(own, tokenizer, tuned.plan, part))
         for name, arm in arms.items():
             started = time.perf_counter()
             answers[name] = arm(part)
@@ -211,27 +205,17 @@ def compare(plain: Any, own: Any, tokenizer: Any, tuned: Tuned, reviews: int, ro
     }
 
 
-def flops(model: Any, tokenizer: Any, prompts: list[str]) -> float:
-    """Return the operations of a prompt's products with the blocks' weights, its shared beginning free."""
+def limit_of(model: Any, tokenizer: Any, plan: Any, prompts: list[str]) -> float:
+    """Return the reviews a second of the products with the blocks' weights alone, a shared beginning free."""
+    from review_sentiment.memory import shape_from
+    from review_sentiment.pace import matrix_speed
     from review_sentiment.packing import shared_prefix
 
     rows = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
     shared = shared_prefix(rows, min(map(len, rows)) - 1)
-    shape = model.config
-    hidden, inner = shape.hidden_size, shape.intermediate_size
-    heads = shape.num_attention_heads + shape.num_key_value_heads
-    weights = shape.num_hidden_layers * hidden * (2 * heads * shape.head_dim + 3 * inner)
-    return 2 * weights * statistics.mean(len(row) - shared for row in rows)
-
-
-def product_flops() -> float:
-    """Return the operations a second of a BF16 matrix product on this machine."""
-    import torch
-
-    rows, inputs, outputs = PRODUCT
-    x, weight = torch.ones(rows, inputs).bfloat16(), torch.ones(outputs, inputs).bfloat16().t()
-    took = [seconds(lambda: x @ weight) for _ in range(20)]
-    return 2 * rows * inputs * outputs / statistics.median(took)
+    shape = shape_from(model.config)
+    tokens = statistics.mean(len(row) - shared for row in rows)
+    return matrix_speed(shape, plan.dtype) / (2 * shape.linear_parameters * tokens)
 
 
 def shown(values: list[float]) -> str:

@@ -105,7 +105,8 @@ def run_view(followed: Followed | None) -> mo.Html:
     if followed is None:
         return notice("No run yet", f"Choose settings under {CONFIGURE}, then start one here.", "info")
     state = followed.read()
-    return progress_view(followed.record, state, time_left(state, followed.earlier, time.time()))
+    left = None if state.ended else time_left(state, followed.earlier, time.time())
+    return progress_view(followed.record, state, left)
 
 
 def note_end(followed: Followed | None, pressed: Pressed) -> None:

@@ -15,7 +15,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, TrainerState
 from trl import SFTTrainer
 
-from review_sentiment.batch_order import ByLength, RandomBatches
+from review_sentiment.batch_order import ByLength, RandomBatches, order_of
 from review_sentiment.batching import even_batches, padded_tokens, padded_width
 from review_sentiment.errors import TrainingError
 from review_sentiment.models import free_memory
@@ -155,8 +155,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         rows = self.train_dataset if train_dataset is None else train_dataset
         batch = self.args.per_device_train_batch_size * self.accelerator.num_processes
         lengths = list(map(len, rows["input_ids"]))
-        order = RandomBatches if self._packs_rows else ByLength
-        return order(batch, lengths, self.args.data_seed, lambda: self.state.global_step)
+        return order_of(self._packs_rows)(batch, lengths, self.args.data_seed, lambda: self.state.global_step)
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None

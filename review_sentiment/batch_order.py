@@ -64,11 +64,15 @@ class ByLength(LengthGroupedSampler):  # type: ignore[misc]
         return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
 
 
-def heaviest_batch(
-    order: type[RandomBatches | ByLength], rows: Sequence[list[int]], batch_size: int, seed: int
-) -> KnownRows:
+def order_of(packs_rows: bool) -> type[RandomBatches | ByLength]:
+    """Return the order of rows that are packed, or of rows that are padded."""
+    return RandomBatches if packs_rows else ByLength
+
+
+def heaviest_batch(rows: Sequence[list[int]], batch_size: int, seed: int, packs_rows: bool) -> KnownRows:
     """Return what memory depends on of the batch that comes first, for rows of token ids."""
-    first = itertools.islice(order(batch_size, list(map(len, rows)), seed, lambda: 0), batch_size)
+    order = order_of(packs_rows)(batch_size, list(map(len, rows)), seed, lambda: 0)
+    first = itertools.islice(order, batch_size)
     batch = [rows[row] for row in first]
     lengths = tuple(map(len, batch))
     return KnownRows(lengths, shared_prefix(batch, min(lengths) - 1))

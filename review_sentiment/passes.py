@@ -62,17 +62,17 @@ class KnownRows:
         """Return the tokens of the longest row."""
         return max(self.lengths)
 
-    def heaviest_pass(self, batch_size: int, tokens_per_pass: int, packs_rows: bool) -> Pass:
+    def heaviest_pass(self, batch_size: int, tokens_per_pass: int, packs_rows: bool) -> Pass:  # noqa: ARG002 - the rows are one batch
         """Return the pass of most tokens, divided as `AnswerTrainer` divides a batch."""
-        lengths = self.lengths[:batch_size]
-        passes = even_batches(lengths, tokens_per_pass, sum if packs_rows else padded_tokens)
-        found = [self._pass([lengths[row] for row in rows], packs_rows) for rows in passes]
+        tokens_of = sum if packs_rows else padded_tokens
+        shared = self.shared if packs_rows else 0
+        found = []
+        for rows in even_batches(self.lengths, tokens_per_pass, tokens_of):
+            lengths = [self.lengths[row] for row in rows]
+            repeated = (len(rows) - 1) * min(shared, *lengths)
+            found.append(Pass(tokens_of(lengths) - repeated, len(rows)))
         return max(found, key=lambda one: one.tokens)
 
     def cut(self, longest: int) -> KnownRows:
         """Return the same with rows of at most so many tokens."""
         return replace(self, lengths=tuple(min(length, longest) for length in self.lengths))
-
-    def _pass(self, lengths: list[int], packs_rows: bool) -> Pass:
-        repeated = (len(lengths) - 1) * min(self.shared, *lengths) if packs_rows else 0
-        return Pass((sum if packs_rows else padded_tokens)(lengths) - repeated, len(lengths))

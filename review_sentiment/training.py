@@ -29,7 +29,7 @@ from review_sentiment.adapters import (
 )
 from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError, OutOfMemoryError, tokenise
 from review_sentiment.answers import Answers, KeptAnswers
-from review_sentiment.batch_order import ByLength, RandomBatches, heaviest_batch
+from review_sentiment.batch_order import heaviest_batch
 from review_sentiment.device_readings import peak_memory_gb
 from review_sentiment.errors import TrainingError
 from review_sentiment.fused_lora import fuse_adapters
@@ -143,8 +143,7 @@ def _train(
     set_seed(seed)
     tokenizer = load_tokenizer(base)
     rows = tokenise(chats, tokenizer)
-    order = RandomBatches if plan.packs_rows else ByLength
-    heaviest = heaviest_batch(order, rows["input_ids"], training.batch_size, seed)
+    heaviest = heaviest_batch(rows["input_ids"], training.batch_size, seed, plan.packs_rows)
     training, expected = fit.fitted(base, plan, lora, training, heaviest)
     model = load_model(base, plan)
     packs_rows = plan.packs_rows and can_pack(model)

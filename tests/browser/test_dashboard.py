@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import mlflow
 import pytest
 
-from tests.browser.conftest import WAIT_MILLISECONDS, Dashboard
+from tests.browser.conftest import RUN_MILLISECONDS, WAIT_MILLISECONDS, Dashboard
 from tests.front_door import trainings
 
 pytest.importorskip("marimo")
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
-RUN_MILLISECONDS = 400_000
-"""A run of the tiny model takes half a minute alone on two cores."""
 
 
 def status(page: Page) -> str:

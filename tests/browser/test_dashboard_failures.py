@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.conftest import WAIT_MILLISECONDS, Dashboard, served
+from tests.browser.conftest import RUN_MILLISECONDS, WAIT_MILLISECONDS, Dashboard, served
 from tests.web_server import MODEL, serving
 
 pytest.importorskip("marimo")
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 Visits = Callable[..., AbstractContextManager["Visit"]]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
-RUN_MILLISECONDS = 400_000
-"""A run of the tiny model takes half a minute alone on two cores."""
 DATA_BYTES = 4 * 10**9
 """That a run may have: it takes 1 without the large adapters of the test, and 7 with them."""
 
