@@ -67,10 +67,11 @@ def register(
         Serving(adapter.base, labels, adapter.max_tokens).save(files)
         reference_of(train).to_parquet(files / REFERENCE_FILE, index=False)
         version = registry.register_version(name, adapter.run_id, files, card, tags)
-    if alias == registry.CHAMPION:
-        registry.make_champion(name, version)
-    else:
-        registry.set_alias(name, version, alias)
+    with registry.taken_back_on_failure(name, version):
+        if alias == registry.CHAMPION:
+            registry.make_champion(name, version)
+        else:
+            registry.set_alias(name, version, alias)
     tracking.set_tags(adapter.run_id, {"alias": alias})  # last: a run never says what is not so
     return RegisteredVersion(
         name=name,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,7 +111,8 @@ def register_version(
 ) -> str:
     """Register the adapter as a new version that belongs to the run; return its number.
 
-    `adapter` holds the adapter's files and a saved `Serving`.
+    `adapter` holds the adapter's files and a saved `Serving`. Its files are logged first; the version is
+    made in one request, with card and tags: there is no version that has some of them.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -141,16 +143,21 @@ def register_version(
             code_paths=[str(Path(__file__).parent)],
             signature=signature,
             pip_requirements=_requirements(),
-            registered_model_name=name,
         )
-    version = str(info.registered_model_version)
     client = mlflow.MlflowClient()
+    if not client.search_registered_models(filter_string=f"name='{name}'"):
+        client.create_registered_model(name)
     if not client.get_registered_model(name).description:
         client.update_registered_model(name, MODEL_DESCRIPTION)
-    client.update_model_version(name, version, _that_fits(description))
-    for key, value in tags.items():
-        client.set_model_version_tag(name, version, key, value)
-    return version
+    made = client.create_model_version(
+        name,
+        source=info.model_uri,
+        run_id=run_id,
+        tags=dict(tags),
+        description=_that_fits(description),
+        model_id=info.model_id,
+    )
+    return str(made.version)
 
 
 def _that_fits(description: str) -> str:
@@ -159,6 +166,26 @@ def _that_fits(description: str) -> str:
         return description
     rest = "\n\nThe rest is in `model_card.md` of the run that this version belongs to.\n"
     return description[: DESCRIPTION_LIMIT - len(rest)].rpartition("\n")[0] + rest
+
+
+@contextmanager
+def taken_back_on_failure(name: str, version: str) -> Iterator[None]:
+    """Delete a version that could not be given its alias: nothing would tell what it is.
+
+    Raises:
+        MlflowException: what the block raised, with a note where the version could not be deleted either.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        try:
+            mlflow.MlflowClient().delete_model_version(name, version)
+        except MlflowException as second:
+            error.add_note(
+                f"Version {version} of '{name}' stays without an alias ({second}). Delete it in MLflow once "
+                f"it can be reached, or use it: `python run_pipeline.py promote {version}`."
+            )
+        raise
 
 
 def set_alias(name: str, version: str, alias: str) -> None:

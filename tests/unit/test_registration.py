@@ -43,6 +43,43 @@ def registered(run_id: str, directory: Path) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("failing", ["create_model_version", "set_registered_model_alias"])
+def test_nothing_is_half_registered(
+    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise mlflow.MlflowException("the registry is away")
+
+    files = tmp_path / "adapter"
+    run = tracking.open_candidate("e", "run", {}, {})
+    with monkeypatch.context() as broken:
+        broken.setattr(mlflow.MlflowClient, failing, away)
+        with pytest.raises(mlflow.MlflowException, match="away"):
+            registered(run, files)
+    assert registry.list_versions(NAME) == []
+    again = registered(run, files)
+    (version,) = registry.list_versions(NAME)
+    assert (version.version, version.aliases) == (again.version, (registry.CHAMPION,))
+    assert version.run_id == run
+    assert version.tags["gate"] == "passed"
+    assert mlflow.MlflowClient().get_model_version(NAME, again.version).description
+
+
+def test_a_version_that_cannot_be_taken_back_is_told(
+    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise mlflow.MlflowException("the registry is away")
+
+    run = tracking.open_candidate("e", "run", {}, {})
+    monkeypatch.setattr(registry, "register_version", lambda *_: "7")
+    for request in ("set_registered_model_alias", "get_registered_model", "delete_model_version"):
+        monkeypatch.setattr(mlflow.MlflowClient, request, away)
+    with pytest.raises(mlflow.MlflowException, match="away") as raised:
+        registered(run, tmp_path / "adapter")
+    assert "promote 7" in raised.value.__notes__[0]
+
+
 @pytest.mark.parametrize("failing", ["register_version", "make_champion"])
 def test_what_fails_on_the_way_makes_no_champion(
     mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
