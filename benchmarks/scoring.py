@@ -10,7 +10,8 @@ ours         review_sentiment.scoring
 The arms take turns on the same reviews, of the validation part: with a tuned model, which ends its answer
 after the label, and with the model untuned, which talks on. The most that is possible is told beside it:
 the products of a prompt with the weights alone, at the speed of this machine's matrix product. Then:
-how far metrics and log-probabilities move with the size of a batch in FP32, and with BF16.
+whether greedy generation in FP32 answers the nearest decisions as ours does, and how far metrics and
+log-probabilities move with the size of a batch in FP32, and with BF16.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ BATCH_SIZES = (4, 8, 16, 32)
 TOKEN_BUDGETS = (256, 1_024, 4_096)
 ROUNDED_REVIEWS = 200
 """Reviews that are scored in both precisions, and in batches of several sizes."""
+NEAREST_DECISIONS = 48
+"""Validation reviews, those with the smallest margins, that FP32 generation answers too."""
 OURS = "ours"
 
 
@@ -169,6 +172,34 @@ def rounding_effect(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]
     return [float(moved) for moved in abs(odds[0] - odds[1])]
 
 
+def exact_agreement(own: Any, plain: Any, tokenizer: Any, tuned: Tuned) -> dict[str, Any]:
+    """Return how many of the nearest decisions are those of FP32 generation: ours, and BF16 generation's.
+
+    FP32 generation goes through transformers' and PEFT's own layers, with the same 4-bit weights.
+    """
+    from peft import PeftModel
+
+    from review_sentiment.full_precision import computed_in_fp32
+    from review_sentiment.models import load_model
+    from review_sentiment.scoring import score_labels
+
+    scores = score_labels(own, tokenizer, tuned.prompts, tuned.labels, tuned.plan, "auto")
+    nearest = [int(row) for row in scores.margin.argsort()[:NEAREST_DECISIONS]]
+    prompts = [tuned.prompts[row] for row in nearest]
+    reference = PeftModel.from_pretrained(load_model(tuned.base, tuned.plan), str(tuned.adapter)).eval()
+    with computed_in_fp32(reference):
+        exact = generate(reference, tokenizer, 1, prompts)
+    ours = [tuned.labels[scores.answered[row]] if scores.answered[row] >= 0 else "" for row in nearest]
+    rounded = generate(plain, tokenizer, 1, prompts)
+    return {
+        "of": len(tuned.prompts),
+        "nearest": len(nearest),
+        "margin": float(scores.margin[nearest[-1]]),
+        "ours": sum(answer == true for answer, true in zip(ours, exact, strict=True)),
+        "generated": sum(answer == true for answer, true in zip(rounded, exact, strict=True)),
+    }
+
+
 def compare(plain: Any, own: Any, tokenizer: Any, tuned: Tuned, reviews: int, rounds: int) -> dict[str, Any]:
     """Return reviews a second of each arm and round, and how often greedy answers are ours."""
     warm_up, prompts = tuned.prompts[:reviews], tuned.prompts[reviews:]
@@ -244,12 +275,18 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
         plain = PeftModel.from_pretrained(plain, str(tuned.adapter)).eval()
         own = load_adapted_model(tuned.base, tuned.adapter, tuned.plan)
         found = {"tuned": compare(plain, own, tokenizer, tuned, reviews, rounds), "untuned": untuned}
+        exact = exact_agreement(own, plain, tokenizer, tuned)
     effect = batch_size_effect(own, tokenizer, tuned, ROUNDED_REVIEWS)
     rounding = rounding_effect(own, tokenizer, tuned, tuned.prompts[:ROUNDED_REVIEWS])
     ratios = {name: ratios_of(result) for name, result in found.items()}
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     if as_json:
-        facts = {"machine": machine, "batch_size_effect_fp32": effect, "rounding": rounding}
+        facts = {
+            "machine": machine,
+            "exact_agreement": exact,
+            "batch_size_effect_fp32": effect,
+            "rounding": rounding,
+        }
         click.echo(json.dumps({"ratios": ratios, **facts, **found}))
         return
     click.echo(f"{machine}; {rounds} rounds of {reviews} reviews")
@@ -264,6 +301,11 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
             f"  greedy generation answered a label {result['greedy_answers_inside']} times of "
             f"{result['greedy_answers']}, {result['greedy_answers_equal']} times the one of ours"
         )
+    click.echo(
+        f"greedy generation in FP32 answers {exact['ours']} of the {exact['nearest']} nearest decisions of "
+        f"{exact['of']} (margins up to {exact['margin']:.2f}) as ours does, "
+        f"{exact['generated']} as generation in {tuned.plan.precision}"
+    )
     click.echo(
         f"with the batch size metrics move by {effect['metric']:.1e} at most, "
         f"log-probabilities by {effect['log_probability']:.1e} (FP32, {ROUNDED_REVIEWS} reviews)"
