@@ -212,8 +212,9 @@ def _(pair, registry, tab):
     mo.stop(tab.value != sections.COMPARE or pair is None, None)
     from dashboard.compare_page import pictures_view
 
-    pictures_view(registry, pair)
-    return
+    pictures = pictures_view(registry, pair)
+    pictures.view
+    return (pictures,)
 
 
 @app.cell
@@ -436,6 +437,15 @@ def _(registry, tab):
 
     self_test_view(registry)
     return
+
+
+@app.cell
+def _(tab):
+    # Last, so that the first page does not wait for what later ones need
+    tab
+    from dashboard.warm_up import begin
+
+    begin()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import marimo as mo
@@ -23,17 +24,27 @@ from dashboard.comparison_view import (
     roc_line,
     setting_rows,
     slice_line,
-    test_of,
+    test_between,
     test_text,
 )
-from dashboard.figures import Line, confusion, intervals, lines, unit_square
-from dashboard.layout import column, grid, notice, plot, said, table
+from dashboard.figures import (
+    CONFUSION_HEIGHT,
+    SQUARE_HEIGHT,
+    Line,
+    confusion,
+    intervals,
+    intervals_height,
+    lines,
+    unit_square,
+)
+from dashboard.layout import Shown, column, grid, notice, plot, plot_when_seen, said, table
 from dashboard.versions import NOTHING_YET, Registry, experiment_of, store_is_made
 from review_sentiment.curves import CURVES
 from review_sentiment.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from dashboard.settings_form import Form
     from review_sentiment.recorded_runs import RecordedRun
@@ -82,12 +93,11 @@ def figures_view(pair: tuple[Recorded, Recorded]) -> mo.Html:
     return table(("", *(recorded.choice.title for recorded in pair)), figure_rows(pair))
 
 
-def pictures_view(registry: Registry, pair: tuple[Recorded, Recorded]) -> mo.Html:
+def pictures_view(registry: Registry, pair: tuple[Recorded, Recorded]) -> Shown:
     """Show the paired test and the pictures of two models."""
-    first, second = pair
     titles = [recorded.choice.title for recorded in pair]
     try:
-        found = test_of(first, second)
+        found = test_between(pair[0].choice, pair[1].choice)
         test = said(test_text(found, titles[1]))
         categories = table(
             ("category (p by Holm)", "gain"), [(name, str(one)) for name, one in found.categories.items()]
@@ -95,12 +105,13 @@ def pictures_view(registry: Registry, pair: tuple[Recorded, Recorded]) -> mo.Htm
     except DataError as error:
         test, categories = said(f"No paired test: {error}"), None
     rows = setting_rows(*(_version(registry, recorded.choice) for recorded in pair))
-    return column(
+    matrices, curves, slices = _confusions(pair), _curves(pair), _slices(pair)
+    view = column(
         [
             test,
-            grid([plot(confusion(one.choice.title, *confusion_counts(one))) for one in pair]),
-            grid([plot(figure) for figure in _curves(pair)]),
-            grid([plot(_slices(pair, dimension)) for dimension in dimensions(pair)], least_rem=24),
+            grid([shown.view for shown in matrices]),
+            grid([shown.view for shown in curves]),
+            grid([shown.view for shown in slices], least_rem=24),
             mo.accordion(
                 {
                     "Gain by category": categories or said("No category to compare."),
@@ -109,6 +120,7 @@ def pictures_view(registry: Registry, pair: tuple[Recorded, Recorded]) -> mo.Htm
             ),
         ]
     )
+    return Shown(view, tuple(shown.controls for shown in (*matrices, *curves, *slices)))
 
 
 def change_chooser() -> mo.ui.dropdown:
@@ -182,23 +194,45 @@ def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str
     return plot(figure)
 
 
-def _curves(pair: tuple[Recorded, Recorded]) -> list[object]:
-    label = pair[1].labels[-1]
+def _confusions(pair: Sequence[Recorded]) -> list[Shown]:
+    def draw(one: Recorded) -> go.Figure:
+        return confusion(one.choice.title, *confusion_counts(one))
+
     return [
-        unit_square(
-            f"ROC of '{label}'", "false positive rate", "true positive rate", [roc_line(one) for one in pair]
-        ),
-        unit_square(
-            f"Reliability of '{label}'",
-            "probability said",
-            "share that is so",
-            [reliability_line(one) for one in pair],
-        ),
+        plot_when_seen(f"Answers of {one.choice.title}", CONFUSION_HEIGHT, partial(draw, one)) for one in pair
     ]
 
 
-def _slices(pair: tuple[Recorded, Recorded], dimension: str) -> object:
-    return intervals(f"Accuracy by {dimension}", "accuracy", [slice_line(one, dimension) for one in pair])
+def _curves(pair: Sequence[Recorded]) -> list[Shown]:
+    label = pair[1].labels[-1]
+    roc, reliability = f"ROC of '{label}'", f"Reliability of '{label}'"
+
+    def draw_roc() -> go.Figure:
+        return unit_square(roc, "false positive rate", "true positive rate", [roc_line(one) for one in pair])
+
+    def draw_reliability() -> go.Figure:
+        return unit_square(
+            reliability, "probability said", "share that is so", [reliability_line(one) for one in pair]
+        )
+
+    return [
+        plot_when_seen(roc, SQUARE_HEIGHT, draw_roc),
+        plot_when_seen(reliability, SQUARE_HEIGHT, draw_reliability),
+    ]
+
+
+def _slices(pair: Sequence[Recorded]) -> list[Shown]:
+    def draw(title: str, shown: Sequence[Line]) -> go.Figure:
+        return intervals(title, "accuracy", shown)
+
+    by_dimension = {
+        f"Accuracy by {dimension}": [slice_line(one, dimension) for one in pair]
+        for dimension in dimensions(pair)
+    }
+    return [
+        plot_when_seen(title, intervals_height(shown), partial(draw, title, shown))
+        for title, shown in by_dimension.items()
+    ]
 
 
 def _version(registry: Registry, choice: Choice) -> ModelVersion | None:

@@ -29,6 +29,9 @@ DARK_CELL = 0.55
 """Share of a scale above which a cell is dark and its text white."""
 MOST_TICKS = 12
 """Rows or columns of a matrix up to which each has its number."""
+CONFUSION_HEIGHT = 280
+SQUARE_HEIGHT = 380
+"""Pixels."""
 MOST_POINTS = 600
 """Points of a line that are drawn: more cannot be seen at its width."""
 
@@ -73,7 +76,7 @@ def lines(
 
 def unit_square(title: str, x_title: str, y_title: str, shown: Sequence[Line]) -> go.Figure:
     """Draw lines in the unit square, beside its diagonal."""
-    figure = lines(title, x_title, y_title, shown, height=380)
+    figure = lines(title, x_title, y_title, shown, height=SQUARE_HEIGHT)
     figure.add_trace(
         go.Scatter(
             x=[0, 1],
@@ -91,8 +94,7 @@ def unit_square(title: str, x_title: str, y_title: str, shown: Sequence[Line]) -
 
 def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
     """Draw figures with their intervals, a row a name (`Line.x`), models beside one another."""
-    rows = max((len(line.x) for line in shown), default=1)
-    figure = _figure(title, x_title, "", 150 + 34 * rows)
+    figure = _figure(title, x_title, "", intervals_height(shown))
     for number, line in enumerate(shown):
         figure.add_trace(
             go.Scatter(
@@ -115,12 +117,17 @@ def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
     return figure
 
 
+def intervals_height(shown: Sequence[Line]) -> int:
+    """Return the pixels that the rows of `intervals` take with title, axis and legend."""
+    return 150 + 34 * max((len(line.x) for line in shown), default=1)
+
+
 def confusion(
     title: str, counts: Sequence[Sequence[int]], gold: Sequence[str], answers: Sequence[str]
 ) -> go.Figure:
     """Draw counts and shares of gold labels (rows) against answers (columns)."""
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
-    figure = _figure(title, "answer", "gold label", 280)
+    figure = _figure(title, "answer", "gold label", CONFUSION_HEIGHT)
     figure.add_trace(
         go.Heatmap(z=shares, x=list(answers), y=list(gold), colorscale=BLUES, zmin=0, zmax=1, showscale=False)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,6 +93,19 @@ def plot(figure: go.Figure) -> mo.Html:
     """Return a figure as wide as its place and as high as its layout says."""
     shown = mo.ui.plotly(figure, config={"responsive": True, "displaylogo": False, "displayModeBar": False})
     return mo.Html(f"<div style='height:{figure.layout.height}px'>{shown.text}</div>")
+
+
+def plot_when_seen(title: str, height: int, draw: Callable[[], go.Figure]) -> Shown:
+    """Return a place of a height in pixels whose figure is drawn when it comes into sight.
+
+    What is below the window costs nothing then, and another tab can be chosen between two figures.
+    """
+    later = mo.lazy(lambda: plot(draw()), show_loading_indicator=True)
+    name = html.escape(title, quote=True)
+    return Shown(
+        mo.Html(f"<div role=figure aria-label='{name}' style='min-height:{height}px'>{later.text}</div>"),
+        (later,),
+    )
 
 
 def clock(seconds: float) -> str:

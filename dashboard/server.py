@@ -12,7 +12,6 @@ import ipaddress
 import os
 import secrets
 import socket
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,8 +100,6 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
     """
     import uvicorn
 
-    from dashboard.warm_up import warm_up
-
     taken = _listen(host, port)
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     hosts = [*LOOPBACK, host, *names] + ([] if is_loopback(host) else _own_names())
@@ -113,7 +110,6 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
         shown = socket.gethostname()
     address = f"http://{shown}:{taken.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     click.echo(f"dashboard   {address}\nCtrl-C ends it; runs that it started go on.", err=True)
-    threading.Thread(target=warm_up, daemon=True).start()
     config = uvicorn.Config(
         build_app(hosts, token),
         access_log=False,  # the first address has the token

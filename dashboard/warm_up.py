@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
+from threading import Thread
 
 from front_door.state import tracking_uri
 from review_sentiment.errors import ReviewSentimentError
 
 logger = logging.getLogger(__name__)
+
+
+@cache
+def begin() -> None:
+    """Warm up beside what goes on, once a process."""
+    Thread(target=warm_up, name="warm-up", daemon=True).start()
 
 
 def warm_up() -> None:
