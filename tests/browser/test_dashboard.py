@@ -78,7 +78,9 @@ def test_a_run_is_started_found_again_cancelled_resumed_compared_and_promoted(
 
     page.get_by_role("tab", name="Compare").click()
     expect(page.get_by_text("reviews won")).to_be_visible()
-    expect(page.get_by_text("Reliability of 'positive'")).to_be_visible()
+    reliability = page.get_by_role("figure", name="Reliability of 'positive'")
+    reliability.scroll_into_view_if_needed()  # it is drawn when it comes into sight
+    expect(reliability.get_by_text("probability said")).to_be_visible()
     expect(page.get_by_text("Curves of several runs").first).to_be_visible()
 
     promote_and_roll_back(dashboard, page)
