@@ -24,12 +24,16 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of failure: how its message is known, the settings that matter, and what to try."""
+    """A kind of failure: how its message is known, the settings that matter, and what to try.
+
+    `resumable` tells whether the same settings can lead to another end.
+    """
 
     title: str
     pattern: str
     keys: tuple[str, ...]
     suggestion: str
+    resumable: bool = True
 
 
 MEMORY_KEYS = (
@@ -47,6 +51,7 @@ KINDS = (
         MEMORY_KEYS,
         "Fewer training.tokens_per_pass do not suffice here: lower lora.rank, shorten prompt.max_tokens, or "
         "take a smaller model.name. Configure shows what fits.",
+        resumable=False,
     ),
     Kind(
         "Not enough memory",
@@ -60,6 +65,7 @@ KINDS = (
         ("training.learning_rate", "training.weight_decay", "training.max_grad_norm", "model.precision"),
         "Lower training.learning_rate to a third, and a training.weight_decay above 0.1; "
         "with fp16, try model.precision=bf16 or fp32.",
+        resumable=False,
     ),
     Kind(
         "No access to the model",
@@ -93,6 +99,12 @@ def explain(state: RunState, settings_file: Path, errors: str) -> Explanation:
     if kind is None:
         return Explanation("Failed", state.error or last_words(errors))
     return Explanation(kind.title, _text(state.error, kind, settings_file))
+
+
+def may_be_resumed(state: RunState) -> bool:
+    """Tell whether a run that ended early could go on with the settings that it has."""
+    kind = kind_of(state.error) if state.status == "failed" else None
+    return state.status != "completed" and (kind is None or kind.resumable)
 
 
 def kind_of(message: str) -> Kind | None:

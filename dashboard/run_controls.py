@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import marimo as mo
 
 from dashboard import run_process
+from dashboard.failures import may_be_resumed
 from dashboard.layout import Shown, code, column, notice, said
 from dashboard.machine import has_gpu, read_machine
 from dashboard.run_page import curves_view, progress_view
@@ -160,7 +161,7 @@ def _buttons(record: RunRecord, alive: bool, state: RunState, pressed: Pressed) 
             mo.ui.button(label="Cancel (keeps a checkpoint)", kind="warn", on_click=cancel),
             mo.ui.button(label="End it at once", kind="danger", on_click=kill),
         ]
-    if state.status == "completed":
+    if not may_be_resumed(state):
         return []
     return [mo.ui.button(label="Resume with the same settings", kind="success", on_click=resume)]
 

@@ -17,6 +17,9 @@ Count = Annotated[int, Field(gt=0)]
 
 SHARED_RESERVE = 1.25
 """Reviews to take for each that is needed: those of users in two parts are dropped."""
+MAX_LORA_SCALE = 1_000
+"""The first step of Adam moves B by the learning rate, 2e-4: with 16 ranks of A's entries (0.02) and this
+scale the update is 0.06, as large as the weights themselves."""
 MAX_HELD_OUT_SHARE = 0.9
 """Share of the products above which too little is left to train on."""
 
@@ -149,6 +152,16 @@ class LoraSettings(Section):
     """Scale by alpha / sqrt(rank) (rsLoRA, arXiv 2312.03732): for large ranks."""
     dora: bool = False
     """Train a weight's magnitude beside its direction (DoRA, arXiv 2402.09353); several times slower."""
+
+    @model_validator(mode="after")
+    def _scale_leaves_the_model_alive(self) -> Self:
+        scale = self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
+        if scale > MAX_LORA_SCALE:
+            raise ValueError(
+                f"alpha {self.alpha} with rank {self.rank} multiplies the update by {scale:,.0f}, and above "
+                f"{MAX_LORA_SCALE:,} one step overwrites the model; usual are alphas of one or two ranks"
+            )
+        return self
 
 
 class TrainingSettings(Section):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from dashboard import run_process
-from dashboard.failures import explain, kind_of
+from dashboard.failures import explain, kind_of, may_be_resumed
 from dashboard.run_page import progress_view
-from dashboard.run_progress import RunFollower, RunState, share_done
+from dashboard.run_progress import RunFollower, RunState, Status, share_done
 from review_sentiment.config import Settings
 from review_sentiment.errors import UsageError
 
@@ -162,6 +162,25 @@ def test_failures_are_known_by_their_message(message: str, title: str, tmp_path:
     assert kind is not None
     assert kind.suggestion in found.text
     assert all(f"{key}=" in found.text for key in kind.keys)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "may"),
+    [
+        ("failed", "Training stopped at step 3: loss is nan.", False),
+        ("failed", "It needs 9 GB. Not even training.tokens_per_pass=90 would do: take a", False),
+        ("failed", "CUDA out of memory. Tried to allocate 2 GiB", True),
+        ("failed", "There is no room left to write to (under /x).", True),
+        ("failed", "MLflow did not answer.", True),
+        ("interrupted", "", True),
+        ("lost", "", True),
+        ("completed", "", False),
+    ],
+)
+def test_a_run_is_resumed_where_the_same_settings_can_end_otherwise(
+    status: Status, message: str, may: bool
+) -> None:
+    assert may_be_resumed(RunState(status=status, error=message)) is may
 
 
 def test_any_other_failure_is_shown_as_it_is(tmp_path: Path) -> None:

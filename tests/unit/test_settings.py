@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from review_sentiment.config import Settings
+from review_sentiment.config import LoraSettings, Settings
 from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import flat, known_keys, load_settings, read_yaml
 
@@ -202,3 +203,17 @@ def test_settings_cannot_be_changed_afterwards() -> None:
 def test_every_setting_is_described_in_a_sentence(key: str, description: str | None) -> None:
     assert description is not None
     assert description.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("lora", "refused"),
+    [
+        ({"rank": 16, "alpha": 16_000}, False),
+        ({"rank": 16, "alpha": 16_001}, True),
+        ({"rank": 16, "alpha": 4_001, "rank_stabilised": True}, True),
+        ({"rank": 1, "alpha": 10**15}, True),
+    ],
+)
+def test_a_scale_that_overwrites_the_model_is_refused(lora: dict[str, Any], refused: bool) -> None:
+    with pytest.raises(ValidationError, match="overwrites the model") if refused else nullcontext():
+        LoraSettings(**lora)
