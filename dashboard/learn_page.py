@@ -149,7 +149,7 @@ def rank_view() -> mo.Html:
         (
             result.rank,
             result.trials,
-            f"{result.macro_f1:.3f}",
+            f"{result.macro_f1:.3f} ({result.least_f1:.3f}-{result.most_f1:.3f})",
             f"{result.roc_auc:.3f}",
             f"{result.seconds:.0f}",
         )
@@ -167,7 +167,7 @@ def rank_view() -> mo.Html:
             ),
             grid(
                 [
-                    table(("rank", "trials", "macro-F1", "ROC AUC", "seconds"), rows),
+                    table(("rank", "trials", "macro-F1, mean (ends)", "ROC AUC", "seconds"), rows),
                     plot(lines("macro-F1 on validation reviews", "rank", "", [line])),
                 ]
             ),

@@ -16,10 +16,15 @@ RANK = "lora.rank"
 
 @dataclass(frozen=True)
 class RankResult:
-    """Trials with one rank: how many, and the means of their macro-F1, ROC AUC and seconds of training."""
+    """Trials with one rank: how many, and the means of their macro-F1, ROC AUC and seconds of training.
+
+    `least_f1` and `most_f1` are the ends of their macro-F1.
+    """
 
     rank: int
     trials: int
+    least_f1: float
+    most_f1: float
     macro_f1: float
     roc_auc: float
     seconds: float
@@ -51,6 +56,8 @@ def by_rank(trials: Sequence[dict[str, object]]) -> tuple[RankResult, ...]:
         RankResult(
             rank,
             len(group),
+            min(figures["macro_f1"] for figures in group),
+            max(figures["macro_f1"] for figures in group),
             *(mean(figures[name] for figures in group) for name in ("macro_f1", "roc_auc", "seconds")),
         )
         for rank, group in sorted(groups.items())
