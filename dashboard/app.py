@@ -440,12 +440,14 @@ def _(registry, tab):
 
 
 @app.cell
-def _(tab):
+def _():
     # Last, so that the first page does not wait for what later ones need
-    tab
-    from dashboard.warm_up import begin
+    from dashboard.warm_up import begin, unseen_figure
 
     begin()
+    unseen = unseen_figure()
+    unseen.view
+    return (unseen,)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,14 @@ import logging
 from functools import cache
 from threading import Thread
 
+import marimo as mo
+
+from dashboard.layout import Shown, plot
 from front_door.state import tracking_uri
 from review_sentiment.errors import ReviewSentimentError
 
+LEAST_HEIGHT = 10
+"""Pixels of a figure that Plotly takes."""
 logger = logging.getLogger(__name__)
 
 
@@ -16,6 +21,21 @@ logger = logging.getLogger(__name__)
 def begin() -> None:
     """Warm up beside what goes on, once a process."""
     Thread(target=warm_up, name="warm-up", daemon=True).start()
+
+
+def unseen_figure() -> Shown:
+    """Return a figure that nobody sees: with its first one a browser loads Plotly, up to a second.
+
+    The browser asks for it when the page stands.
+    """
+    later = mo.lazy(_empty_figure)
+    return Shown(mo.Html(f"<div class=rs-unseen aria-hidden=true>{later.text}</div>"), (later,))
+
+
+def _empty_figure() -> mo.Html:
+    import plotly.graph_objects as go
+
+    return plot(go.Figure(layout={"height": LEAST_HEIGHT}))
 
 
 def warm_up() -> None:

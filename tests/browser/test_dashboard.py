@@ -149,6 +149,11 @@ def test_tabs_are_reached_by_the_keyboard(dashboard: Dashboard, page: Page) -> N
     expect(page).to_have_url(re.compile("section=Configure"))
 
 
+def test_the_first_page_loads_what_draws_figures(dashboard: Dashboard, page: Page) -> None:
+    page.goto(dashboard.url)
+    expect(page.locator(".rs-unseen .js-plotly-plot")).to_be_attached()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_no_page_is_wider_than_the_screen(
