@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -216,9 +217,16 @@ def join_files(parts: Sequence[Path], output: Path) -> None:
         for number, part in enumerate(parts):
             with part.open("rb") as file:
                 if number and format_of(output) == CSV:
-                    file.readline()  # the names of the columns, which have no line break in them
+                    file.seek(_heading_bytes(part))
                 while block := file.read(1 << 20):
                     joined.write(block)
+
+
+def _heading_bytes(part: Path) -> int:
+    """Return how many bytes `write_rows` made of the columns' names, which may have line breaks in them."""
+    heading = io.StringIO(newline="")
+    csv.writer(heading).writerow(_columns(part))
+    return len(heading.getvalue().encode())
 
 
 def scored_schema(path: Path, numbers: Sequence[str], texts: Sequence[str]) -> pa.Schema | None:

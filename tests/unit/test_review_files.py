@@ -58,6 +58,20 @@ def problems(path: Path) -> dict[int, str]:
     return {row.number: row.problem for row in read_rows(path) if row.problem}
 
 
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(name=TEXTS.filter(lambda name: name not in ("text", "p")))
+def test_parts_are_joined_whatever_their_columns_are_called(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    directory = tmp_path_factory.mktemp("files")
+    parts = [directory / f"{number}.csv" for number in range(3)]
+    for number, part in enumerate(parts):
+        write_rows(part, [{"text": f"t{number}", name: "a\nb", "p": 0.5}], ["text", name, "p"], None)
+    join_files(parts, directory / "out.csv")
+    rows = [row.values for row in read_rows(directory / "out.csv")]
+    assert rows == [{"text": f"t{number}", name: "a\nb", "p": "0.5"} for number in range(3)]
+
+
 def test_broken_csv_rows_say_why_and_the_others_go_on(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text('id,text\n1,fine\n2\n3,"  "\n\n4,"with, comma\nand line"\n5,a,b\n', encoding="utf-8-sig")
