@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from dashboard.server import Guard, build_app, is_loopback
 
@@ -51,6 +52,12 @@ async def ask(
     return start["status"], {name.decode(): value.decode() for name, value in start.get("headers", [])}
 
 
+def answer_to(app: Any, kind: str, **options: str) -> tuple[int, dict[str, str]]:
+    """Send one request, from a loop of its own: playwright keeps one running where there was a browser."""
+    with start_blocking_portal() as portal:
+        return portal.call(partial(ask, app, kind, **options))
+
+
 async def accepting(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.accept"})
@@ -74,12 +81,12 @@ async def accepting(scope: Any, receive: Any, send: Any) -> None:
     ],
 )
 def test_only_its_own_pages_may_ask(kind: str, headers: dict[str, str], welcome: bool) -> None:
-    status, _ = asyncio.run(ask(Guard(accepting, HOSTS), kind, **headers))
+    status, _ = answer_to(Guard(accepting, HOSTS), kind, **headers)
     assert status == ((101 if kind == "websocket" else 200) if welcome else 403)
 
 
 def test_answers_say_that_nothing_may_be_loaded_from_elsewhere() -> None:
-    _, headers = asyncio.run(ask(Guard(accepting, HOSTS), "http", host="localhost"))
+    _, headers = answer_to(Guard(accepting, HOSTS), "http", host="localhost")
     assert headers["content-security-policy"].startswith("default-src 'self'")
     assert headers["referrer-policy"] == "no-referrer"
 
@@ -92,15 +99,15 @@ def with_token() -> Iterator[Any]:
 
 def test_elsewhere_a_token_is_asked_for(with_token: Any) -> None:
     for query in ("", "access_token=wrong"):
-        status, headers = asyncio.run(ask(with_token, "http", query=query, host="myhost"))
+        status, headers = answer_to(with_token, "http", query=query, host="myhost")
         assert status == 303
         assert headers["location"].startswith("/auth/login")
         assert "set-cookie" not in headers
-    _, headers = asyncio.run(ask(with_token, "http", query="access_token=secret", host="myhost"))
+    _, headers = answer_to(with_token, "http", query="access_token=secret", host="myhost")
     assert headers["location"] == "/"
     assert "httponly" in headers["set-cookie"]
     assert "secret" not in headers["set-cookie"]
-    status, _ = asyncio.run(ask(with_token, "websocket", path="/ws", query="session_id=s_1", host="myhost"))
+    status, _ = answer_to(with_token, "websocket", path="/ws", query="session_id=s_1", host="myhost")
     assert status != 101
 
 
