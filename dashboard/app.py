@@ -1,7 +1,8 @@
 """The dashboard: python run_pipeline.py ui, or: marimo run dashboard/app.py.
 
 The cells are wiring: what they show and do is in this directory's modules. A section's cells run
-when its tab is open; what is typed is kept in the address, runs are kept on disk.
+when its tab is open, and their names begin with its name: `head.html` hides the others' at a click.
+What is typed is kept in the address, runs are kept on disk.
 """
 
 import marimo
@@ -29,12 +30,12 @@ with app.setup:
 
 
 @app.cell(hide_code=True)
-def _():
+def page_title():
     column([mo.md("## review-sentiment"), None if guarded() else sections.unguarded_notice()])
 
 
 @app.cell
-def _():
+def page_tabs():
     tab = mo.ui.tabs(
         dict.fromkeys(sections.SECTIONS, ""),
         value=sections.section_of(parameter(SECTION_PARAMETER)),
@@ -45,7 +46,7 @@ def _():
 
 
 @app.cell
-def _(tab):
+def page_tick(tab):
     _live = tab.value in {sections.MACHINE, sections.RUN}
     tick = (
         mo.ui.refresh(options=["2s", "10s"], default_interval="2s", label="read again every")
@@ -57,7 +58,7 @@ def _(tab):
 
 
 @app.cell
-def _(tab, tick):
+def machine(tab, tick):
     # Machine
     mo.stop(tab.value != sections.MACHINE, None)
     tick
@@ -67,7 +68,7 @@ def _(tab, tick):
 
 
 @app.cell
-def _():
+def configure_start():
     # Configure: which configuration the fields begin with
     _config, _stack, _typed = settings_form.from_address(sections.address())
     config = mo.ui.dropdown(settings_form.config_names(), value=_config, label="begin with configs/")
@@ -77,7 +78,7 @@ def _():
 
 
 @app.cell
-def _(config, first):
+def configure_fields(config, first):
     # Another configuration begins with its own values; the one of the address with what was typed.
     from dashboard.configure_page import make_fields, make_more
 
@@ -87,14 +88,14 @@ def _(config, first):
 
 
 @app.cell
-def _(config, more, stack, typed):
+def configure_form(config, more, stack, typed):
     form = settings_form.read_form(config.value, stack.value, typed.value, more.value)
     remember(settings_form.to_address(form), instead_of=settings_form.all_parameters())
     return (form,)
 
 
 @app.cell
-def _(config, form, more, stack, tab, typed):
+def configure(config, form, more, stack, tab, typed):
     mo.stop(tab.value != sections.CONFIGURE, None)
     from dashboard.configure_page import fields_view, problems_view
 
@@ -109,7 +110,7 @@ def _(config, form, more, stack, tab, typed):
 
 
 @app.cell
-def _(form, tab):
+def configure_elsewhere(form, tab):
     mo.stop(tab.value != sections.CONFIGURE, None)
     from dashboard.configure_page import elsewhere_view
     from dashboard.memory_badge import memory_badge
@@ -118,14 +119,14 @@ def _(form, tab):
 
 
 @app.cell
-def _():
+def run_pressed():
     # Run: what was pressed last; a press makes the cells below look again
     get_pressed, set_pressed = mo.state("", allow_self_loops=True)
     return get_pressed, set_pressed
 
 
 @app.cell
-def _(form, get_pressed, set_pressed, tab):
+def run_start(form, get_pressed, set_pressed, tab):
     mo.stop(tab.value != sections.RUN, None)
     get_pressed()
     from dashboard.run_controls import start_view
@@ -136,7 +137,7 @@ def _(form, get_pressed, set_pressed, tab):
 
 
 @app.cell
-def _(get_pressed, tab):
+def run_chooser_view(get_pressed, tab):
     mo.stop(tab.value != sections.RUN, None)
     get_pressed()
     from dashboard.run_controls import run_chooser
@@ -147,7 +148,7 @@ def _(get_pressed, tab):
 
 
 @app.cell
-def _(chosen_run):
+def run_followed(chosen_run):
     from dashboard.run_controls import Followed
 
     followed = Followed.named(chosen_run.value)
@@ -155,7 +156,7 @@ def _(chosen_run):
 
 
 @app.cell
-def _(followed, get_pressed, set_pressed, tab):
+def run_end(followed, get_pressed, set_pressed, tab):
     # Again when the run has ended, not with each reading: a button must stay while it is pressed
     mo.stop(tab.value != sections.RUN, None)
     from dashboard.run_controls import end_controls
@@ -166,7 +167,7 @@ def _(followed, get_pressed, set_pressed, tab):
 
 
 @app.cell
-def _(followed, set_pressed, tab, tick):
+def run_progress(followed, set_pressed, tab, tick):
     mo.stop(tab.value != sections.RUN, None)
     tick
     from dashboard.run_controls import note_end, run_view
@@ -177,7 +178,7 @@ def _(followed, set_pressed, tab, tick):
 
 
 @app.cell
-def _(followed, tab, tick):
+def run_curves(followed, tab, tick):
     mo.stop(tab.value != sections.RUN, None)
     tick
     from dashboard.run_controls import live_curves_view
@@ -186,7 +187,7 @@ def _(followed, tab, tick):
 
 
 @app.cell
-def _(registry, tab):
+def compare_choosers(registry, tab):
     # Compare
     mo.stop(tab.value != sections.COMPARE or registry is None, None)
     from dashboard.compare_page import choosers
@@ -197,7 +198,7 @@ def _(registry, tab):
 
 
 @app.cell
-def _(pair_chosen, registry, tab):
+def compare_figures(pair_chosen, registry, tab):
     mo.stop(tab.value != sections.COMPARE or registry is None, None)
     from dashboard.compare_page import figures_view, read_pair
 
@@ -208,7 +209,7 @@ def _(pair_chosen, registry, tab):
 
 
 @app.cell
-def _(pair, registry, tab):
+def compare_pictures(pair, registry, tab):
     mo.stop(tab.value != sections.COMPARE or pair is None, None)
     from dashboard.compare_page import pictures_view
 
@@ -218,7 +219,7 @@ def _(pair, registry, tab):
 
 
 @app.cell
-def _(pair, tab):
+def compare_answers_kind(pair, tab):
     mo.stop(tab.value != sections.COMPARE or pair is None, None)
     from dashboard.compare_page import change_chooser, reviews_table
 
@@ -228,7 +229,7 @@ def _(pair, tab):
 
 
 @app.cell
-def _(answers, change_chosen, tab):
+def compare_answers(answers, change_chosen, tab):
     mo.stop(tab.value != sections.COMPARE, None)
     from dashboard.compare_page import answers_view
 
@@ -238,7 +239,7 @@ def _(answers, change_chosen, tab):
 
 
 @app.cell
-def _(tab):
+def compare_list(tab):
     mo.stop(tab.value != sections.COMPARE, None)
     from dashboard.compare_page import list_chooser
 
@@ -248,7 +249,7 @@ def _(tab):
 
 
 @app.cell
-def _(form, listed, registry, tab):
+def compare_runs(form, listed, registry, tab):
     mo.stop(tab.value != sections.COMPARE or registry is None, None)
     from dashboard.compare_page import read_runs, run_choosers
 
@@ -259,7 +260,7 @@ def _(form, listed, registry, tab):
 
 
 @app.cell
-def _(recorded_runs, runs_chosen, tab):
+def compare_curves(recorded_runs, runs_chosen, tab):
     mo.stop(tab.value != sections.COMPARE, None)
     from dashboard.compare_page import overlaid_view
 
@@ -268,7 +269,7 @@ def _(recorded_runs, runs_chosen, tab):
 
 
 @app.cell
-def _(registry, tab):
+def try_it_fields(registry, tab):
     # Try it
     mo.stop(tab.value != sections.TRY or registry is None, None)
     from dashboard.try_page import review_fields
@@ -280,7 +281,7 @@ def _(registry, tab):
 
 
 @app.cell
-def _(registry, tab, tried_version):
+def try_it_load(registry, tab, tried_version):
     mo.stop(tab.value != sections.TRY or registry is None, None)
     from dashboard.try_page import rivals_or_notice
 
@@ -290,7 +291,7 @@ def _(registry, tab, tried_version):
 
 
 @app.cell
-def _(review, rivals, tab):
+def try_it_answers(review, rivals, tab):
     mo.stop(tab.value != sections.TRY or rivals is None, None)
     from dashboard.try_page import answers_view as both_answers
 
@@ -299,7 +300,7 @@ def _(review, rivals, tab):
 
 
 @app.cell
-def _(review, rivals, tab):
+def try_it_words(review, rivals, tab):
     mo.stop(tab.value != sections.TRY or rivals is None, None)
     from dashboard.try_page import words_view
 
@@ -308,14 +309,14 @@ def _(review, rivals, tab):
 
 
 @app.cell
-def _():
+def models_changed():
     # Models: what was pressed last
     get_changed, set_changed = mo.state("", allow_self_loops=True)
     return get_changed, set_changed
 
 
 @app.cell
-def _(form, get_changed, get_pressed, tab):
+def page_versions(form, get_changed, get_pressed, tab):
     mo.stop(tab.value not in sections.NEED_VERSIONS, None)
     get_changed()
     get_pressed()
@@ -327,7 +328,7 @@ def _(form, get_changed, get_pressed, tab):
 
 
 @app.cell
-def _(get_changed, registry, set_changed, tab):
+def models_list(get_changed, registry, set_changed, tab):
     mo.stop(tab.value != sections.MODELS or registry is None, None)
     from dashboard.models_page import change_view, versions_view
 
@@ -337,7 +338,7 @@ def _(get_changed, registry, set_changed, tab):
 
 
 @app.cell
-def _(registry, tab):
+def models_chooser(registry, tab):
     mo.stop(tab.value != sections.MODELS or registry is None, None)
     from dashboard.versions import version_chooser
 
@@ -347,7 +348,7 @@ def _(registry, tab):
 
 
 @app.cell
-def _(registry, shown_version, tab):
+def models_version(registry, shown_version, tab):
     mo.stop(tab.value != sections.MODELS or not shown_version.value, None)
     from dashboard.models_page import version_view
 
@@ -355,7 +356,7 @@ def _(registry, shown_version, tab):
 
 
 @app.cell
-def _(registry, tab):
+def learn_update(registry, tab):
     # Learn
     mo.stop(tab.value != sections.LEARN or registry is None, None)
     from dashboard.learn_page import WHY_LORA, update_choosers
@@ -367,7 +368,7 @@ def _(registry, tab):
 
 
 @app.cell
-def _(learnt_version, tab, update_chosen):
+def learn_low_rank(learnt_version, tab, update_chosen):
     mo.stop(tab.value != sections.LEARN, None)
     from dashboard.learn_page import low_rank_view
 
@@ -376,7 +377,7 @@ def _(learnt_version, tab, update_chosen):
 
 
 @app.cell
-def _(tab):
+def learn_weight(tab):
     mo.stop(tab.value != sections.LEARN, None)
     from dashboard.learn_page import WHAT_NF4, weight_chooser
 
@@ -386,7 +387,7 @@ def _(tab):
 
 
 @app.cell
-def _(tab, weight):
+def learn_rounding(tab, weight):
     mo.stop(tab.value != sections.LEARN, None)
     from dashboard.learn_page import quantisation_view
 
@@ -395,7 +396,7 @@ def _(tab, weight):
 
 
 @app.cell
-def _(tab):
+def learn_rank(tab):
     mo.stop(tab.value != sections.LEARN, None)
     from dashboard.learn_page import FULL_TUNING, rank_view
 
@@ -404,7 +405,7 @@ def _(tab):
 
 
 @app.cell
-def _(learnt_version, tab):
+def learn_errors(learnt_version, tab):
     mo.stop(tab.value != sections.LEARN, None)
     from dashboard.learn_page import errors_view
 
@@ -413,14 +414,14 @@ def _(learnt_version, tab):
 
 
 @app.cell
-def _():
+def cpu_and_gpu_measured():
     # CPU and GPU: what was pressed last
     get_measured, set_measured = mo.state("", allow_self_loops=True)
     return get_measured, set_measured
 
 
 @app.cell
-def _(get_measured, set_measured, tab):
+def cpu_and_gpu(get_measured, set_measured, tab):
     mo.stop(tab.value != sections.SPEED, None)
     from dashboard.speed_page import speed_view
 
@@ -430,7 +431,7 @@ def _(get_measured, set_measured, tab):
 
 
 @app.cell
-def _(registry, tab):
+def self_test(registry, tab):
     # Self-test
     mo.stop(tab.value != sections.SELF_TEST or registry is None, None)
     from dashboard.self_test_page import self_test_view
@@ -440,7 +441,7 @@ def _(registry, tab):
 
 
 @app.cell
-def _():
+def page_warm_up():
     # Last, so that the first page does not wait for what later ones need
     from dashboard.warm_up import begin, unseen_figure
 

@@ -12,7 +12,6 @@ from dashboard.comparison_view import (
     CHANGES,
     Choice,
     Recorded,
-    answers_table,
     choices,
     confusion_counts,
     dimensions,
@@ -20,6 +19,7 @@ from dashboard.comparison_view import (
     first_choices,
     only,
     read_recorded,
+    recorded_answers,
     reliability_line,
     roc_line,
     setting_rows,
@@ -54,7 +54,7 @@ MOST_OVERLAID = 6
 """Runs whose curves are drawn over each other: as many as there are colours."""
 ROWS_SHOWN = 10
 RUNS_LISTED = (30, 200)
-REVIEW_PIXELS = 420
+REVIEW_PIXELS = 320
 
 
 def choosers(registry: Registry, first: str, second: str) -> mo.ui.dictionary:
@@ -130,9 +130,7 @@ def change_chooser() -> mo.ui.dropdown:
 
 def reviews_table(pair: tuple[Recorded, Recorded]) -> pd.DataFrame:
     """Return both models' answers with the reviews' texts."""
-    from review_sentiment import tracking
-
-    return answers_table(*pair, tracking.recorded_reviews(pair[1].choice.run_id))
+    return recorded_answers(pair[0].choice, pair[1].choice)
 
 
 def answers_view(answers: pd.DataFrame, change: str) -> mo.ui.table:

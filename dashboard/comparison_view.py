@@ -99,6 +99,19 @@ def read_recorded(choice: Choice) -> Recorded:
     return Recorded(choice, metrics, predictions, tracking.recorded_slices(choice.run_id, choice.model))
 
 
+@lru_cache(EVALUATIONS_KEPT)
+def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
+    """Read both models' answers with the texts of the second one's reviews; once, as they stay.
+
+    Raises:
+        DataError: one has no evaluation.
+    """
+    from review_sentiment import tracking
+
+    reviews = tracking.recorded_reviews(second.run_id)
+    return answers_table(read_recorded(first), read_recorded(second), reviews)
+
+
 def figure_rows(shown: Sequence[Recorded]) -> list[list[str]]:
     """Return a row a figure, with its interval for each model."""
     rows = []

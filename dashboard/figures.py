@@ -32,6 +32,8 @@ MOST_TICKS = 12
 CONFUSION_HEIGHT = 280
 SQUARE_HEIGHT = 380
 """Pixels."""
+TITLE_DISTANCE = 8
+"""Pixels between an axis' numbers, however long they are, and its title."""
 MOST_POINTS = 600
 """Points of a line that are drawn: more cannot be seen at its width."""
 
@@ -113,7 +115,7 @@ def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
             )
         )
     figure.update_layout(showlegend=True, scattermode="group", margin_b=85)
-    figure.update_yaxes(autorange="reversed", automargin=True, type="category")
+    figure.update_yaxes(autorange="reversed", type="category")
     return figure
 
 
@@ -207,7 +209,8 @@ def _figure(title: str, x_title: str, y_title: str, height: int) -> go.Figure:
         template="none",
     )
     figure.update_xaxes(title=x_title, gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID)
-    figure.update_yaxes(title=y_title, gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID)
+    figure.update_yaxes(title=y_title, gridcolor=GRID, zerolinecolor=GRID, linecolor=GRID, automargin=True)
+    figure.update_yaxes(title_standoff=TITLE_DISTANCE)
     return figure
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Judgement = Literal["good", "warn", "bad"]
 MARKS = {"good": "✓", "warn": "!", "bad": "✗"}
 """Beside the colour, for those who cannot tell it."""
+LONG_TEXT = 80
+"""Characters above which a cell of a table keeps a width to read it at."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def badge(text: str, judgement: Judgement) -> mo.Html:
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> mo.Html:
     """Return a small table that scrolls sideways where it is too wide; cells may be `mo.Html`."""
     head = "".join(f"<th scope=col>{html.escape(name)}</th>" for name in heading)
-    body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return mo.Html(
         f"<div class=rs-scroll tabindex=0><table class=rs-table><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
@@ -118,4 +120,7 @@ def clock(seconds: float) -> str:
 
 
 def _cell(cell: object) -> str:
-    return cell.text if isinstance(cell, mo.Html) else html.escape(str(cell))
+    if isinstance(cell, mo.Html):
+        return f"<td>{cell.text}</td>"
+    text = str(cell)
+    return f"<td{' class=rs-long' if len(text) > LONG_TEXT else ''}>{html.escape(text)}</td>"

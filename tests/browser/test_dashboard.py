@@ -18,9 +18,11 @@ from playwright.sync_api import expect
 from dashboard.sections import SECTIONS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 pytestmark = pytest.mark.browser
+MOST_TABS = 8
+"""Presses of Tab from the tabs to a page's first controls."""
 
 
 def status(page: Page) -> str:
@@ -147,6 +149,43 @@ def test_tabs_are_reached_by_the_keyboard(dashboard: Dashboard, page: Page) -> N
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text("begin with configs/").first).to_be_visible()
     expect(page).to_have_url(re.compile("section=Configure"))
+
+
+def test_a_click_hides_the_page_before_at_once(dashboard: Dashboard, page: Page) -> None:
+    page.goto(dashboard.url)
+    before = page.get_by_text("Processor").first
+    expect(before).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    page.route(
+        "**/api/kernel/set_ui_element_value", lambda route: None
+    )  # the server never hears of the click
+    page.get_by_role("tab", name="Models", exact=True).click()
+    expect(before).to_be_hidden(timeout=1_000)
+    expect(page.get_by_role("status").get_by_text("Models is being made")).to_be_visible(timeout=1_000)
+
+
+def test_controls_are_reached_and_pressed_by_the_keyboard(dashboard: Dashboard, page: Page) -> None:
+    page.goto(dashboard.address("Run"))
+    start = page.get_by_role("button", name="Start the run")
+    command = page.get_by_role("button", name="The same as a command")
+    expect(start).to_be_visible()
+    page.get_by_role("tab", name="Run", exact=True).focus()
+    for control in (start, command):  # in the order in which they are seen
+        tab_to(page, control)
+        assert control.evaluate("found => getComputedStyle(found).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(command).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Space")
+    expect(command).to_have_attribute("aria-expanded", "false")
+
+
+def tab_to(page: Page, control: Locator) -> None:
+    """Press Tab until a control has the focus, and shows it."""
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        if control.evaluate("found => found.matches(':focus-visible')"):
+            return
+    raise AssertionError(f"{control} is not reached")
 
 
 def test_the_first_page_loads_what_draws_figures(dashboard: Dashboard, page: Page) -> None:

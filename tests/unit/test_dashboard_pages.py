@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import comparison_view, four_bit, low_rank, models_page
+from dashboard import comparison_view, four_bit, low_rank, models_page, sections
 from dashboard.comparison_view import Choice, Recorded
 from dashboard.device_speed import estimated, speed_of
 from dashboard.figures import COLOURS, Line, intervals, lines
@@ -239,3 +240,13 @@ def test_intervals_are_drawn_from_end_to_end() -> None:
     trace = intervals("t", "x", [Line("m", ["a"], [0.5], [0.4], [0.7])]).data[0]
     assert trace.error_x.array == pytest.approx((0.2,))
     assert trace.error_x.arrayminus == pytest.approx((0.1,))
+
+
+def test_cells_bear_their_sections_name() -> None:
+    """`head.html` hides those of other sections at a click."""
+    source = (Path(sections.__file__).parent / "app.py").read_text(encoding="utf-8")
+    names = re.findall(r"^def (\w+)\(", source, re.MULTILINE)
+    slugs = {re.sub(r"[^a-z]+", "_", section.lower()) for section in sections.SECTIONS}
+    of_section = {name: [slug for slug in slugs if name.startswith(slug)] for name in names}
+    assert all(len(found) == 1 for name, found in of_section.items() if not name.startswith("page_"))
+    assert {slug for found in of_section.values() for slug in found} == slugs
