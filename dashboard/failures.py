@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.errors import UsageError
+from review_sentiment.errors import EXIT_USAGE, UsageError
 from review_sentiment.settings_files import flat, load_settings
 
 if TYPE_CHECKING:
@@ -102,9 +102,14 @@ def explain(state: RunState, settings_file: Path, errors: str) -> Explanation:
 
 
 def may_be_resumed(state: RunState) -> bool:
-    """Tell whether a run that ended early could go on with the settings that it has."""
-    kind = kind_of(state.error) if state.status == "failed" else None
-    return state.status != "completed" and (kind is None or kind.resumable)
+    """Tell whether a run that ended early could go on with the settings that it has.
+
+    Settings that were refused are refused again, and so is what a kind of failure says of itself.
+    """
+    if state.status != "failed":
+        return state.status != "completed"
+    kind = kind_of(state.error)
+    return state.exit_code != EXIT_USAGE and (kind is None or kind.resumable)
 
 
 def kind_of(message: str) -> Kind | None:

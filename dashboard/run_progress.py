@@ -74,6 +74,8 @@ class RunState:
     messages: tuple[tuple[str, str], ...] = ()
     """Level and text of the last ones."""
     error: str = ""
+    exit_code: int = 0
+    """Of the error."""
     result: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -128,7 +130,13 @@ def after(state: RunState, event: Mapping[str, Any]) -> RunState:
         return replace(state, messages=messages)
     if kind == "end":
         ended = _ended(state, event["status"])
-        return replace(ended, status=event["status"], error=event["text"], result=event["result"] or {})
+        return replace(
+            ended,
+            status=event["status"],
+            error=event["text"],
+            exit_code=event.get("exit_code", 0),
+            result=event["result"] or {},
+        )
     return state
 
 

@@ -18,7 +18,7 @@ import click
 
 from front_door.configs import DEFAULT_STACK, default_config
 from front_door.console import output_to
-from front_door.error_text import INTERRUPTED, error_text
+from front_door.error_text import INTERRUPTED, error_text, exit_code_of
 from front_door.page_commands import PAGE_COMMANDS
 from front_door.scoring_commands import SCORING_COMMANDS
 from front_door.start_up import without_collecting
@@ -157,7 +157,7 @@ def _recorded(file: Path | None) -> Iterator[EventFile]:
             events.end("interrupted", "Told to end (SIGTERM). What was finished is kept.")
             raise
         except Exception as error:
-            events.end("failed", error_text(error))
+            events.end("failed", error_text(error), exit_code=exit_code_of(error))
             raise
 
 

@@ -7,7 +7,7 @@ import os
 
 from front_door.state import zenml_directory
 from review_sentiment.embedded_model import cache_directory
-from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.errors import EXIT_FAILED, ReviewSentimentError
 
 INTERRUPTED = "Interrupted. What was finished is kept: the next run goes on from the cache."
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -17,6 +17,11 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def error_text(error: Exception) -> str:
     """Return the paragraph: our own errors are written for people, others are explained."""
     return str(error) if isinstance(error, ReviewSentimentError) else _unexpected(error)
+
+
+def exit_code_of(error: Exception) -> int:
+    """Return the code that the front door exits with for an error."""
+    return error.exit_code if isinstance(error, ReviewSentimentError) else EXIT_FAILED
 
 
 def _unexpected(error: Exception) -> str:

@@ -8,7 +8,8 @@ The file stands beside the run's log file, or where `--events FILE` says. Each l
     progress  `task`, `done`, `total`, `seconds_left` (or null), `detail`
     message   `level`, `text`: what the run tells a person
     end       `status` (completed, failed, interrupted), `text`: the error for a person,
-              `result`: as `--json` prints it, where the run was completed
+              `result`: as `--json` prints it, where the run was completed,
+              `exit_code`: that of the error, 2 where settings were refused; 0 without one
 
 A file without a last `end` belongs to a run that goes on, or whose process was killed.
 """
@@ -71,9 +72,11 @@ class EventFile(logging.Handler):
         if self._file is not None:
             self._file.write(json.dumps({"time": time.time(), "event": event, **values}) + "\n")
 
-    def end(self, status: str, text: str = "", result: Mapping[str, Any] | None = None) -> None:
+    def end(
+        self, status: str, text: str = "", result: Mapping[str, Any] | None = None, exit_code: int = 0
+    ) -> None:
         """Write how the run ended."""
-        self.write("end", status=status, text=text, result=result)
+        self.write("end", status=status, text=text, result=result, exit_code=exit_code)
 
     def close(self) -> None:
         """Close the file."""

@@ -13,7 +13,7 @@ import pytest
 from dashboard import run_process
 from dashboard.failures import explain, kind_of, may_be_resumed
 from dashboard.run_page import progress_view
-from dashboard.run_progress import RunFollower, RunState, Status, share_done
+from dashboard.run_progress import RunFollower, RunState, Status, after, share_done
 from review_sentiment.config import Settings
 from review_sentiment.errors import UsageError
 
@@ -181,6 +181,13 @@ def test_a_run_is_resumed_where_the_same_settings_can_end_otherwise(
     status: Status, message: str, may: bool
 ) -> None:
     assert may_be_resumed(RunState(status=status, error=message)) is may
+
+
+def test_settings_that_were_refused_are_not_resumed() -> None:
+    refused = {"text": "model.precision is 'fp16', which needs a GPU.", "exit_code": 2}
+    event = {"event": "end", "time": 1.0, "status": "failed", "result": None}
+    assert not may_be_resumed(after(RunState(), event | refused))
+    assert may_be_resumed(after(RunState(), event | refused | {"exit_code": 1}))
 
 
 def test_any_other_failure_is_shown_as_it_is(tmp_path: Path) -> None:

@@ -34,6 +34,12 @@ def test_each_wrong_value_is_said_at_its_own_field() -> None:
     assert found.settings is None
 
 
+def test_a_scale_that_overwrites_the_model_is_said_at_its_field() -> None:
+    found = form.read_form("local", "local", {"lora.alpha": "1000000000000000"})
+    assert "overwrites the model" in found.problems["lora.alpha"]
+    assert found.settings is None
+
+
 def test_values_that_exclude_each_other_are_said_together() -> None:
     typed = {"split.evaluation_share": "0.6", "split.validation_share": "0.5"}
     more = "\n".join(f"{key}={value}" for key, value in typed.items())

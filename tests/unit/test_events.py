@@ -62,6 +62,7 @@ def test_an_end_has_status_text_and_result(tmp_path: Path) -> None:
         "status": "completed",
         "text": "",
         "result": {"status": "completed"},
+        "exit_code": 0,
     }
 
 
