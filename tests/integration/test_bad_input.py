@@ -100,7 +100,8 @@ def test_a_version_that_is_not_there_is_exit_2_and_the_ones_that_are_are_named(
     """One test, since a database of MLflow takes six seconds to make."""
     import mlflow
 
-    client = mlflow.MlflowClient(f"sqlite:///{own_state / 'mlflow.db'}")
+    store = f"sqlite:///{own_state / 'mlflow.db'}"
+    client = mlflow.MlflowClient(store, registry_uri=store)  # else that of whatever ran before
     client.create_registered_model("review-sentiment")
     run = client.create_run("0").info.run_id
     client.create_model_version("review-sentiment", f"runs:/{run}/model", run)
