@@ -221,9 +221,10 @@ def compare_pictures(pair, registry, tab):
 @app.cell
 def compare_answers_kind(pair, tab):
     mo.stop(tab.value != sections.COMPARE or pair is None, None)
-    from dashboard.compare_page import change_chooser, reviews_table
+    from dashboard.compare_page import change_chooser
+    from dashboard.comparison_view import recorded_answers
 
-    change_chosen, answers = change_chooser(), reviews_table(pair)
+    change_chosen, answers = change_chooser(), recorded_answers(pair[0].choice, pair[1].choice)
     column([mo.md("### Answers"), change_chosen])
     return answers, change_chosen
 

@@ -19,7 +19,6 @@ from dashboard.comparison_view import (
     first_choices,
     only,
     read_recorded,
-    recorded_answers,
     reliability_line,
     roc_line,
     setting_rows,
@@ -128,11 +127,6 @@ def change_chooser() -> mo.ui.dropdown:
     return mo.ui.dropdown(list(CHANGES), value="changed", label="reviews")
 
 
-def reviews_table(pair: tuple[Recorded, Recorded]) -> pd.DataFrame:
-    """Return both models' answers with the reviews' texts."""
-    return recorded_answers(pair[0].choice, pair[1].choice)
-
-
 def answers_view(answers: pd.DataFrame, change: str) -> mo.ui.table:
     """Show the reviews of a kind in a table to search and sort."""
     chosen = only(answers, change)
@@ -193,11 +187,13 @@ def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str
 
 
 def _confusions(pair: Sequence[Recorded]) -> list[Shown]:
-    def draw(one: Recorded) -> go.Figure:
-        return confusion(one.choice.title, *confusion_counts(one))
-
     return [
-        plot_when_seen(f"Answers of {one.choice.title}", CONFUSION_HEIGHT, partial(draw, one)) for one in pair
+        plot_when_seen(
+            f"Answers of {one.choice.title}",
+            CONFUSION_HEIGHT,
+            partial(confusion, one.choice.title, *confusion_counts(one)),
+        )
+        for one in pair
     ]
 
 
@@ -220,15 +216,12 @@ def _curves(pair: Sequence[Recorded]) -> list[Shown]:
 
 
 def _slices(pair: Sequence[Recorded]) -> list[Shown]:
-    def draw(title: str, shown: Sequence[Line]) -> go.Figure:
-        return intervals(title, "accuracy", shown)
-
     by_dimension = {
         f"Accuracy by {dimension}": [slice_line(one, dimension) for one in pair]
         for dimension in dimensions(pair)
     }
     return [
-        plot_when_seen(title, intervals_height(shown), partial(draw, title, shown))
+        plot_when_seen(title, intervals_height(shown), partial(intervals, title, "accuracy", shown))
         for title, shown in by_dimension.items()
     ]
 

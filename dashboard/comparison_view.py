@@ -31,7 +31,7 @@ SHOWN_FIGURES = (
 )
 RELIABILITY_BINS = 10
 EVALUATIONS_KEPT = 32
-PAIRS_KEPT = 64
+PAIRS_KEPT = 32
 CHANGES = ("changed", "won", "lost", "both wrong", "both right", "all")
 
 
@@ -99,7 +99,7 @@ def read_recorded(choice: Choice) -> Recorded:
     return Recorded(choice, metrics, predictions, tracking.recorded_slices(choice.run_id, choice.model))
 
 
-@lru_cache(EVALUATIONS_KEPT)
+@lru_cache(PAIRS_KEPT)
 def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
     """Read both models' answers with the texts of the second one's reviews; once, as they stay.
 

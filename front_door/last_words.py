@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import click
 
 from front_door.commands import cli
-from front_door.error_text import INTERRUPTED, error_text
+from front_door.error_text import INTERRUPTED, error_text, exit_code_of
 from front_door.state import prepare_environment
-from review_sentiment.errors import EXIT_FAILED, EXIT_USAGE, ReviewSentimentError
+from review_sentiment.errors import EXIT_FAILED, EXIT_USAGE
 
 EXIT_INTERRUPTED = 130
 
@@ -34,14 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_FAILED
-    except ReviewSentimentError as error:
-        if debug:
-            traceback.print_exc()
-        click.echo(f"error: {error_text(error)}", err=True)
-        return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last line before the person: one paragraph, no traceback
         if debug:
             traceback.print_exc()
         click.echo(f"error: {error_text(error)}", err=True)
-        return EXIT_FAILED
+        return exit_code_of(error)
     return code if isinstance(code, int) else 0

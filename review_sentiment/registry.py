@@ -145,9 +145,10 @@ def register_version(
             pip_requirements=_requirements(),
         )
     client = mlflow.MlflowClient()
-    if not client.search_registered_models(filter_string=f"name='{name}'"):
-        client.create_registered_model(name)
-    if not client.get_registered_model(name).description:
+    registered = client.search_registered_models(filter_string=f"name='{name}'")
+    if not registered:
+        client.create_registered_model(name, description=MODEL_DESCRIPTION)
+    elif not registered[0].description:
         client.update_registered_model(name, MODEL_DESCRIPTION)
     made = client.create_model_version(
         name,
