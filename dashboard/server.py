@@ -90,7 +90,7 @@ def build_app(hosts: Sequence[str], token: str) -> ASGIApp:
 
 
 def serve(host: str, port: int, names: Sequence[str]) -> None:
-    """Serve the dashboard until Ctrl-C, and say which address to open.
+    """Serve the dashboard until Ctrl-C, and say which address to open once its pages answer quickly.
 
     Bound elsewhere than to loopback it asks for a token, which is part of the printed address;
     `names` are further names that it may be asked by.
@@ -99,6 +99,8 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
         UsageError: the port is taken or the host is not this machine's.
     """
     import uvicorn
+
+    from dashboard import warm_up
 
     taken = _listen(host, port)
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
@@ -109,9 +111,13 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
     if ipaddress_is_any(host):
         shown = socket.gethostname()
     address = f"http://{shown}:{taken.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
+    app = build_app(hosts, token)
+    click.echo("The dashboard is starting (some seconds).", err=True)
+    warm_up.load()
+    warm_up.begin()
     click.echo(f"dashboard   {address}\nCtrl-C ends it; runs that it started go on.", err=True)
     config = uvicorn.Config(
-        build_app(hosts, token),
+        app,
         access_log=False,  # the first address has the token
         log_level="warning",
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -1,17 +1,33 @@
-"""What pages need and takes seconds to import, loaded while nobody waits for it."""
+"""What pages need and takes seconds to import, loaded before anybody waits for a page."""
 
 from __future__ import annotations
 
 import logging
 from functools import cache
+from importlib import import_module
 from threading import Thread
 
 import marimo as mo
 
 from dashboard.layout import Shown, plot
+from front_door.configs import DEFAULT_STACK
 from front_door.state import tracking_uri
 from review_sentiment.errors import ReviewSentimentError
 
+MODULES = (
+    "dashboard.machine_page",
+    "dashboard.configure_page",
+    "dashboard.run_controls",
+    "front_door.estimate",
+    "torch",
+    "dashboard.compare_page",
+    "dashboard.models_page",
+    "review_sentiment.registry",
+    "review_sentiment.recorded_runs",
+    "sklearn.metrics",
+    "sklearn.calibration",
+)
+"""In the order of the tabs that need them."""
 LEAST_HEIGHT = 10
 """Pixels of a figure that Plotly takes."""
 logger = logging.getLogger(__name__)
@@ -39,18 +55,25 @@ def _empty_figure() -> mo.Html:
 
 
 def warm_up() -> None:
-    """Import plotly, MLflow and torch, in the order in which pages want them; make MLflow's first query."""
-    import plotly.graph_objects  # noqa: F401
-
+    """Import what pages need, and make MLflow's first query, which may take a store elsewhere long."""
+    load()
     from dashboard.versions import store_is_made
-    from review_sentiment import registry, tracking  # noqa: F401
+    from review_sentiment import tracking
 
     try:
         if store_is_made():
             tracking.configure(tracking_uri())
     except ReviewSentimentError as error:
         logger.warning("%s", error)  # the pages that need MLflow say it
-    import torch  # noqa: F401
-    from sklearn import metrics  # noqa: F401
 
-    from review_sentiment import models  # noqa: F401
+
+def load() -> None:
+    """Import what pages need, and read what all of them begin with.
+
+    It keeps the processor busy for 4 s, in which pages of the same process would answer slowly.
+    """
+    from dashboard.settings_form import DEFAULT_CONFIG, read_form
+
+    for module in MODULES:
+        import_module(module)
+    read_form(DEFAULT_CONFIG, DEFAULT_STACK, {})
