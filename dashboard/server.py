@@ -113,8 +113,7 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
     address = f"http://{shown}:{taken.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     app = build_app(hosts, token)
     click.echo("The dashboard is starting (some seconds).", err=True)
-    warm_up.load()
-    warm_up.begin()
+    warm_up.before_serving()
     click.echo(f"dashboard   {address}\nCtrl-C ends it; runs that it started go on.", err=True)
     config = uvicorn.Config(
         app,

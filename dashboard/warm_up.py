@@ -10,6 +10,7 @@ from threading import Thread
 import marimo as mo
 
 from dashboard.layout import Shown, plot
+from dashboard.versions import SQLITE, store_is_made
 from front_door.configs import DEFAULT_STACK
 from front_door.state import tracking_uri
 from review_sentiment.errors import ReviewSentimentError
@@ -55,9 +56,34 @@ def _empty_figure() -> mo.Html:
 
 
 def warm_up() -> None:
-    """Import what pages need, and make MLflow's first query, which may take a store elsewhere long."""
+    """Import what pages need, read what all of them begin with, and make MLflow's first query.
+
+    It keeps the processor busy for 5 s, in which pages of the same process would answer slowly.
+    """
     load()
-    from dashboard.versions import store_is_made
+    ask_mlflow()
+
+
+def before_serving() -> None:
+    """Warm up; a store on another machine, which may take long to answer, is asked beside what goes on."""
+    if "://" in tracking_uri() and not tracking_uri().startswith(SQLITE):
+        load()
+        begin()
+    else:
+        warm_up()
+
+
+def load() -> None:
+    """Import what pages need, and read what all of them begin with."""
+    from dashboard.settings_form import DEFAULT_CONFIG, read_form
+
+    for module in MODULES:
+        import_module(module)
+    read_form(DEFAULT_CONFIG, DEFAULT_STACK, {})
+
+
+def ask_mlflow() -> None:
+    """Make MLflow's first query, where there is a store: it imports more."""
     from review_sentiment import tracking
 
     try:
@@ -65,15 +91,3 @@ def warm_up() -> None:
             tracking.configure(tracking_uri())
     except ReviewSentimentError as error:
         logger.warning("%s", error)  # the pages that need MLflow say it
-
-
-def load() -> None:
-    """Import what pages need, and read what all of them begin with.
-
-    It keeps the processor busy for 4 s, in which pages of the same process would answer slowly.
-    """
-    from dashboard.settings_form import DEFAULT_CONFIG, read_form
-
-    for module in MODULES:
-        import_module(module)
-    read_form(DEFAULT_CONFIG, DEFAULT_STACK, {})
