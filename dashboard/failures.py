@@ -47,7 +47,7 @@ MEMORY_KEYS = (
 KINDS = (
     Kind(
         "Not enough memory",
-        r"not even .* would do|although one review",
+        r"not even .* would do|although one review|outside the passes",
         MEMORY_KEYS,
         "Fewer training.tokens_per_pass do not suffice here: lower lora.rank, shorten prompt.max_tokens, or "
         "take a smaller model.name. Configure shows what fits.",

@@ -170,6 +170,16 @@ def out_of_memory(
     )
 
 
+def out_of_memory_outside_passes(plan: ComputePlan, lora: LoraSettings) -> TrainingError:
+    """Return what to tell a person when memory ran out on what does not grow with the reviews."""
+    return TrainingError(
+        f"Memory ran out on {_device_name(plan)} outside the passes over reviews: on the model, on its "
+        f"adapters (rank {lora.rank}), or on the optimiser's state. Fewer training.tokens_per_pass do not "
+        f"help: set lora.rank={max(1, lora.rank // 2)} or take a smaller model; end other programs that use "
+        "the device. The last checkpoint is kept."
+    )
+
+
 def _device_name(plan: ComputePlan) -> str:
     if plan.device == "cuda":
         import torch

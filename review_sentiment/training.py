@@ -27,7 +27,13 @@ from review_sentiment.adapters import (
     save_adapter,
     train_adapters_in_fp32,
 )
-from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError, OutOfMemoryError, tokenise
+from review_sentiment.answer_trainer import (
+    AnswerTrainer,
+    NonFiniteError,
+    OutOfMemoryError,
+    is_out_of_memory,
+    tokenise,
+)
 from review_sentiment.answers import Answers, KeptAnswers
 from review_sentiment.batch_order import heaviest_batch
 from review_sentiment.device_readings import peak_memory_gb
@@ -112,6 +118,8 @@ def finetune(
     except BaseException as error:
         # The frames of the traceback hold the model and its tensors.
         traceback.clear_frames(error.__traceback__)
+        if is_out_of_memory(error):
+            raise fit.out_of_memory_outside_passes(plan, lora) from error
         raise
     finally:
         free_memory()

@@ -142,6 +142,7 @@ def test_what_a_run_says_is_text_and_no_html(tmp_path: Path) -> None:
             "Memory ran out on this machine although one review of 90 tokens was trained on",
             "Not enough memory",
         ),
+        ("Memory ran out on this machine outside the passes over reviews: on", "Not enough memory"),
         ("This training needs about 9.1 GB and 4.0 GB are free on this machine", "Not enough memory"),
         ("It needs 9 GB. Not even training.tokens_per_pass=90 would do: take a", "Not enough memory"),
         ("CUDA out of memory. Tried to allocate 2 GiB", "Not enough memory"),

@@ -267,6 +267,22 @@ def test_a_review_that_does_not_fit_alone_is_an_error_with_the_settings_that_mat
         train(tiny_model, tiny_chats, tmp_path / "a")
 
 
+@pytest.mark.parametrize("place", ["add_adapters", "AnswerTrainer.create_optimizer", "_proved_reload"])
+def test_memory_that_runs_out_outside_the_passes_is_an_error_with_the_settings_that_matter(
+    tiny_model: BaseModel,
+    tiny_chats: ChatDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
+
+    monkeypatch.setattr(f"review_sentiment.training.{place}", no_memory)
+    with pytest.raises(TrainingError, match=r"Memory ran out.*outside the passes.*rank 4.*lora\.rank=2"):
+        train(tiny_model, tiny_chats, tmp_path / "a")
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
