@@ -246,7 +246,7 @@ def limit_of(model: Any, tokenizer: Any, plan: Any, prompts: list[str]) -> float
     shared = shared_prefix(rows, min(map(len, rows)) - 1)
     shape = shape_from(model.config)
     tokens = statistics.mean(len(row) - shared for row in rows)
-    return matrix_speed(shape, plan.dtype) / (2 * shape.linear_parameters * tokens)
+    return matrix_speed(shape, plan.dtype, plan.device) / (2 * shape.linear_parameters * tokens)
 
 
 def shown(values: list[float]) -> str:

@@ -126,6 +126,12 @@ def run_pressed():
 
 
 @app.cell
+def run_drawn():
+    get_drawn, set_drawn = mo.state(0.0)
+    return get_drawn, set_drawn
+
+
+@app.cell
 def run_start(form, get_pressed, set_pressed, tab):
     mo.stop(tab.value != sections.RUN, None)
     get_pressed()
@@ -167,20 +173,22 @@ def run_end(followed, get_pressed, set_pressed, tab):
 
 
 @app.cell
-def run_progress(followed, set_pressed, tab, tick):
+def run_progress(followed, set_drawn, set_pressed, tab, tick):
     mo.stop(tab.value != sections.RUN, None)
     tick
-    from dashboard.run_controls import note_end, run_view
+    from dashboard.run_controls import note_curves, note_end, run_view
 
     note_end(followed, set_pressed)
+    note_curves(followed, set_drawn)
     run_view(followed)
     return
 
 
 @app.cell
-def run_curves(followed, tab, tick):
+def run_curves(followed, get_drawn, tab):
+    # Less often than the rest: curves are what costs the training its processor
     mo.stop(tab.value != sections.RUN, None)
-    tick
+    get_drawn()
     from dashboard.run_controls import live_curves_view
 
     live_curves_view(followed)

@@ -19,7 +19,7 @@ HOUR = 3_600
 
 def memory_badge(settings: Settings) -> mo.Html:
     """Show verdict and figures of the settings' training; a model that cannot be read is said so."""
-    from front_door.estimate import REVIEWS, estimate_here
+    from front_door.estimate import estimate_here, most_reviews, reviews_said
 
     try:
         row = estimate_here(settings)
@@ -34,12 +34,8 @@ def memory_badge(settings: Settings) -> mo.Html:
     ]
     if row.would_fit:
         lines.append(said(f"Would fit: {row.would_fit}"))
-    lines.append(
-        said(
-            f"About {clock(row.hours * HOUR)} for {REVIEWS:,} reviews of mean length, an estimate.",
-            small=True,
-        )
-    )
+    reviews = reviews_said(most_reviews(settings))
+    lines.append(said(f"About {clock(row.hours * HOUR)} for {reviews}; an estimate.", small=True))
     return mo.vstack(lines, gap=0.2)
 
 

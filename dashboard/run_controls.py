@@ -30,17 +30,22 @@ if TYPE_CHECKING:
     from review_sentiment.config import Settings
 
 RUNS_SHOWN = 50
+CURVES_SECONDS = 10.0
+"""Between two drawings of a live run's curves. Drawn every 2 s they took a quarter of the speed from a
+training on two cores, which has to share them with browser and server."""
 Pressed = Callable[[str], None]
 """Told what was pressed: the cells that depend on it look again."""
 
 
 @dataclass
 class Followed:
-    """A run that the page shows, the reader of its events, and whether it was alive at the last look."""
+    """A run that the page shows, the reader of its events, and what was seen of it at the last look."""
 
     record: RunRecord
     follower: RunFollower
     was_alive: bool
+    drawn: float
+    """When its curves were drawn, in seconds since 1970."""
 
     @classmethod
     def named(cls, name: str | None) -> Followed | None:
@@ -48,7 +53,7 @@ class Followed:
         record = next((one for one in run_process.list_runs() if one.name == name), None)
         if record is None:
             return None
-        return cls(record, RunFollower(record.event_file), run_process.is_alive(record))
+        return cls(record, RunFollower(record.event_file), run_process.is_alive(record), time.time())
 
     @cached_property
     def earlier(self) -> tuple[RunState, ...]:
@@ -115,6 +120,14 @@ def note_end(followed: Followed | None, pressed: Pressed) -> None:
     if followed is not None and followed.was_alive and not followed.alive:
         followed.was_alive = False
         pressed(f"{time.time()} ")
+
+
+def note_curves(followed: Followed | None, due: Callable[[float], None]) -> None:
+    """Let the curves of a run that is going on be drawn again when the last drawing is old enough."""
+    now = time.time()
+    if followed is not None and followed.alive and now - followed.drawn >= CURVES_SECONDS:
+        followed.drawn = now
+        due(now)
 
 
 def end_controls(followed: Followed | None, last: str, pressed: Pressed) -> Shown:

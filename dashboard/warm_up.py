@@ -74,12 +74,14 @@ def before_serving() -> None:
 
 
 def load() -> None:
-    """Import what pages need, and read what all of them begin with."""
+    """Import what pages need, read what all of them begin with and measure this machine's speed."""
     from dashboard.settings_form import DEFAULT_CONFIG, read_form
+    from front_door.estimate import estimate_here
 
     for module in MODULES:
         import_module(module)
-    read_form(DEFAULT_CONFIG, DEFAULT_STACK, {})
+    if settings := read_form(DEFAULT_CONFIG, DEFAULT_STACK, {}).settings:
+        estimate_here(settings)
 
 
 def ask_mlflow() -> None:

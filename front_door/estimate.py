@@ -24,14 +24,12 @@ MEAN_LENGTH = 0.56
 """Mean length of a chat as a share of the longest: of the embedded reviews, 108 of 192 tokens."""
 TIGHT = 0.85
 """Share of the usable memory from which on a training is called tight."""
-REVIEWS = 10_000
-"""Reviews that the hours are given for."""
 HOUR = 3_600
 
 
 @dataclass(frozen=True)
 class Row:
-    """One device: bytes that are needed and usable, the verdict, what would fit, hours for `REVIEWS`."""
+    """One device: bytes that are needed and usable, the verdict, what would fit, and the hours."""
 
     device: str
     precision: str
@@ -45,9 +43,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The settings in a line, and a row a device."""
+    """The settings in a line, the reviews that the hours are for, and a row a device."""
 
     title: str
+    reviews: int
     rows: tuple[Row, ...]
 
     def as_json(self) -> dict[str, object]:
@@ -60,7 +59,7 @@ class Estimate:
             f"{'device':14}{'precision':>10}{'checkp.':>9}{'weights':>9}{'adapter':>9}{'activ.':>8}"
             f"{'other':>7}{'needs':>8}{'usable':>8}  {'':13}{'hours':>7}"
         )
-        lines = [self.title, f"memory in GB (1e9 bytes), hours for {REVIEWS:,} reviews", "", heading]
+        lines = [self.title, f"memory in GB (1e9 bytes), hours for {reviews_said(self.reviews)}", "", heading]
         for row in self.rows:
             m = row.memory
             lines.append(
@@ -95,7 +94,23 @@ def estimate_training(settings: Settings) -> Estimate:
         f"{base.title}, {base.quantization}: batch_size {training.batch_size}, tokens_per_pass "
         f"{training.tokens_per_pass}, max_tokens {settings.prompt.max_tokens}, rank {lora.rank}"
     )
-    return Estimate(title, tuple(rows))
+    return Estimate(title, most_reviews(settings), tuple(rows))
+
+
+def most_reviews(settings: Settings) -> int:
+    """Return how many reviews the settings train on at most, those of a second epoch counted again.
+
+    A category that has fewer than its cap, or too few of a class, and `patience` make it fewer.
+    """
+    data, training = settings.data, settings.training
+    if training.max_steps > 0:
+        return training.max_steps * training.batch_size
+    return round(training.epochs * len(data.categories) * settings.split.train_per_category)
+
+
+def reviews_said(reviews: int) -> str:
+    """Return the number that hours are for, and what it is."""
+    return f"{reviews:,} reviews of mean length, the most that these settings train on"
 
 
 def estimate_here(settings: Settings) -> Row:
@@ -105,7 +120,8 @@ def estimate_here(settings: Settings) -> Row:
         ModelUnavailableError: the model's configuration cannot be read.
     """
     plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
-    speed = CPU_UTILISATION * matrix_speed(shape_of(identify(settings.model)), plan.dtype)
+    utilisation = GPU_UTILISATION if plan.device == "cuda" else CPU_UTILISATION
+    speed = utilisation * matrix_speed(shape_of(identify(settings.model)), plan.dtype, plan.device)
     return _row(settings, plan, "this machine", fit.usable_bytes(plan.device), speed)
 
 
@@ -124,7 +140,7 @@ def _row(settings: Settings, plan: ComputePlan, device: str, usable: float, spee
     verdict = (
         "does not fit" if memory.total > usable else "tight" if memory.total > TIGHT * usable else "fits"
     )
-    tokens = REVIEWS * longest * MEAN_LENGTH
+    tokens = most_reviews(settings) * longest * MEAN_LENGTH
     return Row(
         device=device,
         precision=plan.precision,

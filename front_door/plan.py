@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import click
 
-from front_door.estimate import REVIEWS, Row
+from front_door.estimate import Row, most_reviews, reviews_said
 from front_door.forecast import DEPENDS
 from review_sentiment.config import Settings
 from review_sentiment.settings_files import flat
@@ -36,7 +36,8 @@ class Plan:
                     "needs_gb": self.training.memory.total / 1e9,
                     "usable_gb": self.training.usable / 1e9,
                     "verdict": self.training.verdict,
-                    "hours_for_10000_reviews": self.training.hours,
+                    "reviews": most_reviews(self.settings),
+                    "hours": self.training.hours,
                 },
             }
         )
@@ -57,7 +58,8 @@ class Plan:
         row = self.training
         click.echo(
             f"\ntraining {row.verdict}: it needs about {row.memory.total / 1e9:.1f} GB, "
-            f"{row.usable / 1e9:.1f} GB are usable; {row.hours:.2g} hours for {REVIEWS:,} reviews"
+            f"{row.usable / 1e9:.1f} GB are usable; {row.hours:.2g} hours for "
+            f"{reviews_said(most_reviews(self.settings))}"
         )
         click.echo("\ndata")
         for category, revision in self.data.items():

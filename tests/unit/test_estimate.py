@@ -15,7 +15,7 @@ LLAMA_8B = {"name": "meta-llama/Llama-3.1-8B-Instruct"}
 def a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this machine have 24 GB and a speed that needs no measuring."""
     monkeypatch.setattr(module.fit, "usable_bytes", lambda _device: 24e9)
-    monkeypatch.setattr(module, "matrix_speed", lambda _shape, _dtype: 1e12)
+    monkeypatch.setattr(module, "matrix_speed", lambda *_: 1e12)
 
 
 def verdicts(settings: dict[str, object]) -> dict[str, str]:
@@ -43,10 +43,26 @@ def test_long_passes_without_checkpointing_are_told_what_would_fit() -> None:
     assert "training.tokens_per_pass=" in t4.would_fit
     text = found.as_text()
     assert "would fit: training.tokens_per_pass=8192" in text
-    assert "hours for 10,000 reviews" in text
+    assert "hours for 60,000 reviews" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "reviews"),
+    [
+        ({"split": {"train_per_category": 100}}, 600),
+        ({"split": {"train_per_category": 100}, "data": {"categories": "Tops, Dresses"}}, 200),
+        ({"split": {"train_per_category": 100}, "training": {"epochs": 1.5}}, 900),
+        ({"training": {"epochs": 3, "max_steps": 5, "batch_size": 8}}, 40),
+    ],
+)
+def test_time_is_that_of_the_reviews_of_the_settings(settings: dict[str, object], reviews: int) -> None:
+    chosen = Settings.model_validate(settings)
+    assert estimate_training(chosen).reviews == reviews
+    one = Settings.model_validate({"training": {"max_steps": 1, "batch_size": 1}})
+    assert estimate_here(chosen).hours == pytest.approx(reviews * estimate_here(one).hours)
 
 
 def test_time_follows_from_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     before = estimate_here(Settings()).hours
-    monkeypatch.setattr(module, "matrix_speed", lambda _shape, _dtype: 2e12)
+    monkeypatch.setattr(module, "matrix_speed", lambda *_: 2e12)
     assert estimate_here(Settings()).hours == pytest.approx(before / 2)
