@@ -273,8 +273,9 @@ def compare_curves(recorded_runs, runs_chosen, tab):
     mo.stop(tab.value != sections.COMPARE, None)
     from dashboard.compare_page import overlaid_view
 
-    overlaid_view(recorded_runs, runs_chosen.value["runs"], runs_chosen.value["figure"])
-    return
+    overlaid = overlaid_view(recorded_runs, runs_chosen.value["runs"], runs_chosen.value["figure"])
+    overlaid.view
+    return (overlaid,)
 
 
 @app.cell

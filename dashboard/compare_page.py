@@ -36,7 +36,7 @@ from dashboard.figures import (
     lines,
     unit_square,
 )
-from dashboard.layout import Shown, column, grid, notice, plot, plot_when_seen, said, table
+from dashboard.layout import Shown, column, grid, notice, plot_when_seen, said, table
 from dashboard.versions import NOTHING_YET, Registry, experiment_of, store_is_made
 from review_sentiment.curves import CURVES
 from review_sentiment.errors import DataError
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 MOST_OVERLAID = 6
 """Runs whose curves are drawn over each other: as many as there are colours."""
+OVERLAID_HEIGHT = 420
 ROWS_SHOWN = 10
 RUNS_LISTED = (30, 200)
 REVIEW_PIXELS = 320
@@ -171,19 +172,20 @@ def run_choosers(runs: Sequence[RecordedRun]) -> mo.ui.dictionary:
     )
 
 
-def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str) -> mo.Html:
+def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str) -> Shown:
     """Show a curve of several runs over each other."""
     from review_sentiment.recorded_runs import recorded_curve
 
     if not run_ids:
-        return said("Choose runs: their curves are drawn over each other.")
+        return Shown(said("Choose runs: their curves are drawn over each other."))
     titles = {run.run_id: _title(run) for run in runs}
     shown = []
     for run_id in run_ids:
         curve = recorded_curve(run_id, name)
         shown.append(Line(titles.get(run_id, run_id[:8]), curve.steps, curve.values))
-    figure = lines(CURVES[name], "optimiser step", "", shown, logarithmic=name == "loss", height=420)
-    return plot(figure)
+    title, logarithmic = CURVES[name], name == "loss"
+    draw = partial(lines, title, "optimiser step", "", shown, logarithmic=logarithmic, height=OVERLAID_HEIGHT)
+    return plot_when_seen(title, OVERLAID_HEIGHT, draw)
 
 
 def _confusions(pair: Sequence[Recorded]) -> list[Shown]:

@@ -100,14 +100,13 @@ def plot(figure: go.Figure) -> mo.Html:
 def plot_when_seen(title: str, height: int, draw: Callable[[], go.Figure]) -> Shown:
     """Return a place of a height in pixels whose figure is drawn when it comes into sight.
 
-    What is below the window costs nothing then, and another tab can be chosen between two figures.
+    What is below the window costs nothing then, and another tab can be chosen between two figures. A
+    window's first ones wait for a moment in which nothing is pressed (head.html).
     """
     later = mo.lazy(lambda: plot(draw()), show_loading_indicator=True)
     name = html.escape(title, quote=True)
-    return Shown(
-        mo.Html(f"<div role=figure aria-label='{name}' style='min-height:{height}px'>{later.text}</div>"),
-        (later,),
-    )
+    place = f"class=rs-figure role=figure aria-label='{name}' style='min-height:{height}px'"
+    return Shown(mo.Html(f"<div {place}>{later.text}</div>"), (later,))
 
 
 def clock(seconds: float) -> str:

@@ -43,7 +43,7 @@ def begin() -> None:
 def unseen_figure() -> Shown:
     """Return a figure that nobody sees: with its first one a browser loads Plotly, up to a second.
 
-    The browser asks for it when the page stands.
+    The browser asks for it when the page stands and nobody presses anything (head.html).
     """
     later = mo.lazy(_empty_figure)
     return Shown(mo.Html(f"<div class=rs-unseen aria-hidden=true>{later.text}</div>"), (later,))

@@ -188,9 +188,20 @@ def tab_to(page: Page, control: Locator) -> None:
     raise AssertionError(f"{control} is not reached")
 
 
-def test_the_first_page_loads_what_draws_figures(dashboard: Dashboard, page: Page) -> None:
+def test_the_first_page_loads_what_draws_figures_when_nothing_is_pressed(
+    dashboard: Dashboard, page: Page
+) -> None:
+    page.add_init_script(
+        "pressing = setInterval(() => document.dispatchEvent(new KeyboardEvent('keydown')), 100)"
+    )
     page.goto(dashboard.url)
-    expect(page.locator(".rs-unseen .js-plotly-plot")).to_be_attached()
+    expect(page.get_by_text("Processor").first).to_be_visible()
+    page.wait_for_timeout(3_000)  # twice what it waits for
+    assert "rs-calm" not in str(page.locator("html").get_attribute("class"))
+    unseen = page.locator(".rs-unseen .js-plotly-plot")
+    expect(unseen).not_to_be_attached()
+    page.evaluate("clearInterval(pressing)")
+    expect(unseen).to_be_attached()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
