@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,7 +145,7 @@ def live_curves_view(followed: Followed | None) -> mo.Html | None:
     """Show the curves of the training that a run does or did."""
     if followed is None:
         return None
-    from review_sentiment.recorded_runs import live_run, recorded_curves
+    from review_sentiment.recorded_runs import recorded_curves, run_of_training
 
     state = followed.read()
     if not has_begun(state) or not store_is_made():
@@ -153,7 +154,8 @@ def live_curves_view(followed: Followed | None) -> mo.Html | None:
         use_mlflow()
         settings = load_settings(followed.record.settings_file)
         mlflow = state.result.get("mlflow") or {}
-        run_id = mlflow.get("run_id") or live_run(settings.tracking.experiment, state.since)
+        until = state.until if state.ended else inf
+        run_id = mlflow.get("run_id") or run_of_training(settings.tracking.experiment, state.since, until)
         return curves_view(recorded_curves(run_id) if run_id else {})
     except ReviewSentimentError as error:
         return notice("No curves", str(error), "warn")

@@ -169,14 +169,17 @@ def _marked(state: RunState) -> RunState:
 
 
 def _ended(state: RunState, status: str) -> RunState:
-    """Return the state with no step running: what ran when the run ended was cut off by that."""
+    """Return the state with no step running: what ran when the run ended was cut off by that.
+
+    Of a run that was told to stop, the step that ran then says of itself that it failed.
+    """
     said = "failed" if status == "failed" else "interrupted"
-    steps = {
-        name: replace(step, status=said, seconds=max(0.0, state.until - step.since))
-        if step.status == "running"
-        else step
-        for name, step in state.steps.items()
-    }
+    steps = dict(state.steps)
+    for name, step in steps.items():
+        if step.status == "running":
+            steps[name] = replace(step, status=said, seconds=max(0.0, state.until - step.since))
+        elif step.status == "failed":
+            steps[name] = replace(step, status=said)
     return replace(state, steps=steps, progress=None)
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from review_sentiment import tracking
@@ -45,14 +46,16 @@ def list_recorded(experiment: str, limit: int = PAGE) -> list[RecordedRun]:
     return [_recorded(run) for run in _search(experiment, min(limit, PAGE))]
 
 
-def live_run(experiment: str, since: float) -> str | None:
-    """Return the run that a training has logged a step to since then, or None.
+def run_of_training(experiment: str, since: float, until: float = inf) -> str | None:
+    """Return the run that a training logged a step to between two times (seconds since 1970), or None.
 
-    A training that goes on from a checkpoint writes to a run that is older.
+    A training that goes on from a checkpoint writes to a run that is older, and one that was
+    killed leaves a run that says it is running.
     """
-    for run in _search(experiment, LATEST_LOOKED_AT, "attributes.status = 'RUNNING'"):
-        curve = recorded_curve(run.info.run_id, "loss")
-        if curve.times and curve.times[-1] >= since:
+    going_on = _search(experiment, LATEST_LOOKED_AT, "attributes.status = 'RUNNING'")
+    ended = _search(experiment, LATEST_LOOKED_AT, "attributes.status != 'RUNNING'", "end_time")
+    for run in going_on + ended:
+        if any(since <= time <= until for time in recorded_curve(run.info.run_id, "loss").times):
             return str(run.info.run_id)
     return None
 
@@ -80,14 +83,14 @@ def recorded_json(run_id: str, path: str) -> dict[str, Any] | None:
     return None if text is None else dict(json.loads(text))
 
 
-def _search(experiment: str, limit: int, condition: str = "") -> list[Any]:
+def _search(experiment: str, limit: int, condition: str = "", newest_by: str = "start_time") -> list[Any]:
     client = tracking.client()
     found = client.get_experiment_by_name(experiment)
     if found is None:
         return []
     return list(
         client.search_runs(
-            [found.experiment_id], condition, max_results=limit, order_by=["attributes.start_time DESC"]
+            [found.experiment_id], condition, max_results=limit, order_by=[f"attributes.{newest_by} DESC"]
         )
     )
 

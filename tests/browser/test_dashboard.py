@@ -58,9 +58,11 @@ def test_a_run_is_started_found_again_cancelled_resumed_compared_and_promoted(
     expect(second.get_by_test_id("run-status")).to_have_text("running", timeout=WAIT_MILLISECONDS)
     second.close()
 
-    # Cancelled it keeps a checkpoint, and resumed it goes on to the end
+    # Cancelled it keeps its curves and a checkpoint, and resumed it goes on to the end
     press(page, "Cancel (keeps a checkpoint)")
     expect_status(page, "interrupted")
+    expect(page.get_by_test_id("steps")).to_contain_text("finetuneinterrupted")
+    expect(page.get_by_text("gradient norm")).to_be_visible(timeout=WAIT_MILLISECONDS)
     checkpoints = dashboard.project.checkpoints
     assert checkpoints
     press(page, "Resume with the same settings")
