@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 MODELS = ("tuned", "classical", "baseline")
 """Whose answers a candidate's run has."""
-SHOWN_FIGURES = (
-    "accuracy",
-    "constrained_accuracy",
-    "f1",
-    "roc_auc",
-    "brier",
-    "calibration_error",
-    "unparsed_rate",
-)
+SHOWN_FIGURES = {
+    "accuracy": "accuracy",
+    "constrained_accuracy": "constrained accuracy",
+    "f1": "macro-F1",
+    "roc_auc": "ROC AUC",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+    "unparsed_rate": "unparsed rate",
+}
+"""Figures and what a page calls them."""
 RELIABILITY_BINS = 10
 EVALUATIONS_KEPT = 32
 PAIRS_KEPT = 32
@@ -115,9 +116,9 @@ def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
 def figure_rows(shown: Sequence[Recorded]) -> list[list[str]]:
     """Return a row a figure, with its interval for each model."""
     rows = []
-    for name in SHOWN_FIGURES:
+    for name, title in SHOWN_FIGURES.items():
         cells = [_with_interval(recorded.metrics, name) for recorded in shown]
-        rows.append([name.replace("_", " "), *cells])
+        rows.append([title, *cells])
     return [*rows, ["reviews", *(f"{recorded.metrics['n']:.0f}" for recorded in shown)]]
 
 

@@ -29,6 +29,7 @@ STEP_MARKS = {
     "interrupted": "■",
 }
 STEP_WORDS = {"completed": "done"}
+ENDED_WORDS = STEP_WORDS | {"waiting": "not begun"}
 
 
 def progress_view(record: RunRecord, state: RunState, left: TimeLeft | None) -> mo.Html:
@@ -72,10 +73,11 @@ def run_bars(state: RunState, left: TimeLeft | None) -> list[mo.Html]:
 
 def steps_view(state: RunState) -> mo.Html:
     """Show the steps in order, with their state and time."""
+    words = ENDED_WORDS if state.ended else STEP_WORDS
     rows = [
         f"<li><span class=mark aria-hidden=true>{STEP_MARKS.get(step.status, '?')}</span>"
         f"<span class=name>{html.escape(step.name)}</span>"
-        f"<span>{html.escape(STEP_WORDS.get(step.status, step.status))}{_time(step)}</span></li>"
+        f"<span>{html.escape(words.get(step.status, step.status))}{_time(step)}</span></li>"
         for step in state.steps.values()
     ]
     return mo.Html(f"<ol class=rs-steps data-testid=steps>{''.join(rows)}</ol>")
