@@ -6,6 +6,7 @@ import logging
 from functools import cache
 from importlib import import_module
 from threading import Thread
+from typing import TYPE_CHECKING
 
 import marimo as mo
 
@@ -14,6 +15,9 @@ from dashboard.versions import SQLITE, store_is_made
 from front_door.configs import DEFAULT_STACK
 from front_door.state import tracking_uri
 from review_sentiment.errors import ReviewSentimentError
+
+if TYPE_CHECKING:
+    from review_sentiment.config import Settings
 
 MODULES = (
     "dashboard.machine_page",
@@ -74,14 +78,27 @@ def before_serving() -> None:
 
 
 def load() -> None:
-    """Import what pages need, read what all of them begin with and measure this machine's speed."""
+    """Import what pages need, read what all of them begin with and measure the processor's speed."""
     from dashboard.settings_form import DEFAULT_CONFIG, read_form
-    from front_door.estimate import estimate_here
 
     for module in MODULES:
         import_module(module)
     if settings := read_form(DEFAULT_CONFIG, DEFAULT_STACK, {}).settings:
+        measure_speed(settings)
+
+
+def measure_speed(settings: Settings) -> None:
+    """Measure the speed that Configure's estimate begins with; a GPU's memory is left to those who train."""
+    import torch
+
+    from front_door.estimate import estimate_here
+
+    if torch.cuda.is_available():
+        return
+    try:
         estimate_here(settings)
+    except ReviewSentimentError as error:
+        logger.warning("%s", error)  # Configure says it
 
 
 def ask_mlflow() -> None:

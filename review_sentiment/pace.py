@@ -63,6 +63,15 @@ def matrix_speed(shape: ModelShape, dtype: torch.dtype, device: str) -> float:
     Of many short measurements the best: whatever else runs, a page that is being drawn or an earlier
     training, takes its share from the others. Once a process for each shape, type and device.
     """
+    from review_sentiment.models import free_memory
+
+    try:
+        return _measured_speed(shape, dtype, device)
+    finally:
+        free_memory()
+
+
+def _measured_speed(shape: ModelShape, dtype: torch.dtype, device: str) -> float:
     import torch
 
     x = torch.randn(PROBE_ROWS, shape.hidden, device=device).to(dtype)
