@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep ZenML's state out of the user's directories: it is read when ZenML is imported.
 
     Tests side by side, and the processes that they start, take one thread each: a core for each
-    of two, where four threads on two cores wait for one another.
+    of two, where four threads on two cores wait for one another. A shell has SIGINT ignored in what it
+    runs in the background, and processes that the tests interrupt would have it from here.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     state = tempfile.mkdtemp(prefix="review-sentiment-tests-")
