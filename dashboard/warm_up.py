@@ -59,8 +59,9 @@ def _empty_figure() -> mo.Html:
     return plot(go.Figure(layout={"height": LEAST_HEIGHT}))
 
 
+@cache
 def warm_up() -> None:
-    """Import what pages need, read what all of them begin with, and make MLflow's first query.
+    """Load once a process what pages need, and make MLflow's first query.
 
     It keeps the processor busy for 5 s, in which pages of the same process would answer slowly.
     """
@@ -77,8 +78,9 @@ def before_serving() -> None:
         warm_up()
 
 
+@cache
 def load() -> None:
-    """Import what pages need, read what all of them begin with and measure the processor's speed."""
+    """Import what pages need, read what all of them begin with and measure the processor's speed; once."""
     from dashboard.settings_form import DEFAULT_CONFIG, read_form
 
     for module in MODULES:

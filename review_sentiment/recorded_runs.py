@@ -52,11 +52,10 @@ def run_of_training(experiment: str, since: float, until: float = inf) -> str | 
     A training that goes on from a checkpoint writes to a run that is older, and one that was
     killed leaves a run that says it is running.
     """
-    going_on = _search(experiment, LATEST_LOOKED_AT, "attributes.status = 'RUNNING'")
-    ended = _search(experiment, LATEST_LOOKED_AT, "attributes.status != 'RUNNING'", "end_time")
-    for run in going_on + ended:
-        if any(since <= time <= until for time in recorded_curve(run.info.run_id, "loss").times):
-            return str(run.info.run_id)
+    for status, newest_by in (("= 'RUNNING'", "start_time"), ("!= 'RUNNING'", "end_time")):
+        for run in _search(experiment, LATEST_LOOKED_AT, f"attributes.status {status}", newest_by):
+            if any(since <= time <= until for time in recorded_curve(run.info.run_id, "loss").times):
+                return str(run.info.run_id)
     return None
 
 
