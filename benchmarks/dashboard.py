@@ -47,10 +47,10 @@ def make_runs(store: str) -> None:
     import pandas as pd
     from mlflow.entities import Metric, Param, RunTag
 
-    from review_sentiment import tracking
+    from review_sentiment import candidate, tracking
     from review_sentiment.config import Settings
-    from review_sentiment.metrics import evaluation_of
     from review_sentiment.predictions import prediction_table
+    from review_sentiment.result import evaluation_of
     from review_sentiment.settings_files import flat
 
     tracking.configure(store)
@@ -58,7 +58,7 @@ def make_runs(store: str) -> None:
     settings = Settings()
     model = settings.registry.model_name
     experiment = client.create_experiment(
-        settings.tracking.experiment, artifact_location=tracking._artifact_location(store)
+        settings.tracking.experiment, artifact_location=candidate._artifact_location(store)
     )
     client.create_registered_model(model)
     parameters = [Param(key.replace(".", "/"), str(value)[:200]) for key, value in flat(settings).items()]
@@ -88,7 +88,7 @@ def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, ev
     """Give the two newest versions evaluations of 600 reviews: they are what Compare begins with."""
     import numpy as np
 
-    from review_sentiment import tracking
+    from review_sentiment import candidate
     from review_sentiment.chats import ChatDataset
 
     n, labels, rng = 600, ("negative", "positive"), np.random.default_rng(0)
@@ -114,8 +114,8 @@ def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, ev
         both = np.stack([1 - p, p], axis=1)
         table = prediction_table(frame, labels, both, both.argmax(1), np.ones(n))
         run_id = client.get_model_version(model, str(number)).run_id
-        tracking.log_evaluation(run_id, evaluation_of("tuned", chats, table))
-        tracking.log_reviews(run_id, chats)
+        candidate.log_evaluation(run_id, evaluation_of("tuned", chats, table))
+        candidate.log_reviews(run_id, chats)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """What of this project is true on an NVIDIA GPU: one command, under eight minutes, no network.
 
-    python benchmarks/gpu_check.py --reviews FILE.parquet --tokenizer DIRECTORY --out DIRECTORY [--seconds 440]
+    python benchmarks/gpu_check.py --reviews FILE --tokenizer DIRECTORY --out DIRECTORY [--seconds 440]
 
 A model of Llama 3.1 8B's shape with random weights is written to memory and goes through the project's own
 loading, training, scoring and reloading. Every stage is a process of its own with a time limit and leaves a
@@ -54,7 +54,7 @@ def device(tiny: bool) -> str:
 
 def plan(args: argparse.Namespace, precision: str = "auto") -> Any:
     """Return the compute plan of a stage; `--tiny` is FP32 on the CPU."""
-    from review_sentiment.models import plan_compute
+    from review_sentiment.compute import plan_compute
 
     return plan_compute(device(args.tiny), "fp32" if args.tiny else precision)
 
@@ -151,7 +151,7 @@ def chats(args: argparse.Namespace, rows: int, first: int = 0, max_tokens: int =
     import pandas as pd
 
     from review_sentiment.chats import format_chats
-    from review_sentiment.models import load_tokenizer
+    from review_sentiment.loading import load_tokenizer
 
     frame = pd.read_parquet(args.reviews).iloc[first : first + rows].reset_index(drop=True)
     text = list(frame["text"])
@@ -284,7 +284,7 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
             "bf16": torch.cuda.is_bf16_supported(including_emulation=False),
             "archs": torch.cuda.get_arch_list(),
         }
-    from review_sentiment.device_readings import read_device
+    from review_sentiment.device import read_device
 
     return found | {"readings": read_device(device(args.tiny))}
 
@@ -418,10 +418,11 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
     from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
     from review_sentiment.answer_trainer import AnswerTrainer, tokenise
     from review_sentiment.batch_order import heaviest_batch
+    from review_sentiment.device import free_memory
     from review_sentiment.fused_lora import fuse_adapters
     from review_sentiment.lean_layers import lighten
+    from review_sentiment.loading import load_model, load_tokenizer
     from review_sentiment.memory import estimate, load_of, shape_of
-    from review_sentiment.models import free_memory, load_model, load_tokenizer
     from review_sentiment.packing import can_pack, use_packed_attention
 
     chosen, base = plan(args), base_of(args)
@@ -534,8 +535,9 @@ def scoring(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from review_sentiment import full_precision
-    from review_sentiment.generation import generate_answers
-    from review_sentiment.models import free_memory, load_adapted_model, load_model, load_tokenizer
+    from review_sentiment.audit import generate_answers
+    from review_sentiment.device import free_memory
+    from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer
     from review_sentiment.scoring import score_labels
 
     chosen, base, adapter = plan(args), base_of(args), args.scratch / "8b"
@@ -645,7 +647,8 @@ def parity(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from review_sentiment.answer_trainer import collate, tokenise
-    from review_sentiment.models import load_model, load_tokenizer, plan_compute
+    from review_sentiment.compute import plan_compute
+    from review_sentiment.loading import load_model, load_tokenizer
 
     base = base_of(args, small=True)
     rows = list(tokenise(chats(args, rows=4, max_tokens=128), load_tokenizer(base)))

@@ -22,10 +22,12 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from review_sentiment.adapters import add_adapters
+from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, ModelSettings
 from review_sentiment.fused_lora import fuse_adapters, product
 from review_sentiment.lean_layers import lighten
-from review_sentiment.models import identify, load_model, plan_compute
+from review_sentiment.loading import load_model
+from review_sentiment.models import identify
 
 ROWS, LENGTH = 8, 128
 ROUNDS = 10

@@ -66,7 +66,8 @@ class Tuned:
 
 def tune(reviews: int, adapter: Path) -> Tuned:
     """Train an adapter on some reviews."""
-    from review_sentiment.models import identify, plan_compute
+    from review_sentiment.compute import plan_compute
+    from review_sentiment.models import identify
     from review_sentiment.preparation import prepare
     from review_sentiment.training import finetune
 
@@ -80,10 +81,10 @@ def plain_model(plan: Any) -> Any:
     """Return the embedded model in 4 bits as transformers loads it: it generates faster than `load_model`."""
     from transformers import AutoModelForCausalLM
 
-    from review_sentiment import models
+    from review_sentiment import loading
     from review_sentiment.embedded_model import model_directory
 
-    four_bits = models._nf4(plan)
+    four_bits = loading._nf4(plan)
     return AutoModelForCausalLM.from_pretrained(
         model_directory(), dtype=plan.dtype, device_map={"": plan.device}, quantization_config=four_bits
     ).eval()
@@ -180,7 +181,7 @@ def exact_agreement(own: Any, plain: Any, tokenizer: Any, tuned: Tuned) -> dict[
     from peft import PeftModel
 
     from review_sentiment.full_precision import computed_in_fp32
-    from review_sentiment.models import load_model
+    from review_sentiment.loading import load_model
     from review_sentiment.scoring import score_labels
 
     scores = score_labels(own, tokenizer, tuned.prompts, tuned.labels, tuned.plan, "auto")
@@ -265,7 +266,7 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
     import torch
     from peft import PeftModel
 
-    from review_sentiment.models import load_adapted_model, load_model, load_tokenizer
+    from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer
 
     with tempfile.TemporaryDirectory() as scratch:
         tuned = tune(train, Path(scratch) / "adapter")

@@ -74,9 +74,11 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
     from review_sentiment import training
     from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
     from review_sentiment.answer_trainer import AnswerTrainer, tokenise
+    from review_sentiment.compute import plan_compute
     from review_sentiment.fused_lora import fuse_adapters
     from review_sentiment.lean_layers import lighten
-    from review_sentiment.models import identify, load_model, load_tokenizer, plan_compute
+    from review_sentiment.loading import load_model, load_tokenizer
+    from review_sentiment.models import identify
     from review_sentiment.packing import use_packed_attention
     from review_sentiment.preparation import prepare
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from dashboard.figures import Line
 from dashboard.versions import Registry, title_of
+from review_sentiment.answers import labels_of
 from review_sentiment.comparison import Comparison, compare_models
 from review_sentiment.errors import DataError
-from review_sentiment.predictions import LENGTH_QUARTERS, UNPARSED, answers_of, labels_of
+from review_sentiment.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
 
 if TYPE_CHECKING:
     from review_sentiment.registry import ModelVersion
@@ -87,17 +88,17 @@ def read_recorded(choice: Choice) -> Recorded:
     Raises:
         DataError: the run does not have it.
     """
-    from review_sentiment import tracking
+    from review_sentiment import recorded_runs
     from review_sentiment.recorded_runs import recorded_json
 
     metrics = recorded_json(choice.run_id, f"{choice.model}/metrics.json")
-    predictions = tracking.recorded_predictions(choice.run_id, choice.model)
+    predictions = recorded_runs.recorded_predictions(choice.run_id, choice.model)
     if metrics is None or predictions is None:
         raise DataError(
             f"The run of {choice.title} has no evaluation of its {choice.model} model: it was left out "
             "(evaluation.skip_baseline), or the run did not get so far."
         )
-    return Recorded(choice, metrics, predictions, tracking.recorded_slices(choice.run_id, choice.model))
+    return Recorded(choice, metrics, predictions, recorded_runs.recorded_slices(choice.run_id, choice.model))
 
 
 @lru_cache(PAIRS_KEPT)
@@ -107,9 +108,9 @@ def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
     Raises:
         DataError: one has no evaluation.
     """
-    from review_sentiment import tracking
+    from review_sentiment import recorded_runs
 
-    reviews = tracking.recorded_reviews(second.run_id)
+    reviews = recorded_runs.recorded_reviews(second.run_id)
     return answers_table(read_recorded(first), read_recorded(second), reviews)
 
 

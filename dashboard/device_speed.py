@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 from review_sentiment.errors import TrainingError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,7 +56,8 @@ def measure(device: str) -> Speed:
         UsageError: there is no such device.
         DataError: the embedded reviews are not there.
     """
-    from review_sentiment.models import identify, plan_compute
+    from review_sentiment.compute import plan_compute
+    from review_sentiment.models import identify
     from review_sentiment.preparation import prepare
     from review_sentiment.settings_files import load_settings
     from review_sentiment.training import finetune

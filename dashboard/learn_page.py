@@ -13,8 +13,8 @@ from dashboard.layout import column, grid, notice, plot, said, table
 from dashboard.low_rank import Update, energy, projections, smaller_picture, spectra, updates_of
 from dashboard.rank_choice import rank_sweep
 from dashboard.versions import NOTHING_YET
+from review_sentiment.answers import labels_of, probability_columns
 from review_sentiment.errors import ReviewSentimentError
-from review_sentiment.predictions import labels_of, probability_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,10 +181,10 @@ def errors_view(version: ModelVersion | None) -> mo.Html:
     heading = mo.md("### Where it is wrong")
     if version is None:
         return column([heading, notice("No errors yet", NOTHING_YET, "info")])
-    from review_sentiment import tracking
+    from review_sentiment import recorded_runs
 
-    predictions = tracking.recorded_predictions(version.run_id)
-    reviews = tracking.recorded_reviews(version.run_id)
+    predictions = recorded_runs.recorded_predictions(version.run_id)
+    reviews = recorded_runs.recorded_reviews(version.run_id)
     if predictions is None or reviews is None:
         return column([heading, said("The version's run has no predictions.")])
     rows = surest_errors(predictions, reviews)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 
 QUERY = ("index", "name", "memory.total", "memory.used", "utilization.gpu", "temperature.gpu")
 MIB = 2**20

@@ -113,9 +113,9 @@ def gate_view(version: ModelVersion) -> mo.Html:
 
 def card_view(version: ModelVersion) -> mo.Html:
     """Show the model card; its Markdown is ours, with names of reviews' categories in it."""
-    from review_sentiment import tracking
+    from review_sentiment import recorded_runs
 
-    card = tracking.recorded_text(version.run_id, "model_card.md")
+    card = recorded_runs.recorded_text(version.run_id, "model_card.md")
     return mo.md(card.replace("<", "&lt;")) if card else said("The version's run has no card.")
 
 

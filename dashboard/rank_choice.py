@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 
 MEASURED = Path(__file__).resolve().with_name("rank_sweep.json")
 RANK = "lora.rank"

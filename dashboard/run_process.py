@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import psutil
 import yaml
 
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 from review_sentiment.errors import UsageError
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from dashboard.settings_form import (
     to_address,
 )
 from front_door.configs import DEFAULT_STACK
+from review_sentiment.answers import labels_of, probability_columns
 from review_sentiment.metrics import compute_metrics
-from review_sentiment.predictions import labels_of, probability_columns
 
 if TYPE_CHECKING:
     from dashboard.versions import Registry
@@ -99,10 +99,13 @@ def _champion(registry: Registry) -> str:
 
 
 def _figures(run_id: str) -> str:
-    from review_sentiment import tracking
+    from review_sentiment import recorded_runs
     from review_sentiment.recorded_runs import recorded_json
 
-    recorded, predictions = recorded_json(run_id, "tuned/metrics.json"), tracking.recorded_predictions(run_id)
+    recorded, predictions = (
+        recorded_json(run_id, "tuned/metrics.json"),
+        recorded_runs.recorded_predictions(run_id),
+    )
     if recorded is None or predictions is None:
         raise ValueError("its run has no evaluation")
     metrics = compute_metrics(predictions, labels_of(predictions))
@@ -118,9 +121,9 @@ def _figures(run_id: str) -> str:
 
 
 def _probabilities(run_id: str) -> str:
-    from review_sentiment import tracking
+    from review_sentiment import recorded_runs
 
-    predictions = tracking.recorded_predictions(run_id)
+    predictions = recorded_runs.recorded_predictions(run_id)
     if predictions is None:
         raise ValueError("its run has no predictions")
     p = predictions[probability_columns(labels_of(predictions))].to_numpy()

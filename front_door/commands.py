@@ -226,7 +226,7 @@ def _stack_that_can_be_used(stack: str, settings: Settings) -> StackFile:
 
     file = read_stack(stack)
     if file.image is None and settings.model.device == "cuda":
-        from review_sentiment.models import plan_compute
+        from review_sentiment.compute import plan_compute
 
         plan_compute(settings.model.device, settings.model.precision)
     return file

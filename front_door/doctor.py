@@ -14,7 +14,7 @@ import psutil
 
 from front_door.checks import Check
 from front_door.state import new_log_file, tracking_uri, zenml_directory
-from review_sentiment import embedded_model
+from review_sentiment import cache
 from review_sentiment.errors import ReviewSentimentError
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
@@ -98,7 +98,7 @@ def _quantisation() -> Check:
 
 def _device() -> Check:
     try:
-        from review_sentiment.models import plan_compute
+        from review_sentiment.compute import plan_compute
 
         plan = plan_compute()
     except (ImportError, ReviewSentimentError) as error:
@@ -117,7 +117,7 @@ def _memory() -> Check:
 
 
 def _disk() -> Check:
-    places = {embedded_model.cache_directory(), zenml_directory()}
+    places = {cache.cache_directory(), zenml_directory()}
     free = min(shutil.disk_usage(_existing(place)).free for place in places) / 1e9
     unwritable = [str(place) for place in places if not _writable(_existing(place))]
     if unwritable:

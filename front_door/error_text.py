@@ -6,7 +6,7 @@ import errno
 import os
 
 from front_door.state import zenml_directory
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 from review_sentiment.errors import EXIT_FAILED, ReviewSentimentError
 
 INTERRUPTED = "Interrupted. What was finished is kept: the next run goes on from the cache."

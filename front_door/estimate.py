@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from review_sentiment import fit
-from review_sentiment.memory import GPU_USABLE, Memory, estimate, load_of, shape_of
-from review_sentiment.models import ComputePlan, gpu_plan, identify, plan_compute
+from review_sentiment import device, fit
+from review_sentiment.compute import ComputePlan, gpu_plan, plan_compute
+from review_sentiment.device import GPU_USABLE
+from review_sentiment.memory import Memory, estimate, load_of, shape_of
+from review_sentiment.models import identify
 from review_sentiment.pace import (
     CPU_UTILISATION,
     GPU_UTILISATION,
@@ -122,7 +124,7 @@ def estimate_here(settings: Settings) -> Row:
     plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
     utilisation = GPU_UTILISATION if plan.device == "cuda" else CPU_UTILISATION
     speed = utilisation * matrix_speed(shape_of(identify(settings.model)), plan.dtype, plan.device)
-    return _row(settings, plan, "this machine", fit.usable_bytes(plan.device), speed)
+    return _row(settings, plan, "this machine", device.usable_bytes(plan.device), speed)
 
 
 def _row(settings: Settings, plan: ComputePlan, device: str, usable: float, speed: float) -> Row:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.categories import validate_categories
-from review_sentiment.errors import ReviewSentimentError, UsageError
-from review_sentiment.sources import open_source
-from review_sentiment.suggestions import did_you_mean
+from review_sentiment.errors import ReviewSentimentError, UsageError, did_you_mean
+from review_sentiment.sources.catalogue import open_source
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
@@ -262,10 +261,10 @@ def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any
     """
     if "register_model" not in steps or "registered" not in steps["register_model"].outputs:
         return {}
-    from review_sentiment import registry, tracking
+    from review_sentiment import candidate, registry
 
     record = steps["register_model"].outputs["registered"][0].load()
-    tracking.require_run(record.run_id)
+    candidate.require_run(record.run_id)
     present = next((v for v in registry.list_versions(record.name) if v.version == record.version), None)
     return {
         "model": {

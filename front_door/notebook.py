@@ -23,7 +23,7 @@ import click
 
 from front_door.configs import CONFIGS, default_config
 from front_door.state import prepare_environment
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 from review_sentiment.errors import ModelUnavailableError, ReviewSentimentError
 from review_sentiment.settings_files import load_settings
 
@@ -101,7 +101,7 @@ def choose(config: str | None = None) -> Choice:
     Raises:
         UsageError: the configuration cannot be read.
     """
-    from review_sentiment.models import plan_compute
+    from review_sentiment.compute import plan_compute
 
     plan = plan_compute()
     if config is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from front_door.text_table import columns
-from review_sentiment import tracking
+from review_sentiment import candidate, tracking
 from review_sentiment.settings_files import known_keys
 from review_sentiment.sweep import TrialResult, parse_dimension, sweep
 
@@ -25,7 +25,7 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
     tracking.configure(store)
 
     def record(identity: str, result: TrialResult) -> None:
-        tracking.log_trial(
+        candidate.log_trial(
             settings.tracking.experiment,
             identity,
             f"trial-{result.number}",

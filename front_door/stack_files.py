@@ -17,9 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from review_sentiment.errors import UsageError
+from review_sentiment.errors import UsageError, did_you_mean
 from review_sentiment.settings_files import read_yaml
-from review_sentiment.suggestions import did_you_mean
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "stacks"
 PREFIX = "review-sentiment"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 from review_sentiment.errors import ReviewSentimentError
 
 OPT_OUTS = {

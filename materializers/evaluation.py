@@ -9,8 +9,9 @@ from materializers.files import FilesMaterializer
 from materializers.json_files import to_json
 from materializers.tables import content_hash
 from review_sentiment.audit import Audit
-from review_sentiment.examples import examples_page
-from review_sentiment.metrics import Evaluation, Metrics
+from review_sentiment.examples_page import examples_page
+from review_sentiment.metrics import Metrics
+from review_sentiment.result import Evaluation
 
 METRICS_FILE = "metrics.json"
 MODEL_FILE = "model.json"

@@ -21,7 +21,7 @@ from zenml.enums import ExecutionStatus
 from zenml.step_operators import BaseStepOperator, BaseStepOperatorConfig, BaseStepOperatorFlavor
 
 from operators.step_end import SECONDS_TO_END, StepKilledError
-from review_sentiment.child_messages import follow, pass_on
+from review_sentiment.progress import follow, pass_on
 
 if TYPE_CHECKING:
     from zenml.config.step_run_info import StepRunInfo

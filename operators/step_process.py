@@ -24,7 +24,7 @@ def main() -> None:
     _end_with_parent()
     from zenml.entrypoints import entrypoint
 
-    from review_sentiment.child_messages import speak_for_this_process
+    from review_sentiment.progress import speak_for_this_process
 
     speak_for_this_process(Path(said))
     sys.argv[1:] = arguments

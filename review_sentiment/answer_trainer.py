@@ -17,8 +17,8 @@ from trl import SFTTrainer
 
 from review_sentiment.batch_order import ByLength, RandomBatches, order_of
 from review_sentiment.batching import even_batches, padded_tokens, padded_width
+from review_sentiment.device import free_memory
 from review_sentiment.errors import TrainingError
-from review_sentiment.models import free_memory
 from review_sentiment.packing import pack
 
 if TYPE_CHECKING:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,3 +57,14 @@ class KeptAnswers:
     def arrays(self) -> Answers:
         """Return the answers as arrays."""
         return Answers(np.array(self.gold), np.array(self.answered), np.array(self.probabilities))
+
+
+def probability_columns(labels: Sequence[str]) -> list[str]:
+    """Return the names of the columns of a table that hold the labels' probabilities."""
+    return [f"p_{label}" for label in labels]
+
+
+def labels_of(predictions: pd.DataFrame) -> list[str]:
+    """Return the labels of a table of predictions, in the order of the class index."""
+    names = map(str, predictions.columns)
+    return [name.removeprefix("p_") for name in names if name.startswith("p_")]

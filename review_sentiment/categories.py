@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from review_sentiment.errors import UsageError
-from review_sentiment.suggestions import nearest
+from review_sentiment.errors import UsageError, nearest
 
 
 class UnknownCategoriesError(UsageError):

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import DataError, ModelUnavailableError
-from review_sentiment.metrics import Evaluation, evaluation_of
+from review_sentiment.gate import Champion
+from review_sentiment.result import Evaluation, evaluation_of
 
 if TYPE_CHECKING:
     from review_sentiment.chats import ChatDataset
+    from review_sentiment.compute import ComputePlan
     from review_sentiment.config import EvaluationSettings
-    from review_sentiment.models import ComputePlan
     from review_sentiment.registry import ModelVersion
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The champion's version and evaluation; both are None where there is no champion to beat."""
-
-    version: str | None = None
-    evaluation: Evaluation | None = None
 
 
 def evaluate_champion(
@@ -41,12 +33,12 @@ def evaluate_champion(
         DataError: the champion answers with other labels.
         ModelUnavailableError: its files or its base model cannot be had.
     """
-    from review_sentiment import registry, tracking
+    from review_sentiment import recorded_runs, registry
 
     version = registry.find_version(name, registry.CHAMPION)
     if version is None or version.run_id == candidate_run:
         return Champion()
-    recorded = tracking.recorded_predictions(version.run_id)
+    recorded = recorded_runs.recorded_predictions(version.run_id)
     if recorded is not None and set(recorded["review_id"]) == set(chats.frame["review_id"]):
         in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
         return Champion(version.version, evaluation_of("champion", chats, in_order))
@@ -68,7 +60,7 @@ def _evaluated_anew(
     from review_sentiment import registry
     from review_sentiment.chats import format_chats
     from review_sentiment.evaluation import evaluate_model
-    from review_sentiment.models import load_tokenizer
+    from review_sentiment.loading import load_tokenizer
 
     with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
         serving, adapter = registry.download_adapter(version, Path(scratch))

@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 from review_sentiment.errors import UsageError
 from review_sentiment.hashing import file_hash
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.predictions import probability_columns
+from review_sentiment.answers import probability_columns
 from review_sentiment.reports import OUR_STYLE
 from review_sentiment.uncertainty import TWO_CLASSES
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from evidently import DataDefinition
 
-    from review_sentiment.metrics import Evaluation
+    from review_sentiment.result import Evaluation
 
 GOLD = "gold label"
 LIKELIEST = "likeliest label"

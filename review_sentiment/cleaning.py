@@ -3,6 +3,7 @@
 import html
 import logging
 import re
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.labels import LabelScheme
+from review_sentiment.progress import Progress
 from review_sentiment.records import BrokenRecord, ReviewRecord
 from review_sentiment.reviews import ReviewTable, ingested, table_of
 from review_sentiment.sampling import BottomK, Row
-from review_sentiment.sources import Reading
-from review_sentiment.sources.reading_progress import ReadingProgress
+from review_sentiment.sources.source import Reading
 
 logger = logging.getLogger(__name__)
 
@@ -179,3 +180,21 @@ def _clean_record(
         "text": text,
     }
     return row, ""
+
+
+class ReadingProgress(Progress):
+    """Counts rows of the scarcest class where reading can stop early, else bytes."""
+
+    def __init__(self, category: str, reading: Reading, wanted: int) -> None:
+        """Follow a reading that ends with `wanted` rows of every class, or with its last byte."""
+        super().__init__(f"reading {category}", wanted if reading.shuffled else reading.size or 1)
+        self._shuffled = reading.shuffled
+        self._bytes = 0
+
+    def follow(self, rows: int, size: int, scarcest: int) -> None:
+        """Tell the rows so far, the bytes of the last chunk, and the rows of the scarcest class so far."""
+        self._bytes += size
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        done = scarcest if self._shuffled else self._bytes
+        megabytes = self._bytes / 1e6
+        self.advance(done - self._done, f"{rows:,} rows, {megabytes:,.1f} MB, {megabytes / seconds:.1f} MB/s")

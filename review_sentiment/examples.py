@@ -6,26 +6,16 @@ The page is one file that loads nothing. Its look is no part of a step's cache k
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from review_sentiment.predictions import labels_of, probability_columns
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
-
-    from review_sentiment.metrics import Evaluation
+from review_sentiment.answers import probability_columns
 
 PER_GROUP = 20
 GROUPS = {"surest_wrong": "surest wrong", "least_sure": "least sure", "surest_right": "surest right"}
 """Columns of a table of examples that tell its groups, and their names."""
-TEMPLATE = "examples.html"
-STYLE = "examples.css"
-SCRIPT = "examples.js"
 
 
 def example_table(
@@ -58,50 +48,38 @@ def example_table(
     return table.assign(**{name: pd.Index(rows).isin(members) for name, members in groups.items()})
 
 
-def examples_page(evaluation: Evaluation) -> str:
-    """Return the examples of an evaluation as an HTML page; whatever stands in a review is shown as text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    pages = Environment(
-        loader=PackageLoader("review_sentiment", "pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = (_part(name) for name in (STYLE, SCRIPT))
-    table = evaluation.examples
-    rows = [_shown(row, labels_of(evaluation.predictions)) for row in table.to_dict("records")]
-    return pages.get_template(TEMPLATE).render(
-        model=evaluation.model,
-        metrics=evaluation.metrics,
-        rows=rows,
-        groups={name: (title, sum(row[name] for row in rows)) for name, title in GROUPS.items()},
-        categories=sorted({row["category"] for row in rows}),
-        # Our own files, not input: the only markup that is passed on as it is.
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_policy_hash(style),
-        script_hash=_policy_hash(script),
-    )
+def sample_rows(predictions: pd.DataFrame, labels: Sequence[str], count: int) -> list[int]:
+    """Return row numbers to show: the surest wrong answers, the least sure, and the surest right ones."""
+    wrong = predictions["gold"] != predictions["predicted"]
+    sureness = predictions[probability_columns(labels)].max(axis=1)
+    least_sure = sureness.sort_values(kind="stable").index
+    chosen = list(sureness[wrong].sort_values(ascending=False, kind="stable").index[: -(-count // 3)])
+    chosen += [row for row in least_sure if row not in chosen][: (count - len(chosen)) // 2]
+    surest_right = sureness[~wrong].sort_values(ascending=False, kind="stable").index
+    chosen += [row for row in surest_right if row not in chosen][: count - len(chosen)]
+    return [int(row) for row in chosen]
 
 
-def _shown(row: dict[Hashable, Any], labels: Sequence[str]) -> dict[Hashable, Any]:
-    """Return a row as the template wants it: probabilities by label, None where no answer was generated."""
-    answer = row["raw_answer"]
-    return row | {
-        "probabilities": {label: row[f"p_{label}"] for label in labels},
-        "right": row["gold"] == row["predicted"],
-        "raw_answer": answer if isinstance(answer, str) else None,
-    }
-
-
-def _part(name: str) -> str:
-    return (files("review_sentiment") / "pages" / name).read_text(encoding="utf-8")
-
-
-def _policy_hash(text: str) -> str:
-    """Return the hash by which a content security policy lets one inline part pass (CSP level 2)."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
+def sample_table(
+    reviews: pd.DataFrame,
+    predictions: pd.DataFrame,
+    labels: Sequence[str],
+    rows: Sequence[int],
+    answers: Sequence[str],
+) -> pd.DataFrame:
+    """Return text, gold, prediction and raw answer of the chosen rows."""
+    shown: list[dict[str, Any]] = [
+        {
+            "review_id": predictions["review_id"].iloc[row],
+            "title": reviews["title"].iloc[row],
+            "text": reviews["text"].iloc[row],
+            "category": predictions["category"].iloc[row],
+            "gold": predictions["gold"].iloc[row],
+            "prediction": predictions["predicted"].iloc[row],
+            "probability": round(float(predictions[probability_columns(labels)].iloc[row].max()), 4),
+            "raw_answer": answer,
+        }
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+    columns = ["review_id", "title", "text", "category", "gold", "prediction", "probability", "raw_answer"]
+    return pd.DataFrame(shown, columns=columns)

@@ -5,35 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
+from review_sentiment.device import device_name, usable_bytes
 from review_sentiment.errors import TrainingError
-from review_sentiment.memory import (
-    CPU_USABLE,
-    GPU_USABLE,
-    Memory,
-    ModelShape,
-    estimate,
-    load_of,
-    shape_of,
-)
+from review_sentiment.memory import Memory, ModelShape, estimate, load_of, shape_of
 
 if TYPE_CHECKING:
+    from review_sentiment.compute import ComputePlan
     from review_sentiment.config import LoraSettings, TrainingSettings
-    from review_sentiment.models import BaseModel, ComputePlan
+    from review_sentiment.models import BaseModel
     from review_sentiment.passes import Rows
 
-CGROUP_FILES = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
-)
-"""Limit and use of a container's memory, in versions 2 and 1 of control groups."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,27 +34,6 @@ class Candidate:
     rows: Rows
     change: str
     same_result: bool
-
-
-def usable_bytes(device: str) -> float:
-    """Return the memory that a training may take: of the GPU, or of this machine or container and process."""
-    if device == "cuda":
-        import torch
-
-        free, _ = torch.cuda.mem_get_info()
-        return float(GPU_USABLE * (free + torch.cuda.memory_reserved()))
-    free = min([psutil.virtual_memory().available, *_left_in_cgroups()])
-    return float(CPU_USABLE * free + psutil.Process().memory_info().rss)
-
-
-def free_bytes(device: str) -> float:
-    """Return the memory that may still be taken, beside what this process has on the device."""
-    if device == "cuda":
-        import torch
-
-        return usable_bytes(device) - GPU_USABLE * torch.cuda.memory_allocated()
-    own: int = psutil.Process().memory_info().rss
-    return usable_bytes(device) - own
 
 
 def fitted(
@@ -92,7 +54,7 @@ def fitted(
         return training, expected
     shortage = (
         f"This training needs about {expected.total / 1e9:.1f} GB and {usable / 1e9:.1f} GB are free on "
-        f"{_device_name(plan)} (batch_size {training.batch_size}, "
+        f"{device_name(plan)} (batch_size {training.batch_size}, "
         f"tokens_per_pass {training.tokens_per_pass}, longest review {rows.longest} tokens, "
         f"rank {lora.rank})."
     )
@@ -162,7 +124,7 @@ def out_of_memory(
 ) -> TrainingError:
     """Return what to tell a person when memory ran out in spite of the estimate."""
     return TrainingError(
-        f"Memory ran out on {_device_name(plan)} although one review of {tokens} tokens was trained on at a "
+        f"Memory ran out on {device_name(plan)} although one review of {tokens} tokens was trained on at a "
         f"time (batch_size {training.batch_size}, rank {lora.rank}, gradient_checkpointing "
         f"{training.gradient_checkpointing}). Set training.gradient_checkpointing=true, a shorter "
         f"prompt.max_tokens, lora.rank={max(1, lora.rank // 2)}, or take a smaller model; end other "
@@ -173,23 +135,8 @@ def out_of_memory(
 def out_of_memory_outside_passes(plan: ComputePlan, lora: LoraSettings) -> TrainingError:
     """Return what to tell a person when memory ran out on what does not grow with the reviews."""
     return TrainingError(
-        f"Memory ran out on {_device_name(plan)} outside the passes over reviews: on the model, on its "
+        f"Memory ran out on {device_name(plan)} outside the passes over reviews: on the model, on its "
         f"adapters (rank {lora.rank}), or on the optimiser's state. Fewer training.tokens_per_pass do not "
         f"help: set lora.rank={max(1, lora.rank // 2)} or take a smaller model; end other programs that use "
         "the device. The last checkpoint is kept."
     )
-
-
-def _device_name(plan: ComputePlan) -> str:
-    if plan.device == "cuda":
-        import torch
-
-        properties = torch.cuda.get_device_properties(0)
-        return f"{properties.name} ({properties.total_memory / 1e9:.0f} GB)"
-    return f"this machine ({psutil.virtual_memory().total / 1e9:.0f} GB)"
-
-
-def _left_in_cgroups() -> Iterator[int]:
-    for limit, used in CGROUP_FILES:
-        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
-            yield int(text) - int(used.read_text(encoding="ascii"))

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from review_sentiment.comparison import Comparison, compare_models
+from review_sentiment.result import Evaluation
 
 if TYPE_CHECKING:
-    from review_sentiment.champion import Champion
     from review_sentiment.config import GateSettings
     from review_sentiment.lora_proof import LoraProof
-    from review_sentiment.metrics import Evaluation
 
 
 ROUNDING = 1e-9
@@ -161,3 +160,11 @@ def _worst_category(found: Comparison, settings: GateSettings) -> Rule:
     return Rule(
         name, asked, f"{worst} {large[worst]}", not _above(-large[worst].gain, settings.max_category_loss)
     )
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion's version and evaluation; both are None where there is no champion to beat."""
+
+    version: str | None = None
+    evaluation: Evaluation | None = None

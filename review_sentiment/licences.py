@@ -10,7 +10,7 @@ from review_sentiment import embedded_model
 from review_sentiment.model_access import hub_page
 from review_sentiment.models import EMBEDDED as EMBEDDED_MODEL
 from review_sentiment.provenance import without_secrets
-from review_sentiment.sources import EMBEDDED as EMBEDDED_DATA
+from review_sentiment.sources.catalogue import EMBEDDED as EMBEDDED_DATA
 
 if TYPE_CHECKING:
     from review_sentiment.models import BaseModel

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from review_sentiment.adapters import ADAPTER
 from review_sentiment.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
     from torch.utils.hooks import RemovableHandle
 
-ADAPTER = "default"
-"""PEFT's name of the one adapter that is trained."""
 LOSS_WINDOW = 0.1
 """Share of the steps at either end over which the loss is averaged."""
 MOST_RELOAD_DIFFERENCE = 1e-3

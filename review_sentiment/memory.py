@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from review_sentiment.compute import ComputePlan
     from review_sentiment.config import LoraSettings, TrainingSettings
-    from review_sentiment.models import BaseModel, ComputePlan
+    from review_sentiment.models import BaseModel
     from review_sentiment.passes import Rows
 
 NF4_BYTES = 4.127 / 8
@@ -26,15 +27,12 @@ ADAPTER_BYTES = {"adamw_torch_fused": 16, "paged_adamw_8bit": 10}
 GPU_LOSS = {True: 1.10, False: 1.25}
 """What the allocator takes for each byte held, with and without checkpointing."""
 CUDA_CONTEXT_BYTES = 0.55e9
-GPU_USABLE = 0.95
-"""Of the free memory of a device: the rest is fragments and other processes."""
 LOGIT_BYTES = 16
 """Of one logit: BF16, its FP32 copy, the FP32 gradient, and a temporary."""
 CPU_LIBRARIES_BYTES = 0.85e9
 """Of a process that has imported ZenML, torch and transformers and has loaded nothing yet."""
 CPU_LOSS = 1.2
 """What glibc takes for each byte of activations, and padding (fitted to three of the measured peaks)."""
-CPU_USABLE = 0.9
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def shape_of(base: BaseModel) -> ModelShape:
     """
     if base.name in SHAPES:
         return SHAPES[base.name]
-    from review_sentiment.models import load_configuration
+    from review_sentiment.loading import load_configuration
 
     return shape_from(load_configuration(base))
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from review_sentiment.audit import Audit
-from review_sentiment.calibration import fit_calibration
 from review_sentiment.errors import DataError
-from review_sentiment.examples import example_table
-from review_sentiment.predictions import UNPARSED, answers_of, sample_table, slice_table
+from review_sentiment.predictions import UNPARSED, answers_of
 from review_sentiment.uncertainty import Interval, figures, intervals
 
 if TYPE_CHECKING:
-    from review_sentiment.answers import KeptAnswers
-    from review_sentiment.chats import ChatDataset
+    pass
 
 
 @dataclass(frozen=True)
@@ -82,23 +78,6 @@ class Metrics:
         """Return a figure with its interval."""
         low, high = self.intervals[name]
         return f"{getattr(self, name):.3f} [{low:.3f}, {high:.3f}]"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A model's predictions, their metrics, and a few rows with its raw answers.
-
-    `predictions`, `samples` and `slices` are those of `predictions.py`, `examples` those of `examples.py`.
-    """
-
-    model: str
-    metrics: Metrics
-    predictions: pd.DataFrame
-    samples: pd.DataFrame
-    slices: pd.DataFrame
-    audit: Audit = field(default_factory=Audit)
-    examples: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Empty where the evaluation was put together from a run's files, which have no texts beside answers."""
 
 
 def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics:
@@ -165,40 +144,3 @@ def require_every_label(gold: pd.Series[str], labels: Sequence[str]) -> None:
             f"The evaluation set has {len(gold)} reviews and none that is {' or '.join(sorted(missing))}; "
             "metrics need reviews of every class."
         )
-
-
-def evaluation_of(
-    model: str,
-    chats: ChatDataset,
-    predictions: pd.DataFrame,
-    samples: pd.DataFrame | None = None,
-    audit: Audit | None = None,
-) -> Evaluation:
-    """Return the evaluation that a table of predictions stands for, whose rows are those of the chats."""
-    if samples is None:
-        samples = sample_table(chats.frame, predictions, chats.labels, [], [])
-    return Evaluation(
-        model=model,
-        metrics=compute_metrics(predictions, chats.labels),
-        predictions=predictions,
-        samples=samples,
-        slices=slice_table(chats.frame, predictions),
-        audit=audit or Audit(),
-        examples=example_table(chats.frame, predictions, chats.labels, samples),
-    )
-
-
-def with_calibration(evaluation: Evaluation, validation: KeptAnswers | None) -> Evaluation:
-    """Add what temperature and threshold make of the answers; both come from validation reviews alone."""
-    if validation is None:
-        return evaluation
-    metrics = evaluation.metrics
-    fitted = fit_calibration(validation.arrays())
-    found = figures(fitted.apply(answers_of(evaluation.predictions, metrics.labels)))
-    calibrated = {
-        "temperature": fitted.temperature,
-        **({} if fitted.threshold is None else {"threshold": fitted.threshold}),
-        "validation_n": float(fitted.n),
-        **{name: float(found[name]) for name in ("accuracy", "f1", "brier", "calibration_error")},
-    }
-    return replace(evaluation, metrics=replace(metrics, calibrated=calibrated))

@@ -12,14 +12,14 @@ from review_sentiment.labels import LABEL_SCHEMES
 from review_sentiment.models import EMBEDDED
 
 if TYPE_CHECKING:
-    from review_sentiment.adapters import TrainingSummary
     from review_sentiment.gate import Verdict
     from review_sentiment.lineage import Lineage
     from review_sentiment.lora_proof import LoraProof
-    from review_sentiment.metrics import Evaluation
     from review_sentiment.models import BaseModel
+    from review_sentiment.result import Evaluation
     from review_sentiment.reviews import Ingested
     from review_sentiment.robustness import Robustness
+    from review_sentiment.trained_adapter import TrainingSummary
 
 
 COLLAPSED_RECALL = 0.5

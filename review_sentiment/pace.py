@@ -63,7 +63,7 @@ def matrix_speed(shape: ModelShape, dtype: torch.dtype, device: str) -> float:
     Of many short measurements the best: whatever else runs, a page that is being drawn or an earlier
     training, takes its share from the others. Once a process for each shape, type and device.
     """
-    from review_sentiment.models import free_memory
+    from review_sentiment.device import free_memory
 
     try:
         return _measured_speed(shape, dtype, device)

@@ -6,21 +6,17 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from review_sentiment.curves import CURVES
 from review_sentiment.predictions import UNPARSED, answers_of
 from review_sentiment.uncertainty import TWO_CLASSES
 
 if TYPE_CHECKING:
-    from review_sentiment.metrics import Evaluation
+    from review_sentiment.result import Evaluation
 
 BLUE = "#2166ac"
 """From the colour-blind safe scale RdBu of ColorBrewer."""
 COLOURS = ("#d55e00", BLUE, "#009e73", "#cc79a7", "#56b4e9")
 """Of classes; colour-blind safe (M. Okabe, K. Ito)."""
 RELIABILITY_BINS = 10
-CURVE_COLUMNS = 3
-FEW_POINTS = 20
-"""Curves with fewer points show each."""
 DARK = 0.5
 """Share above which a cell is dark and its text white."""
 
@@ -98,30 +94,4 @@ def probability_figure(evaluation: Evaluation) -> Figure:
         if axes is not precision:
             axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
     precision.legend(loc="lower left", fontsize=8)
-    return figure
-
-
-def curve_figure(
-    curve: tuple[dict[str, float], ...], validations: tuple[dict[str, float], ...] = ()
-) -> Figure:
-    """Draw the figures of the optimiser steps, and the macro-F1 of the validations where there are any."""
-    panels = [
-        (title, [(point["step"], point[name]) for point in curve if name in point])
-        for name, title in CURVES.items()
-    ]
-    panels.append(("validation macro-F1", [(found["step"], found["macro_f1"]) for found in validations]))
-    shown = [(title, points) for title, points in panels if points]
-    rows = -(-len(shown) // CURVE_COLUMNS)
-    figure = Figure(figsize=(11, 2.7 * rows), layout="constrained")
-    places = figure.subplots(rows, CURVE_COLUMNS, squeeze=False).flat
-    for axes, (title, points) in zip(places, shown, strict=False):
-        marker = "o" if len(points) < FEW_POINTS else None
-        axes.plot(*zip(*points, strict=True), color=BLUE, linewidth=1.2, marker=marker)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("optimiser step", fontsize=8)
-        axes.grid(alpha=0.3)
-        if title == CURVES["loss"]:
-            axes.set_yscale("log")
-    for axes in list(figure.axes)[len(shown) :]:
-        axes.set_axis_off()
     return figure

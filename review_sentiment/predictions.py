@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from review_sentiment.answers import Answers
+from review_sentiment.answers import Answers, probability_columns
 from review_sentiment.uncertainty import CONFIDENCE
 
 if TYPE_CHECKING:
@@ -55,17 +55,6 @@ def prediction_table(
     return table.assign(**dict(zip(probability_columns(labels), probabilities.T, strict=True)))
 
 
-def probability_columns(labels: Sequence[str]) -> list[str]:
-    """Return the names of the columns of a table that hold the labels' probabilities."""
-    return [f"p_{label}" for label in labels]
-
-
-def labels_of(predictions: pd.DataFrame) -> list[str]:
-    """Return the labels of a table of predictions, in the order of the class index."""
-    names = map(str, predictions.columns)
-    return [name.removeprefix("p_") for name in names if name.startswith("p_")]
-
-
 def answers_of(predictions: pd.DataFrame, labels: Sequence[str]) -> Answers:
     """Return a table of predictions as arrays; the gold labels must be among the labels."""
     index = pd.Index(labels)
@@ -100,40 +89,3 @@ def slice_table(reviews: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFram
             ends = binomtest(int(hits.sum()), len(hits)).proportion_ci(CONFIDENCE, method="wilson")
             rows.append((dimension, str(value), len(hits), float(hits.mean()), ends.low, ends.high))
     return pd.DataFrame(rows, columns=["dimension", "value", "n", "accuracy", "low", "high"])
-
-
-def sample_rows(predictions: pd.DataFrame, labels: Sequence[str], count: int) -> list[int]:
-    """Return row numbers to show: the surest wrong answers, the least sure, and the surest right ones."""
-    wrong = predictions["gold"] != predictions["predicted"]
-    sureness = predictions[probability_columns(labels)].max(axis=1)
-    least_sure = sureness.sort_values(kind="stable").index
-    chosen = list(sureness[wrong].sort_values(ascending=False, kind="stable").index[: -(-count // 3)])
-    chosen += [row for row in least_sure if row not in chosen][: (count - len(chosen)) // 2]
-    surest_right = sureness[~wrong].sort_values(ascending=False, kind="stable").index
-    chosen += [row for row in surest_right if row not in chosen][: count - len(chosen)]
-    return [int(row) for row in chosen]
-
-
-def sample_table(
-    reviews: pd.DataFrame,
-    predictions: pd.DataFrame,
-    labels: Sequence[str],
-    rows: Sequence[int],
-    answers: Sequence[str],
-) -> pd.DataFrame:
-    """Return text, gold, prediction and raw answer of the chosen rows."""
-    shown: list[dict[str, Any]] = [
-        {
-            "review_id": predictions["review_id"].iloc[row],
-            "title": reviews["title"].iloc[row],
-            "text": reviews["text"].iloc[row],
-            "category": predictions["category"].iloc[row],
-            "gold": predictions["gold"].iloc[row],
-            "prediction": predictions["predicted"].iloc[row],
-            "probability": round(float(predictions[probability_columns(labels)].iloc[row].max()), 4),
-            "raw_answer": answer,
-        }
-        for row, answer in zip(rows, answers, strict=True)
-    ]
-    columns = ["review_id", "title", "text", "category", "gold", "prediction", "probability", "raw_answer"]
-    return pd.DataFrame(shown, columns=columns)

@@ -6,13 +6,16 @@ nothing.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 LOGGER = logging.getLogger("review_sentiment.progress")
 ATTRIBUTE = "progress"
@@ -20,6 +23,10 @@ ATTRIBUTE = "progress"
 SECONDS_BETWEEN = 0.5
 _LINE = re.compile(r"(?P<task>[a-z][\w ]*): (?P<done>\d+) of (?P<total>\d+) ?(?P<detail>.*?)(?: \| {.*)?$")
 """What `show` logs; ZenML adds a record's attributes to its line, after a bar."""
+
+
+OURS = logging.getLogger("review_sentiment")
+SECONDS_BETWEEN_LOOKS = 0.3
 
 
 @dataclass(frozen=True)
@@ -111,3 +118,54 @@ class LinesOfProgress:
                     self._started[task] = time.monotonic()
                 seconds = time.monotonic() - self._started[task]
                 show(Snapshot(task, done, total, seconds, done / max(1, total), found["detail"]))
+
+
+class Speaker(logging.Handler):
+    """Writes messages, one whole line at a time; as a handler it passes progress and log records on."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(logging.INFO)
+        self._file = file.open("a", encoding="utf-8", buffering=1)
+
+    def say(self, kind: str, **message: Any) -> None:
+        """Write a message of a kind."""
+        self._file.write(json.dumps({"kind": kind} | message, default=str) + "\n")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a record on."""
+        snapshot = getattr(record, ATTRIBUTE, None)
+        if isinstance(snapshot, Snapshot):
+            self.say("progress", snapshot=vars(snapshot))
+        else:
+            self.say("log", name=record.name, level=record.levelno, text=record.getMessage())
+
+
+def speak_for_this_process(file: Path) -> Speaker:
+    """Return a speaker that also passes on what our own code logs."""
+    speaker = Speaker(file)
+    OURS.addHandler(speaker)
+    OURS.setLevel(logging.INFO)
+    return speaker
+
+
+def follow(process: subprocess.Popen[bytes], said: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield what is said until the process has ended and all of it is read."""
+    rest = ""
+    with said.open(encoding="utf-8") as lines:
+        while True:
+            # Looked at before reading: what was said before the end is still read.
+            ended = process.poll() is not None
+            *whole, rest = (rest + lines.read()).split("\n")
+            yield from map(json.loads, whole)
+            if ended:
+                return
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def pass_on(message: Mapping[str, Any]) -> None:
+    """Log here what the child logged there: progress and records; other messages are the caller's."""
+    match message["kind"]:
+        case "progress":
+            show(Snapshot(**message["snapshot"]))
+        case "log":
+            logging.getLogger(message["name"]).log(message["level"], "%s", message["text"])

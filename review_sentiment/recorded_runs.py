@@ -5,8 +5,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from review_sentiment.errors import TrackingError
+from review_sentiment.tracking import (
+    PREDICTIONS_FILE,
+    REVIEWS_FILE,
+    SLICES_FILE,
+    TUNED,
+    client,
+    temporary_directory,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -78,7 +97,7 @@ def recorded_curves(run_id: str, names: Iterable[str] = CURVES) -> dict[str, Cur
 
 def recorded_json(run_id: str, path: str) -> dict[str, Any] | None:
     """Return what is in a JSON file of a run; None where the run does not have it."""
-    text = tracking.recorded_text(run_id, path)
+    text = recorded_text(run_id, path)
     return None if text is None else dict(json.loads(text))
 
 
@@ -103,3 +122,68 @@ def _recorded(run: Any) -> RecordedRun:
         parameters=dict(run.data.params),
         metrics=dict(run.data.metrics),
     )
+
+
+def recorded_parameters(run_id: str) -> dict[str, str]:
+    """Return a candidate's parameters."""
+    return dict(client().get_run(run_id).data.params)
+
+
+def recorded_tags(run_id: str) -> dict[str, str]:
+    """Return a candidate's tags."""
+    return dict(client().get_run(run_id).data.tags)
+
+
+def recorded_predictions(run_id: str, model: str = TUNED) -> pd.DataFrame | None:
+    """Return what a model answered to the evaluation reviews; None where the run does not have it."""
+    return _recorded_table(run_id, f"{model}/{PREDICTIONS_FILE}")
+
+
+def recorded_slices(run_id: str, model: str) -> pd.DataFrame:
+    """Return the slices of a model's evaluation; none where the run does not have them."""
+    import pandas as pd
+
+    with _recorded_file(run_id, f"{model}/{SLICES_FILE}") as file:
+        return pd.read_csv(file) if file else pd.DataFrame()
+
+
+def recorded_reviews(run_id: str) -> pd.DataFrame | None:
+    """Return the reviews that a candidate was evaluated on; None where its run does not have them."""
+    return _recorded_table(run_id, f"{TUNED}/{REVIEWS_FILE}")
+
+
+def recorded_bytes(run_id: str, path: str) -> bytes:
+    """Return a file of a run: a picture, a page, a card.
+
+    Raises:
+        TrackingError: the run does not have it.
+    """
+    with _recorded_file(run_id, path) as file:
+        if file is None:
+            raise TrackingError(f"The MLflow run {run_id} has no file {path}: it may have failed before.")
+        return Path(file).read_bytes()
+
+
+def recorded_text(run_id: str, path: str) -> str | None:
+    """Return a text file of a run; None where the run does not have it."""
+    with _recorded_file(run_id, path) as file:
+        return Path(file).read_text(encoding="utf-8") if file else None
+
+
+def _recorded_table(run_id: str, path: str) -> pd.DataFrame | None:
+    import pandas as pd
+
+    with _recorded_file(run_id, path) as file:
+        return pd.read_parquet(file) if file else None
+
+
+@contextmanager
+def _recorded_file(run_id: str, path: str) -> Iterator[str | None]:
+    """Yield a copy of an artifact's file; None where the run does not have it."""
+    import mlflow
+
+    if path not in {found.path for found in client().list_artifacts(run_id, path.rpartition("/")[0])}:
+        yield None
+        return
+    with temporary_directory() as scratch:
+        yield mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=scratch)

@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment import registry, tracking
+from review_sentiment import candidate, recorded_runs, registry, tracking
+from review_sentiment.candidate import set_tags
 from review_sentiment.gate import still_against
 from review_sentiment.model_card import CardFacts, RegisteredVersion, write_card
 from review_sentiment.provenance import software_here, trained_with
 from review_sentiment.reports import reference_of
 from review_sentiment.scorer import REFERENCE_FILE, Serving
+from review_sentiment.tracking import client
 
 if TYPE_CHECKING:
-    from review_sentiment.adapters import TrainedAdapter
     from review_sentiment.gate import Verdict
-    from review_sentiment.metrics import Evaluation
     from review_sentiment.reports import DataReport
+    from review_sentiment.result import Evaluation
     from review_sentiment.reviews import ReviewTable
     from review_sentiment.robustness import Robustness
+    from review_sentiment.trained_adapter import TrainedAdapter
 
 
 def register(
@@ -48,20 +51,20 @@ def register(
     Raises:
         TrackingError: MLflow does not know the candidate's run.
     """
-    tracking.require_run(adapter.run_id)
+    candidate.require_run(adapter.run_id)
     champion = registry.find_version(name, registry.CHAMPION)
     if champion is None or champion.run_id != adapter.run_id:
         verdict = still_against(verdict, champion.version if champion else None)
     alias = registry.CHAMPION if verdict.passed else registry.CHALLENGER
-    software = trained_with(tracking.recorded_tags(adapter.run_id)) | software_here()
+    software = trained_with(recorded_runs.recorded_tags(adapter.run_id)) | software_here()
     card = write_card(name, alias, verdict, tuned, baseline, classical, facts, software, robustness)
-    tracking.log_verdict(adapter.run_id, verdict)
-    tracking.log_text(adapter.run_id, report.html, "reports/data_report.html")
-    tracking.log_text(adapter.run_id, card, "model_card.md")
-    tracking.log_text(adapter.run_id, json.dumps(adapter.settings, indent=2), "settings.json")
+    log_verdict(adapter.run_id, verdict)
+    candidate.log_text(adapter.run_id, report.html, "reports/data_report.html")
+    candidate.log_text(adapter.run_id, card, "model_card.md")
+    candidate.log_text(adapter.run_id, json.dumps(adapter.settings, indent=2), "settings.json")
     tags = _tags(adapter, tuned, verdict) | facts.lineage.tags()
-    shown_by_mlflow = {"mlflow.note.content": card, **tracking.SOURCE_TAGS}
-    tracking.set_tags(adapter.run_id, {**shown_by_mlflow, **facts.lineage.tags()})
+    shown_by_mlflow = {"mlflow.note.content": card, **candidate.SOURCE_TAGS}
+    candidate.set_tags(adapter.run_id, {**shown_by_mlflow, **facts.lineage.tags()})
     with tracking.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
         Serving(adapter.base, labels, adapter.max_tokens).save(files)
@@ -72,7 +75,7 @@ def register(
             registry.make_champion(name, version)
         else:
             registry.set_alias(name, version, alias)
-    tracking.set_tags(adapter.run_id, {"alias": alias})  # last: a run never says what is not so
+    candidate.set_tags(adapter.run_id, {"alias": alias})  # last: a run never says what is not so
     return RegisteredVersion(
         name=name,
         version=version,
@@ -98,3 +101,12 @@ def _tags(adapter: TrainedAdapter, tuned: Evaluation, verdict: Verdict) -> dict[
         "quantization": adapter.base.quantization,
         "gate": "passed" if verdict.passed else "not passed",
     }
+
+
+def log_verdict(run_id: str, verdict: Verdict) -> None:
+    """Log the gate's decision: every rule with its figure, and tags."""
+    client().log_dict(run_id, asdict(verdict), "gate.json")
+    set_tags(
+        run_id,
+        {"gate": "passed" if verdict.passed else "not passed", "gate.reason": verdict.reason()},
+    )

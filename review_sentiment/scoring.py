@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from review_sentiment.models import ComputePlan
+    from review_sentiment.compute import ComputePlan
 
 logger = logging.getLogger(__name__)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from review_sentiment.fit import free_bytes
+from review_sentiment.device import free_bytes
 from review_sentiment.memory import ModelShape, shape_from
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from review_sentiment.models import ComputePlan
+    from review_sentiment.compute import ComputePlan
 
 MOST_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Larger batches are no faster on two cores; on a GPU they only delay a lack of memory."""

@@ -10,8 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from review_sentiment.config import Settings
-from review_sentiment.errors import UsageError
-from review_sentiment.suggestions import did_you_mean, nearest
+from review_sentiment.errors import UsageError, did_you_mean, nearest
 
 
 def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:

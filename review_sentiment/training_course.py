@@ -26,7 +26,7 @@ from review_sentiment.adapters import take_adapter
 from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError
 from review_sentiment.answers import Answers, KeptAnswers
 from review_sentiment.checkpoints import CheckpointStore
-from review_sentiment.device_readings import peak_memory_gb, read_device
+from review_sentiment.device import peak_memory_gb, read_device
 from review_sentiment.progress import Progress
 from review_sentiment.uncertainty import figures
 

@@ -6,9 +6,9 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.report import ClassificationReportMaterializer
-from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.classification_report import ClassificationReport
-from review_sentiment.metrics import Evaluation
+from review_sentiment.result import Evaluation
+from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 
@@ -25,12 +25,12 @@ def classification_report(
     adapter: TrainedAdapter, tuned: Evaluation, baseline: Evaluation | None = None
 ) -> Annotated[ClassificationReport, "classification_report"]:
     """Return the page, which the candidate's run gets too."""
-    from review_sentiment import tracking
+    from review_sentiment import candidate, tracking
     from review_sentiment.classification_report import classification_report as report_on
     from steps.mlflow_joint import connect
 
     connect()
-    tracking.require_run(adapter.run_id)
+    candidate.require_run(adapter.run_id)
     report = report_on(tuned, baseline)
-    tracking.log_text(adapter.run_id, report.html, f"{tracking.TUNED}/classification_report.html")
+    candidate.log_text(adapter.run_id, report.html, f"{tracking.TUNED}/classification_report.html")
     return report

@@ -6,11 +6,10 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.decisions import VerdictMaterializer
-from review_sentiment.adapters import TrainedAdapter
-from review_sentiment.champion import Champion
 from review_sentiment.config import GateSettings
-from review_sentiment.gate import Verdict
-from review_sentiment.metrics import Evaluation
+from review_sentiment.gate import Champion, Verdict
+from review_sentiment.result import Evaluation
+from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 
@@ -32,15 +31,15 @@ def compare(
     baseline: Evaluation | None = None,
 ) -> Annotated[Verdict, "verdict"]:
     """Return every rule with its figure; the candidate's run gets the compared figures too."""
-    from review_sentiment import tracking
+    from review_sentiment import candidate, registration
     from review_sentiment.gate import judge
     from steps.mlflow_joint import connect
 
     verdict = judge(tuned, baseline, classical, champion, adapter.proof, gate)
     connect()
-    tracking.require_run(adapter.run_id)
+    candidate.require_run(adapter.run_id)
     for other in (baseline, classical, champion.evaluation):
         if other is not None:
-            tracking.log_evaluation(adapter.run_id, other)
-    tracking.log_verdict(adapter.run_id, verdict)
+            candidate.log_evaluation(adapter.run_id, other)
+    registration.log_verdict(adapter.run_id, verdict)
     return verdict

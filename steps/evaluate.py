@@ -6,10 +6,10 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.evaluation import EvaluationMaterializer
-from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings, ModelSettings
-from review_sentiment.metrics import Evaluation
+from review_sentiment.result import Evaluation
+from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "scikit-learn")
@@ -32,14 +32,14 @@ def evaluate(
     evaluation: EvaluationSettings,
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation of the adapter as it was saved."""
-    from review_sentiment import tracking
+    from review_sentiment import candidate
+    from review_sentiment.compute import plan_compute
     from review_sentiment.evaluation import evaluate_model
-    from review_sentiment.metrics import with_calibration
-    from review_sentiment.models import plan_compute
+    from review_sentiment.result import with_calibration
     from steps.mlflow_joint import connect, record_evaluation
 
     connect()
-    tracking.require_run(adapter.run_id)
+    candidate.require_run(adapter.run_id)
     plan = plan_compute(model.device, model.precision)
     found = evaluate_model(adapter.base, adapter.directory, evaluation_chats, plan, evaluation)
     result = with_calibration(found, adapter.validation)

@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.evaluation import EvaluationMaterializer
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings, ModelSettings
-from review_sentiment.metrics import Evaluation
+from review_sentiment.result import Evaluation
 from steps.source_fingerprint import fingerprint
 
 
@@ -29,8 +29,9 @@ def evaluate_baseline(
     evaluation_chats: ChatDataset, model: ModelSettings, evaluation: EvaluationSettings
 ) -> Annotated[Evaluation, "baseline"]:
     """Return the evaluation of the untuned model on the first `baseline_samples` reviews."""
+    from review_sentiment.compute import plan_compute
     from review_sentiment.evaluation import evaluate_model
-    from review_sentiment.models import identify, plan_compute
+    from review_sentiment.models import identify
 
     return evaluate_model(
         identify(model),

@@ -6,11 +6,11 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.champion import ChampionMaterializer
-from review_sentiment.adapters import TrainedAdapter
-from review_sentiment.champion import Champion
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings, ModelSettings, RegistrySettings
-from review_sentiment.metrics import Evaluation
+from review_sentiment.gate import Champion
+from review_sentiment.result import Evaluation
+from review_sentiment.trained_adapter import TrainedAdapter
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
 
@@ -34,7 +34,7 @@ def evaluate_champion(
 ) -> Annotated[Champion, "champion"]:
     """Return the champion's evaluation, or none where there is no champion yet."""
     from review_sentiment.champion import evaluate_champion as evaluate_present_one
-    from review_sentiment.models import plan_compute
+    from review_sentiment.compute import plan_compute
     from steps.mlflow_joint import connect
 
     connect()

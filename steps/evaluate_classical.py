@@ -7,7 +7,7 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.evaluation import EvaluationMaterializer
 from review_sentiment.chats import ChatDataset
-from review_sentiment.metrics import Evaluation
+from review_sentiment.result import Evaluation
 from steps.source_fingerprint import fingerprint
 
 

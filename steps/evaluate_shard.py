@@ -6,10 +6,10 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.evaluation import EvaluationMaterializer
-from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings, ModelSettings
-from review_sentiment.metrics import Evaluation
+from review_sentiment.result import Evaluation
+from review_sentiment.trained_adapter import TrainedAdapter
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
 
@@ -32,7 +32,7 @@ def evaluate_shard(
 ) -> Annotated[Evaluation, "shard"]:
     """Return the evaluation of every `evaluation.shards`-th review, from number `shard` on (0-based)."""
     from review_sentiment import evaluation as evaluations
-    from review_sentiment.models import plan_compute
+    from review_sentiment.compute import plan_compute
 
     return evaluations.evaluate_shard(
         adapter.base,

@@ -6,7 +6,6 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.adapter import MLFLOW_RUN_ID, TrainedAdapterMaterializer
-from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import (
     LoraSettings,
@@ -15,6 +14,7 @@ from review_sentiment.config import (
     TrackingSettings,
     TrainingSettings,
 )
+from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
@@ -65,7 +65,8 @@ def finetune(
 
     from review_sentiment.candidate import Candidate
     from review_sentiment.checkpoints import CheckpointStore, default_address, training_identity
-    from review_sentiment.models import identify, plan_compute
+    from review_sentiment.compute import plan_compute
+    from review_sentiment.models import identify
     from review_sentiment.provenance import SOURCE_COMMIT, package_versions
     from review_sentiment.settings_files import flat
     from review_sentiment.training import Surroundings

@@ -27,7 +27,8 @@ def format_chat(
     """Return one chat a review."""
     from review_sentiment.chats import format_chats
     from review_sentiment.labels import LABEL_SCHEMES
-    from review_sentiment.models import identify, load_tokenizer
+    from review_sentiment.loading import load_tokenizer
+    from review_sentiment.models import identify
 
     tokenizer = load_tokenizer(identify(model))
     names = LABEL_SCHEMES[labels].names

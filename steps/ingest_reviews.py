@@ -38,7 +38,7 @@ def ingest_reviews(
     """
     from review_sentiment.cleaning import CleaningRules, clean_category
     from review_sentiment.labels import LABEL_SCHEMES
-    from review_sentiment.sources import open_source
+    from review_sentiment.sources.catalogue import open_source
 
     wanted = cleaning.max_per_class or needed_per_class
     rules = CleaningRules(LABEL_SCHEMES[labels], wanted, cleaning.max_broken_share)

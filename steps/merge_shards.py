@@ -6,10 +6,10 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.evaluation import EvaluationMaterializer
-from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings
-from review_sentiment.metrics import Evaluation
+from review_sentiment.result import Evaluation
+from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 
@@ -29,13 +29,13 @@ def merge_shards(
     evaluation: EvaluationSettings,
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation that one step would have found."""
+    from review_sentiment import candidate
     from review_sentiment import evaluation as evaluations
-    from review_sentiment import tracking
-    from review_sentiment.metrics import with_calibration
+    from review_sentiment.result import with_calibration
     from steps.mlflow_joint import connect, record_evaluation
 
     connect()
-    tracking.require_run(adapter.run_id)
+    candidate.require_run(adapter.run_id)
     found = evaluations.merge_shards(shards, evaluation_chats, evaluation.sample_predictions)
     result = with_calibration(found, adapter.validation)
     record_evaluation(adapter, evaluation_chats, result)

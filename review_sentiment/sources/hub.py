@@ -33,9 +33,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from pydantic import BaseModel
 
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.sources import Reading
 from review_sentiment.sources.kept_ranges import KeptRanges
 from review_sentiment.sources.lines import read_lines
 from review_sentiment.sources.retries import (
@@ -45,6 +44,7 @@ from review_sentiment.sources.retries import (
     asked_wait,
     persistently,
 )
+from review_sentiment.sources.source import Reading
 from review_sentiment.sources.web_file import Location, WebFile
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import hashlib
 import sqlite3
 import threading
 
-from review_sentiment.embedded_model import cache_directory
+from review_sentiment.cache import cache_directory
 
 
 class KeptRanges:

@@ -16,16 +16,52 @@ import httpx2
 from huggingface_hub import get_session
 
 from review_sentiment.errors import DataError
-from review_sentiment.sources import Reading
-from review_sentiment.sources.amazon import CATEGORIES
 from review_sentiment.sources.lines import CONNECTIONS, in_order, whole_ranges
 from review_sentiment.sources.retries import TRANSIENT_STATUS, TransientError, asked_wait, persistently
+from review_sentiment.sources.source import Reading
 from review_sentiment.sources.web_file import TIMEOUT, Location, WebFile, refusal
 
 UCSD = "ucsd"
 UCSD_ADDRESS = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/review_categories"
 SUFFIX = ".jsonl.gz"
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+
+CATEGORIES = (
+    "All_Beauty",
+    "Amazon_Fashion",
+    "Appliances",
+    "Arts_Crafts_and_Sewing",
+    "Automotive",
+    "Baby_Products",
+    "Beauty_and_Personal_Care",
+    "Books",
+    "CDs_and_Vinyl",
+    "Cell_Phones_and_Accessories",
+    "Clothing_Shoes_and_Jewelry",
+    "Digital_Music",
+    "Electronics",
+    "Gift_Cards",
+    "Grocery_and_Gourmet_Food",
+    "Handmade_Products",
+    "Health_and_Household",
+    "Health_and_Personal_Care",
+    "Home_and_Kitchen",
+    "Industrial_and_Scientific",
+    "Kindle_Store",
+    "Magazine_Subscriptions",
+    "Movies_and_TV",
+    "Musical_Instruments",
+    "Office_Products",
+    "Patio_Lawn_and_Garden",
+    "Pet_Supplies",
+    "Software",
+    "Sports_and_Outdoors",
+    "Subscription_Boxes",
+    "Tools_and_Home_Improvement",
+    "Toys_and_Games",
+    "Video_Games",
+)
 
 
 class WebDirectory:

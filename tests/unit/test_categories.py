@@ -8,8 +8,8 @@ import pytest
 
 from review_sentiment.categories import UnknownCategoriesError, validate_categories
 from review_sentiment.config import DataSettings
+from review_sentiment.errors import did_you_mean, nearest
 from review_sentiment.labels import BINARY, LABEL_SCHEMES, LabelScheme
-from review_sentiment.suggestions import did_you_mean, nearest
 
 AVAILABLE = ("Bottoms", "Dresses", "Tops")
 

@@ -8,15 +8,18 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from review_sentiment import candidate, registry
 from review_sentiment import evaluation as evaluation_module
-from review_sentiment import registry, tracking
 from review_sentiment.adapters import add_adapters, save_adapter
-from review_sentiment.champion import Champion, evaluate_champion
+from review_sentiment.champion import evaluate_champion
 from review_sentiment.chats import ChatDataset
+from review_sentiment.compute import plan_compute
 from review_sentiment.config import EvaluationSettings, LoraSettings
 from review_sentiment.errors import DataError, ModelUnavailableError
 from review_sentiment.evaluation import evaluate_model
-from review_sentiment.models import BaseModel, load_model, plan_compute
+from review_sentiment.gate import Champion
+from review_sentiment.loading import load_model
+from review_sentiment.models import BaseModel
 from review_sentiment.scorer import Serving
 
 NAME = "reviews"
@@ -32,8 +35,8 @@ def register(
     """Register an untrained adapter that was evaluated on the chats as the champion; return its run."""
     save_adapter(add_adapters(load_model(base, PLAN), LoraSettings(rank=2, alpha=4)), base, directory)
     Serving(base, labels, 160).save(directory)
-    run = tracking.open_candidate("experiment", "run", {}, {})
-    tracking.log_evaluation(run, evaluate_model(base, directory, chats, PLAN, SETTINGS))
+    run = candidate.open_candidate("experiment", "run", {}, {})
+    candidate.log_evaluation(run, evaluate_model(base, directory, chats, PLAN, SETTINGS))
     registry.set_alias(NAME, registry.register_version(NAME, run, directory, "card", {}), registry.CHAMPION)
     return run
 
@@ -85,7 +88,7 @@ def test_a_champion_whose_base_model_is_gone_is_said(
     serving, adapter = registry.download_adapter(version, tmp_path / "copy")
     moved = BaseModel(str(tmp_path / "gone"), None, "nf4", "gone")
     Serving(moved, serving.labels, serving.max_tokens).save(adapter)
-    run = tracking.open_candidate("experiment", "gone", {}, {})
+    run = candidate.open_candidate("experiment", "gone", {}, {})
     registry.set_alias(NAME, registry.register_version(NAME, run, adapter, "card", {}), registry.CHAMPION)
     with pytest.raises(
         ModelUnavailableError, match=r"version 2, cannot be evaluated.*gone.*promote VERSION"

@@ -22,7 +22,7 @@ from review_sentiment.cleaning import (
 from review_sentiment.errors import DataError
 from review_sentiment.labels import BINARY
 from review_sentiment.records import BrokenRecord, ReviewRecord
-from review_sentiment.sources import Chunk, Reading
+from review_sentiment.sources.source import Chunk, Reading
 
 Raw = ReviewRecord | BrokenRecord
 BROKEN = BrokenRecord("Tops.jsonl line 1", "not JSON")

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from review_sentiment.chats import ChatDataset
+from review_sentiment.compute import plan_compute
 from review_sentiment.config import EvaluationSettings
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation import evaluate_model, evaluate_shard, merge_shards
-from review_sentiment.models import BaseModel, plan_compute
+from review_sentiment.models import BaseModel
 
 PLAN = plan_compute("cpu", "fp32")
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from review_sentiment.chats import ChatDataset
+from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.errors import UsageError
 from review_sentiment.export import export
-from review_sentiment.models import BaseModel, load_adapted_model, load_model, load_tokenizer, plan_compute
+from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.models import BaseModel
 from review_sentiment.scoring import score_labels
 from review_sentiment.training import finetune
 

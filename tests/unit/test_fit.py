@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from review_sentiment import fit
+from review_sentiment import device, fit
+from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.memory import estimate, load_of, shape_of
-from review_sentiment.models import BaseModel, plan_compute
+from review_sentiment.models import BaseModel
 from review_sentiment.passes import PlannedRows
 
 PLAN = plan_compute("cpu", "fp32")
@@ -24,7 +25,7 @@ def need(base: BaseModel, training: TrainingSettings = TRAINING, lora: LoraSetti
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
-    monkeypatch.setattr(fit, "usable_bytes", lambda _device: usable)
+    monkeypatch.setattr(device, "usable_bytes", lambda _device: usable)
 
 
 def test_what_fits_is_left_alone(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,13 +88,13 @@ def test_a_machine_that_is_far_too_small(tiny_model: BaseModel, monkeypatch: pyt
 
 
 def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    unlimited = fit.usable_bytes("cpu")
+    unlimited = device.usable_bytes("cpu")
     limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
-    monkeypatch.setattr(fit, "CGROUP_FILES", ((limit, used),))
+    monkeypatch.setattr(device, "CGROUP_FILES", ((limit, used),))
     limit.write_text("max\n")
     used.write_text("100\n")
-    assert fit.usable_bytes("cpu") == pytest.approx(unlimited, rel=0.2)
+    assert device.usable_bytes("cpu") == pytest.approx(unlimited, rel=0.2)
     limit.write_text("1000000100\n")
-    assert fit.usable_bytes("cpu") == pytest.approx(
+    assert device.usable_bytes("cpu") == pytest.approx(
         unlimited - fit.CPU_USABLE * (fit.psutil.virtual_memory().available - 1e9), rel=0.2
     )

@@ -28,10 +28,10 @@ def test_the_stages_of_the_gpu_check_run_on_a_cpu(
     (tokenizer / template.name).write_bytes(template.read_bytes())
     reviews = pd.concat([tiny_chats.frame] * 50, ignore_index=True)
     reviews.to_parquet(tmp_path / "reviews.parquet")
-    directories = [f"--{name}={tmp_path / name}" for name in ("out", "models", "scratch")]
+    options = [f"--{name}={tmp_path / name}" for name in ("out", "models", "scratch", "tokenizer")]
+    options += [f"--reviews={tmp_path / 'reviews.parquet'}", f"--stages={','.join(STAGES)}"]
     finished = subprocess.run(
-        [sys.executable, "benchmarks/gpu_check.py", "--tiny", "--stages", ",".join(STAGES), *directories]
-        + ["--reviews", str(tmp_path / "reviews.parquet"), "--tokenizer", str(tokenizer)],
+        [sys.executable, "benchmarks/gpu_check.py", "--tiny", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,

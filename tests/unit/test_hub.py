@@ -13,7 +13,8 @@ import pytest
 
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.records import BrokenRecord, ReviewRecord
-from review_sentiment.sources import lines, open_source, retries, web_file
+from review_sentiment.sources import lines, retries, web_file
+from review_sentiment.sources.catalogue import open_source
 from review_sentiment.sources.hub import HubDataset
 from tests.unit.test_lines import skewed_file
 from tests.web_server import DATA_SET, REPOSITORY, WebServer, serving

@@ -13,7 +13,7 @@ import pytest
 
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.records import BrokenRecord, ReviewRecord
-from review_sentiment.sources import open_source
+from review_sentiment.sources.catalogue import open_source
 from review_sentiment.sources.local import LocalFiles
 
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from review_sentiment.adapters import add_adapters
+from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, ModelSettings
 from review_sentiment.errors import ModelUnavailableError, UsageError
-from review_sentiment.models import BaseModel, identify, load_model, load_tokenizer, plan_compute
+from review_sentiment.loading import load_model, load_tokenizer
+from review_sentiment.models import BaseModel, identify
 
 
 def lora_gradients(model: torch.nn.Module) -> dict[str, float]:

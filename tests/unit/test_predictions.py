@@ -5,13 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from review_sentiment.examples import sample_rows, sample_table
 from review_sentiment.predictions import (
     LENGTH_QUARTERS,
     PREDICTION_COLUMNS,
     UNPARSED,
     answers_of,
-    sample_rows,
-    sample_table,
     slice_table,
 )
 from tests.unit.test_metrics import ANSWERED, LABELS, P_POSITIVE, REVIEWS, predictions

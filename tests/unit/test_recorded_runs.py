@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from mlflow.entities import Metric
 
-from review_sentiment import tracking
+from review_sentiment import candidate, tracking
 from review_sentiment.recorded_runs import run_of_training
 
 
 def training(name: str, *seconds: float) -> str:
     """Make a run whose loss was logged at these times; return its id."""
-    run_id = tracking.open_candidate("e", name, {}, {})
+    run_id = candidate.open_candidate("e", name, {}, {})
     points = [Metric("train/loss", 1.0, round(time * 1000), step) for step, time in enumerate(seconds, 1)]
     tracking.client().log_batch(run_id, metrics=points)
     return run_id

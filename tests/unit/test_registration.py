@@ -9,7 +9,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from review_sentiment import registry, tracking
+from review_sentiment import candidate, registry, tracking
 from review_sentiment.gate import Rule, Verdict
 from review_sentiment.model_card import CardFacts
 from review_sentiment.registration import register
@@ -51,7 +51,7 @@ def test_nothing_is_half_registered(
         raise mlflow.MlflowException("the registry is away")
 
     files = tmp_path / "adapter"
-    run = tracking.open_candidate("e", "run", {}, {})
+    run = candidate.open_candidate("e", "run", {}, {})
     with monkeypatch.context() as broken:
         broken.setattr(mlflow.MlflowClient, failing, away)
         with pytest.raises(mlflow.MlflowException, match="away"):
@@ -71,7 +71,7 @@ def test_a_version_that_cannot_be_taken_back_is_told(
     def away(*_: object, **__: object) -> None:
         raise mlflow.MlflowException("the registry is away")
 
-    run = tracking.open_candidate("e", "run", {}, {})
+    run = candidate.open_candidate("e", "run", {}, {})
     monkeypatch.setattr(registry, "register_version", lambda *_: "7")
     for request in ("set_registered_model_alias", "get_registered_model", "delete_model_version"):
         monkeypatch.setattr(mlflow.MlflowClient, request, away)
@@ -87,7 +87,7 @@ def test_what_fails_on_the_way_makes_no_champion(
     def away(*_: object) -> None:
         raise mlflow.MlflowException("the registry is away")
 
-    run = tracking.open_candidate("e", "run", {}, {})
+    run = candidate.open_candidate("e", "run", {}, {})
     monkeypatch.setattr(registry, failing, away)
     if failing == "make_champion":  # a version as a registry keeps it, without the minute of packing a model
         monkeypatch.setattr(registry, "register_version", lambda *_: "1")
@@ -100,7 +100,7 @@ def test_what_fails_on_the_way_makes_no_champion(
 def test_a_run_says_its_alias_once_the_version_has_it(
     mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tracking.open_candidate("e", "run", {}, {})
+    run = candidate.open_candidate("e", "run", {}, {})
     monkeypatch.setattr(registry, "register_version", lambda *_: "1")
     monkeypatch.setattr(registry, "make_champion", lambda *_: None)
     assert registered(run, tmp_path / "adapter").alias == registry.CHAMPION

@@ -16,9 +16,10 @@ from review_sentiment import training_course
 from review_sentiment.answer_trainer import AnswerTrainer, is_out_of_memory
 from review_sentiment.chats import ChatDataset
 from review_sentiment.checkpoints import CheckpointStore
+from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.errors import TrainingError
-from review_sentiment.models import BaseModel, plan_compute
+from review_sentiment.models import BaseModel
 from review_sentiment.training import FineTuned, Surroundings, finetune
 
 PLAN = plan_compute("cpu", "fp32")

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from review_sentiment import generation, scoring, scoring_memory
+from review_sentiment import audit, scoring, scoring_memory
+from review_sentiment.audit import generate_answers
+from review_sentiment.compute import plan_compute
 from review_sentiment.errors import DataError
-from review_sentiment.generation import generate_answers
+from review_sentiment.loading import load_model, load_tokenizer
 from review_sentiment.memory import shape_from
-from review_sentiment.models import BaseModel, load_model, load_tokenizer, plan_compute
+from review_sentiment.models import BaseModel
 from review_sentiment.prompts import PromptBuilder
 from review_sentiment.scoring import score_labels
 
@@ -200,7 +202,7 @@ def test_the_budget_follows_free_memory_up_to_what_is_fast(
 
 def test_answers_are_the_same_one_by_one_and_together(parts, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer, prompts, plan = parts
-    together = generation.generate_answers(model, tokenizer, prompts, plan)
-    monkeypatch.setattr(generation, "ANSWERS_PER_BATCH", 1)
-    assert generation.generate_answers(model, tokenizer, prompts, plan) == together
+    together = audit.generate_answers(model, tokenizer, prompts, plan)
+    monkeypatch.setattr(audit, "ANSWERS_PER_BATCH", 1)
+    assert audit.generate_answers(model, tokenizer, prompts, plan) == together
     assert len(set(together)) > 1

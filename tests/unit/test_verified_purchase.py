@@ -13,7 +13,8 @@ from review_sentiment.chats import format_chats
 from review_sentiment.cleaning import CleaningRules, clean_category
 from review_sentiment.config import SplitSettings
 from review_sentiment.labels import BINARY
-from review_sentiment.models import BaseModel, load_tokenizer
+from review_sentiment.loading import load_tokenizer
+from review_sentiment.models import BaseModel
 from review_sentiment.predictions import prediction_table, slice_table
 from review_sentiment.sources.local import LocalFiles
 from review_sentiment.splits import SplitRules, split_reviews

@@ -10,7 +10,8 @@ import pytest
 
 from review_sentiment.errors import DataError
 from review_sentiment.records import ReviewRecord
-from review_sentiment.sources import lines, open_source, retries
+from review_sentiment.sources import lines, retries
+from review_sentiment.sources.catalogue import open_source
 from tests.unit.test_lines import skewed_file
 from tests.web_server import WebServer, serving
 

@@ -1,0 +1,69 @@
+"""Single predictions as a page: one HTML file that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from review_sentiment.answers import labels_of
+from review_sentiment.examples import GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from review_sentiment.result import Evaluation
+
+TEMPLATE = "examples.html"
+STYLE = "examples.css"
+SCRIPT = "examples.js"
+
+
+def examples_page(evaluation: Evaluation) -> str:
+    """Return the examples of an evaluation as an HTML page; whatever stands in a review is shown as text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    pages = Environment(
+        loader=PackageLoader("review_sentiment", "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = (_part(name) for name in (STYLE, SCRIPT))
+    table = evaluation.examples
+    rows = [_shown(row, labels_of(evaluation.predictions)) for row in table.to_dict("records")]
+    return pages.get_template(TEMPLATE).render(
+        model=evaluation.model,
+        metrics=evaluation.metrics,
+        rows=rows,
+        groups={name: (title, sum(row[name] for row in rows)) for name, title in GROUPS.items()},
+        categories=sorted({row["category"] for row in rows}),
+        # Our own files, not input: the only markup that is passed on as it is.
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_policy_hash(style),
+        script_hash=_policy_hash(script),
+    )
+
+
+def _shown(row: dict[Hashable, Any], labels: Sequence[str]) -> dict[Hashable, Any]:
+    """Return a row as the template wants it: probabilities by label, None where no answer was generated."""
+    answer = row["raw_answer"]
+    return row | {
+        "probabilities": {label: row[f"p_{label}"] for label in labels},
+        "right": row["gold"] == row["predicted"],
+        "raw_answer": answer if isinstance(answer, str) else None,
+    }
+
+
+def _part(name: str) -> str:
+    return (files("review_sentiment") / "pages" / name).read_text(encoding="utf-8")
+
+
+def _policy_hash(text: str) -> str:
+    """Return the hash by which a content security policy lets one inline part pass (CSP level 2)."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

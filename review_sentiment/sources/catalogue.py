@@ -1,0 +1,32 @@
+"""The sources that `data.source` can name."""
+
+from review_sentiment.errors import UsageError
+from review_sentiment.sources.source import ReviewSource
+
+EMBEDDED = "embedded"
+
+
+def open_source(name: str) -> ReviewSource:
+    """Return the source that `data.source` names.
+
+    Raises:
+        UsageError: there is no such source.
+        DataError: the package that carries the embedded reviews is missing.
+    """
+    from review_sentiment.sources.embedded import EmbeddedReviews
+    from review_sentiment.sources.hub import HUB, HubDataset
+    from review_sentiment.sources.local import LocalFiles
+    from review_sentiment.sources.web import UCSD, WebDirectory
+
+    if name == EMBEDDED:
+        return EmbeddedReviews()
+    if name == HUB or name.startswith("hf://"):
+        return HubDataset(name)
+    if name == UCSD or name.startswith(("http://", "https://")):
+        return WebDirectory(name)
+    if "://" in name:
+        raise UsageError(
+            f"data.source: '{name}' is not a source. Use '{EMBEDDED}', '{HUB}', '{UCSD}', "
+            "hf://datasets/OWNER/NAME, an http(s) address, or a directory of .jsonl files."
+        )
+    return LocalFiles(name)
