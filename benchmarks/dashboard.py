@@ -89,7 +89,7 @@ def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, ev
     import numpy as np
 
     from review_sentiment import candidate
-    from review_sentiment.chats import ChatDataset
+    from review_sentiment.data.chats import ChatDataset
 
     n, labels, rng = 600, ("negative", "positive"), np.random.default_rng(0)
     frame = pd.DataFrame(

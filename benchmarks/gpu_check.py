@@ -150,7 +150,7 @@ def chats(args: argparse.Namespace, rows: int, first: int = 0, max_tokens: int =
     """Return real reviews; each third is lengthened by the next two: the lengths of configs/gpu.yaml."""
     import pandas as pd
 
-    from review_sentiment.chats import format_chats
+    from review_sentiment.data.chats import format_chats
     from review_sentiment.loading import load_tokenizer
 
     frame = pd.read_parquet(args.reviews).iloc[first : first + rows].reset_index(drop=True)

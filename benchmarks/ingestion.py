@@ -82,11 +82,11 @@ def make_category(path: Path, size: int) -> Counter[int]:
 
 def read_ours(url: str, seed: int) -> dict[str, Any]:
     """Take the sample for the split's caps, and say what the split makes of it."""
-    from review_sentiment.cleaning import CleaningRules, clean_category
-    from review_sentiment.labels import BINARY
+    from review_sentiment.data.cleaning import CleaningRules, clean_category
+    from review_sentiment.data.labels import BINARY
+    from review_sentiment.data.sources.hub import HubDataset
+    from review_sentiment.data.splits import SplitRules, split_reviews
     from review_sentiment.settings_files import load_settings
-    from review_sentiment.sources.hub import HubDataset
-    from review_sentiment.splits import SplitRules, split_reviews
     from tests.web_server import DATA_SET
 
     settings = load_settings(SETTINGS).split
@@ -149,8 +149,8 @@ def star_check(url: str, truth: Counter[int], file: Path, seeds: int) -> dict[st
     import numpy as np
     from scipy.stats import chi2, chisquare
 
-    from review_sentiment.records import ReviewRecord
-    from review_sentiment.sources.hub import HubDataset
+    from review_sentiment.data.records import ReviewRecord
+    from review_sentiment.data.sources.hub import HubDataset
     from tests.web_server import DATA_SET
 
     stars = sorted(truth)

@@ -18,11 +18,11 @@ import yaml
 from pydantic import BaseModel
 
 from front_door.configs import CONFIGS, DEFAULT_STACK
-from review_sentiment.categories import validate_categories
 from review_sentiment.config import Settings
+from review_sentiment.data.categories import validate_categories
+from review_sentiment.data.sources.catalogue import EMBEDDED, open_source
 from review_sentiment.errors import DataError, UsageError, did_you_mean
 from review_sentiment.settings_files import flat, known_keys, load_settings, with_overrides
-from review_sentiment.sources.catalogue import EMBEDDED, open_source
 
 KEYS = (
     "model.name",

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.categories import validate_categories
+from review_sentiment.data.categories import validate_categories
+from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.errors import ReviewSentimentError, UsageError, did_you_mean
-from review_sentiment.sources.catalogue import open_source
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse

@@ -15,7 +15,7 @@ from review_sentiment.review_files import columns_of
 if TYPE_CHECKING:
     from review_sentiment.bulk_scoring import BulkResult
     from review_sentiment.config import ModelSettings
-    from review_sentiment.reports import DataReport
+    from review_sentiment.data.data_report import DataReport
 
 
 @dataclass(frozen=True)

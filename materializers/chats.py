@@ -7,7 +7,7 @@ from zenml.metadata.metadata_types import MetadataType
 
 from materializers.files import FilesMaterializer
 from materializers.tables import content_hash, preview
-from review_sentiment.chats import ChatDataset
+from review_sentiment.data.chats import ChatDataset
 
 ROWS_FILE = "chats.parquet"
 LABELS_FILE = "labels.json"

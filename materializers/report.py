@@ -9,7 +9,7 @@ from zenml.metadata.metadata_types import MetadataType
 from materializers.files import RecordMaterializer
 from materializers.json_files import json_hash
 from review_sentiment.classification_report import ClassificationReport
-from review_sentiment.reports import DataReport
+from review_sentiment.data.data_report import DataReport
 
 
 class ReportMaterializer(RecordMaterializer):

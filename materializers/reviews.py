@@ -9,7 +9,7 @@ from zenml.metadata.metadata_types import MetadataType
 from materializers.files import FilesMaterializer
 from materializers.json_files import to_json
 from materializers.tables import content_hash, preview
-from review_sentiment.reviews import ReviewTable
+from review_sentiment.data.review_table import ReviewTable
 
 ROWS_FILE = "reviews.parquet"
 COUNTS_FILE = "counts.json"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-    from review_sentiment.chats import ChatDataset
+    from review_sentiment.data.chats import ChatDataset
 
 IGNORED = -100
 """Label of tokens that the loss leaves out (PyTorch's convention)."""

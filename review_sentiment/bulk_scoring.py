@@ -31,7 +31,7 @@ from review_sentiment.review_files import (
 )
 
 if TYPE_CHECKING:
-    from review_sentiment.reports import DataReport
+    from review_sentiment.data.data_report import DataReport
     from review_sentiment.scorer import Scorer
 
 ROWS_PER_CHUNK = 1_000
@@ -101,7 +101,7 @@ def score_file(
 
 def drift_of(result: BulkResult, adapter: Path) -> DataReport:
     """Compare a sample of the scored rows with the training reviews that the version remembers."""
-    from review_sentiment.reports import SCORED_COLUMNS, drift_report
+    from review_sentiment.data.data_report import SCORED_COLUMNS, drift_report
     from review_sentiment.scorer import REFERENCE_FILE
 
     sample = pd.DataFrame(result.sample, columns=list(SCORED_COLUMNS))

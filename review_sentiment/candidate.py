@@ -24,7 +24,7 @@ from review_sentiment.tracking import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from review_sentiment.chats import ChatDataset
+    from review_sentiment.data.chats import ChatDataset
     from review_sentiment.lora_proof import LoraProof
     from review_sentiment.models import BaseModel
     from review_sentiment.result import Evaluation

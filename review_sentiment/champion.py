@@ -11,9 +11,9 @@ from review_sentiment.gate import Champion
 from review_sentiment.result import Evaluation, evaluation_of
 
 if TYPE_CHECKING:
-    from review_sentiment.chats import ChatDataset
     from review_sentiment.compute import ComputePlan
     from review_sentiment.config import EvaluationSettings
+    from review_sentiment.data.chats import ChatDataset
     from review_sentiment.registry import ModelVersion
 
 
@@ -58,7 +58,7 @@ def _evaluated_anew(
 ) -> Evaluation:
     """Let a version answer the chats' reviews, formatted as in its own training."""
     from review_sentiment import registry
-    from review_sentiment.chats import format_chats
+    from review_sentiment.data.chats import format_chats
     from review_sentiment.evaluation import evaluate_model
     from review_sentiment.loading import load_tokenizer
 

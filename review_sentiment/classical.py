@@ -12,7 +12,7 @@ from review_sentiment.predictions import prediction_table
 from review_sentiment.result import Evaluation, evaluation_of
 
 if TYPE_CHECKING:
-    from review_sentiment.chats import ChatDataset
+    from review_sentiment.data.chats import ChatDataset
 
 MAX_ITERATIONS = 1_000
 SAMPLES_SHOWN = 16

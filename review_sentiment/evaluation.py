@@ -21,8 +21,8 @@ from review_sentiment.result import Evaluation, evaluation_of
 from review_sentiment.scoring import score_labels
 
 if TYPE_CHECKING:
-    from review_sentiment.chats import ChatDataset
     from review_sentiment.config import EvaluationSettings
+    from review_sentiment.data.chats import ChatDataset
 
 
 def evaluate_model(

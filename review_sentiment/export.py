@@ -24,7 +24,7 @@ from review_sentiment.models import BaseModel
 from review_sentiment.scoring import Scores, score_labels
 
 if TYPE_CHECKING:
-    from review_sentiment.chats import ChatDataset
+    from review_sentiment.data.chats import ChatDataset
 
 TOKENS_PER_BATCH = 4_096
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment import embedded_model
+from review_sentiment.data.sources.catalogue import EMBEDDED as EMBEDDED_DATA
 from review_sentiment.model_access import hub_page
 from review_sentiment.models import EMBEDDED as EMBEDDED_MODEL
 from review_sentiment.provenance import without_secrets
-from review_sentiment.sources.catalogue import EMBEDDED as EMBEDDED_DATA
 
 if TYPE_CHECKING:
     from review_sentiment.models import BaseModel
@@ -33,9 +33,9 @@ def model_licence(base: BaseModel) -> str:
 
 def data_licence(source: str) -> str:
     """Return the licence of a source of reviews, as `data.source` names it, or where to look for it."""
-    from review_sentiment.sources.embedded import LICENCE
-    from review_sentiment.sources.hub import ADDRESS, AMAZON_REVIEWS, HUB
-    from review_sentiment.sources.web import UCSD
+    from review_sentiment.data.sources.embedded import LICENCE
+    from review_sentiment.data.sources.hub import ADDRESS, AMAZON_REVIEWS, HUB
+    from review_sentiment.data.sources.web import UCSD
 
     if source == EMBEDDED_DATA:
         return LICENCE

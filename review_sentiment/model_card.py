@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from review_sentiment.labels import LABEL_SCHEMES
+from review_sentiment.data.labels import LABEL_SCHEMES
 from review_sentiment.models import EMBEDDED
 
 if TYPE_CHECKING:
+    from review_sentiment.data.review_table import Ingested
     from review_sentiment.gate import Verdict
     from review_sentiment.lineage import Lineage
     from review_sentiment.lora_proof import LoraProof
     from review_sentiment.models import BaseModel
     from review_sentiment.result import Evaluation
-    from review_sentiment.reviews import Ingested
     from review_sentiment.robustness import Robustness
     from review_sentiment.trained_adapter import TrainingSummary
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from review_sentiment.chats import ChatDataset, format_chats
-from review_sentiment.cleaning import CleaningRules, clean_category
-from review_sentiment.labels import LABEL_SCHEMES
+from review_sentiment.data.chats import ChatDataset, format_chats
+from review_sentiment.data.cleaning import CleaningRules, clean_category
+from review_sentiment.data.labels import LABEL_SCHEMES
+from review_sentiment.data.sources.catalogue import open_source
+from review_sentiment.data.splits import SplitRules, split_reviews
 from review_sentiment.loading import load_tokenizer
 from review_sentiment.models import identify
-from review_sentiment.sources.catalogue import open_source
-from review_sentiment.splits import SplitRules, split_reviews
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 from review_sentiment import candidate, recorded_runs, registry, tracking
 from review_sentiment.candidate import set_tags
+from review_sentiment.data.data_report import reference_of
 from review_sentiment.gate import still_against
 from review_sentiment.model_card import CardFacts, RegisteredVersion, write_card
 from review_sentiment.provenance import software_here, trained_with
-from review_sentiment.reports import reference_of
 from review_sentiment.scorer import REFERENCE_FILE, Serving
 from review_sentiment.tracking import client
 
 if TYPE_CHECKING:
+    from review_sentiment.data.data_report import DataReport
+    from review_sentiment.data.review_table import ReviewTable
     from review_sentiment.gate import Verdict
-    from review_sentiment.reports import DataReport
     from review_sentiment.result import Evaluation
-    from review_sentiment.reviews import ReviewTable
     from review_sentiment.robustness import Robustness
     from review_sentiment.trained_adapter import TrainedAdapter
 

@@ -16,7 +16,7 @@ from review_sentiment.uncertainty import figures
 
 if TYPE_CHECKING:
     from review_sentiment.answers import KeptAnswers
-    from review_sentiment.chats import ChatDataset
+    from review_sentiment.data.chats import ChatDataset
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from review_sentiment.comparison import PairedDifference, compare_models
+from review_sentiment.data.labels import BINARY
 from review_sentiment.hashing import stable_hash
-from review_sentiment.labels import BINARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from review_sentiment.chats import ChatDataset
     from review_sentiment.compute import ComputePlan
+    from review_sentiment.data.chats import ChatDataset
     from review_sentiment.models import BaseModel
     from review_sentiment.result import Evaluation
 
@@ -142,9 +142,9 @@ def _answering(
     plan: ComputePlan,
 ) -> Answering:
     """Load the tuned model; return how it answers reviews."""
+    from review_sentiment.data.prompts import PromptBuilder
     from review_sentiment.loading import load_adapted_model, load_tokenizer
     from review_sentiment.predictions import prediction_table
-    from review_sentiment.prompts import PromptBuilder
     from review_sentiment.scoring import score_labels
 
     tokenizer = load_tokenizer(base)
@@ -162,7 +162,7 @@ def _answering(
 
 
 def _of_reviews(answers: Answering, sample: ChatDataset, before: pd.DataFrame) -> Iterator[Probe]:
-    from review_sentiment.prompts import INSTRUCTION
+    from review_sentiment.data.prompts import INSTRUCTION
     from review_sentiment.robustness import PARAPHRASES, TYPO_SHARE, misspelled
 
     reviews, labels = sample.frame, sample.labels
@@ -176,8 +176,8 @@ def _of_reviews(answers: Answering, sample: ChatDataset, before: pd.DataFrame) -
 
 
 def _of_negation(answers: Answering, labels: tuple[str, ...]) -> Iterator[Probe]:
-    from review_sentiment.labels import BINARY
-    from review_sentiment.prompts import INSTRUCTION
+    from review_sentiment.data.labels import BINARY
+    from review_sentiment.data.prompts import INSTRUCTION
     from review_sentiment.robustness import polar_sentences
 
     if labels != BINARY.names:

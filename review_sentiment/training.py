@@ -45,9 +45,9 @@ from review_sentiment.training_course import Course, Keeping, Observer, Validati
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from review_sentiment.chats import ChatDataset
     from review_sentiment.checkpoints import CheckpointStore
     from review_sentiment.config import LoraSettings, TrainingSettings
+    from review_sentiment.data.chats import ChatDataset
 
 RELOAD_PROMPTS = 16
 """Prompts that the trained model and the one loaded from its files answer alike."""

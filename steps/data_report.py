@@ -6,8 +6,8 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.report import DataReportMaterializer
-from review_sentiment.reports import DataReport
-from review_sentiment.reviews import ReviewTable
+from review_sentiment.data.data_report import DataReport
+from review_sentiment.data.review_table import ReviewTable
 from steps.source_fingerprint import fingerprint
 
 
@@ -24,7 +24,7 @@ def data_report(
     reviews: list[ReviewTable], train: ReviewTable, evaluation: ReviewTable
 ) -> Annotated[DataReport, "data_report"]:
     """Return the page and the distances of the columns."""
-    from review_sentiment.reports import data_report as compare
-    from review_sentiment.reviews import ingested
+    from review_sentiment.data.data_report import data_report as compare
+    from review_sentiment.data.review_table import ingested
 
     return compare([ingested(table) for table in reviews], train, evaluation)

@@ -6,8 +6,8 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.champion import ChampionMaterializer
-from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings, ModelSettings, RegistrySettings
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.gate import Champion
 from review_sentiment.result import Evaluation
 from review_sentiment.trained_adapter import TrainedAdapter

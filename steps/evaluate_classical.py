@@ -6,7 +6,7 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.evaluation import EvaluationMaterializer
-from review_sentiment.chats import ChatDataset
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.result import Evaluation
 from steps.source_fingerprint import fingerprint
 

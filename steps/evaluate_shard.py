@@ -6,8 +6,8 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.evaluation import EvaluationMaterializer
-from review_sentiment.chats import ChatDataset
 from review_sentiment.config import EvaluationSettings, ModelSettings
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.result import Evaluation
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.evaluate import PACKAGES

@@ -6,7 +6,6 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.adapter import MLFLOW_RUN_ID, TrainedAdapterMaterializer
-from review_sentiment.chats import ChatDataset
 from review_sentiment.config import (
     LoraSettings,
     ModelSettings,
@@ -14,6 +13,7 @@ from review_sentiment.config import (
     TrackingSettings,
     TrainingSettings,
 )
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 

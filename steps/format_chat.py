@@ -6,9 +6,9 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.chats import ChatDatasetMaterializer
-from review_sentiment.chats import ChatDataset
 from review_sentiment.config import ModelSettings, PromptSettings
-from review_sentiment.reviews import ReviewTable
+from review_sentiment.data.chats import ChatDataset
+from review_sentiment.data.review_table import ReviewTable
 from steps.source_fingerprint import fingerprint
 
 
@@ -25,8 +25,8 @@ def format_chat(
     reviews: ReviewTable, model: ModelSettings, prompt: PromptSettings, labels: str
 ) -> Annotated[ChatDataset, "chats"]:
     """Return one chat a review."""
-    from review_sentiment.chats import format_chats
-    from review_sentiment.labels import LABEL_SCHEMES
+    from review_sentiment.data.chats import format_chats
+    from review_sentiment.data.labels import LABEL_SCHEMES
     from review_sentiment.loading import load_tokenizer
     from review_sentiment.models import identify
 

@@ -7,7 +7,7 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.reviews import ReviewTableMaterializer
 from review_sentiment.config import CleaningSettings
-from review_sentiment.reviews import ReviewTable
+from review_sentiment.data.review_table import ReviewTable
 from steps.source_fingerprint import fingerprint
 
 
@@ -36,9 +36,9 @@ def ingest_reviews(
     `revision` is not read: it changes with the source's data and so makes an
     earlier result stale.
     """
-    from review_sentiment.cleaning import CleaningRules, clean_category
-    from review_sentiment.labels import LABEL_SCHEMES
-    from review_sentiment.sources.catalogue import open_source
+    from review_sentiment.data.cleaning import CleaningRules, clean_category
+    from review_sentiment.data.labels import LABEL_SCHEMES
+    from review_sentiment.data.sources.catalogue import open_source
 
     wanted = cleaning.max_per_class or needed_per_class
     rules = CleaningRules(LABEL_SCHEMES[labels], wanted, cleaning.max_broken_share)

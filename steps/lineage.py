@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from zenml import StepContext
     from zenml.models import PipelineRunResponse
 
+    from review_sentiment.data.review_table import ReviewTable
     from review_sentiment.model_card import RegisteredVersion
-    from review_sentiment.reviews import ReviewTable
 
 
 def lineage_of(

@@ -6,8 +6,8 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.robustness import RobustnessMaterializer
-from review_sentiment.chats import ChatDataset
 from review_sentiment.config import ModelSettings, RobustnessSettings
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.result import Evaluation
 from review_sentiment.robustness import Robustness
 from review_sentiment.trained_adapter import TrainedAdapter

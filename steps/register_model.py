@@ -7,11 +7,11 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.decisions import RegisteredVersionMaterializer
 from review_sentiment.config import DataSettings, RegistrySettings, TrackingSettings
+from review_sentiment.data.data_report import DataReport
+from review_sentiment.data.review_table import ReviewTable
 from review_sentiment.gate import Verdict
 from review_sentiment.model_card import RegisteredVersion
-from review_sentiment.reports import DataReport
 from review_sentiment.result import Evaluation
-from review_sentiment.reviews import ReviewTable
 from review_sentiment.robustness import Robustness
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
@@ -45,11 +45,11 @@ def register_model(
     """Return the new version, with a card that says why it has its alias."""
     from zenml import get_step_context
 
-    from review_sentiment.labels import LABEL_SCHEMES
+    from review_sentiment.data.labels import LABEL_SCHEMES
+    from review_sentiment.data.review_table import ingested
     from review_sentiment.licences import data_licence, model_licence
     from review_sentiment.model_card import CardFacts
     from review_sentiment.registration import register
-    from review_sentiment.reviews import ingested
     from steps.lineage import lineage_of, tell_runs
     from steps.mlflow_joint import connect
 

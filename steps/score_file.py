@@ -9,7 +9,7 @@ from materializers.report import DataReportMaterializer
 from materializers.scored import BulkResultMaterializer
 from review_sentiment.bulk_scoring import BulkResult
 from review_sentiment.config import ModelSettings
-from review_sentiment.reports import DataReport
+from review_sentiment.data.data_report import DataReport
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
 

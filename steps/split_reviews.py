@@ -7,7 +7,7 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.reviews import ReviewTableMaterializer
 from review_sentiment.config import SplitSettings
-from review_sentiment.reviews import ReviewTable
+from review_sentiment.data.review_table import ReviewTable
 from steps.source_fingerprint import fingerprint
 
 PARTS = ("train", "validation", "evaluation")
@@ -32,8 +32,8 @@ def split_reviews(
     Annotated[ReviewTable, "evaluation"],
 ]:
     """Return training, validation and evaluation reviews."""
-    from review_sentiment.splits import SplitRules
-    from review_sentiment.splits import split_reviews as divide
+    from review_sentiment.data.splits import SplitRules
+    from review_sentiment.data.splits import split_reviews as divide
 
     parts = divide(reviews, SplitRules(**split.model_dump()), seed)
     return parts.train, parts.validation, parts.evaluation

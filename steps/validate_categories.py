@@ -21,7 +21,7 @@ def validate_categories(data: DataSettings, available: list[str]) -> Annotated[l
     `available` are the names that the source has now, so that a result from the
     cache is never older than they are.
     """
-    from review_sentiment.categories import validate_categories as validate
+    from review_sentiment.data.categories import validate_categories as validate
 
     categories = validate(data.categories, available, data.source)
     log_metadata({"source": data.source, "categories": list(categories)})

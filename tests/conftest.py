@@ -17,7 +17,7 @@ from review_sentiment.models import BaseModel
 from tests.tiny import make_tiny_model, review_rows
 
 if TYPE_CHECKING:
-    from review_sentiment.chats import ChatDataset
+    from review_sentiment.data.chats import ChatDataset
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,9 +46,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
 @pytest.fixture(scope="session")
 def tiny_chats(tiny_model: BaseModel) -> ChatDataset:
     """Return 48 chats for the tiny model, whose words give the label away."""
-    from review_sentiment.chats import format_chats
+    from review_sentiment.data.chats import format_chats
+    from review_sentiment.data.review_table import table_of
     from review_sentiment.loading import load_tokenizer
-    from review_sentiment.reviews import table_of
 
     rows = [
         {

@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
-from review_sentiment.categories import UnknownCategoriesError, validate_categories
 from review_sentiment.config import DataSettings
+from review_sentiment.data.categories import UnknownCategoriesError, validate_categories
+from review_sentiment.data.labels import BINARY, LABEL_SCHEMES, LabelScheme
 from review_sentiment.errors import did_you_mean, nearest
-from review_sentiment.labels import BINARY, LABEL_SCHEMES, LabelScheme
 
 AVAILABLE = ("Bottoms", "Dresses", "Tops")
 

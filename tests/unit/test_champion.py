@@ -12,9 +12,9 @@ from review_sentiment import candidate, registry
 from review_sentiment import evaluation as evaluation_module
 from review_sentiment.adapters import add_adapters, save_adapter
 from review_sentiment.champion import evaluate_champion
-from review_sentiment.chats import ChatDataset
 from review_sentiment.compute import plan_compute
 from review_sentiment.config import EvaluationSettings, LoraSettings
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import DataError, ModelUnavailableError
 from review_sentiment.evaluation import evaluate_model
 from review_sentiment.gate import Champion

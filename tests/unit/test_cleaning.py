@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from review_sentiment.cleaning import (
+from review_sentiment.data.cleaning import (
     CleaningRules,
     clean_category,
     clean_text,
@@ -19,10 +19,10 @@ from review_sentiment.cleaning import (
     mask_title,
     normalised,
 )
+from review_sentiment.data.labels import BINARY
+from review_sentiment.data.records import BrokenRecord, ReviewRecord
+from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError
-from review_sentiment.labels import BINARY
-from review_sentiment.records import BrokenRecord, ReviewRecord
-from review_sentiment.sources.source import Chunk, Reading
 
 Raw = ReviewRecord | BrokenRecord
 BROKEN = BrokenRecord("Tops.jsonl line 1", "not JSON")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from review_sentiment.chats import ChatDataset
 from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import UsageError
 from review_sentiment.export import export
 from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer

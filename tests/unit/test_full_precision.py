@@ -15,9 +15,9 @@ from bitsandbytes.nn import Linear4bit
 
 from review_sentiment import scoring
 from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
-from review_sentiment.chats import ChatDataset
 from review_sentiment.compute import ComputePlan, plan_compute
 from review_sentiment.config import LoraSettings
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.full_precision import computed_in_fp32
 from review_sentiment.fused_lora import fuse_adapters
 from review_sentiment.loading import load_model, load_tokenizer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from review_sentiment.chats import ChatDataset
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.models import BaseModel
 
 ROOT = Path(__file__).resolve().parents[2]

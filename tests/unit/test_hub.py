@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from review_sentiment.data.records import BrokenRecord, ReviewRecord
+from review_sentiment.data.sources import lines, retries, web_file
+from review_sentiment.data.sources.catalogue import open_source
+from review_sentiment.data.sources.hub import HubDataset
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.records import BrokenRecord, ReviewRecord
-from review_sentiment.sources import lines, retries, web_file
-from review_sentiment.sources.catalogue import open_source
-from review_sentiment.sources.hub import HubDataset
 from tests.unit.test_lines import skewed_file
 from tests.web_server import DATA_SET, REPOSITORY, WebServer, serving
 
@@ -138,7 +138,7 @@ def test_a_killed_process_leaves_its_ranges_to_the_next(server: WebServer) -> No
     _forget_ranges(server)
     code = (
         "from review_sentiment.sources import lines\n"
-        "from review_sentiment.sources.hub import HubDataset\n"
+        "from review_sentiment.data.sources.hub import HubDataset\n"
         f"lines.WHOLE_BYTES, lines.BLOCK_BYTES = 1_000, {BLOCK_BYTES}\n"
         f"for chunk in HubDataset({DATA_SET!r}, {server.url!r}).read('Software', seed=1).chunks: pass\n"
     )

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from review_sentiment.data.records import ReviewRecord
+from review_sentiment.data.sources import lines as lines_module
+from review_sentiment.data.sources.lines import lines_of_block, random_blocks, read_lines
 from review_sentiment.errors import DataError
-from review_sentiment.records import ReviewRecord
-from review_sentiment.sources import lines as lines_module
-from review_sentiment.sources.lines import lines_of_block, random_blocks, read_lines
 
 
 @dataclass

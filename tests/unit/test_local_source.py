@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from review_sentiment.data.records import BrokenRecord, ReviewRecord
+from review_sentiment.data.sources.catalogue import open_source
+from review_sentiment.data.sources.local import LocalFiles
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.records import BrokenRecord, ReviewRecord
-from review_sentiment.sources.catalogue import open_source
-from review_sentiment.sources.local import LocalFiles
 
 
 def lines(count: int) -> bytes:

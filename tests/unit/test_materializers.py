@@ -23,18 +23,18 @@ from materializers.report import ClassificationReportMaterializer, DataReportMat
 from materializers.reviews import ReviewTableMaterializer
 from materializers.robustness import RobustnessMaterializer
 from review_sentiment.answers import KeptAnswers
-from review_sentiment.chats import COLUMNS, ChatDataset
 from review_sentiment.classification_report import ClassificationReport
 from review_sentiment.comparison import Comparison, PairedDifference
+from review_sentiment.data.chats import COLUMNS, ChatDataset
+from review_sentiment.data.data_report import DataReport
+from review_sentiment.data.review_table import ReviewTable, table_of
 from review_sentiment.gate import Champion, Rule, Verdict
 from review_sentiment.lora_proof import LayerProof, LoraProof
 from review_sentiment.metrics import compute_metrics
 from review_sentiment.model_card import RegisteredVersion
 from review_sentiment.models import BaseModel
 from review_sentiment.predictions import PREDICTION_COLUMNS
-from review_sentiment.reports import DataReport
 from review_sentiment.result import Evaluation
-from review_sentiment.reviews import ReviewTable, table_of
 from review_sentiment.robustness import Probe, Robustness
 from review_sentiment.trained_adapter import TrainedAdapter, TrainingSummary
 

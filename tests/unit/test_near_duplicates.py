@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from review_sentiment.near_duplicates import near_duplicates
+from review_sentiment.data.near_duplicates import near_duplicates
 
 TEXT = (
     "i bought this dress for a wedding and it fits like a glove the fabric is soft and does not wrinkle "

@@ -9,7 +9,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from review_sentiment.labels import BINARY
+from review_sentiment.data.labels import BINARY
 from review_sentiment.robustness import (
     OPPOSITES,
     PARAPHRASES,

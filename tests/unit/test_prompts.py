@@ -7,10 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
+from review_sentiment.data.prompts import PromptBuilder, label_token_ids
 from review_sentiment.errors import DataError
 from review_sentiment.loading import load_tokenizer
 from review_sentiment.models import BaseModel
-from review_sentiment.prompts import PromptBuilder, label_token_ids
 
 LABELS = ("negative", "positive")
 MAX_TOKENS = 120

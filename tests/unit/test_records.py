@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from review_sentiment.records import BrokenRecord, ReviewRecord, parse_json_line, parse_row
+from review_sentiment.data.records import BrokenRecord, ReviewRecord, parse_json_line, parse_row
 
 ROW: dict[str, object] = {"rating": 5.0, "text": "Lovely.", "parent_asin": "0001234567"}
 JSON_VALUES = st.recursive(

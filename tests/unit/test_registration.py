@@ -10,10 +10,10 @@ import mlflow
 import pytest
 
 from review_sentiment import candidate, registry, tracking
+from review_sentiment.data.review_table import ingested
 from review_sentiment.gate import Rule, Verdict
 from review_sentiment.model_card import CardFacts
 from review_sentiment.registration import register
-from review_sentiment.reviews import ingested
 from tests.unit.test_materializers import REPORT, adapter, evaluation, reviews
 from tests.unit.test_model_card import LINEAGE
 

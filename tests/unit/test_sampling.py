@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from review_sentiment.sampling import BEYOND_CAP, DUPLICATE, BottomK
+from review_sentiment.data.sampling import BEYOND_CAP, DUPLICATE, BottomK
 
 Offer = tuple[int, str]
 OFFERS = st.lists(st.tuples(st.integers(0, 30), st.sampled_from("abcd")), max_size=60)

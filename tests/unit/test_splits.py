@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from review_sentiment.cleaning import normalised
+from review_sentiment.data.cleaning import normalised
+from review_sentiment.data.review_table import ReviewTable, table_of
+from review_sentiment.data.splits import SplitRules, Splits, split_reviews
 from review_sentiment.errors import DataError
-from review_sentiment.reviews import ReviewTable, table_of
-from review_sentiment.splits import SplitRules, Splits, split_reviews
 
 RULES = SplitRules(
     evaluation_share=0.3,

@@ -12,9 +12,9 @@ import torch
 from review_sentiment import training as training_module
 from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
 from review_sentiment.answer_trainer import IGNORED, AnswerTrainer, collate, tokenise
-from review_sentiment.chats import ChatDataset
 from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
 from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.lora_proof import LoraProofError, LoraWitness

@@ -10,10 +10,10 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from review_sentiment.chats import ChatDataset
 from review_sentiment.checkpoints import CheckpointStore
 from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
 from review_sentiment.models import BaseModel
 from review_sentiment.training import Surroundings, finetune

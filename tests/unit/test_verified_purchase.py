@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from review_sentiment.chats import format_chats
-from review_sentiment.cleaning import CleaningRules, clean_category
 from review_sentiment.config import SplitSettings
-from review_sentiment.labels import BINARY
+from review_sentiment.data.chats import format_chats
+from review_sentiment.data.cleaning import CleaningRules, clean_category
+from review_sentiment.data.labels import BINARY
+from review_sentiment.data.sources.local import LocalFiles
+from review_sentiment.data.splits import SplitRules, split_reviews
 from review_sentiment.loading import load_tokenizer
 from review_sentiment.models import BaseModel
 from review_sentiment.predictions import prediction_table, slice_table
-from review_sentiment.sources.local import LocalFiles
-from review_sentiment.splits import SplitRules, split_reviews
 from tests.tiny import review_rows
 
 RULES = SplitRules(**SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump())

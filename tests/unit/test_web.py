@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from review_sentiment.data.records import ReviewRecord
+from review_sentiment.data.sources import lines, retries
+from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.errors import DataError
-from review_sentiment.records import ReviewRecord
-from review_sentiment.sources import lines, retries
-from review_sentiment.sources.catalogue import open_source
 from tests.unit.test_lines import skewed_file
 from tests.web_server import WebServer, serving
 

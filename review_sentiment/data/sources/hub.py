@@ -34,18 +34,18 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from pydantic import BaseModel
 
 from review_sentiment.cache import cache_directory
-from review_sentiment.errors import DataError, UsageError
-from review_sentiment.sources.kept_ranges import KeptRanges
-from review_sentiment.sources.lines import read_lines
-from review_sentiment.sources.retries import (
+from review_sentiment.data.sources.kept_ranges import KeptRanges
+from review_sentiment.data.sources.lines import read_lines
+from review_sentiment.data.sources.retries import (
     TRANSIENT_STATUS,
     TransientError,
     UnreachableError,
     asked_wait,
     persistently,
 )
-from review_sentiment.sources.source import Reading
-from review_sentiment.sources.web_file import Location, WebFile
+from review_sentiment.data.sources.source import Reading
+from review_sentiment.data.sources.web_file import Location, WebFile
+from review_sentiment.errors import DataError, UsageError
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import httpx2
 from huggingface_hub import get_session
 
+from review_sentiment.data.sources.kept_ranges import KeptRanges
+from review_sentiment.data.sources.retries import TRANSIENT_STATUS, TransientError, asked_wait, persistently
 from review_sentiment.errors import DataError
-from review_sentiment.sources.kept_ranges import KeptRanges
-from review_sentiment.sources.retries import TRANSIENT_STATUS, TransientError, asked_wait, persistently
 
 TIMEOUT = httpx2.Timeout(30.0)
 

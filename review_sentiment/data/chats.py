@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
-from review_sentiment.prompts import PromptBuilder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

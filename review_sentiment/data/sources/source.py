@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from review_sentiment.records import BrokenRecord, ReviewRecord
+from review_sentiment.data.records import BrokenRecord, ReviewRecord
 
 
 @dataclass(frozen=True)

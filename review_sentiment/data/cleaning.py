@@ -8,14 +8,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from review_sentiment.data.labels import LabelScheme
+from review_sentiment.data.records import BrokenRecord, ReviewRecord
+from review_sentiment.data.review_table import ReviewTable, ingested, table_of
+from review_sentiment.data.sampling import BottomK, Row
+from review_sentiment.data.sources.source import Reading
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
-from review_sentiment.labels import LabelScheme
 from review_sentiment.progress import Progress
-from review_sentiment.records import BrokenRecord, ReviewRecord
-from review_sentiment.reviews import ReviewTable, ingested, table_of
-from review_sentiment.sampling import BottomK, Row
-from review_sentiment.sources.source import Reading
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The sources that `data.source` can name."""
 
+from review_sentiment.data.sources.source import ReviewSource
 from review_sentiment.errors import UsageError
-from review_sentiment.sources.source import ReviewSource
 
 EMBEDDED = "embedded"
 
@@ -13,10 +13,10 @@ def open_source(name: str) -> ReviewSource:
         UsageError: there is no such source.
         DataError: the package that carries the embedded reviews is missing.
     """
-    from review_sentiment.sources.embedded import EmbeddedReviews
-    from review_sentiment.sources.hub import HUB, HubDataset
-    from review_sentiment.sources.local import LocalFiles
-    from review_sentiment.sources.web import UCSD, WebDirectory
+    from review_sentiment.data.sources.embedded import EmbeddedReviews
+    from review_sentiment.data.sources.hub import HUB, HubDataset
+    from review_sentiment.data.sources.local import LocalFiles
+    from review_sentiment.data.sources.web import UCSD, WebDirectory
 
     if name == EMBEDDED:
         return EmbeddedReviews()

@@ -27,10 +27,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, islice
 from typing import Protocol
 
+from review_sentiment.data.records import BrokenRecord, ReviewRecord, parse_json_line
+from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
-from review_sentiment.records import BrokenRecord, ReviewRecord, parse_json_line
-from review_sentiment.sources.source import Chunk, Reading
 
 BLOCK_BYTES = 16_384
 TAIL_BYTES = 1_024

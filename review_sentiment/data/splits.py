@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from review_sentiment.cleaning import normalised
+from review_sentiment.data.cleaning import normalised
+from review_sentiment.data.near_duplicates import near_duplicates
+from review_sentiment.data.review_table import COLUMNS, ReviewTable
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash, unit_interval
-from review_sentiment.near_duplicates import near_duplicates
-from review_sentiment.reviews import COLUMNS, ReviewTable
 
 
 @dataclass(frozen=True)

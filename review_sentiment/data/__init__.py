@@ -1,0 +1,1 @@
+"""From a source's raw records to chats."""
