@@ -54,7 +54,7 @@ def device(tiny: bool) -> str:
 
 def plan(args: argparse.Namespace, precision: str = "auto") -> Any:
     """Return the compute plan of a stage; `--tiny` is FP32 on the CPU."""
-    from review_sentiment.compute import plan_compute
+    from review_sentiment.models.compute import plan_compute
 
     return plan_compute(device(args.tiny), "fp32" if args.tiny else precision)
 
@@ -141,7 +141,7 @@ def write_model(directory: Path, tokenizer: Path, layers: int, tiny: bool, at: s
 
 def base_of(args: argparse.Namespace, small: bool = False) -> Any:
     """Return the identity of the model with all layers, or of the one with four."""
-    from review_sentiment.models import BaseModel
+    from review_sentiment.models.base_model import BaseModel
 
     return BaseModel(str(args.models / ("small" if small else "8b")), None, "nf4", "random")
 
@@ -151,7 +151,7 @@ def chats(args: argparse.Namespace, rows: int, first: int = 0, max_tokens: int =
     import pandas as pd
 
     from review_sentiment.data.chats import format_chats
-    from review_sentiment.loading import load_tokenizer
+    from review_sentiment.models.loading import load_tokenizer
 
     frame = pd.read_parquet(args.reviews).iloc[first : first + rows].reset_index(drop=True)
     text = list(frame["text"])
@@ -415,15 +415,15 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
     from trl import SFTConfig, SFTTrainer
 
     from review_sentiment import training
-    from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
     from review_sentiment.answer_trainer import AnswerTrainer, tokenise
     from review_sentiment.batch_order import heaviest_batch
     from review_sentiment.device import free_memory
-    from review_sentiment.fused_lora import fuse_adapters
-    from review_sentiment.lean_layers import lighten
-    from review_sentiment.loading import load_model, load_tokenizer
     from review_sentiment.memory import estimate, load_of, shape_of
-    from review_sentiment.packing import can_pack, use_packed_attention
+    from review_sentiment.models.fused_lora import fuse_adapters
+    from review_sentiment.models.lean_layers import lighten
+    from review_sentiment.models.loading import load_model, load_tokenizer
+    from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
+    from review_sentiment.models.packing import can_pack, use_packed_attention
 
     chosen, base = plan(args), base_of(args)
     tokenizer, steps = load_tokenizer(base), 3 if args.tiny else 7
@@ -537,7 +537,7 @@ def scoring(args: argparse.Namespace) -> dict[str, Any]:
     from review_sentiment import full_precision
     from review_sentiment.audit import generate_answers
     from review_sentiment.device import free_memory
-    from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer
+    from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
     from review_sentiment.scoring import score_labels
 
     chosen, base, adapter = plan(args), base_of(args), args.scratch / "8b"
@@ -647,8 +647,8 @@ def parity(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from review_sentiment.answer_trainer import collate, tokenise
-    from review_sentiment.compute import plan_compute
-    from review_sentiment.loading import load_model, load_tokenizer
+    from review_sentiment.models.compute import plan_compute
+    from review_sentiment.models.loading import load_model, load_tokenizer
 
     base = base_of(args, small=True)
     rows = list(tokenise(chats(args, rows=4, max_tokens=128), load_tokenizer(base)))

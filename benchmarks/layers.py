@@ -21,13 +21,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from review_sentiment.adapters import add_adapters
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, ModelSettings
-from review_sentiment.fused_lora import fuse_adapters, product
-from review_sentiment.lean_layers import lighten
-from review_sentiment.loading import load_model
-from review_sentiment.models import identify
+from review_sentiment.models.base_model import identify
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.fused_lora import fuse_adapters, product
+from review_sentiment.models.lean_layers import lighten
+from review_sentiment.models.loading import load_model
+from review_sentiment.models.lora import add_adapters
 
 ROWS, LENGTH = 8, 128
 ROUNDS = 10

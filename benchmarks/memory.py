@@ -43,8 +43,8 @@ def longest_chats() -> Any:
 
 def measure(overrides: tuple[str, ...], steps: int, chats: Any) -> dict[str, float]:
     """Train a few steps; return the bytes foretold and the peak of this process, which has read no data."""
-    from review_sentiment.compute import plan_compute
-    from review_sentiment.models import identify
+    from review_sentiment.models.base_model import identify
+    from review_sentiment.models.compute import plan_compute
     from review_sentiment.settings_files import load_settings
     from review_sentiment.training import finetune
 

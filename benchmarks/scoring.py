@@ -66,8 +66,8 @@ class Tuned:
 
 def tune(reviews: int, adapter: Path) -> Tuned:
     """Train an adapter on some reviews."""
-    from review_sentiment.compute import plan_compute
-    from review_sentiment.models import identify
+    from review_sentiment.models.base_model import identify
+    from review_sentiment.models.compute import plan_compute
     from review_sentiment.preparation import prepare
     from review_sentiment.training import finetune
 
@@ -81,8 +81,8 @@ def plain_model(plan: Any) -> Any:
     """Return the embedded model in 4 bits as transformers loads it: it generates faster than `load_model`."""
     from transformers import AutoModelForCausalLM
 
-    from review_sentiment import loading
-    from review_sentiment.embedded_model import model_directory
+    from review_sentiment.models import loading
+    from review_sentiment.models.embedded_model import model_directory
 
     four_bits = loading._nf4(plan)
     return AutoModelForCausalLM.from_pretrained(
@@ -181,7 +181,7 @@ def exact_agreement(own: Any, plain: Any, tokenizer: Any, tuned: Tuned) -> dict[
     from peft import PeftModel
 
     from review_sentiment.full_precision import computed_in_fp32
-    from review_sentiment.loading import load_model
+    from review_sentiment.models.loading import load_model
     from review_sentiment.scoring import score_labels
 
     scores = score_labels(own, tokenizer, tuned.prompts, tuned.labels, tuned.plan, "auto")
@@ -240,8 +240,8 @@ def compare(plain: Any, own: Any, tokenizer: Any, tuned: Tuned, reviews: int, ro
 def limit_of(model: Any, tokenizer: Any, plan: Any, prompts: list[str]) -> float:
     """Return the reviews a second of the products with the blocks' weights alone, a shared beginning free."""
     from review_sentiment.memory import shape_from
+    from review_sentiment.models.packing import shared_prefix
     from review_sentiment.pace import matrix_speed
-    from review_sentiment.packing import shared_prefix
 
     rows = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
     shared = shared_prefix(rows, min(map(len, rows)) - 1)
@@ -266,7 +266,7 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
     import torch
     from peft import PeftModel
 
-    from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer
+    from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 
     with tempfile.TemporaryDirectory() as scratch:
         tuned = tune(train, Path(scratch) / "adapter")

@@ -72,14 +72,14 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
     from trl import SFTConfig, SFTTrainer
 
     from review_sentiment import training
-    from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
     from review_sentiment.answer_trainer import AnswerTrainer, tokenise
-    from review_sentiment.compute import plan_compute
-    from review_sentiment.fused_lora import fuse_adapters
-    from review_sentiment.lean_layers import lighten
-    from review_sentiment.loading import load_model, load_tokenizer
-    from review_sentiment.models import identify
-    from review_sentiment.packing import use_packed_attention
+    from review_sentiment.models.base_model import identify
+    from review_sentiment.models.compute import plan_compute
+    from review_sentiment.models.fused_lora import fuse_adapters
+    from review_sentiment.models.lean_layers import lighten
+    from review_sentiment.models.loading import load_model, load_tokenizer
+    from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
+    from review_sentiment.models.packing import use_packed_attention
     from review_sentiment.preparation import prepare
 
     chosen = settings(reviews)

@@ -56,8 +56,8 @@ def measure(device: str) -> Speed:
         UsageError: there is no such device.
         DataError: the embedded reviews are not there.
     """
-    from review_sentiment.compute import plan_compute
-    from review_sentiment.models import identify
+    from review_sentiment.models.base_model import identify
+    from review_sentiment.models.compute import plan_compute
     from review_sentiment.preparation import prepare
     from review_sentiment.settings_files import load_settings
     from review_sentiment.training import finetune

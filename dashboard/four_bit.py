@@ -99,6 +99,6 @@ def read_rounding(name: str) -> Rounding:
 
 
 def _weights_file() -> Path:
-    from review_sentiment.embedded_model import model_directory
+    from review_sentiment.models.embedded_model import model_directory
 
     return model_directory() / WEIGHTS_FILE

@@ -76,7 +76,7 @@ def probabilities_of(rival: Answers, label: str, titles: Sequence[str], texts: S
 @lru_cache(maxsize=MODELS_KEPT)
 def _load_rivals(uri: str, name: str, number: str) -> Rivals:
     from review_sentiment import registry
-    from review_sentiment.compute import plan_compute
+    from review_sentiment.models.compute import plan_compute
     from review_sentiment.scorer import tuned_scorer, untuned_scorer
 
     version = registry.get_version(name, number)

@@ -187,8 +187,8 @@ def _launch(
             from front_door.doctor_stack import require_services
             from front_door.stack import use_stack
             from review_sentiment import tracking
-            from review_sentiment.model_access import require_model
-            from review_sentiment.models import identify
+            from review_sentiment.models.access import require_model
+            from review_sentiment.models.base_model import identify
 
             require_model(identify(settings.model))
             if file.image is not None:
@@ -226,7 +226,7 @@ def _stack_that_can_be_used(stack: str, settings: Settings) -> StackFile:
 
     file = read_stack(stack)
     if file.image is None and settings.model.device == "cuda":
-        from review_sentiment.compute import plan_compute
+        from review_sentiment.models.compute import plan_compute
 
         plan_compute(settings.model.device, settings.model.precision)
     return file

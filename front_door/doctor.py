@@ -98,7 +98,7 @@ def _quantisation() -> Check:
 
 def _device() -> Check:
     try:
-        from review_sentiment.compute import plan_compute
+        from review_sentiment.models.compute import plan_compute
 
         plan = plan_compute()
     except (ImportError, ReviewSentimentError) as error:

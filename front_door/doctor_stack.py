@@ -93,8 +93,8 @@ def _product_on_gpu() -> str:
 
 
 def _model(settings: Settings) -> str:
-    from review_sentiment.model_access import require_model
-    from review_sentiment.models import identify
+    from review_sentiment.models.access import require_model
+    from review_sentiment.models.base_model import identify
 
     return require_model(identify(settings.model))
 

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment import device, fit
-from review_sentiment.compute import ComputePlan, gpu_plan, plan_compute
 from review_sentiment.device import GPU_USABLE
 from review_sentiment.memory import Memory, estimate, load_of, shape_of
-from review_sentiment.models import identify
+from review_sentiment.models.base_model import identify
+from review_sentiment.models.compute import ComputePlan, gpu_plan, plan_compute
 from review_sentiment.pace import (
     CPU_UTILISATION,
     GPU_UTILISATION,

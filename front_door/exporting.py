@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment import registry, tracking
-from review_sentiment.compute import plan_compute
 from review_sentiment.export import ExportReport, export
+from review_sentiment.models.compute import plan_compute
 from review_sentiment.preparation import prepare
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ def choose(config: str | None = None) -> Choice:
     Raises:
         UsageError: the configuration cannot be read.
     """
-    from review_sentiment.compute import plan_compute
+    from review_sentiment.models.compute import plan_compute
 
     plan = plan_compute()
     if config is not None:
@@ -131,8 +131,8 @@ def require_access(settings: Settings, ask: Callable[[str], str] = getpass) -> s
     """
     from huggingface_hub import get_token
 
-    from review_sentiment.model_access import require_model
-    from review_sentiment.models import identify
+    from review_sentiment.models.access import require_model
+    from review_sentiment.models.base_model import identify
 
     base = identify(settings.model)
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from review_sentiment.compute import ComputePlan
+    from review_sentiment.models.compute import ComputePlan
 
 
 EXPECTED_AGREEMENT = 0.99

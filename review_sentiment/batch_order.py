@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
-from review_sentiment.packing import shared_prefix
+from review_sentiment.models.packing import shared_prefix
 from review_sentiment.passes import KnownRows
 
 

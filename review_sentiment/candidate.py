@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.lora_proof import LoraProof
-    from review_sentiment.models import BaseModel
+    from review_sentiment.models.base_model import BaseModel
     from review_sentiment.result import Evaluation
     from review_sentiment.training import FineTuned
 

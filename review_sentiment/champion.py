@@ -11,9 +11,9 @@ from review_sentiment.gate import Champion
 from review_sentiment.result import Evaluation, evaluation_of
 
 if TYPE_CHECKING:
-    from review_sentiment.compute import ComputePlan
     from review_sentiment.config import EvaluationSettings
     from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.models.compute import ComputePlan
     from review_sentiment.registry import ModelVersion
 
 
@@ -60,7 +60,7 @@ def _evaluated_anew(
     from review_sentiment import registry
     from review_sentiment.data.chats import format_chats
     from review_sentiment.evaluation import evaluate_model
-    from review_sentiment.loading import load_tokenizer
+    from review_sentiment.models.loading import load_tokenizer
 
     with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
         serving, adapter = registry.download_adapter(version, Path(scratch))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from review_sentiment.compute import ComputePlan
+    from review_sentiment.models.compute import ComputePlan
 
 
 CGROUP_FILES = (

@@ -12,9 +12,9 @@ from review_sentiment.errors import TrainingError
 from review_sentiment.memory import Memory, ModelShape, estimate, load_of, shape_of
 
 if TYPE_CHECKING:
-    from review_sentiment.compute import ComputePlan
     from review_sentiment.config import LoraSettings, TrainingSettings
-    from review_sentiment.models import BaseModel
+    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.compute import ComputePlan
     from review_sentiment.passes import Rows
 
 

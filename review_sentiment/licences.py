@@ -6,14 +6,14 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment import embedded_model
 from review_sentiment.data.sources.catalogue import EMBEDDED as EMBEDDED_DATA
-from review_sentiment.model_access import hub_page
-from review_sentiment.models import EMBEDDED as EMBEDDED_MODEL
+from review_sentiment.models import embedded_model
+from review_sentiment.models.access import hub_page
+from review_sentiment.models.base_model import EMBEDDED as EMBEDDED_MODEL
 from review_sentiment.provenance import without_secrets
 
 if TYPE_CHECKING:
-    from review_sentiment.models import BaseModel
+    from review_sentiment.models.base_model import BaseModel
 
 CARD = "README.md"
 AMAZON_REVIEWS_PAGE = "https://amazon-reviews-2023.github.io"

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.adapters import ADAPTER
 from review_sentiment.errors import TrainingError
+from review_sentiment.models.lora import ADAPTER
 
 if TYPE_CHECKING:
     import torch

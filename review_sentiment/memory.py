@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from review_sentiment.compute import ComputePlan
     from review_sentiment.config import LoraSettings, TrainingSettings
-    from review_sentiment.models import BaseModel
+    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.compute import ComputePlan
     from review_sentiment.passes import Rows
 
 NF4_BYTES = 4.127 / 8
@@ -114,7 +114,7 @@ def shape_of(base: BaseModel) -> ModelShape:
     """
     if base.name in SHAPES:
         return SHAPES[base.name]
-    from review_sentiment.loading import load_configuration
+    from review_sentiment.models.loading import load_configuration
 
     return shape_from(load_configuration(base))
 

@@ -9,14 +9,14 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from review_sentiment.data.labels import LABEL_SCHEMES
-from review_sentiment.models import EMBEDDED
+from review_sentiment.models.base_model import EMBEDDED
 
 if TYPE_CHECKING:
     from review_sentiment.data.review_table import Ingested
     from review_sentiment.gate import Verdict
     from review_sentiment.lineage import Lineage
     from review_sentiment.lora_proof import LoraProof
-    from review_sentiment.models import BaseModel
+    from review_sentiment.models.base_model import BaseModel
     from review_sentiment.result import Evaluation
     from review_sentiment.robustness import Robustness
     from review_sentiment.trained_adapter import TrainingSummary
@@ -252,7 +252,7 @@ def _few(categories: tuple[Ingested, ...]) -> Iterator[Ingested]:
 def _base_in_python(base: BaseModel) -> str:
     if base.name == EMBEDDED:
         return (
-            "from review_sentiment.embedded_model import model_directory\n"
+            "from review_sentiment.models.embedded_model import model_directory\n"
             "base = AutoModelForCausalLM.from_pretrained(model_directory())"
         )
     revision = f', revision="{base.revision}"' if base.revision else ""

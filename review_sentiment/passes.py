@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from review_sentiment.batching import even_batches, padded_tokens
+from review_sentiment.models.batching import even_batches, padded_tokens
 
 ROWS_FOR_THE_LONGEST = 4
 """Rows that may go in place of the longest one in a pass of unknown rows: short ones have more answers."""

@@ -10,8 +10,8 @@ from review_sentiment.data.cleaning import CleaningRules, clean_category
 from review_sentiment.data.labels import LABEL_SCHEMES
 from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.data.splits import SplitRules, split_reviews
-from review_sentiment.loading import load_tokenizer
-from review_sentiment.models import identify
+from review_sentiment.models.base_model import identify
+from review_sentiment.models.loading import load_tokenizer
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings

@@ -20,8 +20,8 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from review_sentiment.compute import plan_compute
 from review_sentiment.errors import DataError, ModelUnavailableError, UsageError
+from review_sentiment.models.compute import plan_compute
 from review_sentiment.scorer import SERVING_FILE, Serving, tuned_scorer
 
 if TYPE_CHECKING:

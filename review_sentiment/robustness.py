@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from review_sentiment.compute import ComputePlan
     from review_sentiment.data.chats import ChatDataset
-    from review_sentiment.models import BaseModel
+    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.compute import ComputePlan
     from review_sentiment.result import Evaluation
 
     Answering = Callable[[pd.DataFrame, tuple[str, ...], str], pd.DataFrame]
@@ -143,7 +143,7 @@ def _answering(
 ) -> Answering:
     """Load the tuned model; return how it answers reviews."""
     from review_sentiment.data.prompts import PromptBuilder
-    from review_sentiment.loading import load_adapted_model, load_tokenizer
+    from review_sentiment.models.loading import load_adapted_model, load_tokenizer
     from review_sentiment.predictions import prediction_table
     from review_sentiment.scoring import score_labels
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from review_sentiment.batching import token_budget_batches
 from review_sentiment.data.prompts import label_token_ids
 from review_sentiment.errors import DataError
 from review_sentiment.full_precision import computed_in_fp32, room_for_fp32
-from review_sentiment.packing import can_pack, pack, packed_attention_in
+from review_sentiment.models.batching import token_budget_batches
+from review_sentiment.models.packing import can_pack, pack, packed_attention_in
 from review_sentiment.progress import Progress
 from review_sentiment.scoring_memory import token_budget
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from review_sentiment.compute import ComputePlan
+    from review_sentiment.models.compute import ComputePlan
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from review_sentiment.memory import ModelShape, shape_from
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from review_sentiment.compute import ComputePlan
+    from review_sentiment.models.compute import ComputePlan
 
 MOST_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Larger batches are no faster on two cores; on a GPU they only delay a lack of memory."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from review_sentiment.answers import KeptAnswers
 from review_sentiment.lora_proof import LoraProof
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 
 
 @dataclass(frozen=True)

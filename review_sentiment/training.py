@@ -20,7 +20,6 @@ from transformers import set_seed
 from trl import SFTConfig
 
 from review_sentiment import fit
-from review_sentiment.adapters import add_adapters, put_adapter, save_adapter, train_adapters_in_fp32
 from review_sentiment.answer_trainer import (
     AnswerTrainer,
     NonFiniteError,
@@ -30,15 +29,16 @@ from review_sentiment.answer_trainer import (
 )
 from review_sentiment.answers import Answers, KeptAnswers
 from review_sentiment.batch_order import heaviest_batch
-from review_sentiment.compute import ComputePlan
 from review_sentiment.device import free_memory, peak_memory_gb
 from review_sentiment.errors import TrainingError
-from review_sentiment.fused_lora import fuse_adapters
-from review_sentiment.lean_layers import lighten
-from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.lora_proof import LoraProof, LoraWitness
-from review_sentiment.models import BaseModel
-from review_sentiment.packing import can_pack, use_packed_attention
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import ComputePlan
+from review_sentiment.models.fused_lora import fuse_adapters
+from review_sentiment.models.lean_layers import lighten
+from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.models.lora import add_adapters, put_adapter, save_adapter, train_adapters_in_fp32
+from review_sentiment.models.packing import can_pack, use_packed_attention
 from review_sentiment.trained_adapter import TrainingSummary
 from review_sentiment.training_course import Course, Keeping, Observer, Validating
 

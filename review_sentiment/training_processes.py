@@ -20,11 +20,11 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from review_sentiment.checkpoints import CheckpointStore
-from review_sentiment.compute import ComputePlan
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import ReviewSentimentError, TrainingError
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import ComputePlan
 from review_sentiment.progress import follow, pass_on, speak_for_this_process
 from review_sentiment.training import FineTuned, Surroundings, finetune
 

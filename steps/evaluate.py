@@ -33,8 +33,8 @@ def evaluate(
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation of the adapter as it was saved."""
     from review_sentiment import candidate
-    from review_sentiment.compute import plan_compute
     from review_sentiment.evaluation import evaluate_model
+    from review_sentiment.models.compute import plan_compute
     from review_sentiment.result import with_calibration
     from steps.mlflow_joint import connect, record_evaluation
 

@@ -29,9 +29,9 @@ def evaluate_baseline(
     evaluation_chats: ChatDataset, model: ModelSettings, evaluation: EvaluationSettings
 ) -> Annotated[Evaluation, "baseline"]:
     """Return the evaluation of the untuned model on the first `baseline_samples` reviews."""
-    from review_sentiment.compute import plan_compute
     from review_sentiment.evaluation import evaluate_model
-    from review_sentiment.models import identify
+    from review_sentiment.models.base_model import identify
+    from review_sentiment.models.compute import plan_compute
 
     return evaluate_model(
         identify(model),

@@ -34,7 +34,7 @@ def evaluate_champion(
 ) -> Annotated[Champion, "champion"]:
     """Return the champion's evaluation, or none where there is no champion yet."""
     from review_sentiment.champion import evaluate_champion as evaluate_present_one
-    from review_sentiment.compute import plan_compute
+    from review_sentiment.models.compute import plan_compute
     from steps.mlflow_joint import connect
 
     connect()

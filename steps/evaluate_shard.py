@@ -32,7 +32,7 @@ def evaluate_shard(
 ) -> Annotated[Evaluation, "shard"]:
     """Return the evaluation of every `evaluation.shards`-th review, from number `shard` on (0-based)."""
     from review_sentiment import evaluation as evaluations
-    from review_sentiment.compute import plan_compute
+    from review_sentiment.models.compute import plan_compute
 
     return evaluations.evaluate_shard(
         adapter.base,

@@ -65,8 +65,8 @@ def finetune(
 
     from review_sentiment.candidate import Candidate
     from review_sentiment.checkpoints import CheckpointStore, default_address, training_identity
-    from review_sentiment.compute import plan_compute
-    from review_sentiment.models import identify
+    from review_sentiment.models.base_model import identify
+    from review_sentiment.models.compute import plan_compute
     from review_sentiment.provenance import SOURCE_COMMIT, package_versions
     from review_sentiment.settings_files import flat
     from review_sentiment.training import Surroundings

@@ -27,8 +27,8 @@ def format_chat(
     """Return one chat a review."""
     from review_sentiment.data.chats import format_chats
     from review_sentiment.data.labels import LABEL_SCHEMES
-    from review_sentiment.loading import load_tokenizer
-    from review_sentiment.models import identify
+    from review_sentiment.models.base_model import identify
+    from review_sentiment.models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(identify(model))
     names = LABEL_SCHEMES[labels].names

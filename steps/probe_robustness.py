@@ -33,7 +33,7 @@ def probe_robustness(
 ) -> Annotated[Robustness, "robustness"]:
     """Return accuracy before and after each change, on the first `samples` reviews."""
     from review_sentiment import candidate, robustness
-    from review_sentiment.compute import plan_compute
+    from review_sentiment.models.compute import plan_compute
     from steps.mlflow_joint import connect
 
     connect()

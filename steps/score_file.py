@@ -41,7 +41,7 @@ def score_file(
     from review_sentiment import registry
     from review_sentiment.bulk_scoring import drift_of
     from review_sentiment.bulk_scoring import score_file as score_into
-    from review_sentiment.compute import plan_compute
+    from review_sentiment.models.compute import plan_compute
     from review_sentiment.scorer import tuned_scorer
     from steps.mlflow_joint import connect
 

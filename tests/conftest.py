@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from front_door.state import OPT_OUTS
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 from tests.tiny import make_tiny_model, review_rows
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def tiny_chats(tiny_model: BaseModel) -> ChatDataset:
     """Return 48 chats for the tiny model, whose words give the label away."""
     from review_sentiment.data.chats import format_chats
     from review_sentiment.data.review_table import table_of
-    from review_sentiment.loading import load_tokenizer
+    from review_sentiment.models.loading import load_tokenizer
 
     rows = [
         {

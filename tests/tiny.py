@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"

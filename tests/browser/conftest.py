@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 from tests.browser.visit import Visit, visiting
 from tests.front_door import ROOT, Project
 from tests.tiny import tiny_settings

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 from tests.browser.visit import LOOPBACK, SECONDS_TO_RENDER
 from tests.front_door import ROOT, Project
 from tests.ports import free_ports

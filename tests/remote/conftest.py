@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 from tests.front_door import ROOT, Project
 from tests.remote.bed import TestBed, test_bed
 from tests.tiny import tiny_settings

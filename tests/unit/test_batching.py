@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from review_sentiment.batching import even_batches, token_budget_batches
+from review_sentiment.models.batching import even_batches, token_budget_batches
 
 
 @hypothesis_settings(max_examples=50, deadline=None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import EvaluationSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation import evaluate_model, evaluate_shard, merge_shards
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
 
 PLAN = plan_compute("cpu", "fp32")
 

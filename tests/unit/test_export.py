@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import UsageError
 from review_sentiment.export import export
-from review_sentiment.loading import load_adapted_model, load_model, load_tokenizer
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.scoring import score_labels
 from review_sentiment.training import finetune
 

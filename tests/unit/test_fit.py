@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from review_sentiment import device, fit
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.memory import estimate, load_of, shape_of
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
 from review_sentiment.passes import PlannedRows
 
 PLAN = plan_compute("cpu", "fp32")

@@ -14,14 +14,14 @@ from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
 
 from review_sentiment import scoring
-from review_sentiment.adapters import add_adapters, train_adapters_in_fp32
-from review_sentiment.compute import ComputePlan, plan_compute
 from review_sentiment.config import LoraSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.full_precision import computed_in_fp32
-from review_sentiment.fused_lora import fuse_adapters
-from review_sentiment.loading import load_model, load_tokenizer
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import ComputePlan, plan_compute
+from review_sentiment.models.fused_lora import fuse_adapters
+from review_sentiment.models.loading import load_model, load_tokenizer
+from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
 from review_sentiment.scoring import Scores, score_labels
 
 

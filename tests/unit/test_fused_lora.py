@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from review_sentiment.adapters import add_adapters
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings
-from review_sentiment.fused_lora import PIECE_ROWS, SLOW_ROWS, fuse_adapters, product
-from review_sentiment.loading import load_model
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.fused_lora import PIECE_ROWS, SLOW_ROWS, fuse_adapters, product
+from review_sentiment.models.loading import load_model
+from review_sentiment.models.lora import add_adapters
 
 PROJECTIONS = 2 * 7
 """Linear layers of the tiny model: q, k, v, o, gate, up and down in two blocks."""

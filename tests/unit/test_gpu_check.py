@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("small", "write_8b", "variants", "scoring")

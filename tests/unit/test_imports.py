@@ -112,7 +112,7 @@ def test_loading_a_step_or_the_pipeline_loads_nothing_heavy(path: str) -> None:
 
 
 def test_the_heavy_packages_are_found_where_they_are_loaded() -> None:
-    assert "torch" in loaded_in_the_end("review_sentiment/fused_lora.py")
+    assert "torch" in loaded_in_the_end("review_sentiment/models/fused_lora.py")
     assert "mlflow" in loaded_in_the_end("review_sentiment/registry.py")
 
 

@@ -11,13 +11,13 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
-from review_sentiment.adapters import add_adapters
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings
-from review_sentiment.fused_lora import fuse_adapters
-from review_sentiment.lean_layers import lighten
-from review_sentiment.loading import load_model
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.fused_lora import fuse_adapters
+from review_sentiment.models.lean_layers import lighten
+from review_sentiment.models.loading import load_model
+from review_sentiment.models.lora import add_adapters
 
 MODULES = 2 * (2 + 1 + 1) + 1
 """Of the tiny model: two norms, a gated layer and an attention in each of two blocks, and the last norm."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from review_sentiment.licences import data_licence, model_licence
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 
 
 def base(name: str) -> BaseModel:

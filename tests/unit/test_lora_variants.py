@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
 from review_sentiment.training import finetune
 
 PLAN = plan_compute("cpu", "fp32")

@@ -32,7 +32,7 @@ from review_sentiment.gate import Champion, Rule, Verdict
 from review_sentiment.lora_proof import LayerProof, LoraProof
 from review_sentiment.metrics import compute_metrics
 from review_sentiment.model_card import RegisteredVersion
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 from review_sentiment.predictions import PREDICTION_COLUMNS
 from review_sentiment.result import Evaluation
 from review_sentiment.robustness import Probe, Robustness

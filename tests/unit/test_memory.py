@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from review_sentiment.adapters import add_adapters
-from review_sentiment.compute import gpu_plan, plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
-from review_sentiment.loading import load_model
 from review_sentiment.memory import LOGIT_BYTES, SHAPES, Load, estimate, load_of, shape_of
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import gpu_plan, plan_compute
+from review_sentiment.models.loading import load_model
+from review_sentiment.models.lora import add_adapters
 from review_sentiment.passes import KnownRows, Pass, PlannedRows
 
 LLAMA_8B = SHAPES["meta-llama/Llama-3.1-8B-Instruct"]

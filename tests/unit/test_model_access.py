@@ -9,8 +9,8 @@ import pytest
 from huggingface_hub import constants
 
 from review_sentiment.errors import ModelUnavailableError
-from review_sentiment.model_access import require_model
-from review_sentiment.models import BaseModel
+from review_sentiment.models.access import require_model
+from review_sentiment.models.base_model import BaseModel
 from tests.web_server import MODEL, WebServer, serving
 
 

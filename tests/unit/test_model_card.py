@@ -15,7 +15,7 @@ from review_sentiment.lineage import Lineage
 from review_sentiment.lora_proof import LoraProof
 from review_sentiment.metrics import Metrics
 from review_sentiment.model_card import MOST_CATEGORIES, CardFacts, concerns, write_card
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 from review_sentiment.registry import DESCRIPTION_LIMIT
 from review_sentiment.result import Evaluation
 from tests.unit.test_lineage import LINEAGE, TRAINED

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from review_sentiment.adapters import add_adapters
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, ModelSettings
 from review_sentiment.errors import ModelUnavailableError, UsageError
-from review_sentiment.loading import load_model, load_tokenizer
-from review_sentiment.models import BaseModel, identify
+from review_sentiment.models.base_model import BaseModel, identify
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.loading import load_model, load_tokenizer
+from review_sentiment.models.lora import add_adapters
 
 
 def lora_gradients(model: torch.nn.Module) -> dict[str, float]:

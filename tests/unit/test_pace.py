@@ -10,7 +10,7 @@ import torch
 from review_sentiment import pace
 from review_sentiment.config import Settings
 from review_sentiment.memory import shape_of
-from review_sentiment.models import identify
+from review_sentiment.models.base_model import identify
 
 SHAPE = replace(shape_of(identify(Settings().model)), hidden=8, intermediate=16)
 

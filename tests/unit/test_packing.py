@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from review_sentiment.compute import plan_compute
-from review_sentiment.loading import load_model
-from review_sentiment.models import BaseModel
-from review_sentiment.packing import TOKENS_MULTIPLE, can_pack, pack, shared_prefix, use_packed_attention
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.loading import load_model
+from review_sentiment.models.packing import (
+    TOKENS_MULTIPLE,
+    can_pack,
+    pack,
+    shared_prefix,
+    use_packed_attention,
+)
 
 PLAN = plan_compute("cpu", "fp32")
 

@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerBase
 
 from review_sentiment.data.prompts import PromptBuilder, label_token_ids
 from review_sentiment.errors import DataError
-from review_sentiment.loading import load_tokenizer
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.loading import load_tokenizer
 
 LABELS = ("negative", "positive")
 MAX_TOKENS = 120

@@ -15,11 +15,11 @@ from review_sentiment import training as training_module
 from review_sentiment import training_course
 from review_sentiment.answer_trainer import AnswerTrainer, is_out_of_memory
 from review_sentiment.checkpoints import CheckpointStore
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
 from review_sentiment.training import FineTuned, Surroundings, finetune
 
 PLAN = plan_compute("cpu", "fp32")

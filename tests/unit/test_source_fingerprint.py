@@ -178,7 +178,7 @@ def test_the_fine_tuning_step_reaches_training_and_no_report() -> None:
     assert ("review_sentiment.training", "finetune") in found
     fused = Path(source_fingerprint.ROOT, "review_sentiment", "fused_lora.py")
     names = {node.name for node in ast.parse(fused.read_text()).body if isinstance(node, ast.FunctionDef)}
-    assert names & {name for module, name in found if module == "review_sentiment.fused_lora"}
+    assert names & {name for module, name in found if module == "review_sentiment.models.fused_lora"}
     assert not {module for module, _ in found} & {
         "review_sentiment.data.data_report",
         "review_sentiment.config",

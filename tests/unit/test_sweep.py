@@ -10,7 +10,7 @@ import pytest
 from front_door.search import search, trials_table
 from review_sentiment.config import Settings
 from review_sentiment.errors import UsageError
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 from review_sentiment.settings_files import known_keys
 from review_sentiment.sweep import Dimension, TrialResult, parse_dimension, sweep
 from tests.tiny import write_category

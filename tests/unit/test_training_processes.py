@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from review_sentiment.checkpoints import CheckpointStore
-from review_sentiment.compute import plan_compute
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
 from review_sentiment.training import Surroundings, finetune
 from review_sentiment.training_processes import finetune_in_processes
 

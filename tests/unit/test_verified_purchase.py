@@ -15,8 +15,8 @@ from review_sentiment.data.cleaning import CleaningRules, clean_category
 from review_sentiment.data.labels import BINARY
 from review_sentiment.data.sources.local import LocalFiles
 from review_sentiment.data.splits import SplitRules, split_reviews
-from review_sentiment.loading import load_tokenizer
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.loading import load_tokenizer
 from review_sentiment.predictions import prediction_table, slice_table
 from tests.tiny import review_rows
 

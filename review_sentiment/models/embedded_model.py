@@ -5,7 +5,7 @@ safetensors in the cache directory (538 MB, half a minute), because a model
 loaded from GGUF cannot be saved or quantised again. `make install` does so;
 where the cache is empty, the first use does.
 
-    python -m review_sentiment.embedded_model
+    python -m review_sentiment.models.embedded_model
 """
 
 import logging

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from review_sentiment import embedded_model
+from review_sentiment.models import embedded_model
 
 if TYPE_CHECKING:
     from review_sentiment.config import ModelSettings

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from review_sentiment.batching import rounded_up
+from review_sentiment.models.batching import rounded_up
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from review_sentiment.adapters import ADAPTER
+from review_sentiment.models.lora import ADAPTER
 
 if TYPE_CHECKING:
     from peft.tuners.lora import LoraLayer

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from review_sentiment.fused_lora import LoraProduct, product_of
+from review_sentiment.models.fused_lora import LoraProduct, product_of
 
 
 def lighten(model: torch.nn.Module) -> int:

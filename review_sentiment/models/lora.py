@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.models import BaseModel
+from review_sentiment.models.base_model import BaseModel
 
 if TYPE_CHECKING:
     import torch

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from review_sentiment import embedded_model
 from review_sentiment.errors import ModelUnavailableError
-from review_sentiment.models import EMBEDDED, BaseModel
+from review_sentiment.models import embedded_model
+from review_sentiment.models.base_model import EMBEDDED, BaseModel
 
 HUB = "https://huggingface.co"
 

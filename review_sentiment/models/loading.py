@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment import embedded_model
-from review_sentiment.compute import ComputePlan
 from review_sentiment.errors import ModelUnavailableError
-from review_sentiment.models import EMBEDDED, BaseModel
+from review_sentiment.models import embedded_model
+from review_sentiment.models.base_model import EMBEDDED, BaseModel
+from review_sentiment.models.compute import ComputePlan
 
 if TYPE_CHECKING:
     import torch
@@ -97,8 +97,8 @@ def load_adapted_model(base: BaseModel, adapter: Path, plan: ComputePlan) -> Pre
     """Load the base model with a trained adapter, ready to score."""
     from peft import PeftModel
 
-    from review_sentiment.fused_lora import fuse_adapters
-    from review_sentiment.lean_layers import lighten
+    from review_sentiment.models.fused_lora import fuse_adapters
+    from review_sentiment.models.lean_layers import lighten
 
     model = PeftModel.from_pretrained(load_model(base, plan), str(adapter))
     fuse_adapters(model)

@@ -1,0 +1,1 @@
+"""Which base model, on which device, with which LoRA layers."""
