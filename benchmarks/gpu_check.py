@@ -284,7 +284,7 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
             "bf16": torch.cuda.is_bf16_supported(including_emulation=False),
             "archs": torch.cuda.get_arch_list(),
         }
-    from review_sentiment.device import read_device
+    from review_sentiment.resources.device import read_device
 
     return found | {"readings": read_device(device(args.tiny))}
 
@@ -417,13 +417,13 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
     from review_sentiment import training
     from review_sentiment.answer_trainer import AnswerTrainer, tokenise
     from review_sentiment.batch_order import heaviest_batch
-    from review_sentiment.device import free_memory
-    from review_sentiment.memory import estimate, load_of, shape_of
     from review_sentiment.models.fused_lora import fuse_adapters
     from review_sentiment.models.lean_layers import lighten
     from review_sentiment.models.loading import load_model, load_tokenizer
     from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
     from review_sentiment.models.packing import can_pack, use_packed_attention
+    from review_sentiment.resources.device import free_memory
+    from review_sentiment.resources.memory import estimate, load_of, shape_of
 
     chosen, base = plan(args), base_of(args)
     tokenizer, steps = load_tokenizer(base), 3 if args.tiny else 7
@@ -536,8 +536,8 @@ def scoring(args: argparse.Namespace) -> dict[str, Any]:
 
     from review_sentiment import full_precision
     from review_sentiment.audit import generate_answers
-    from review_sentiment.device import free_memory
     from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+    from review_sentiment.resources.device import free_memory
     from review_sentiment.scoring import score_labels
 
     chosen, base, adapter = plan(args), base_of(args), args.scratch / "8b"

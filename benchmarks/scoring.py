@@ -239,9 +239,9 @@ def compare(plain: Any, own: Any, tokenizer: Any, tuned: Tuned, reviews: int, ro
 
 def limit_of(model: Any, tokenizer: Any, plan: Any, prompts: list[str]) -> float:
     """Return the reviews a second of the products with the blocks' weights alone, a shared beginning free."""
-    from review_sentiment.memory import shape_from
     from review_sentiment.models.packing import shared_prefix
-    from review_sentiment.pace import matrix_speed
+    from review_sentiment.resources.memory import shape_from
+    from review_sentiment.resources.throughput import matrix_speed
 
     rows = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
     shared = shared_prefix(rows, min(map(len, rows)) - 1)

@@ -118,8 +118,8 @@ def measured(device: str) -> Speed | None:
 
 def estimated() -> list[tuple[str, str, float]]:
     """Return name, precision and estimated tokens a second of common GPUs with the embedded model."""
-    from review_sentiment.memory import SHAPES
-    from review_sentiment.pace import GPU_UTILISATION, GPUS, operations_per_token
+    from review_sentiment.resources.memory import SHAPES
+    from review_sentiment.resources.throughput import GPU_UTILISATION, GPUS, operations_per_token
 
     operations = operations_per_token(SHAPES["embedded"], checkpointing=True)
     return [(gpu.name, gpu.precision, GPU_UTILISATION * gpu.peak / operations) for gpu in GPUS]

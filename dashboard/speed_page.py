@@ -59,7 +59,7 @@ def measured_table(speeds: list[Speed]) -> mo.Html:
 
 def estimates_view() -> mo.Html:
     """Show what common GPUs would reach, said to be an estimate."""
-    from review_sentiment.pace import GPU_UTILISATION
+    from review_sentiment.resources.throughput import GPU_UTILISATION
 
     rows = [(name, precision, f"{tokens:,.0f}") for name, precision, tokens in estimated()]
     return column(

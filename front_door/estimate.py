@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from review_sentiment import device, fit
-from review_sentiment.device import GPU_USABLE
-from review_sentiment.memory import Memory, estimate, load_of, shape_of
 from review_sentiment.models.base_model import identify
 from review_sentiment.models.compute import ComputePlan, gpu_plan, plan_compute
-from review_sentiment.pace import (
+from review_sentiment.resources import device, memory_fit
+from review_sentiment.resources.device import GPU_USABLE
+from review_sentiment.resources.memory import Memory, estimate, load_of, shape_of
+from review_sentiment.resources.micro_batches import PlannedRows
+from review_sentiment.resources.throughput import (
     CPU_UTILISATION,
     GPU_UTILISATION,
     GPUS,
     matrix_speed,
     training_seconds,
 )
-from review_sentiment.passes import PlannedRows
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
@@ -137,7 +137,7 @@ def _row(settings: Settings, plan: ComputePlan, device: str, usable: float, spee
     memory = estimate(shape, load, plan.device)
     would_fit = ""
     if memory.total > usable:
-        fits, changes = fit.first_that_fits(base, plan, lora, training, rows, shape, usable)
+        fits, changes = memory_fit.first_that_fits(base, plan, lora, training, rows, shape, usable)
         would_fit = changes if fits else "nothing short of a smaller model"
     verdict = (
         "does not fit" if memory.total > usable else "tight" if memory.total > TIGHT * usable else "fits"

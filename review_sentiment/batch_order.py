@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
 from review_sentiment.models.packing import shared_prefix
-from review_sentiment.passes import KnownRows
+from review_sentiment.resources.micro_batches import KnownRows
 
 
 class RandomBatches(Sampler[int]):

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from review_sentiment.device import free_memory
 from review_sentiment.errors import UsageError
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.resources.device import free_memory
 from review_sentiment.scoring import Scores, score_labels
 
 if TYPE_CHECKING:

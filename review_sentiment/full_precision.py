@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.device import free_bytes
+from review_sentiment.resources.device import free_bytes
 
 if TYPE_CHECKING:
     import torch

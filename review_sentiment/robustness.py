@@ -124,7 +124,7 @@ def probe_robustness(
 
     `tuned` has its answers to the unchanged ones. Negation is left out where the labels are not two.
     """
-    from review_sentiment.device import free_memory
+    from review_sentiment.resources.device import free_memory
 
     answers = _answering(base, adapter, max_tokens, chats.labels, plan)
     sample = chats.head(samples)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from review_sentiment.device import free_bytes
-from review_sentiment.memory import ModelShape, shape_from
+from review_sentiment.resources.device import free_bytes
+from review_sentiment.resources.memory import ModelShape, shape_from
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -19,7 +19,6 @@ import torch
 from transformers import set_seed
 from trl import SFTConfig
 
-from review_sentiment import fit
 from review_sentiment.answer_trainer import (
     AnswerTrainer,
     NonFiniteError,
@@ -29,7 +28,6 @@ from review_sentiment.answer_trainer import (
 )
 from review_sentiment.answers import Answers, KeptAnswers
 from review_sentiment.batch_order import heaviest_batch
-from review_sentiment.device import free_memory, peak_memory_gb
 from review_sentiment.errors import TrainingError
 from review_sentiment.lora_proof import LoraProof, LoraWitness
 from review_sentiment.models.base_model import BaseModel
@@ -39,6 +37,8 @@ from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, put_adapter, save_adapter, train_adapters_in_fp32
 from review_sentiment.models.packing import can_pack, use_packed_attention
+from review_sentiment.resources import memory_fit
+from review_sentiment.resources.device import free_memory, peak_memory_gb
 from review_sentiment.trained_adapter import TrainingSummary
 from review_sentiment.training_course import Course, Keeping, Observer, Validating
 
@@ -109,7 +109,7 @@ def finetune(
         # The frames of the traceback hold the model and its tensors.
         traceback.clear_frames(error.__traceback__)
         if is_out_of_memory(error):
-            raise fit.out_of_memory_outside_passes(plan, lora) from error
+            raise memory_fit.out_of_memory_outside_passes(plan, lora) from error
         raise
     finally:
         free_memory()
@@ -142,7 +142,7 @@ def _train(
     tokenizer = load_tokenizer(base)
     rows = tokenise(chats, tokenizer)
     heaviest = heaviest_batch(rows["input_ids"], training.batch_size, seed, plan.packs_rows)
-    training, expected = fit.fitted(base, plan, lora, training, heaviest)
+    training, expected = memory_fit.fitted(base, plan, lora, training, heaviest)
     model = load_model(base, plan)
     packs_rows = plan.packs_rows and can_pack(model)
     if packs_rows:
@@ -184,7 +184,7 @@ def _train(
         except NonFiniteError as error:
             raise _explained(error, trainer, chats, training, around) from error
         except OutOfMemoryError as error:
-            raise fit.out_of_memory(error.tokens, plan, lora, training) from error
+            raise memory_fit.out_of_memory(error.tokens, plan, lora, training) from error
     first = trainer.accelerator.is_main_process
     put_adapter(model, course.kept)
     proof = witness.conclude([point["loss"] for point in course.curve])

@@ -42,7 +42,7 @@ def test_steps_progress_and_messages_are_written_as_they_come(tmp_path: Path) ->
         logging.getLogger("zenml.step").info("Step `finetune` has started.")
         with Progress("training", 4) as progress:
             progress.advance(4, "loss 0.5")
-        logging.getLogger("review_sentiment.fit").warning("tight")
+        logging.getLogger("review_sentiment.resources.memory_fit").warning("tight")
         logging.getLogger("somebody.else").warning("noise")
     logging.getLogger("zenml.step").info("Step `finetune` has finished in 1s.")  # nobody listens
     found = events_of(file)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from review_sentiment import device, fit
 from review_sentiment.config import LoraSettings, TrainingSettings
-from review_sentiment.memory import estimate, load_of, shape_of
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.passes import PlannedRows
+from review_sentiment.resources import device, memory_fit
+from review_sentiment.resources.memory import estimate, load_of, shape_of
+from review_sentiment.resources.micro_batches import PlannedRows
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=8)
@@ -30,7 +30,7 @@ def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
 
 def test_what_fits_is_left_alone(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, need(tiny_model))
-    training, expected = fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    training, expected = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
     assert training == TRAINING
     assert expected.total == need(tiny_model)
 
@@ -40,7 +40,7 @@ def test_weights_are_dequantised_in_each_pass_first(
 ) -> None:
     fast = TRAINING.model_copy(update={"dequantise_once": "auto"})
     leave(monkeypatch, need(tiny_model, fast) - 1)
-    assert fit.fitted(tiny_model, PLAN, LORA, fast, ROWS)[0] == TRAINING
+    assert memory_fit.fitted(tiny_model, PLAN, LORA, fast, ROWS)[0] == TRAINING
 
 
 def test_then_passes_are_cut(
@@ -48,7 +48,7 @@ def test_then_passes_are_cut(
 ) -> None:
     quarter = TRAINING.model_copy(update={"tokens_per_pass": 1024})
     leave(monkeypatch, need(tiny_model, quarter))
-    training, expected = fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    training, expected = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
     assert training == quarter
     assert expected.total <= need(tiny_model, quarter)
     assert "tokens_per_pass=1024: the result is the same" in caplog.text
@@ -57,7 +57,7 @@ def test_then_passes_are_cut(
 def test_then_activations_are_computed_again(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
     smallest = {"tokens_per_pass": LONGEST, "gradient_checkpointing": True}
     leave(monkeypatch, need(tiny_model, TRAINING.model_copy(update=smallest)))
-    training, _ = fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    training, _ = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
     assert training == TRAINING.model_copy(update=smallest)
 
 
@@ -66,8 +66,10 @@ def test_what_changes_the_result_is_only_suggested(
 ) -> None:
     smallest = TRAINING.model_copy(update={"tokens_per_pass": LONGEST, "gradient_checkpointing": True})
     leave(monkeypatch, need(tiny_model, smallest) - 1)
-    with pytest.raises(fit.FitError, match=r"batch_size 16.*rank 8.*would fit.*prompt\.max_tokens=128"):
-        fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    with pytest.raises(
+        memory_fit.FitError, match=r"batch_size 16.*rank 8.*would fit.*prompt\.max_tokens=128"
+    ):
+        memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
 
 
 def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
@@ -75,16 +77,16 @@ def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
 ) -> None:
     leave(monkeypatch, need(tiny_model) - 1)
     refusing = TRAINING.model_copy(update={"fit": "refuse"})
-    with pytest.raises(fit.FitError, match=r"tokens_per_pass=2048 \(.*training\.fit=ignore"):
-        fit.fitted(tiny_model, PLAN, LORA, refusing, ROWS)
+    with pytest.raises(memory_fit.FitError, match=r"tokens_per_pass=2048 \(.*training\.fit=ignore"):
+        memory_fit.fitted(tiny_model, PLAN, LORA, refusing, ROWS)
     ignoring = TRAINING.model_copy(update={"fit": "ignore"})
-    assert fit.fitted(tiny_model, PLAN, LORA, ignoring, ROWS)[0] == ignoring
+    assert memory_fit.fitted(tiny_model, PLAN, LORA, ignoring, ROWS)[0] == ignoring
 
 
 def test_a_machine_that_is_far_too_small(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, 1e6)
-    with pytest.raises(fit.FitError, match=r"smaller model or a larger device.*estimate"):
-        fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    with pytest.raises(memory_fit.FitError, match=r"smaller model or a larger device.*estimate"):
+        memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
 
 
 def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -96,5 +98,5 @@ def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert device.usable_bytes("cpu") == pytest.approx(unlimited, rel=0.2)
     limit.write_text("1000000100\n")
     assert device.usable_bytes("cpu") == pytest.approx(
-        unlimited - fit.CPU_USABLE * (fit.psutil.virtual_memory().available - 1e9), rel=0.2
+        unlimited - memory_fit.CPU_USABLE * (memory_fit.psutil.virtual_memory().available - 1e9), rel=0.2
     )

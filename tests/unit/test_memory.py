@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from review_sentiment.config import LoraSettings, TrainingSettings
-from review_sentiment.memory import LOGIT_BYTES, SHAPES, Load, estimate, load_of, shape_of
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import gpu_plan, plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters
-from review_sentiment.passes import KnownRows, Pass, PlannedRows
+from review_sentiment.resources.memory import LOGIT_BYTES, SHAPES, Load, estimate, load_of, shape_of
+from review_sentiment.resources.micro_batches import KnownRows, Pass, PlannedRows
 
 LLAMA_8B = SHAPES["meta-llama/Llama-3.1-8B-Instruct"]
 GIB = 2**30

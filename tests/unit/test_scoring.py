@@ -12,10 +12,10 @@ from review_sentiment import audit, scoring, scoring_memory
 from review_sentiment.audit import generate_answers
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.errors import DataError
-from review_sentiment.memory import shape_from
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model, load_tokenizer
+from review_sentiment.resources.memory import shape_from
 from review_sentiment.scoring import score_labels
 
 LABELS = ("negative", "positive")

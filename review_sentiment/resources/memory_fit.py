@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from review_sentiment.device import device_name, usable_bytes
 from review_sentiment.errors import TrainingError
-from review_sentiment.memory import Memory, ModelShape, estimate, load_of, shape_of
+from review_sentiment.resources.device import device_name, usable_bytes
+from review_sentiment.resources.memory import Memory, ModelShape, estimate, load_of, shape_of
 
 if TYPE_CHECKING:
     from review_sentiment.config import LoraSettings, TrainingSettings
     from review_sentiment.models.base_model import BaseModel
     from review_sentiment.models.compute import ComputePlan
-    from review_sentiment.passes import Rows
+    from review_sentiment.resources.micro_batches import Rows
 
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from review_sentiment.memory import ModelShape
+    from review_sentiment.resources.memory import ModelShape
 
 GPU_UTILISATION = 0.3
 """Share of a GPU's peak that QLoRA reaches: an assumption, not measured here."""
@@ -63,7 +63,7 @@ def matrix_speed(shape: ModelShape, dtype: torch.dtype, device: str) -> float:
     Of many short measurements the best: whatever else runs, a page that is being drawn or an earlier
     training, takes its share from the others. Once a process for each shape, type and device.
     """
-    from review_sentiment.device import free_memory
+    from review_sentiment.resources.device import free_memory
 
     try:
         return _measured_speed(shape, dtype, device)

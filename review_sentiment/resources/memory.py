@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from review_sentiment.config import LoraSettings, TrainingSettings
     from review_sentiment.models.base_model import BaseModel
     from review_sentiment.models.compute import ComputePlan
-    from review_sentiment.passes import Rows
+    from review_sentiment.resources.micro_batches import Rows
 
 NF4_BYTES = 4.127 / 8
 """Of a 4-bit weight with its double-quantised scales (QLoRA, arXiv 2305.14314, section 3)."""
