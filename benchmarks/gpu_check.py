@@ -534,11 +534,11 @@ def scoring(args: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from review_sentiment import full_precision
     from review_sentiment.audit import generate_answers
     from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
     from review_sentiment.resources.device import free_memory
-    from review_sentiment.scoring import score_labels
+    from review_sentiment.scoring import full_precision
+    from review_sentiment.scoring.label_scoring import score_labels
 
     chosen, base, adapter = plan(args), base_of(args), args.scratch / "8b"
     tokenizer = load_tokenizer(base)

@@ -5,7 +5,7 @@ python benchmarks/scoring.py [--train 240] [--reviews 64] [--rounds 3] [--json]
 
 one by one   a notebook's way: generate(max_new_tokens=10) for each prompt, as transformers and PEFT load it
 in batches   the same, padded on the left, at the batch size that is fastest here
-ours         review_sentiment.scoring
+ours         review_sentiment.scoring.label_scoring
 
 The arms take turns on the same reviews, of the validation part: with a tuned model, which ends its answer
 after the label, and with the model untuned, which talks on. The most that is possible is told beside it:
@@ -117,7 +117,7 @@ def generate(model: Any, tokenizer: Any, batch_size: int, prompts: list[str]) ->
 
 def score(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]) -> list[str]:
     """Return what our scoring says the model answers."""
-    from review_sentiment.scoring import score_labels
+    from review_sentiment.scoring.label_scoring import score_labels
 
     scores = score_labels(model, tokenizer, prompts, tuned.labels, tuned.plan, max(TOKEN_BUDGETS))
     return [tuned.labels[index] if index >= 0 else "" for index in scores.answered]
@@ -132,10 +132,10 @@ def seconds(function: Callable[[], Any]) -> float:
 
 def batch_size_effect(model: Any, tokenizer: Any, tuned: Tuned, reviews: int) -> dict[str, float]:
     """Return the largest differences of log-probabilities and of metrics between token budgets, in FP32."""
-    from review_sentiment.full_precision import computed_in_fp32
     from review_sentiment.metrics import compute_metrics
     from review_sentiment.predictions import prediction_table
-    from review_sentiment.scoring import score_labels
+    from review_sentiment.scoring.full_precision import computed_in_fp32
+    from review_sentiment.scoring.label_scoring import score_labels
 
     plan, frame = replace(tuned.plan, precision="fp32"), tuned.prepared.validation.frame.head(reviews)
     with computed_in_fp32(model):
@@ -158,17 +158,17 @@ def batch_size_effect(model: Any, tokenizer: Any, tuned: Tuned, reviews: int) ->
 
 def rounding_effect(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]) -> list[float]:
     """Return how far each review's log-odds move between the plan's precision and FP32, by equal weights."""
-    from review_sentiment import scoring
-    from review_sentiment.full_precision import computed_in_fp32
+    from review_sentiment.scoring import label_scoring
+    from review_sentiment.scoring.full_precision import computed_in_fp32
 
-    near_tie, scoring.NEAR_TIE = scoring.NEAR_TIE, 0.0  # as they are without being settled
+    near_tie, label_scoring.NEAR_TIE = label_scoring.NEAR_TIE, 0.0  # as they are without being settled
     try:
-        rounded = scoring.score_labels(model, tokenizer, prompts, tuned.labels, tuned.plan, "auto")
+        rounded = label_scoring.score_labels(model, tokenizer, prompts, tuned.labels, tuned.plan, "auto")
         exact_plan = replace(tuned.plan, precision="fp32")
         with computed_in_fp32(model):
-            exact = scoring.score_labels(model, tokenizer, prompts, tuned.labels, exact_plan, "auto")
+            exact = label_scoring.score_labels(model, tokenizer, prompts, tuned.labels, exact_plan, "auto")
     finally:
-        scoring.NEAR_TIE = near_tie
+        label_scoring.NEAR_TIE = near_tie
     odds = [found.label_log_probs[:, 1] - found.label_log_probs[:, 0] for found in (rounded, exact)]
     return [float(moved) for moved in abs(odds[0] - odds[1])]
 
@@ -180,9 +180,9 @@ def exact_agreement(own: Any, plain: Any, tokenizer: Any, tuned: Tuned) -> dict[
     """
     from peft import PeftModel
 
-    from review_sentiment.full_precision import computed_in_fp32
     from review_sentiment.models.loading import load_model
-    from review_sentiment.scoring import score_labels
+    from review_sentiment.scoring.full_precision import computed_in_fp32
+    from review_sentiment.scoring.label_scoring import score_labels
 
     scores = score_labels(own, tokenizer, tuned.prompts, tuned.labels, tuned.plan, "auto")
     nearest = [int(row) for row in scores.margin.argsort()[:NEAREST_DECISIONS]]

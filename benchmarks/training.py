@@ -195,7 +195,7 @@ def train_whole(name: str, reviews: int, seed: int) -> dict[str, Any]:
     from sklearn.metrics import f1_score
     from transformers import TrainerCallback
 
-    from review_sentiment.scoring import score_labels
+    from review_sentiment.scoring.label_scoring import score_labels
 
     with tempfile.TemporaryDirectory() as scratch:
         arm, (prepared, _, plan, tokenizer) = make_arm(name, reviews, seed, Path(scratch))

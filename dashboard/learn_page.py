@@ -13,8 +13,8 @@ from dashboard.layout import column, grid, notice, plot, said, table
 from dashboard.low_rank import Update, energy, projections, smaller_picture, spectra, updates_of
 from dashboard.rank_choice import rank_sweep
 from dashboard.versions import NOTHING_YET
-from review_sentiment.answers import labels_of, probability_columns
 from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.scoring.answers import labels_of, probability_columns
 
 if TYPE_CHECKING:
     import pandas as pd

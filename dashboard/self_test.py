@@ -20,8 +20,8 @@ from dashboard.settings_form import (
     to_address,
 )
 from front_door.configs import DEFAULT_STACK
-from review_sentiment.answers import labels_of, probability_columns
 from review_sentiment.metrics import compute_metrics
+from review_sentiment.scoring.answers import labels_of, probability_columns
 
 if TYPE_CHECKING:
     from dashboard.versions import Registry

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from review_sentiment.answers import labels_of
+from review_sentiment.scoring.answers import labels_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def probabilities_of(rival: Answers, label: str, titles: Sequence[str], texts: S
 def _load_rivals(uri: str, name: str, number: str) -> Rivals:
     from review_sentiment import registry
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.scorer import tuned_scorer, untuned_scorer
+    from review_sentiment.scoring.scorer import tuned_scorer, untuned_scorer
 
     version = registry.get_version(name, number)
     assert version.uri == uri

@@ -10,12 +10,12 @@ from front_door.stack import use_stack
 from front_door.stack_files import read_stack
 from review_sentiment import registry, tracking
 from review_sentiment.hashing import file_hash
-from review_sentiment.review_files import columns_of
+from review_sentiment.scoring.review_files import columns_of
 
 if TYPE_CHECKING:
-    from review_sentiment.bulk_scoring import BulkResult
     from review_sentiment.config import ModelSettings
     from review_sentiment.data.data_report import DataReport
+    from review_sentiment.scoring.bulk_scoring import BulkResult
 
 
 @dataclass(frozen=True)

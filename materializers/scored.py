@@ -6,7 +6,7 @@ from zenml.enums import ArtifactType
 from zenml.metadata.metadata_types import MetadataType
 
 from materializers.files import RecordMaterializer
-from review_sentiment.bulk_scoring import BulkResult
+from review_sentiment.scoring.bulk_scoring import BulkResult
 
 
 class BulkResultMaterializer(RecordMaterializer):

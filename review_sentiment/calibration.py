@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from review_sentiment.answers import Answers
+from review_sentiment.scoring.answers import Answers
 from review_sentiment.uncertainty import TWO_CLASSES, figures
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.answers import probability_columns
 from review_sentiment.data.data_report import OUR_STYLE
+from review_sentiment.scoring.answers import probability_columns
 from review_sentiment.uncertainty import TWO_CLASSES
 
 if TYPE_CHECKING:

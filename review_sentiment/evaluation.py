@@ -18,7 +18,7 @@ from review_sentiment.models.loading import load_adapted_model, load_model, load
 from review_sentiment.predictions import prediction_table
 from review_sentiment.resources.device import free_memory
 from review_sentiment.result import Evaluation, evaluation_of
-from review_sentiment.scoring import score_labels
+from review_sentiment.scoring.label_scoring import score_labels
 
 if TYPE_CHECKING:
     from review_sentiment.config import EvaluationSettings

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from review_sentiment.answers import probability_columns
+from review_sentiment.scoring.answers import probability_columns
 
 PER_GROUP = 20
 GROUPS = {"surest_wrong": "surest wrong", "least_sure": "least sure", "surest_right": "surest right"}

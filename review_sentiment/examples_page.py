@@ -7,8 +7,8 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.answers import labels_of
 from review_sentiment.examples import GROUPS
+from review_sentiment.scoring.answers import labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -21,7 +21,7 @@ from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.resources.device import free_memory
-from review_sentiment.scoring import Scores, score_labels
+from review_sentiment.scoring.label_scoring import Scores, score_labels
 
 if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset

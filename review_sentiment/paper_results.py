@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from review_sentiment import recorded_runs
-from review_sentiment.answers import labels_of
 from review_sentiment.errors import DataError
 from review_sentiment.metrics import compute_metrics
 from review_sentiment.result import Evaluation
+from review_sentiment.scoring.answers import labels_of
 
 if TYPE_CHECKING:
     from review_sentiment.registry import ModelVersion

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from review_sentiment.answers import Answers, probability_columns
+from review_sentiment.scoring.answers import Answers, probability_columns
 from review_sentiment.uncertainty import CONFIDENCE
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from review_sentiment.data.data_report import reference_of
 from review_sentiment.gate import still_against
 from review_sentiment.model_card import CardFacts, RegisteredVersion, write_card
 from review_sentiment.provenance import software_here, trained_with
-from review_sentiment.scorer import REFERENCE_FILE, Serving
+from review_sentiment.scoring.scorer import REFERENCE_FILE, Serving
 from review_sentiment.tracking import client
 
 if TYPE_CHECKING:

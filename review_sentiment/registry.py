@@ -22,7 +22,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from review_sentiment.errors import DataError, ModelUnavailableError, UsageError
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.scorer import SERVING_FILE, Serving, tuned_scorer
+from review_sentiment.scoring.scorer import SERVING_FILE, Serving, tuned_scorer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,8 @@ from review_sentiment.predictions import answers_of, slice_table
 from review_sentiment.uncertainty import figures
 
 if TYPE_CHECKING:
-    from review_sentiment.answers import KeptAnswers
     from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.scoring.answers import KeptAnswers
 
 
 @dataclass(frozen=True)

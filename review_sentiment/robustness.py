@@ -145,7 +145,7 @@ def _answering(
     from review_sentiment.data.prompts import PromptBuilder
     from review_sentiment.models.loading import load_adapted_model, load_tokenizer
     from review_sentiment.predictions import prediction_table
-    from review_sentiment.scoring import score_labels
+    from review_sentiment.scoring.label_scoring import score_labels
 
     tokenizer = load_tokenizer(base)
     model = load_adapted_model(base, adapter, plan)

@@ -26,7 +26,6 @@ from review_sentiment.answer_trainer import (
     is_out_of_memory,
     tokenise,
 )
-from review_sentiment.answers import Answers, KeptAnswers
 from review_sentiment.batch_order import heaviest_batch
 from review_sentiment.errors import TrainingError
 from review_sentiment.lora_proof import LoraProof, LoraWitness
@@ -39,6 +38,7 @@ from review_sentiment.models.lora import add_adapters, put_adapter, save_adapter
 from review_sentiment.models.packing import can_pack, use_packed_attention
 from review_sentiment.resources import memory_fit
 from review_sentiment.resources.device import free_memory, peak_memory_gb
+from review_sentiment.scoring.answers import Answers, KeptAnswers
 from review_sentiment.trained_adapter import TrainingSummary
 from review_sentiment.training_course import Course, Keeping, Observer, Validating
 
@@ -236,7 +236,7 @@ def _validating(
     """Score the head of the validation chats, whose order is random."""
     if around.validation is None or not training.validations:
         return None
-    from review_sentiment.scoring import score_labels
+    from review_sentiment.scoring.label_scoring import score_labels
 
     frame = around.validation.frame.head(training.validation_samples)
     labels = around.validation.labels
@@ -256,7 +256,7 @@ def _answers(
     chats: ChatDataset,
     plan: ComputePlan,
 ) -> Any:
-    from review_sentiment.scoring import score_labels
+    from review_sentiment.scoring.label_scoring import score_labels
 
     return score_labels(model, tokenizer, prompts, chats.labels, plan, SCORING_TOKENS).probabilities
 

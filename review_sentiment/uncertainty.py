@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from review_sentiment.answers import Answers
+    from review_sentiment.scoring.answers import Answers
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000

@@ -7,9 +7,9 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.report import DataReportMaterializer
 from materializers.scored import BulkResultMaterializer
-from review_sentiment.bulk_scoring import BulkResult
 from review_sentiment.config import ModelSettings
 from review_sentiment.data.data_report import DataReport
+from review_sentiment.scoring.bulk_scoring import BulkResult
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
 
@@ -39,10 +39,10 @@ def score_file(
     from pathlib import Path
 
     from review_sentiment import registry
-    from review_sentiment.bulk_scoring import drift_of
-    from review_sentiment.bulk_scoring import score_file as score_into
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.scorer import tuned_scorer
+    from review_sentiment.scoring.bulk_scoring import drift_of
+    from review_sentiment.scoring.bulk_scoring import score_file as score_into
+    from review_sentiment.scoring.scorer import tuned_scorer
     from steps.mlflow_joint import connect
 
     connect()

@@ -9,15 +9,21 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from review_sentiment.bulk_scoring import drift_of, score_file
 from review_sentiment.config import LoraSettings
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
-from review_sentiment.review_files import FORMATS, read_rows
-from review_sentiment.scorer import CHARACTERS_PER_TOKEN, REFERENCE_FILE, Scorer, Serving, tuned_scorer
+from review_sentiment.scoring.bulk_scoring import drift_of, score_file
+from review_sentiment.scoring.review_files import FORMATS, read_rows
+from review_sentiment.scoring.scorer import (
+    CHARACTERS_PER_TOKEN,
+    REFERENCE_FILE,
+    Scorer,
+    Serving,
+    tuned_scorer,
+)
 
 PLAN = plan_compute("cpu", "fp32")
 LABELS = ("negative", "positive")

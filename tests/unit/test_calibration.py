@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from review_sentiment.answers import Answers
 from review_sentiment.calibration import calibrated, fit_calibration
+from review_sentiment.scoring.answers import Answers
 from review_sentiment.uncertainty import figures
 
 

@@ -20,7 +20,7 @@ from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
-from review_sentiment.scorer import Serving
+from review_sentiment.scoring.scorer import Serving
 
 NAME = "reviews"
 PLAN = plan_compute("cpu", "fp32")

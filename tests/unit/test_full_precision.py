@@ -13,16 +13,16 @@ from accelerate.state import AcceleratorState
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
 
-from review_sentiment import scoring
 from review_sentiment.config import LoraSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.full_precision import computed_in_fp32
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import ComputePlan, plan_compute
 from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
-from review_sentiment.scoring import Scores, score_labels
+from review_sentiment.scoring import label_scoring
+from review_sentiment.scoring.full_precision import computed_in_fp32
+from review_sentiment.scoring.label_scoring import Scores, score_labels
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,10 @@ def test_near_ties_are_what_fp32_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected = scored(in_plain_fp32(model), tiny_chats, tiny_model, replace(plan, precision="fp32"))
-    monkeypatch.setattr(scoring, "NEAR_TIE", 0.0)
+    monkeypatch.setattr(label_scoring, "NEAR_TIE", 0.0)
     rounded = scored(model, tiny_chats, tiny_model, plan)
     limit = float(np.median(expected.margin))
-    monkeypatch.setattr(scoring, "NEAR_TIE", limit)
+    monkeypatch.setattr(label_scoring, "NEAR_TIE", limit)
     settled = scored(model, tiny_chats, tiny_model, plan)
     near = rounded.margin < limit
     assert 0 < near.sum() < len(near)
@@ -80,7 +80,7 @@ def test_a_model_that_is_being_trained_answers_as_it_does_alone(
     plan: ComputePlan,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scoring, "NEAR_TIE", 100.0)
+    monkeypatch.setattr(label_scoring, "NEAR_TIE", 100.0)
     trained = add_adapters(load_model(tiny_model, plan), LoraSettings(rank=4, alpha=8))
     fuse_adapters(trained, plan.dtype)
     train_adapters_in_fp32(trained)
@@ -105,10 +105,10 @@ def test_without_room_they_stay_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(scoring, "NEAR_TIE", 0.0)
+    monkeypatch.setattr(label_scoring, "NEAR_TIE", 0.0)
     rounded = scored(model, tiny_chats, tiny_model, plan)
-    monkeypatch.setattr(scoring, "NEAR_TIE", 100.0)
-    monkeypatch.setattr(scoring, "room_for_fp32", lambda *_: False)
+    monkeypatch.setattr(label_scoring, "NEAR_TIE", 100.0)
+    monkeypatch.setattr(label_scoring, "room_for_fp32", lambda *_: False)
     with caplog.at_level("INFO", "review_sentiment"):
         left = scored(model, tiny_chats, tiny_model, plan)
     np.testing.assert_array_equal(left.label_log_probs, rounded.label_log_probs)

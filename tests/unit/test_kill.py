@@ -21,7 +21,7 @@ from review_sentiment.training import FineTuned, Surroundings, finetune
 
 LOADED_ONCE = [
     "review_sentiment.training",
-    "review_sentiment.scoring",
+    "review_sentiment.scoring.label_scoring",
     "bitsandbytes",
     "datasets",
     "fsspec",

@@ -22,7 +22,6 @@ from materializers.evaluation import EvaluationMaterializer
 from materializers.report import ClassificationReportMaterializer, DataReportMaterializer
 from materializers.reviews import ReviewTableMaterializer
 from materializers.robustness import RobustnessMaterializer
-from review_sentiment.answers import KeptAnswers
 from review_sentiment.classification_report import ClassificationReport
 from review_sentiment.comparison import Comparison, PairedDifference
 from review_sentiment.data.chats import COLUMNS, ChatDataset
@@ -36,6 +35,7 @@ from review_sentiment.models.base_model import BaseModel
 from review_sentiment.predictions import PREDICTION_COLUMNS
 from review_sentiment.result import Evaluation
 from review_sentiment.robustness import Probe, Robustness
+from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.trained_adapter import TrainedAdapter, TrainingSummary
 
 

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.review_files import (
+from review_sentiment.scoring.review_files import (
     FORMATS,
     columns_of,
     join_files,

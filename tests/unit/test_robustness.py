@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from review_sentiment import robustness as module
-from review_sentiment import scoring
 from review_sentiment.config import EvaluationSettings, LoraSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.data.labels import BINARY
@@ -21,6 +20,7 @@ from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.result import Evaluation
 from review_sentiment.robustness import OPPOSITES, POLAR_TEMPLATES, Robustness, probe_robustness
+from review_sentiment.scoring import label_scoring
 from tests.unit.test_metrics import predictions
 
 PLAN = plan_compute("cpu", "fp32")
@@ -55,7 +55,7 @@ def test_every_change_has_its_accuracy_on_the_same_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[list[str]] = []
-    real = scoring.score_labels
+    real = label_scoring.score_labels
 
     def listening(model, tokenizer, prompts, labels, plan, tokens_per_batch):
         assert labels == BINARY.names
@@ -63,7 +63,7 @@ def test_every_change_has_its_accuracy_on_the_same_rows(
         asked.append(prompts)
         return real(model, tokenizer, prompts, labels, plan, tokens_per_batch)
 
-    monkeypatch.setattr(scoring, "score_labels", listening)
+    monkeypatch.setattr(label_scoring, "score_labels", listening)
     found = {probe.name: probe for probe in probed(tiny_model, adapter, tiny_chats, tuned).probes}
     assert list(found) == ["label_order", "paraphrase_1", "paraphrase_2", "typos", "negation"]
     head = tuned.predictions.head(20)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from review_sentiment import audit, scoring, scoring_memory
+from review_sentiment import audit
 from review_sentiment.audit import generate_answers
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.errors import DataError
@@ -16,7 +16,8 @@ from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.resources.memory import shape_from
-from review_sentiment.scoring import score_labels
+from review_sentiment.scoring import label_scoring, token_budget
+from review_sentiment.scoring.label_scoring import score_labels
 
 LABELS = ("negative", "positive")
 
@@ -141,7 +142,7 @@ def test_a_label_that_greedy_generation_would_spell_is_the_answer(
         greedy = candidates.index(ids[place]) if place < len(ids) and ids[place] in candidates else -1
         return np.zeros((len(rows), len(candidates))), np.full(len(rows), greedy)
 
-    monkeypatch.setattr(scoring, "_next_tokens", spelling)
+    monkeypatch.setattr(label_scoring, "_next_tokens", spelling)
     scores = score_labels(model, tokenizer, prompts[:1], SHARED, plan, 4096)
     assert [SHARED[index] for index in scores.answered] == [wanted]
 
@@ -160,14 +161,14 @@ def test_a_batch_that_does_not_fit_goes_through_in_halves(
     model, tokenizer, prompts, plan = parts
     whole = score_labels(model, tokenizer, prompts, LABELS, plan, 100_000)
     for name in ("_packed_logits", "_padded_logits"):
-        logits_of = getattr(scoring, name)
+        logits_of = getattr(label_scoring, name)
 
         def of_few_rows(model, rows, logits_of=logits_of):
             if len(rows) > 3:
                 raise torch.OutOfMemoryError("of the GPU")
             return logits_of(model, rows)
 
-        monkeypatch.setattr(scoring, name, of_few_rows)
+        monkeypatch.setattr(label_scoring, name, of_few_rows)
     with caplog.at_level("INFO", "review_sentiment"):
         halved = score_labels(model, tokenizer, prompts, LABELS, plan, 100_000)
     np.testing.assert_allclose(halved.label_log_probs, whole.label_log_probs, atol=1e-5)
@@ -182,7 +183,7 @@ def test_a_row_that_does_not_fit_alone_is_an_error(parts, monkeypatch: pytest.Mo
         raise torch.OutOfMemoryError("of the GPU")
 
     for name in ("_packed_logits", "_padded_logits"):
-        monkeypatch.setattr(scoring, name, fail)
+        monkeypatch.setattr(label_scoring, name, fail)
     with pytest.raises(torch.OutOfMemoryError):
         score_labels(model, tokenizer, prompts[:2], LABELS, plan, 100_000)
 
@@ -192,11 +193,11 @@ def test_the_budget_follows_free_memory_up_to_what_is_fast(
     parts, monkeypatch: pytest.MonkeyPatch, free: float, fits: int
 ) -> None:
     model, _, _, plan = parts
-    monkeypatch.setattr(scoring_memory, "free_bytes", lambda _: free)
-    budget = scoring_memory.token_budget(model, plan)
+    monkeypatch.setattr(token_budget, "free_bytes", lambda _: free)
+    budget = token_budget.token_budget(model, plan)
     assert 1 <= budget <= fits
-    assert budget * scoring_memory.bytes_per_token(shape_from(model.config)) <= max(
-        free, scoring_memory.bytes_per_token(shape_from(model.config))
+    assert budget * token_budget.bytes_per_token(shape_from(model.config)) <= max(
+        free, token_budget.bytes_per_token(shape_from(model.config))
     )
 
 

@@ -20,7 +20,7 @@ from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
 from review_sentiment.models.packing import use_packed_attention
-from review_sentiment.scoring import score_labels
+from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.training import Surroundings, finetune
 
 LABELS = ("negative", "positive")

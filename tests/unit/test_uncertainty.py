@@ -13,7 +13,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from review_sentiment.answers import Answers, KeptAnswers
+from review_sentiment.scoring.answers import Answers, KeptAnswers
 from review_sentiment.uncertainty import figures, intervals
 
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from review_sentiment.data.prompts import label_token_ids
 from review_sentiment.errors import DataError
-from review_sentiment.full_precision import computed_in_fp32, room_for_fp32
 from review_sentiment.models.batching import token_budget_batches
 from review_sentiment.models.packing import can_pack, pack, packed_attention_in
 from review_sentiment.progress import Progress
-from review_sentiment.scoring_memory import token_budget
+from review_sentiment.scoring.full_precision import computed_in_fp32, room_for_fp32
+from review_sentiment.scoring.token_budget import token_budget
 
 if TYPE_CHECKING:
     import numpy.typing as npt

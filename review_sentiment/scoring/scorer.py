@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from review_sentiment.answers import probability_columns
 from review_sentiment.data.cleaning import clean_text, mask_title
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
-from review_sentiment.scoring import score_labels
+from review_sentiment.scoring.answers import probability_columns
+from review_sentiment.scoring.label_scoring import score_labels
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

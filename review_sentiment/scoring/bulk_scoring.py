@@ -17,7 +17,7 @@ import pandas as pd
 
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.progress import Progress
-from review_sentiment.review_files import (
+from review_sentiment.scoring.review_files import (
     TEXT,
     TITLE,
     Row,
@@ -32,7 +32,7 @@ from review_sentiment.review_files import (
 
 if TYPE_CHECKING:
     from review_sentiment.data.data_report import DataReport
-    from review_sentiment.scorer import Scorer
+    from review_sentiment.scoring.scorer import Scorer
 
 ROWS_PER_CHUNK = 1_000
 SAMPLED_PER_CHUNK = 20
@@ -102,7 +102,7 @@ def score_file(
 def drift_of(result: BulkResult, adapter: Path) -> DataReport:
     """Compare a sample of the scored rows with the training reviews that the version remembers."""
     from review_sentiment.data.data_report import SCORED_COLUMNS, drift_report
-    from review_sentiment.scorer import REFERENCE_FILE
+    from review_sentiment.scoring.scorer import REFERENCE_FILE
 
     sample = pd.DataFrame(result.sample, columns=list(SCORED_COLUMNS))
     return drift_report(pd.read_parquet(adapter / REFERENCE_FILE), sample)
