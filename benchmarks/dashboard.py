@@ -49,8 +49,8 @@ def make_runs(store: str) -> None:
 
     from review_sentiment import candidate, tracking
     from review_sentiment.config import Settings
-    from review_sentiment.predictions import prediction_table
-    from review_sentiment.result import evaluation_of
+    from review_sentiment.evaluation.predictions import prediction_table
+    from review_sentiment.evaluation.result import evaluation_of
     from review_sentiment.settings_files import flat
 
     tracking.configure(store)

@@ -534,7 +534,7 @@ def scoring(args: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from review_sentiment.audit import generate_answers
+    from review_sentiment.evaluation.audit import generate_answers
     from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
     from review_sentiment.resources.device import free_memory
     from review_sentiment.scoring import full_precision

@@ -132,8 +132,8 @@ def seconds(function: Callable[[], Any]) -> float:
 
 def batch_size_effect(model: Any, tokenizer: Any, tuned: Tuned, reviews: int) -> dict[str, float]:
     """Return the largest differences of log-probabilities and of metrics between token budgets, in FP32."""
-    from review_sentiment.metrics import compute_metrics
-    from review_sentiment.predictions import prediction_table
+    from review_sentiment.evaluation.metrics import compute_metrics
+    from review_sentiment.evaluation.predictions import prediction_table
     from review_sentiment.scoring.full_precision import computed_in_fp32
     from review_sentiment.scoring.label_scoring import score_labels
 

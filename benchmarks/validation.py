@@ -17,7 +17,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from review_sentiment.evaluation import evaluate_model
+from review_sentiment.evaluation.evaluate import evaluate_model
 from review_sentiment.models.base_model import identify
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.preparation import prepare

@@ -11,9 +11,9 @@ import pandas as pd
 
 from dashboard.figures import Line
 from dashboard.versions import Registry, title_of
-from review_sentiment.comparison import Comparison, compare_models
 from review_sentiment.errors import DataError
-from review_sentiment.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
+from review_sentiment.evaluation.comparison import Comparison, compare_models
+from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
 from review_sentiment.scoring.answers import labels_of
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from dashboard.settings_form import (
     to_address,
 )
 from front_door.configs import DEFAULT_STACK
-from review_sentiment.metrics import compute_metrics
+from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.scoring.answers import labels_of, probability_columns
 
 if TYPE_CHECKING:

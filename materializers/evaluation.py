@@ -8,10 +8,10 @@ from zenml.metadata.metadata_types import MetadataType
 from materializers.files import FilesMaterializer
 from materializers.json_files import to_json
 from materializers.tables import content_hash
-from review_sentiment.audit import Audit
-from review_sentiment.examples_page import examples_page
-from review_sentiment.metrics import Metrics
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.audit import Audit
+from review_sentiment.evaluation.examples_page import examples_page
+from review_sentiment.evaluation.metrics import Metrics
+from review_sentiment.evaluation.result import Evaluation
 
 METRICS_FILE = "metrics.json"
 MODEL_FILE = "model.json"
@@ -63,7 +63,7 @@ class EvaluationMaterializer(FilesMaterializer):
 
     def save_visualizations(self, data: Evaluation) -> dict[str, VisualizationType]:
         """Show the confusion matrix, what the probabilities are worth, and the samples."""
-        from review_sentiment.plots import confusion_figure, probability_figure
+        from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 
         shown = {}
         for name, figure in (("confusion_matrix", confusion_figure), ("probabilities", probability_figure)):

@@ -8,8 +8,8 @@ from zenml.metadata.metadata_types import MetadataType
 
 from materializers.files import RecordMaterializer
 from materializers.json_files import json_hash
-from review_sentiment.classification_report import ClassificationReport
 from review_sentiment.data.data_report import DataReport
+from review_sentiment.evaluation.classification_report import ClassificationReport
 
 
 class ReportMaterializer(RecordMaterializer):

@@ -6,7 +6,7 @@ from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
 from materializers.files import RecordMaterializer
-from review_sentiment.robustness import Robustness
+from review_sentiment.evaluation.robustness import Robustness
 
 
 class RobustnessMaterializer(RecordMaterializer):

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.lora_proof import LoraProof
     from review_sentiment.models.base_model import BaseModel
-    from review_sentiment.result import Evaluation
     from review_sentiment.training import FineTuned
 
 
@@ -203,8 +203,8 @@ def log_dataset(run_id: str, chats: ChatDataset, name: str, context: str) -> Non
 
 def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     """Log a model's metrics, its pictures, its predictions, and single ones to read as table and page."""
-    from review_sentiment.examples_page import examples_page
-    from review_sentiment.plots import confusion_figure, probability_figure
+    from review_sentiment.evaluation.examples_page import examples_page
+    from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 
     model, metrics = evaluation.model, evaluation.metrics
     # MLflow draws a group of charts for each prefix: the figures stand alone in theirs.

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import DataError, ModelUnavailableError
+from review_sentiment.evaluation.result import Evaluation, evaluation_of
 from review_sentiment.gate import Champion
-from review_sentiment.result import Evaluation, evaluation_of
 
 if TYPE_CHECKING:
     from review_sentiment.config import EvaluationSettings
@@ -59,7 +59,7 @@ def _evaluated_anew(
     """Let a version answer the chats' reviews, formatted as in its own training."""
     from review_sentiment import registry
     from review_sentiment.data.chats import format_chats
-    from review_sentiment.evaluation import evaluate_model
+    from review_sentiment.evaluation.evaluate import evaluate_model
     from review_sentiment.models.loading import load_tokenizer
 
     with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:

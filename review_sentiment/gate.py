@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from review_sentiment.comparison import Comparison, compare_models
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.comparison import Comparison, compare_models
+from review_sentiment.evaluation.result import Evaluation
 
 if TYPE_CHECKING:
     from review_sentiment.config import GateSettings

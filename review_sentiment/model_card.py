@@ -13,12 +13,12 @@ from review_sentiment.models.base_model import EMBEDDED
 
 if TYPE_CHECKING:
     from review_sentiment.data.review_table import Ingested
+    from review_sentiment.evaluation.result import Evaluation
+    from review_sentiment.evaluation.robustness import Robustness
     from review_sentiment.gate import Verdict
     from review_sentiment.lineage import Lineage
     from review_sentiment.lora_proof import LoraProof
     from review_sentiment.models.base_model import BaseModel
-    from review_sentiment.result import Evaluation
-    from review_sentiment.robustness import Robustness
     from review_sentiment.trained_adapter import TrainingSummary
 
 

@@ -18,8 +18,8 @@ import pandas as pd
 
 from review_sentiment import recorded_runs
 from review_sentiment.errors import DataError
-from review_sentiment.metrics import compute_metrics
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.scoring.answers import labels_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
 
 def write(found: PaperResults, directory: Path) -> list[Path]:
     """Write each table as CSV, JSON, Markdown and LaTeX (booktabs), the figures as PDF; return the files."""
-    from review_sentiment.plots import confusion_figure, probability_figure
+    from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 
     directory.mkdir(parents=True, exist_ok=True)
     files = []

@@ -23,9 +23,9 @@ from review_sentiment.tracking import client
 if TYPE_CHECKING:
     from review_sentiment.data.data_report import DataReport
     from review_sentiment.data.review_table import ReviewTable
+    from review_sentiment.evaluation.result import Evaluation
+    from review_sentiment.evaluation.robustness import Robustness
     from review_sentiment.gate import Verdict
-    from review_sentiment.result import Evaluation
-    from review_sentiment.robustness import Robustness
     from review_sentiment.trained_adapter import TrainedAdapter
 
 

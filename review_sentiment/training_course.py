@@ -24,11 +24,11 @@ from transformers import TrainerCallback
 
 from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError
 from review_sentiment.checkpoints import CheckpointStore
+from review_sentiment.evaluation.intervals import figures
 from review_sentiment.models.lora import take_adapter
 from review_sentiment.progress import Progress
 from review_sentiment.resources.device import peak_memory_gb, read_device
 from review_sentiment.scoring.answers import Answers, KeptAnswers
-from review_sentiment.uncertainty import figures
 
 if TYPE_CHECKING:
     import torch

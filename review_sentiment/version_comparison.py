@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from review_sentiment import recorded_runs, registry
-from review_sentiment.comparison import Comparison, compare_models
 from review_sentiment.errors import DataError
+from review_sentiment.evaluation.comparison import Comparison, compare_models
 
 if TYPE_CHECKING:
     from review_sentiment.registry import ModelVersion

@@ -6,8 +6,8 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.report import ClassificationReportMaterializer
-from review_sentiment.classification_report import ClassificationReport
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.classification_report import ClassificationReport
+from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
@@ -26,7 +26,7 @@ def classification_report(
 ) -> Annotated[ClassificationReport, "classification_report"]:
     """Return the page, which the candidate's run gets too."""
     from review_sentiment import candidate, tracking
-    from review_sentiment.classification_report import classification_report as report_on
+    from review_sentiment.evaluation.classification_report import classification_report as report_on
     from steps.mlflow_joint import connect
 
     connect()

@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.evaluation import EvaluationMaterializer
 from review_sentiment.config import EvaluationSettings, ModelSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
@@ -33,9 +33,9 @@ def evaluate(
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation of the adapter as it was saved."""
     from review_sentiment import candidate
-    from review_sentiment.evaluation import evaluate_model
+    from review_sentiment.evaluation.evaluate import evaluate_model
+    from review_sentiment.evaluation.result import with_calibration
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.result import with_calibration
     from steps.mlflow_joint import connect, record_evaluation
 
     connect()

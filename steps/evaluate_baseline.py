@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.evaluation import EvaluationMaterializer
 from review_sentiment.config import EvaluationSettings, ModelSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.result import Evaluation
 from steps.source_fingerprint import fingerprint
 
 
@@ -29,7 +29,7 @@ def evaluate_baseline(
     evaluation_chats: ChatDataset, model: ModelSettings, evaluation: EvaluationSettings
 ) -> Annotated[Evaluation, "baseline"]:
     """Return the evaluation of the untuned model on the first `baseline_samples` reviews."""
-    from review_sentiment.evaluation import evaluate_model
+    from review_sentiment.evaluation.evaluate import evaluate_model
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
 

@@ -8,8 +8,8 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.champion import ChampionMaterializer
 from review_sentiment.config import EvaluationSettings, ModelSettings, RegistrySettings
 from review_sentiment.data.chats import ChatDataset
+from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.gate import Champion
-from review_sentiment.result import Evaluation
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint

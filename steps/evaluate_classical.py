@@ -7,7 +7,7 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.evaluation import EvaluationMaterializer
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.result import Evaluation
 from steps.source_fingerprint import fingerprint
 
 
@@ -24,6 +24,6 @@ def evaluate_classical(
     train: ChatDataset, evaluation_chats: ChatDataset, seed: int
 ) -> Annotated[Evaluation, "classical"]:
     """Return the evaluation of TF-IDF with logistic regression."""
-    from review_sentiment.classical import evaluate_classical as fit_and_evaluate
+    from review_sentiment.evaluation.classical import evaluate_classical as fit_and_evaluate
 
     return fit_and_evaluate(train, evaluation_chats, seed)

@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.evaluation import EvaluationMaterializer
 from review_sentiment.config import EvaluationSettings, ModelSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
@@ -31,7 +31,7 @@ def evaluate_shard(
     shard: int,
 ) -> Annotated[Evaluation, "shard"]:
     """Return the evaluation of every `evaluation.shards`-th review, from number `shard` on (0-based)."""
-    from review_sentiment import evaluation as evaluations
+    from review_sentiment.evaluation import evaluate as evaluations
     from review_sentiment.models.compute import plan_compute
 
     return evaluations.evaluate_shard(

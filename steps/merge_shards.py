@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.evaluation import EvaluationMaterializer
 from review_sentiment.config import EvaluationSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
@@ -30,8 +30,8 @@ def merge_shards(
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation that one step would have found."""
     from review_sentiment import candidate
-    from review_sentiment import evaluation as evaluations
-    from review_sentiment.result import with_calibration
+    from review_sentiment.evaluation import evaluate as evaluations
+    from review_sentiment.evaluation.result import with_calibration
     from steps.mlflow_joint import connect, record_evaluation
 
     connect()

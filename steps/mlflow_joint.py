@@ -4,7 +4,7 @@ from review_sentiment import candidate, tracking
 from review_sentiment.checkpoints import clear_checkpoints
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import UsageError
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.trained_adapter import TrainedAdapter
 
 

@@ -8,8 +8,8 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.robustness import RobustnessMaterializer
 from review_sentiment.config import ModelSettings, RobustnessSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.result import Evaluation
-from review_sentiment.robustness import Robustness
+from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.evaluation.robustness import Robustness
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
@@ -32,7 +32,8 @@ def probe_robustness(
     settings: RobustnessSettings,
 ) -> Annotated[Robustness, "robustness"]:
     """Return accuracy before and after each change, on the first `samples` reviews."""
-    from review_sentiment import candidate, robustness
+    from review_sentiment import candidate
+    from review_sentiment.evaluation import robustness
     from review_sentiment.models.compute import plan_compute
     from steps.mlflow_joint import connect
 

@@ -9,10 +9,10 @@ from materializers.decisions import RegisteredVersionMaterializer
 from review_sentiment.config import DataSettings, RegistrySettings, TrackingSettings
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.data.review_table import ReviewTable
+from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.evaluation.robustness import Robustness
 from review_sentiment.gate import Verdict
 from review_sentiment.model_card import RegisteredVersion
-from review_sentiment.result import Evaluation
-from review_sentiment.robustness import Robustness
 from review_sentiment.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from review_sentiment.examples import example_table, sample_table
-from review_sentiment.examples_page import examples_page
-from review_sentiment.metrics import compute_metrics
-from review_sentiment.predictions import prediction_table
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.examples import example_table, sample_table
+from review_sentiment.evaluation.examples_page import examples_page
+from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.predictions import prediction_table
+from review_sentiment.evaluation.result import Evaluation
 
 pytestmark = pytest.mark.browser
 

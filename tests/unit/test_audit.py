@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from review_sentiment.audit import Audit, compare, total
+from review_sentiment.evaluation.audit import Audit, compare, total
 
 LABELS = ("negative", "positive")
 ANSWERS = st.lists(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from review_sentiment.calibration import calibrated, fit_calibration
+from review_sentiment.evaluation.calibration import calibrated, fit_calibration
+from review_sentiment.evaluation.intervals import figures
 from review_sentiment.scoring.answers import Answers
-from review_sentiment.uncertainty import figures
 
 
 def honest(n: int, seed: int, classes: int = 2) -> Answers:

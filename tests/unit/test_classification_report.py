@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
-from review_sentiment.classification_report import classification_report
 from review_sentiment.data.labels import LABEL_SCHEMES
-from review_sentiment.metrics import compute_metrics
-from review_sentiment.predictions import prediction_table
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.classification_report import classification_report
+from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.predictions import prediction_table
+from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.scoring.answers import probability_columns
 
 

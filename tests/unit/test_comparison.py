@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import binom
 from statsmodels.stats.contingency_tables import mcnemar
 
-from review_sentiment.comparison import compare_models
 from review_sentiment.errors import DataError
-from review_sentiment.predictions import UNPARSED
+from review_sentiment.evaluation.comparison import compare_models
+from review_sentiment.evaluation.predictions import UNPARSED
 from tests.unit.test_metrics import predictions
 
 

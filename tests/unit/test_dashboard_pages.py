@@ -24,8 +24,8 @@ from dashboard.rank_choice import by_rank, rank_sweep
 from dashboard.try_page import words
 from dashboard.versions import Registry
 from review_sentiment.errors import UsageError
-from review_sentiment.metrics import compute_metrics
-from review_sentiment.predictions import prediction_table
+from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.registry import ModelVersion
 
 LABELS = ("negative", "positive")

@@ -8,7 +8,7 @@ import pytest
 from review_sentiment.config import EvaluationSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation import evaluate_model, evaluate_shard, merge_shards
+from review_sentiment.evaluation.evaluate import evaluate_model, evaluate_shard, merge_shards
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 

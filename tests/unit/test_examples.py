@@ -13,11 +13,11 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from review_sentiment.examples import GROUPS, PER_GROUP, example_table, sample_table
-from review_sentiment.examples_page import examples_page
-from review_sentiment.metrics import compute_metrics
-from review_sentiment.predictions import prediction_table
-from review_sentiment.result import Evaluation
+from review_sentiment.evaluation.examples import GROUPS, PER_GROUP, example_table, sample_table
+from review_sentiment.evaluation.examples_page import examples_page
+from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.predictions import prediction_table
+from review_sentiment.evaluation.result import Evaluation
 from tests.unit.test_metrics import LABELS, REVIEWS, predictions
 
 STARS = REVIEWS.assign(stars=[5] * 4 + [4] + [1] * 3)

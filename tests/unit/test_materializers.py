@@ -22,19 +22,19 @@ from materializers.evaluation import EvaluationMaterializer
 from materializers.report import ClassificationReportMaterializer, DataReportMaterializer
 from materializers.reviews import ReviewTableMaterializer
 from materializers.robustness import RobustnessMaterializer
-from review_sentiment.classification_report import ClassificationReport
-from review_sentiment.comparison import Comparison, PairedDifference
 from review_sentiment.data.chats import COLUMNS, ChatDataset
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.data.review_table import ReviewTable, table_of
+from review_sentiment.evaluation.classification_report import ClassificationReport
+from review_sentiment.evaluation.comparison import Comparison, PairedDifference
+from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.predictions import PREDICTION_COLUMNS
+from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.evaluation.robustness import Probe, Robustness
 from review_sentiment.gate import Champion, Rule, Verdict
 from review_sentiment.lora_proof import LayerProof, LoraProof
-from review_sentiment.metrics import compute_metrics
 from review_sentiment.model_card import RegisteredVersion
 from review_sentiment.models.base_model import BaseModel
-from review_sentiment.predictions import PREDICTION_COLUMNS
-from review_sentiment.result import Evaluation
-from review_sentiment.robustness import Probe, Robustness
 from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.trained_adapter import TrainedAdapter, TrainingSummary
 

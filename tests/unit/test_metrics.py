@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from review_sentiment.errors import DataError
-from review_sentiment.metrics import compute_metrics
-from review_sentiment.predictions import UNPARSED, prediction_table
-from review_sentiment.result import Evaluation, with_calibration
+from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.predictions import UNPARSED, prediction_table
+from review_sentiment.evaluation.result import Evaluation, with_calibration
 from review_sentiment.scoring.answers import KeptAnswers
 
 REVIEWS = pd.DataFrame(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from review_sentiment.data.labels import BINARY
-from review_sentiment.robustness import (
+from review_sentiment.evaluation.robustness import (
     OPPOSITES,
     PARAPHRASES,
     TYPO_SHARE,

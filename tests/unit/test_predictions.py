@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from review_sentiment.examples import sample_rows, sample_table
-from review_sentiment.predictions import (
+from review_sentiment.evaluation.examples import sample_rows, sample_table
+from review_sentiment.evaluation.predictions import (
     LENGTH_QUARTERS,
     PREDICTION_COLUMNS,
     UNPARSED,

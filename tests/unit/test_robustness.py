@@ -8,18 +8,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from review_sentiment import robustness as module
 from review_sentiment.config import EvaluationSettings, LoraSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.data.labels import BINARY
 from review_sentiment.data.prompts import INSTRUCTION
-from review_sentiment.evaluation import evaluate_model
+from review_sentiment.evaluation import robustness as module
+from review_sentiment.evaluation.evaluate import evaluate_model
+from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.evaluation.robustness import OPPOSITES, POLAR_TEMPLATES, Robustness, probe_robustness
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
-from review_sentiment.result import Evaluation
-from review_sentiment.robustness import OPPOSITES, POLAR_TEMPLATES, Robustness, probe_robustness
 from review_sentiment.scoring import label_scoring
 from tests.unit.test_metrics import predictions
 

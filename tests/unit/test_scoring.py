@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from review_sentiment import audit
-from review_sentiment.audit import generate_answers
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.errors import DataError
+from review_sentiment.evaluation import audit
+from review_sentiment.evaluation.audit import generate_answers
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model, load_tokenizer

@@ -13,8 +13,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from review_sentiment.evaluation.intervals import figures, intervals
 from review_sentiment.scoring.answers import Answers, KeptAnswers
-from review_sentiment.uncertainty import figures, intervals
 
 
 def some_answers(seed: int, n: int = 200, classes: int = 2, sureness: float = 1.5) -> Answers:

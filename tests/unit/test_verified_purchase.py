@@ -15,9 +15,9 @@ from review_sentiment.data.cleaning import CleaningRules, clean_category
 from review_sentiment.data.labels import BINARY
 from review_sentiment.data.sources.local import LocalFiles
 from review_sentiment.data.splits import SplitRules, split_reviews
+from review_sentiment.evaluation.predictions import prediction_table, slice_table
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.loading import load_tokenizer
-from review_sentiment.predictions import prediction_table, slice_table
 from tests.tiny import review_rows
 
 RULES = SplitRules(**SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump())

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.data.data_report import OUR_STYLE
+from review_sentiment.evaluation.intervals import TWO_CLASSES
 from review_sentiment.scoring.answers import probability_columns
-from review_sentiment.uncertainty import TWO_CLASSES
 
 if TYPE_CHECKING:
     import pandas as pd
     from evidently import DataDefinition
 
-    from review_sentiment.result import Evaluation
+    from review_sentiment.evaluation.result import Evaluation
 
 GOLD = "gold label"
 LIKELIEST = "likeliest label"

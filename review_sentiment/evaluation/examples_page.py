@@ -7,13 +7,13 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.examples import GROUPS
+from review_sentiment.evaluation.examples import GROUPS
 from review_sentiment.scoring.answers import labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from review_sentiment.result import Evaluation
+    from review_sentiment.evaluation.result import Evaluation
 
 TEMPLATE = "examples.html"
 STYLE = "examples.css"

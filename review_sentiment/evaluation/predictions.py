@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from review_sentiment.evaluation.intervals import CONFIDENCE
 from review_sentiment.scoring.answers import Answers, probability_columns
-from review_sentiment.uncertainty import CONFIDENCE
 
 if TYPE_CHECKING:
     import numpy.typing as npt

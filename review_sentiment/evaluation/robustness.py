@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from review_sentiment.comparison import PairedDifference, compare_models
 from review_sentiment.data.labels import BINARY
+from review_sentiment.evaluation.comparison import PairedDifference, compare_models
 from review_sentiment.hashing import stable_hash
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.models.base_model import BaseModel
     from review_sentiment.models.compute import ComputePlan
-    from review_sentiment.result import Evaluation
 
     Answering = Callable[[pd.DataFrame, tuple[str, ...], str], pd.DataFrame]
     "Reviews, the labels in the order of the prompt, and the instruction: to a table of predictions."
@@ -143,8 +143,8 @@ def _answering(
 ) -> Answering:
     """Load the tuned model; return how it answers reviews."""
     from review_sentiment.data.prompts import PromptBuilder
+    from review_sentiment.evaluation.predictions import prediction_table
     from review_sentiment.models.loading import load_adapted_model, load_tokenizer
-    from review_sentiment.predictions import prediction_table
     from review_sentiment.scoring.label_scoring import score_labels
 
     tokenizer = load_tokenizer(base)
@@ -163,7 +163,7 @@ def _answering(
 
 def _of_reviews(answers: Answering, sample: ChatDataset, before: pd.DataFrame) -> Iterator[Probe]:
     from review_sentiment.data.prompts import INSTRUCTION
-    from review_sentiment.robustness import PARAPHRASES, TYPO_SHARE, misspelled
+    from review_sentiment.evaluation.robustness import PARAPHRASES, TYPO_SHARE, misspelled
 
     reviews, labels = sample.frame, sample.labels
     reordered = answers(reviews, labels[::-1], INSTRUCTION)
@@ -178,7 +178,7 @@ def _of_reviews(answers: Answering, sample: ChatDataset, before: pd.DataFrame) -
 def _of_negation(answers: Answering, labels: tuple[str, ...]) -> Iterator[Probe]:
     from review_sentiment.data.labels import BINARY
     from review_sentiment.data.prompts import INSTRUCTION
-    from review_sentiment.robustness import polar_sentences
+    from review_sentiment.evaluation.robustness import polar_sentences
 
     if labels != BINARY.names:
         return

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from review_sentiment import audit
-from review_sentiment.audit import generate_answers
-from review_sentiment.examples import sample_rows, sample_table
-from review_sentiment.metrics import require_every_label
+from review_sentiment.evaluation import audit
+from review_sentiment.evaluation.audit import generate_answers
+from review_sentiment.evaluation.examples import sample_rows, sample_table
+from review_sentiment.evaluation.metrics import require_every_label
+from review_sentiment.evaluation.predictions import prediction_table
+from review_sentiment.evaluation.result import Evaluation, evaluation_of
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
-from review_sentiment.predictions import prediction_table
 from review_sentiment.resources.device import free_memory
-from review_sentiment.result import Evaluation, evaluation_of
 from review_sentiment.scoring.label_scoring import score_labels
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from review_sentiment.errors import DataError
-from review_sentiment.predictions import UNPARSED, answers_of
-from review_sentiment.uncertainty import Interval, figures, intervals
+from review_sentiment.evaluation.intervals import Interval, figures, intervals
+from review_sentiment.evaluation.predictions import UNPARSED, answers_of
 
 if TYPE_CHECKING:
     pass

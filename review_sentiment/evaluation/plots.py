@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from review_sentiment.predictions import UNPARSED, answers_of
-from review_sentiment.uncertainty import TWO_CLASSES
+from review_sentiment.evaluation.intervals import TWO_CLASSES
+from review_sentiment.evaluation.predictions import UNPARSED, answers_of
 
 if TYPE_CHECKING:
-    from review_sentiment.result import Evaluation
+    from review_sentiment.evaluation.result import Evaluation
 
 BLUE = "#2166ac"
 """From the colour-blind safe scale RdBu of ColorBrewer."""

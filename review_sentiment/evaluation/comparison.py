@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from review_sentiment.errors import DataError
-from review_sentiment.uncertainty import BOOTSTRAP_SEED, CONFIDENCE, RESAMPLES, Interval
+from review_sentiment.evaluation.intervals import BOOTSTRAP_SEED, CONFIDENCE, RESAMPLES, Interval
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from review_sentiment.evaluation.intervals import TWO_CLASSES, figures
 from review_sentiment.scoring.answers import Answers
-from review_sentiment.uncertainty import TWO_CLASSES, figures
 
 if TYPE_CHECKING:
     import numpy.typing as npt

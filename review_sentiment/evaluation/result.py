@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from review_sentiment.audit import Audit
-from review_sentiment.calibration import fit_calibration
-from review_sentiment.examples import example_table, sample_table
-from review_sentiment.metrics import Metrics, compute_metrics
-from review_sentiment.predictions import answers_of, slice_table
-from review_sentiment.uncertainty import figures
+from review_sentiment.evaluation.audit import Audit
+from review_sentiment.evaluation.calibration import fit_calibration
+from review_sentiment.evaluation.examples import example_table, sample_table
+from review_sentiment.evaluation.intervals import figures
+from review_sentiment.evaluation.metrics import Metrics, compute_metrics
+from review_sentiment.evaluation.predictions import answers_of, slice_table
 
 if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset

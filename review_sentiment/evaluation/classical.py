@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from review_sentiment.examples import sample_rows, sample_table
-from review_sentiment.predictions import prediction_table
-from review_sentiment.result import Evaluation, evaluation_of
+from review_sentiment.evaluation.examples import sample_rows, sample_table
+from review_sentiment.evaluation.predictions import prediction_table
+from review_sentiment.evaluation.result import Evaluation, evaluation_of
 
 if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset
