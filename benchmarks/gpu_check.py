@@ -180,8 +180,8 @@ def train(
     args: argparse.Namespace, where: Path, steps: int, small: bool = False, **changes: Any
 ) -> dict[str, Any]:
     """Train through the project's own entry, with proof, validation and reload; return its figures."""
-    from review_sentiment.checkpoints import CheckpointStore
-    from review_sentiment.training import Surroundings, finetune
+    from review_sentiment.training.checkpoints import CheckpointStore
+    from review_sentiment.training.qlora import Surroundings, finetune
 
     store = changes.pop("store", None)
     precision = changes.pop("precision", "auto")
@@ -189,14 +189,14 @@ def train(
     lora, training = settings(max_steps=steps, **changes)
     kept = CheckpointStore(str(store), "check") if store else None
     data = chats(args, rows=steps * 16)
-    validation = chats(args, rows=64, first=2_000) if training.validations else None
+    validation = chats(args, rows=64, first=2_000) if qlora.validations else None
     started = time.perf_counter()
     done = finetune(
         base_of(args, small),
         plan(args, precision),
         data,
         lora,
-        training,
+        qlora,
         42,
         where,
         Surroundings((tell,), kept, {}, validation),
@@ -414,9 +414,6 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
     from transformers import set_seed
     from trl import SFTConfig, SFTTrainer
 
-    from review_sentiment import training
-    from review_sentiment.answer_trainer import AnswerTrainer, tokenise
-    from review_sentiment.batch_order import heaviest_batch
     from review_sentiment.models.fused_lora import fuse_adapters
     from review_sentiment.models.lean_layers import lighten
     from review_sentiment.models.loading import load_model, load_tokenizer
@@ -424,6 +421,9 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
     from review_sentiment.models.packing import can_pack, use_packed_attention
     from review_sentiment.resources.device import free_memory
     from review_sentiment.resources.memory import estimate, load_of, shape_of
+    from review_sentiment.training import qlora
+    from review_sentiment.training.sampler import heaviest_batch
+    from review_sentiment.training.trainer import AnswerTrainer, tokenise
 
     chosen, base = plan(args), base_of(args)
     tokenizer, steps = load_tokenizer(base), 3 if args.tiny else 7
@@ -483,7 +483,7 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
                 lighten(model)
                 trainer = AnswerTrainer(
                     model=model,
-                    args=training._trainer_settings(Path(scratch), chosen, tuning, 42),
+                    args=qlora._trainer_settings(Path(scratch), chosen, tuning, 42),
                     tokens_per_pass=tuning.tokens_per_pass,
                     packs_rows=packs,
                     train_dataset=rows,
@@ -646,9 +646,9 @@ def parity(args: argparse.Namespace) -> dict[str, Any]:
     """Compare the first FP32 loss of four layers on this device with that of the same files on the CPU."""
     import torch
 
-    from review_sentiment.answer_trainer import collate, tokenise
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.models.loading import load_model, load_tokenizer
+    from review_sentiment.training.trainer import collate, tokenise
 
     base = base_of(args, small=True)
     rows = list(tokenise(chats(args, rows=4, max_tokens=128), load_tokenizer(base)))

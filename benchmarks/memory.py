@@ -33,8 +33,8 @@ def longest_chats() -> Any:
     """Return the longest training chats, in a random order."""
     from dataclasses import replace
 
-    from review_sentiment.preparation import prepare
     from review_sentiment.settings_files import load_settings
+    from review_sentiment.training.preparation import prepare
 
     chats = prepare(load_settings(ROOT / "configs" / "local.yaml")).train
     longest = chats.frame.nlargest(MOST_REVIEWS, "total_tokens").sample(frac=1, random_state=0)
@@ -46,7 +46,7 @@ def measure(overrides: tuple[str, ...], steps: int, chats: Any) -> dict[str, flo
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.settings_files import load_settings
-    from review_sentiment.training import finetune
+    from review_sentiment.training.qlora import finetune
 
     fixed = (f"training.max_steps={steps}", "training.fit=ignore", "training.validations=0")
     settings = load_settings(ROOT / "configs" / "local.yaml", [*overrides, *fixed])

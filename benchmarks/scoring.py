@@ -68,8 +68,8 @@ def tune(reviews: int, adapter: Path) -> Tuned:
     """Train an adapter on some reviews."""
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.preparation import prepare
-    from review_sentiment.training import finetune
+    from review_sentiment.training.preparation import prepare
+    from review_sentiment.training.qlora import finetune
 
     chosen = settings(reviews)
     prepared, base, plan = prepare(chosen), identify(chosen.model), plan_compute()

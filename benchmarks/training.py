@@ -8,7 +8,7 @@ The same model, 4-bit weights, adapters, seed, batch of the optimiser and review
 notebook   random batches of 4 padded to the longest, gradients of 4 of them accumulated, loss over
            the answer, gradient checkpointing, LoRA dropout 0.05, all logits: TRL's defaults
 tuned TRL  batches of 16 grouped by length, no checkpointing, no dropout, loss over the answer
-ours       review_sentiment.training
+ours       review_sentiment.training.qlora
 
 First, useful tokens a second: steps in turn, in one process; the notebook's and ours on the same reviews,
 those of tuned TRL grouped by length. Then each trains a model in a process of its own, from the start to the
@@ -71,8 +71,6 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
     from transformers import set_seed
     from trl import SFTConfig, SFTTrainer
 
-    from review_sentiment import training
-    from review_sentiment.answer_trainer import AnswerTrainer, tokenise
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.models.fused_lora import fuse_adapters
@@ -80,7 +78,9 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
     from review_sentiment.models.loading import load_model, load_tokenizer
     from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
     from review_sentiment.models.packing import use_packed_attention
-    from review_sentiment.preparation import prepare
+    from review_sentiment.training import qlora
+    from review_sentiment.training.preparation import prepare
+    from review_sentiment.training.trainer import AnswerTrainer, tokenise
 
     chosen = settings(reviews)
     prepared = prepare(chosen)
@@ -96,7 +96,7 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
         lighten(model)
         trainer = AnswerTrainer(
             model=model,
-            args=training._trainer_settings(scratch, plan, chosen.training, seed),
+            args=qlora._trainer_settings(scratch, plan, chosen.training, seed),
             tokens_per_pass=chosen.training.tokens_per_pass,
             packs_rows=True,
             train_dataset=rows,
@@ -170,7 +170,7 @@ def step_of(arm: Arm) -> Callable[[list[int]], tuple[int, float]]:
 
 def speeds(reviews: int, rounds: int, seed: int) -> dict[str, list[float]]:
     """Return the useful tokens a second of each arm's steps, made in turn."""
-    from review_sentiment.batch_order import ByLength, RandomBatches
+    from review_sentiment.training.sampler import ByLength, RandomBatches
 
     found: dict[str, list[float]] = {name: [] for name in ARMS}
     with tempfile.TemporaryDirectory() as scratch:
@@ -299,12 +299,12 @@ def main(reviews: int, rounds: int, seeds: str, arms: str, as_json: bool) -> Non
     for name, tokens_per_second in found.items():
         click.echo(f"{name:10} {shown(tokens_per_second, '.0f')} useful tokens/s")
     for name in names:
-        last = [training["points"][-1] for training in trained[name]]
+        last = [qlora["points"][-1] for training in trained[name]]
         click.echo(
             f"{name:10} trained in {shown([end['seconds'] for end in last], '.0f')} s  "
             f"validation loss {shown([end['loss'] for end in last], '.3f')}  "
             f"macro-F1 {shown([end['macro_f1'] for end in last], '.3f')}  "
-            f"peak {shown([training['peak_gb'] for training in trained[name]], '.2f')} GB"
+            f"peak {shown([qlora['peak_gb'] for training in trained[name]], '.2f')} GB"
         )
     for name, ratio in ratios.items():
         click.echo(f"{name:32} {shown(ratio, '.2f') if ratio else 'not reached'}")

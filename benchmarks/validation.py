@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from review_sentiment.evaluation.evaluate import evaluate_model
 from review_sentiment.models.base_model import identify
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.preparation import prepare
 from review_sentiment.settings_files import load_settings
-from review_sentiment.training import finetune
+from review_sentiment.training.preparation import prepare
+from review_sentiment.training.qlora import finetune
 
 
 @click.command()

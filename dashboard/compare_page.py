@@ -38,8 +38,8 @@ from dashboard.figures import (
 )
 from dashboard.layout import Shown, column, grid, notice, plot_when_seen, said, table
 from dashboard.versions import NOTHING_YET, Registry, experiment_of, store_is_made
-from review_sentiment.curves import CURVES
 from review_sentiment.errors import DataError
+from review_sentiment.training.curves import CURVES
 
 if TYPE_CHECKING:
     import pandas as pd

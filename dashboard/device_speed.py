@@ -58,9 +58,9 @@ def measure(device: str) -> Speed:
     """
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.preparation import prepare
     from review_sentiment.settings_files import load_settings
-    from review_sentiment.training import finetune
+    from review_sentiment.training.preparation import prepare
+    from review_sentiment.training.qlora import finetune
 
     settings = load_settings(None, [*OVERRIDES, f"model.device={device}"])
     plan = plan_compute(device)

@@ -13,7 +13,7 @@ from dashboard.failures import explain
 from dashboard.figures import Line, lines
 from dashboard.layout import bar, clock, grid, notice, plot, said, table
 from dashboard.run_progress import RunState, StepState, share_done, step_number
-from review_sentiment.curves import CURVES
+from review_sentiment.training.curves import CURVES
 
 if TYPE_CHECKING:
     from dashboard.run_process import RunRecord

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from review_sentiment import registry, tracking
 from review_sentiment.export import ExportReport, export
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.preparation import prepare
+from review_sentiment.training.preparation import prepare
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from front_door.text_table import columns
 from review_sentiment import candidate, tracking
 from review_sentiment.settings_files import known_keys
-from review_sentiment.sweep import TrialResult, parse_dimension, sweep
+from review_sentiment.training.sweep import TrialResult, parse_dimension, sweep
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings

@@ -11,7 +11,7 @@ from zenml.metadata.metadata_types import MetadataType
 
 from materializers.files import FilesMaterializer
 from materializers.json_files import to_json
-from review_sentiment.trained_adapter import TrainedAdapter
+from review_sentiment.training.trained_adapter import TrainedAdapter
 
 FACTS_FILE = "adapter.json"
 FILES = "files"

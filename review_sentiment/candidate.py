@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.evaluation.result import Evaluation
-    from review_sentiment.lora_proof import LoraProof
     from review_sentiment.models.base_model import BaseModel
-    from review_sentiment.training import FineTuned
+    from review_sentiment.training.lora_proof import LoraProof
+    from review_sentiment.training.qlora import FineTuned
 
 
 SOURCE_TAGS = {"mlflow.source.name": "run_pipeline.py", "mlflow.source.type": "LOCAL"}
@@ -262,7 +262,7 @@ def log_curve(
     run_id: str, curve: tuple[dict[str, float], ...], validations: tuple[dict[str, float], ...]
 ) -> None:
     """Log the training curve as a picture, beside the live metrics `train/*`."""
-    from review_sentiment.curves import curve_figure
+    from review_sentiment.training.curves import curve_figure
 
     client().log_figure(run_id, curve_figure(curve, validations), "training/curves.png")
 

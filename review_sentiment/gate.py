@@ -10,7 +10,7 @@ from review_sentiment.evaluation.result import Evaluation
 
 if TYPE_CHECKING:
     from review_sentiment.config import GateSettings
-    from review_sentiment.lora_proof import LoraProof
+    from review_sentiment.training.lora_proof import LoraProof
 
 
 ROUNDING = 1e-9

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from review_sentiment.evaluation.robustness import Robustness
     from review_sentiment.gate import Verdict
     from review_sentiment.lineage import Lineage
-    from review_sentiment.lora_proof import LoraProof
     from review_sentiment.models.base_model import BaseModel
-    from review_sentiment.trained_adapter import TrainingSummary
+    from review_sentiment.training.lora_proof import LoraProof
+    from review_sentiment.training.trained_adapter import TrainingSummary
 
 
 COLLAPSED_RECALL = 0.5

@@ -32,7 +32,7 @@ from math import inf
 from typing import Any
 
 from review_sentiment import tracking
-from review_sentiment.curves import CURVES
+from review_sentiment.training.curves import CURVES
 
 PAGE = 200
 """Most runs that are asked for at once."""

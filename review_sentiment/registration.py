@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.evaluation.robustness import Robustness
     from review_sentiment.gate import Verdict
-    from review_sentiment.trained_adapter import TrainedAdapter
+    from review_sentiment.training.trained_adapter import TrainedAdapter
 
 
 def register(

@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.report import ClassificationReportMaterializer
 from review_sentiment.evaluation.classification_report import ClassificationReport
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.trained_adapter import TrainedAdapter
+from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 

@@ -9,7 +9,7 @@ from materializers.decisions import VerdictMaterializer
 from review_sentiment.config import GateSettings
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.gate import Champion, Verdict
-from review_sentiment.trained_adapter import TrainedAdapter
+from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 

@@ -10,7 +10,7 @@ from review_sentiment.config import EvaluationSettings, ModelSettings, RegistryS
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.gate import Champion
-from review_sentiment.trained_adapter import TrainedAdapter
+from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
 

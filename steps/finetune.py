@@ -14,7 +14,7 @@ from review_sentiment.config import (
     TrainingSettings,
 )
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.trained_adapter import TrainedAdapter
+from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
@@ -64,14 +64,14 @@ def finetune(
     from zenml import get_step_context
 
     from review_sentiment.candidate import Candidate
-    from review_sentiment.checkpoints import CheckpointStore, default_address, training_identity
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.provenance import SOURCE_COMMIT, package_versions
     from review_sentiment.settings_files import flat
-    from review_sentiment.training import Surroundings
-    from review_sentiment.training import finetune as finetune_here
-    from review_sentiment.training_processes import finetune_in_processes
+    from review_sentiment.training.checkpoints import CheckpointStore, default_address, training_identity
+    from review_sentiment.training.processes import finetune_in_processes
+    from review_sentiment.training.qlora import Surroundings
+    from review_sentiment.training.qlora import finetune as finetune_here
     from steps.mlflow_joint import connect
 
     context = get_step_context()

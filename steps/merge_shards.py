@@ -9,7 +9,7 @@ from materializers.evaluation import EvaluationMaterializer
 from review_sentiment.config import EvaluationSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.trained_adapter import TrainedAdapter
+from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 

@@ -1,11 +1,11 @@
 """Where ZenML and MLflow meet: the stack's experiment tracker says which store to write to."""
 
 from review_sentiment import candidate, tracking
-from review_sentiment.checkpoints import clear_checkpoints
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import UsageError
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.trained_adapter import TrainedAdapter
+from review_sentiment.training.checkpoints import clear_checkpoints
+from review_sentiment.training.trained_adapter import TrainedAdapter
 
 
 def connect() -> None:

@@ -13,7 +13,7 @@ from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Robustness
 from review_sentiment.gate import Verdict
 from review_sentiment.model_card import RegisteredVersion
-from review_sentiment.trained_adapter import TrainedAdapter
+from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from review_sentiment.batch_order import ByLength, RandomBatches
+from review_sentiment.training.sampler import ByLength, RandomBatches
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=80)
 

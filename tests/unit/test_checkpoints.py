@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from review_sentiment.checkpoints import (
+from review_sentiment.errors import UsageError
+from review_sentiment.training.checkpoints import (
     KEPT,
     MANIFEST,
     CheckpointStore,
     clear_checkpoints,
     training_identity,
 )
-from review_sentiment.errors import UsageError
 
 
 def written(directory: Path, **contents: str) -> Path:

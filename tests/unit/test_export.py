@@ -16,7 +16,7 @@ from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.scoring.label_scoring import score_labels
-from review_sentiment.training import finetune
+from review_sentiment.training.qlora import finetune
 
 PLAN = plan_compute("cpu", "fp32")
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from review_sentiment.checkpoints import CheckpointStore
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.training import FineTuned, Surroundings, finetune
+from review_sentiment.training.checkpoints import CheckpointStore
+from review_sentiment.training.qlora import FineTuned, Surroundings, finetune
 
 LOADED_ONCE = [
-    "review_sentiment.training",
+    "review_sentiment.training.qlora",
     "review_sentiment.scoring.label_scoring",
     "bitsandbytes",
     "datasets",

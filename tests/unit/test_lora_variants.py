@@ -14,7 +14,7 @@ from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.training import finetune
+from review_sentiment.training.qlora import finetune
 
 PLAN = plan_compute("cpu", "fp32")
 ALL_LAYERS = 14

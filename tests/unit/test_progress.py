@@ -13,7 +13,7 @@ from front_door.console import Console
 from review_sentiment import progress
 from review_sentiment.progress import ATTRIBUTE, LinesOfProgress, Progress, Snapshot
 
-OURS, ZENML = "review_sentiment.training", "zenml.orchestrators.step_launcher"
+OURS, ZENML = "review_sentiment.training.qlora", "zenml.orchestrators.step_launcher"
 CLEAR = "\r\x1b[2K"
 
 

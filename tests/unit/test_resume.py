@@ -11,16 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from review_sentiment import training as training_module
-from review_sentiment import training_course
-from review_sentiment.answer_trainer import AnswerTrainer, is_out_of_memory
-from review_sentiment.checkpoints import CheckpointStore
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.training import FineTuned, Surroundings, finetune
+from review_sentiment.training import callback
+from review_sentiment.training import qlora as training_module
+from review_sentiment.training.checkpoints import CheckpointStore
+from review_sentiment.training.qlora import FineTuned, Surroundings, finetune
+from review_sentiment.training.trainer import AnswerTrainer, is_out_of_memory
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=4, alpha=8)
@@ -200,7 +200,7 @@ def test_training_stops_when_validation_no_longer_gets_better(
     tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([0.5, 0.9, 0.7, 0.8, 0.95])
-    monkeypatch.setattr(training_course, "figures", lambda _: {"f1": next(figures)})
+    monkeypatch.setattr(callback, "figures", lambda _: {"f1": next(figures)})
     settings = TRAINING.model_copy(update={"validations": 6, "patience": 2})
     stopped = train(tiny_model, tiny_chats, tmp_path / "a", training=settings, validation=tiny_chats.head(8))
     assert [found["macro_f1"] for found in stopped.validations] == [0.5, 0.9, 0.7, 0.8]
@@ -224,7 +224,7 @@ def test_the_last_adapter_about_as_good_as_the_best_is_the_one_that_is_saved(
     kept_step: int,
 ) -> None:
     given = iter(figures)
-    monkeypatch.setattr(training_course, "figures", lambda _: {"f1": next(given)})
+    monkeypatch.setattr(callback, "figures", lambda _: {"f1": next(given)})
     constant = {"schedule": "constant_with_warmup", "warmup_share": 0.0, "validations": 2}
     settings = TRAINING.model_copy(update=constant)
     kept = train(tiny_model, tiny_chats, tmp_path / "a", training=settings, validation=tiny_chats.head(8))
@@ -279,7 +279,7 @@ def test_memory_that_runs_out_outside_the_passes_is_an_error_with_the_settings_t
     def no_memory(*_: object, **__: object) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
 
-    monkeypatch.setattr(f"review_sentiment.training.{place}", no_memory)
+    monkeypatch.setattr(f"review_sentiment.training.qlora.{place}", no_memory)
     with pytest.raises(TrainingError, match=r"Memory ran out.*outside the passes.*rank 4.*lora\.rank=2"):
         train(tiny_model, tiny_chats, tmp_path / "a")
 

@@ -12,7 +12,7 @@ from review_sentiment.config import Settings
 from review_sentiment.errors import UsageError
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.settings_files import known_keys
-from review_sentiment.sweep import Dimension, TrialResult, parse_dimension, sweep
+from review_sentiment.training.sweep import Dimension, TrialResult, parse_dimension, sweep
 from tests.tiny import write_category
 
 RANKS = parse_dimension("lora.rank=2,4,8", known_keys())
@@ -84,8 +84,8 @@ def test_finished_trials_survive_and_the_best_comes_first(settings: Settings) ->
 def test_a_training_that_fails_is_a_trial_without_a_result(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from review_sentiment import sweep as module
     from review_sentiment.errors import TrainingError
+    from review_sentiment.training import sweep as module
 
     def failing(*_: Any) -> dict[str, float]:
         raise TrainingError("loss is nan")

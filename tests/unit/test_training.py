@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from review_sentiment import training as training_module
-from review_sentiment.answer_trainer import IGNORED, AnswerTrainer, collate, tokenise
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
-from review_sentiment.lora_proof import LoraProofError, LoraWitness
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
 from review_sentiment.models.packing import use_packed_attention
 from review_sentiment.scoring.label_scoring import score_labels
-from review_sentiment.training import Surroundings, finetune
+from review_sentiment.training import qlora as training_module
+from review_sentiment.training.lora_proof import LoraProofError, LoraWitness
+from review_sentiment.training.qlora import Surroundings, finetune
+from review_sentiment.training.trainer import IGNORED, AnswerTrainer, collate, tokenise
 
 LABELS = ("negative", "positive")
 PLAN = plan_compute("cpu", "fp32")

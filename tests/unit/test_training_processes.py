@@ -10,14 +10,14 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from review_sentiment.checkpoints import CheckpointStore
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.training import Surroundings, finetune
-from review_sentiment.training_processes import finetune_in_processes
+from review_sentiment.training.checkpoints import CheckpointStore
+from review_sentiment.training.processes import finetune_in_processes
+from review_sentiment.training.qlora import Surroundings, finetune
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=4)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from review_sentiment.lora_proof import LoraProof
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.scoring.answers import KeptAnswers
+from review_sentiment.training.lora_proof import LoraProof
 
 
 @dataclass(frozen=True)

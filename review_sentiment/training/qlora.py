@@ -19,16 +19,7 @@ import torch
 from transformers import set_seed
 from trl import SFTConfig
 
-from review_sentiment.answer_trainer import (
-    AnswerTrainer,
-    NonFiniteError,
-    OutOfMemoryError,
-    is_out_of_memory,
-    tokenise,
-)
-from review_sentiment.batch_order import heaviest_batch
 from review_sentiment.errors import TrainingError
-from review_sentiment.lora_proof import LoraProof, LoraWitness
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.fused_lora import fuse_adapters
@@ -39,15 +30,24 @@ from review_sentiment.models.packing import can_pack, use_packed_attention
 from review_sentiment.resources import memory_fit
 from review_sentiment.resources.device import free_memory, peak_memory_gb
 from review_sentiment.scoring.answers import Answers, KeptAnswers
-from review_sentiment.trained_adapter import TrainingSummary
-from review_sentiment.training_course import Course, Keeping, Observer, Validating
+from review_sentiment.training.callback import Course, Keeping, Observer, Validating
+from review_sentiment.training.lora_proof import LoraProof, LoraWitness
+from review_sentiment.training.sampler import heaviest_batch
+from review_sentiment.training.trained_adapter import TrainingSummary
+from review_sentiment.training.trainer import (
+    AnswerTrainer,
+    NonFiniteError,
+    OutOfMemoryError,
+    is_out_of_memory,
+    tokenise,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from review_sentiment.checkpoints import CheckpointStore
     from review_sentiment.config import LoraSettings, TrainingSettings
     from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.training.checkpoints import CheckpointStore
 
 RELOAD_PROMPTS = 16
 """Prompts that the trained model and the one loaded from its files answer alike."""

@@ -22,18 +22,18 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from review_sentiment.answer_trainer import AnswerTrainer, NonFiniteError
-from review_sentiment.checkpoints import CheckpointStore
 from review_sentiment.evaluation.intervals import figures
 from review_sentiment.models.lora import take_adapter
 from review_sentiment.progress import Progress
 from review_sentiment.resources.device import peak_memory_gb, read_device
 from review_sentiment.scoring.answers import Answers, KeptAnswers
+from review_sentiment.training.checkpoints import CheckpointStore
+from review_sentiment.training.trainer import AnswerTrainer, NonFiniteError
 
 if TYPE_CHECKING:
     import torch
 
-    from review_sentiment.lora_proof import LoraWitness
+    from review_sentiment.training.lora_proof import LoraWitness
 
 COURSE_FILE = "course.json"
 KEPT_FILE = "kept_adapter.safetensors"

@@ -15,11 +15,11 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, TrainerState
 from trl import SFTTrainer
 
-from review_sentiment.batch_order import ByLength, RandomBatches, order_of
 from review_sentiment.errors import TrainingError
 from review_sentiment.models.batching import even_batches, padded_tokens, padded_width
 from review_sentiment.models.packing import pack
 from review_sentiment.resources.device import free_memory
+from review_sentiment.training.sampler import ByLength, RandomBatches, order_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

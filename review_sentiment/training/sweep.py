@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.cache import cache_directory
-from review_sentiment.checkpoints import training_identity
 from review_sentiment.errors import TrainingError, UsageError, did_you_mean
 from review_sentiment.evaluation.evaluate import evaluate_model
 from review_sentiment.models.base_model import identify
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.preparation import Prepared, prepare
 from review_sentiment.settings_files import flat, with_overrides
-from review_sentiment.training import finetune
+from review_sentiment.training.checkpoints import training_identity
+from review_sentiment.training.preparation import Prepared, prepare
+from review_sentiment.training.qlora import finetune
 
 if TYPE_CHECKING:
     import optuna

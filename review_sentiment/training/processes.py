@@ -19,14 +19,14 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter
 
-from review_sentiment.checkpoints import CheckpointStore
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import ReviewSentimentError, TrainingError
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.progress import follow, pass_on, speak_for_this_process
-from review_sentiment.training import FineTuned, Surroundings, finetune
+from review_sentiment.training.checkpoints import CheckpointStore
+from review_sentiment.training.qlora import FineTuned, Surroundings, finetune
 
 LAST_LINES = 15
 """Lines of the processes' output that an error shows."""

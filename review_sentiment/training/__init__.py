@@ -1,0 +1,1 @@
+"""QLoRA, from chats to a proved adapter."""
