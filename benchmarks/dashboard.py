@@ -47,14 +47,14 @@ def make_runs(store: str) -> None:
     import pandas as pd
     from mlflow.entities import Metric, Param, RunTag
 
-    from review_sentiment import candidate, tracking
     from review_sentiment.config import Settings
     from review_sentiment.evaluation.predictions import prediction_table
     from review_sentiment.evaluation.result import evaluation_of
     from review_sentiment.settings_files import flat
+    from review_sentiment.tracking import candidate, store
 
-    tracking.configure(store)
-    client = tracking.client()
+    store.configure(store)
+    client = store.client()
     settings = Settings()
     model = settings.registry.model_name
     experiment = client.create_experiment(
@@ -88,8 +88,8 @@ def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, ev
     """Give the two newest versions evaluations of 600 reviews: they are what Compare begins with."""
     import numpy as np
 
-    from review_sentiment import candidate
     from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.tracking import candidate
 
     n, labels, rng = 600, ("negative", "positive"), np.random.default_rng(0)
     frame = pd.DataFrame(

@@ -18,7 +18,7 @@ from front_door.summary import tag_figure
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
-    from review_sentiment.registry import ModelVersion
+    from review_sentiment.tracking.versions import ModelVersion
 
 Changed = Callable[[str], None]
 """Told what was asked for or done: the cells that depend on it look again."""
@@ -113,17 +113,17 @@ def gate_view(version: ModelVersion) -> mo.Html:
 
 def card_view(version: ModelVersion) -> mo.Html:
     """Show the model card; its Markdown is ours, with names of reviews' categories in it."""
-    from review_sentiment import recorded_runs
+    from review_sentiment.tracking import recorded
 
-    card = recorded_runs.recorded_text(version.run_id, "model_card.md")
+    card = recorded.recorded_text(version.run_id, "model_card.md")
     return mo.md(card.replace("<", "&lt;")) if card else said("The version's run has no card.")
 
 
 def links_view(version: ModelVersion) -> mo.Html:
     """Show where MLflow and ZenML have more of a version."""
-    from review_sentiment import tracking
+    from review_sentiment.tracking import store
 
-    run = tracking.client().get_run(version.run_id).info
+    run = store.client().get_run(version.run_id).info
     store = tracking_uri()
     served = store if store.startswith("http") else f"http://{HOST}:{MLFLOW_PORT}"
     lines = [
@@ -170,10 +170,9 @@ def promote(registry: Registry, number: str) -> str:
         UsageError: there is no such version.
         TrackingError: MLflow cannot be reached.
     """
-    from review_sentiment import registry as versions
-    from review_sentiment import tracking
+    from review_sentiment.tracking import store, versions
 
-    with tracking.reaching(tracking_uri()):
+    with store.reaching(tracking_uri()):
         chosen = versions.get_version(registry.model, number)
         versions.make_champion(chosen.name, chosen.version)
     return f"Version {chosen.version} is the champion."
@@ -186,16 +185,15 @@ def roll_back(registry: Registry) -> str:
         UsageError: there was none.
         TrackingError: MLflow cannot be reached.
     """
-    from review_sentiment import registry as versions
-    from review_sentiment import tracking
+    from review_sentiment.tracking import store, versions
 
-    with tracking.reaching(tracking_uri()):
+    with store.reaching(tracking_uri()):
         number = versions.roll_back(registry.model)
     return f"Version {number} is the champion again."
 
 
 def _recorded_gate(version: ModelVersion) -> Mapping[str, Any] | None:
-    from review_sentiment.recorded_runs import recorded_json
+    from review_sentiment.tracking.recorded import recorded_json
 
     return recorded_json(version.run_id, "gate.json")
 

@@ -15,7 +15,7 @@ from review_sentiment.scoring.answers import labels_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from review_sentiment.registry import ModelVersion
+    from review_sentiment.tracking.versions import ModelVersion
 
 MOST_CHARACTERS = 20_000
 MODELS_KEPT = 2
@@ -75,13 +75,13 @@ def probabilities_of(rival: Answers, label: str, titles: Sequence[str], texts: S
 
 @lru_cache(maxsize=MODELS_KEPT)
 def _load_rivals(uri: str, name: str, number: str) -> Rivals:
-    from review_sentiment import registry
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.scorer import tuned_scorer, untuned_scorer
+    from review_sentiment.tracking import versions
 
-    version = registry.get_version(name, number)
+    version = versions.get_version(name, number)
     assert version.uri == uri
     with tempfile.TemporaryDirectory(prefix="review-sentiment-trial-") as scratch:
-        serving, adapter = registry.download_adapter(version, Path(scratch))
+        serving, adapter = versions.download_adapter(version, Path(scratch))
         plan = plan_compute()
         return Rivals(tuned_scorer(adapter, plan), untuned_scorer(serving, plan))

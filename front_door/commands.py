@@ -169,7 +169,7 @@ def _launch(
     debug: bool,
 ) -> RunResult:
     from front_door import launch
-    from review_sentiment.provenance import command_line
+    from review_sentiment.tracking.provenance import command_line
 
     command = command_line(_given_options(click.get_current_context()))
     again, lone = steps
@@ -186,14 +186,14 @@ def _launch(
 
             from front_door.doctor_stack import require_services
             from front_door.stack import use_stack
-            from review_sentiment import tracking
             from review_sentiment.models.access import require_model
             from review_sentiment.models.base_model import identify
+            from review_sentiment.tracking import store
 
             require_model(identify(settings.model))
             if file.image is not None:
                 require_services(file)
-            tracking.configure(tracking_uri())
+            store.configure(tracking_uri())
             used = use_stack(file)
         try:
             if lone:

@@ -156,11 +156,11 @@ def _zenml() -> Check:
 
 def _mlflow() -> Check:
     from front_door.console import quiet
-    from review_sentiment import tracking
+    from review_sentiment.tracking import store
 
     try:
         with quiet(new_log_file()):  # a new database reports its migrations
-            tracking.configure(tracking_uri())
+            store.configure(tracking_uri())
     except ReviewSentimentError as error:
         return Check("MLflow", False, tracking_uri(), str(error))
     return Check("MLflow", True, tracking_uri())

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment import registry, tracking
 from review_sentiment.export import ExportReport, export
 from review_sentiment.models.compute import plan_compute
+from review_sentiment.tracking import versions
 from review_sentiment.training.preparation import prepare
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def export_version(name: str, version: str, settings: Settings, directory: Path,
         UsageError: there is no such version, or the directory is not empty.
         TrackingError: MLflow cannot be reached.
     """
-    tracking.configure(store)
-    found = registry.get_version(name, version)
+    store.configure(store)
+    found = versions.get_version(name, version)
     plan = plan_compute(settings.model.device, settings.model.precision)
     chats = prepare(settings).validation.head(COMPARED_REVIEWS)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-export-") as scratch:
-        serving, adapter = registry.download_adapter(found, Path(scratch))
+        serving, adapter = versions.download_adapter(found, Path(scratch))
         return export(serving.base, adapter, plan, chats, directory)

@@ -180,7 +180,7 @@ def run_only(settings: Settings, stack: UsedStack, step: str, command: str) -> R
 
 def _provenance(command: str) -> dict[str, str]:
     """Return what steps are told of where the run comes from; it is no part of their cache keys."""
-    from review_sentiment.provenance import COMMAND, SOURCE_COMMIT, source_commit
+    from review_sentiment.tracking.provenance import COMMAND, SOURCE_COMMIT, source_commit
 
     return {SOURCE_COMMIT: source_commit(), COMMAND: command}
 
@@ -261,11 +261,11 @@ def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any
     """
     if "register_model" not in steps or "registered" not in steps["register_model"].outputs:
         return {}
-    from review_sentiment import candidate, registry
+    from review_sentiment.tracking import candidate, versions
 
     record = steps["register_model"].outputs["registered"][0].load()
     candidate.require_run(record.run_id)
-    present = next((v for v in registry.list_versions(record.name) if v.version == record.version), None)
+    present = next((v for v in versions.list_versions(record.name) if v.version == record.version), None)
     return {
         "model": {
             "name": record.name,

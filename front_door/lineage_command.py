@@ -13,7 +13,7 @@ from front_door.registry_access import NAME, mlflow_ready, model_name
 from review_sentiment.errors import UsageError
 
 if TYPE_CHECKING:
-    from review_sentiment.registry import ModelVersion
+    from review_sentiment.tracking.versions import ModelVersion
 
 
 @click.command()
@@ -28,10 +28,10 @@ def lineage(start: str, name: str | None, as_json: bool) -> None:
     """
     model = model_name(name)
     with mlflow_ready() as log_file:
-        from review_sentiment import registry
         from review_sentiment.lineage import SHORTEST_PREFIX, versions_from
+        from review_sentiment.tracking import versions
 
-        versions = registry.list_versions(model)
+        versions = versions.list_versions(model)
         found = versions_from(versions, start)
     if not found and len(start) >= SHORTEST_PREFIX:
         with output_to(log_file, debug=False):

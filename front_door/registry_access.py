@@ -21,10 +21,10 @@ def mlflow_ready() -> Iterator[Path]:
     """Let MLflow and what it prints be used within the block; yield the log file that takes the latter."""
     log_file = new_log_file()
     with quiet(log_file):
-        from review_sentiment import tracking
+        from review_sentiment.tracking import store
 
-        tracking.configure(tracking_uri())
-        with tracking.reaching(tracking_uri()):
+        store.configure(tracking_uri())
+        with store.reaching(tracking_uri()):
             yield log_file
 
 

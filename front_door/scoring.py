@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from front_door.stack import use_stack
 from front_door.stack_files import read_stack
-from review_sentiment import registry, tracking
 from review_sentiment.hashing import file_hash
 from review_sentiment.scoring.review_files import columns_of
+from review_sentiment.tracking import versions
 
 if TYPE_CHECKING:
     from review_sentiment.config import ModelSettings
@@ -39,8 +39,8 @@ def score(source: Path, output: Path, name: str, version: str, model: ModelSetti
         TrackingError: MLflow cannot be reached.
     """
     columns_of(source)
-    tracking.configure(store)
-    found = registry.get_version(name, version)
+    store.configure(store)
+    found = versions.get_version(name, version)
 
     # Not before: what is refused needs no ZenML, whose import takes seconds.
     from zenml.client import Client

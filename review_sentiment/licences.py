@@ -10,7 +10,7 @@ from review_sentiment.data.sources.catalogue import EMBEDDED as EMBEDDED_DATA
 from review_sentiment.models import embedded_model
 from review_sentiment.models.access import hub_page
 from review_sentiment.models.base_model import EMBEDDED as EMBEDDED_MODEL
-from review_sentiment.provenance import without_secrets
+from review_sentiment.tracking.provenance import without_secrets
 
 if TYPE_CHECKING:
     from review_sentiment.models.base_model import BaseModel

@@ -31,8 +31,9 @@ def compare(
     baseline: Evaluation | None = None,
 ) -> Annotated[Verdict, "verdict"]:
     """Return every rule with its figure; the candidate's run gets the compared figures too."""
-    from review_sentiment import candidate, registration
+    from review_sentiment import registration
     from review_sentiment.gate import judge
+    from review_sentiment.tracking import candidate
     from steps.mlflow_joint import connect
 
     verdict = judge(tuned, baseline, classical, champion, adapter.proof, gate)

@@ -32,10 +32,10 @@ def evaluate(
     evaluation: EvaluationSettings,
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation of the adapter as it was saved."""
-    from review_sentiment import candidate
     from review_sentiment.evaluation.evaluate import evaluate_model
     from review_sentiment.evaluation.result import with_calibration
     from review_sentiment.models.compute import plan_compute
+    from review_sentiment.tracking import candidate
     from steps.mlflow_joint import connect, record_evaluation
 
     connect()

@@ -63,11 +63,11 @@ def finetune(
 
     from zenml import get_step_context
 
-    from review_sentiment.candidate import Candidate
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.provenance import SOURCE_COMMIT, package_versions
     from review_sentiment.settings_files import flat
+    from review_sentiment.tracking.candidate import Candidate
+    from review_sentiment.tracking.provenance import SOURCE_COMMIT, package_versions
     from review_sentiment.training.checkpoints import CheckpointStore, default_address, training_identity
     from review_sentiment.training.processes import finetune_in_processes
     from review_sentiment.training.qlora import Surroundings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from review_sentiment.lineage import UNKNOWN, UNKNOWN_RUN, Lineage, PipelineRun
-from review_sentiment.provenance import COMMAND, SOURCE_COMMIT, without_secrets
+from review_sentiment.tracking.provenance import COMMAND, SOURCE_COMMIT, without_secrets
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -29,9 +29,9 @@ def merge_shards(
     evaluation: EvaluationSettings,
 ) -> Annotated[Evaluation, "tuned"]:
     """Return the evaluation that one step would have found."""
-    from review_sentiment import candidate
     from review_sentiment.evaluation import evaluate as evaluations
     from review_sentiment.evaluation.result import with_calibration
+    from review_sentiment.tracking import candidate
     from steps.mlflow_joint import connect, record_evaluation
 
     connect()

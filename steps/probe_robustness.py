@@ -32,9 +32,9 @@ def probe_robustness(
     settings: RobustnessSettings,
 ) -> Annotated[Robustness, "robustness"]:
     """Return accuracy before and after each change, on the first `samples` reviews."""
-    from review_sentiment import candidate
     from review_sentiment.evaluation import robustness
     from review_sentiment.models.compute import plan_compute
+    from review_sentiment.tracking import candidate
     from steps.mlflow_joint import connect
 
     connect()

@@ -38,16 +38,16 @@ def score_file(
     import tempfile
     from pathlib import Path
 
-    from review_sentiment import registry
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.bulk_scoring import drift_of
     from review_sentiment.scoring.bulk_scoring import score_file as score_into
     from review_sentiment.scoring.scorer import tuned_scorer
+    from review_sentiment.tracking import versions
     from steps.mlflow_joint import connect
 
     connect()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-score-") as scratch:
-        _, adapter = registry.download_adapter(registry.get_version(name, version), Path(scratch))
+        _, adapter = versions.download_adapter(versions.get_version(name, version), Path(scratch))
         plan = plan_compute(model.device, model.precision)
         result = score_into(lambda: tuned_scorer(adapter, plan), version, Path(source), Path(output))
         return result, drift_of(result, adapter)

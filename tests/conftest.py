@@ -72,11 +72,11 @@ def mlflow_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
     """Point MLflow to a sqlite database of this test."""
     import mlflow
 
-    from review_sentiment import tracking
+    from review_sentiment.tracking import store
 
     uri = f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    tracking.configure(uri)
+    store.configure(uri)
     yield uri
     mlflow.set_tracking_uri("")
     mlflow.set_registry_uri("")

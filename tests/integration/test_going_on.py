@@ -15,7 +15,7 @@ import sys
 sys.path.insert(0, ".")
 from zenml.config.retry_config import StepRetryConfig
 import steps.finetune as module
-from review_sentiment.candidate import Candidate
+from review_sentiment.tracking.candidate import Candidate
 
 module.finetune = module.finetune.with_options(retry=StepRetryConfig(max_retries=1))
 log_step, away_at = Candidate.log_step, {12}

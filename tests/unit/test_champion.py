@@ -8,7 +8,6 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from review_sentiment import candidate, registry
 from review_sentiment.champion import evaluate_champion
 from review_sentiment.config import EvaluationSettings, LoraSettings
 from review_sentiment.data.chats import ChatDataset
@@ -21,6 +20,7 @@ from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring.scorer import Serving
+from review_sentiment.tracking import candidate, versions
 
 NAME = "reviews"
 PLAN = plan_compute("cpu", "fp32")
@@ -37,7 +37,7 @@ def register(
     Serving(base, labels, 160).save(directory)
     run = candidate.open_candidate("experiment", "run", {}, {})
     candidate.log_evaluation(run, evaluate_model(base, directory, chats, PLAN, SETTINGS))
-    registry.set_alias(NAME, registry.register_version(NAME, run, directory, "card", {}), registry.CHAMPION)
+    versions.set_alias(NAME, versions.register_version(NAME, run, directory, "card", {}), versions.CHAMPION)
     return run
 
 
@@ -84,18 +84,18 @@ def test_a_champion_whose_base_model_is_gone_is_said(
     tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
-    version = registry.get_version(NAME, "1")
-    serving, adapter = registry.download_adapter(version, tmp_path / "copy")
+    version = versions.get_version(NAME, "1")
+    serving, adapter = versions.download_adapter(version, tmp_path / "copy")
     moved = BaseModel(str(tmp_path / "gone"), None, "nf4", "gone")
     Serving(moved, serving.labels, serving.max_tokens).save(adapter)
     run = candidate.open_candidate("experiment", "gone", {}, {})
-    registry.set_alias(NAME, registry.register_version(NAME, run, adapter, "card", {}), registry.CHAMPION)
+    versions.set_alias(NAME, versions.register_version(NAME, run, adapter, "card", {}), versions.CHAMPION)
     with pytest.raises(
         ModelUnavailableError, match=r"version 2, cannot be evaluated.*gone.*promote VERSION"
     ) as e:
         evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
     assert "rollback" in str(e.value)
-    registry.set_alias(NAME, "1", registry.CHAMPION)  # a way out that it names
+    versions.set_alias(NAME, "1", versions.CHAMPION)  # a way out that it names
     assert evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS).version == "1"
 
 

@@ -26,7 +26,7 @@ from dashboard.versions import Registry
 from review_sentiment.errors import UsageError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import prediction_table
-from review_sentiment.registry import ModelVersion
+from review_sentiment.tracking.versions import ModelVersion
 
 LABELS = ("negative", "positive")
 

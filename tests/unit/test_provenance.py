@@ -8,7 +8,7 @@ import click
 import pytest
 
 from front_door.commands import _given_options, cli
-from review_sentiment.provenance import command_line, trained_with, without_secrets
+from review_sentiment.tracking.provenance import command_line, trained_with, without_secrets
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from mlflow.entities import Metric
 
-from review_sentiment import candidate, tracking
-from review_sentiment.recorded_runs import run_of_training
+from review_sentiment.tracking import candidate, store
+from review_sentiment.tracking.recorded import run_of_training
 
 
 def training(name: str, *seconds: float) -> str:
     """Make a run whose loss was logged at these times; return its id."""
     run_id = candidate.open_candidate("e", name, {}, {})
     points = [Metric("train/loss", 1.0, round(time * 1000), step) for step, time in enumerate(seconds, 1)]
-    tracking.client().log_batch(run_id, metrics=points)
+    store.client().log_batch(run_id, metrics=points)
     return run_id
 
 
@@ -21,7 +21,7 @@ def training(name: str, *seconds: float) -> str:
 def test_a_training_is_found_however_its_run_ended(mlflow_store: str, status: str | None) -> None:
     runs = [training("first", 100, 110), training("second", 200, 210)]
     for run in runs if status else []:
-        tracking.client().set_terminated(run, status)
+        store.client().set_terminated(run, status)
     assert [run_of_training("e", since, since + 50) for since in (90, 190)] == runs
     assert run_of_training("e", 205) == runs[1]
     assert run_of_training("e", 300) is None

@@ -9,11 +9,11 @@ from typing import Any
 import mlflow
 import pytest
 
-from review_sentiment import candidate, registry, tracking
 from review_sentiment.data.review_table import ingested
 from review_sentiment.gate import Rule, Verdict
 from review_sentiment.model_card import CardFacts
 from review_sentiment.registration import register
+from review_sentiment.tracking import candidate, store, versions
 from tests.unit.test_materializers import REPORT, adapter, evaluation, reviews
 from tests.unit.test_model_card import LINEAGE
 
@@ -56,10 +56,10 @@ def test_nothing_is_half_registered(
         broken.setattr(mlflow.MlflowClient, failing, away)
         with pytest.raises(mlflow.MlflowException, match="away"):
             registered(run, files)
-    assert registry.list_versions(NAME) == []
+    assert versions.list_versions(NAME) == []
     again = registered(run, files)
-    (version,) = registry.list_versions(NAME)
-    assert (version.version, version.aliases) == (again.version, (registry.CHAMPION,))
+    (version,) = versions.list_versions(NAME)
+    assert (version.version, version.aliases) == (again.version, (versions.CHAMPION,))
     assert version.run_id == run
     assert version.tags["gate"] == "passed"
     assert mlflow.MlflowClient().get_model_version(NAME, again.version).description
@@ -72,7 +72,7 @@ def test_a_version_that_cannot_be_taken_back_is_told(
         raise mlflow.MlflowException("the registry is away")
 
     run = candidate.open_candidate("e", "run", {}, {})
-    monkeypatch.setattr(registry, "register_version", lambda *_: "7")
+    monkeypatch.setattr(versions, "register_version", lambda *_: "7")
     for request in ("set_registered_model_alias", "get_registered_model", "delete_model_version"):
         monkeypatch.setattr(mlflow.MlflowClient, request, away)
     with pytest.raises(mlflow.MlflowException, match="away") as raised:
@@ -88,20 +88,20 @@ def test_what_fails_on_the_way_makes_no_champion(
         raise mlflow.MlflowException("the registry is away")
 
     run = candidate.open_candidate("e", "run", {}, {})
-    monkeypatch.setattr(registry, failing, away)
+    monkeypatch.setattr(versions, failing, away)
     if failing == "make_champion":  # a version as a registry keeps it, without the minute of packing a model
-        monkeypatch.setattr(registry, "register_version", lambda *_: "1")
+        monkeypatch.setattr(versions, "register_version", lambda *_: "1")
     with pytest.raises(mlflow.MlflowException, match="away"):
         registered(run, tmp_path / "adapter")
-    assert registry.find_version(NAME, registry.CHAMPION) is None
-    assert "alias" not in tracking.client().get_run(run).data.tags
+    assert versions.find_version(NAME, versions.CHAMPION) is None
+    assert "alias" not in store.client().get_run(run).data.tags
 
 
 def test_a_run_says_its_alias_once_the_version_has_it(
     mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = candidate.open_candidate("e", "run", {}, {})
-    monkeypatch.setattr(registry, "register_version", lambda *_: "1")
-    monkeypatch.setattr(registry, "make_champion", lambda *_: None)
-    assert registered(run, tmp_path / "adapter").alias == registry.CHAMPION
-    assert tracking.client().get_run(run).data.tags["alias"] == registry.CHAMPION
+    monkeypatch.setattr(versions, "register_version", lambda *_: "1")
+    monkeypatch.setattr(versions, "make_champion", lambda *_: None)
+    assert registered(run, tmp_path / "adapter").alias == versions.CHAMPION
+    assert store.client().get_run(run).data.tags["alias"] == versions.CHAMPION

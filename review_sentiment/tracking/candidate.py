@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import TrackingError
-from review_sentiment.provenance import package_versions
-from review_sentiment.tracking import (
+from review_sentiment.tracking.provenance import package_versions
+from review_sentiment.tracking.store import (
     EXAMPLES_PAGE,
     PREDICTIONS_FILE,
     REVIEWS_FILE,
