@@ -244,7 +244,7 @@ def only(table: pd.DataFrame, change: str) -> pd.DataFrame:
 
 def setting_rows(first: ModelVersion | None, second: ModelVersion | None) -> list[tuple[str, str, str]]:
     """Return the recorded parameters that differ between two versions."""
-    from review_sentiment.version_comparison import different_settings
+    from review_sentiment.registry.version_comparison import different_settings
 
     if first is None or second is None:
         return []

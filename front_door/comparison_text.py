@@ -11,7 +11,7 @@ from front_door.text_table import columns
 if TYPE_CHECKING:
     import pandas as pd
 
-    from review_sentiment.version_comparison import VersionComparison
+    from review_sentiment.registry.version_comparison import VersionComparison
 
 WIDTH = 100
 

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.export import ExportReport, export
 from review_sentiment.models.compute import plan_compute
+from review_sentiment.registry.export import ExportReport, export
 from review_sentiment.tracking import versions
 from review_sentiment.training.preparation import prepare
 

@@ -28,7 +28,7 @@ def lineage(start: str, name: str | None, as_json: bool) -> None:
     """
     model = model_name(name)
     with mlflow_ready() as log_file:
-        from review_sentiment.lineage import SHORTEST_PREFIX, versions_from
+        from review_sentiment.registry.lineage import SHORTEST_PREFIX, versions_from
         from review_sentiment.tracking import versions
 
         versions = versions.list_versions(model)
@@ -67,7 +67,7 @@ def _of_pipeline_run(versions: Sequence[ModelVersion], start: str) -> list[Model
 
 
 def _as_object(version: ModelVersion) -> dict[str, Any]:
-    from review_sentiment.lineage import TITLES
+    from review_sentiment.registry.lineage import TITLES
 
     return {
         "name": version.name,
@@ -81,7 +81,7 @@ def _as_object(version: ModelVersion) -> dict[str, Any]:
 
 
 def _as_text(version: ModelVersion) -> str:
-    from review_sentiment.lineage import TITLES
+    from review_sentiment.registry.lineage import TITLES
 
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     known = {title: version.tags[tag] for tag, title in TITLES.items() if tag in version.tags}

@@ -46,7 +46,7 @@ def models(name: str | None, as_json: bool) -> None:
 def compare(first: str, second: str, name: str | None, as_json: bool) -> None:
     """Compare the version SECOND with the version FIRST: settings, figures, the paired test, answers."""
     with mlflow_ready():
-        from review_sentiment.version_comparison import compare_versions
+        from review_sentiment.registry.version_comparison import compare_versions
 
         found = compare_versions(model_name(name), first, second)
     from front_door.comparison_text import as_json_object, as_text
@@ -126,7 +126,7 @@ def export_command(version: str, directory: Path, name: str | None, config_file:
 def results(directory: Path, versions: str | None, name: str | None) -> None:
     """Write tables (CSV, JSON, Markdown, LaTeX) and figures (PDF) of versions, seeds aggregated."""
     with mlflow_ready():
-        from review_sentiment.paper_results import collect, write
+        from review_sentiment.registry.paper_results import collect, write
         from review_sentiment.tracking import versions
 
         model = model_name(name)

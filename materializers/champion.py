@@ -7,7 +7,7 @@ from zenml.metadata.metadata_types import MetadataType
 
 from materializers.evaluation import EvaluationMaterializer
 from materializers.files import FilesMaterializer
-from review_sentiment.gate import Champion
+from review_sentiment.registry.gate import Champion
 
 VERSION_FILE = "version.json"
 

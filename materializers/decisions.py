@@ -6,8 +6,8 @@ from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
 from materializers.files import RecordMaterializer
-from review_sentiment.gate import Verdict
-from review_sentiment.model_card import RegisteredVersion
+from review_sentiment.registry.gate import Verdict
+from review_sentiment.registry.model_card import RegisteredVersion
 
 
 class VerdictMaterializer(RecordMaterializer):

@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.decisions import VerdictMaterializer
 from review_sentiment.config import GateSettings
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.gate import Champion, Verdict
+from review_sentiment.registry.gate import Champion, Verdict
 from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
@@ -31,8 +31,8 @@ def compare(
     baseline: Evaluation | None = None,
 ) -> Annotated[Verdict, "verdict"]:
     """Return every rule with its figure; the candidate's run gets the compared figures too."""
-    from review_sentiment import registration
-    from review_sentiment.gate import judge
+    from review_sentiment.registry import registration
+    from review_sentiment.registry.gate import judge
     from review_sentiment.tracking import candidate
     from steps.mlflow_joint import connect
 

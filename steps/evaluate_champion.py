@@ -9,7 +9,7 @@ from materializers.champion import ChampionMaterializer
 from review_sentiment.config import EvaluationSettings, ModelSettings, RegistrySettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.gate import Champion
+from review_sentiment.registry.gate import Champion
 from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
@@ -33,8 +33,8 @@ def evaluate_champion(
     registry: RegistrySettings,
 ) -> Annotated[Champion, "champion"]:
     """Return the champion's evaluation, or none where there is no champion yet."""
-    from review_sentiment.champion import evaluate_champion as evaluate_present_one
     from review_sentiment.models.compute import plan_compute
+    from review_sentiment.registry.champion import evaluate_champion as evaluate_present_one
     from steps.mlflow_joint import connect
 
     connect()

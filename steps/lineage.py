@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from review_sentiment.lineage import UNKNOWN, UNKNOWN_RUN, Lineage, PipelineRun
+from review_sentiment.registry.lineage import UNKNOWN, UNKNOWN_RUN, Lineage, PipelineRun
 from review_sentiment.tracking.provenance import COMMAND, SOURCE_COMMIT, without_secrets
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
     from review_sentiment.data.review_table import ReviewTable
-    from review_sentiment.model_card import RegisteredVersion
+    from review_sentiment.registry.model_card import RegisteredVersion
 
 
 def lineage_of(

@@ -11,8 +11,8 @@ from review_sentiment.data.data_report import DataReport
 from review_sentiment.data.review_table import ReviewTable
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Robustness
-from review_sentiment.gate import Verdict
-from review_sentiment.model_card import RegisteredVersion
+from review_sentiment.registry.gate import Verdict
+from review_sentiment.registry.model_card import RegisteredVersion
 from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
@@ -47,9 +47,9 @@ def register_model(
 
     from review_sentiment.data.labels import LABEL_SCHEMES
     from review_sentiment.data.review_table import ingested
-    from review_sentiment.licences import data_licence, model_licence
-    from review_sentiment.model_card import CardFacts
-    from review_sentiment.registration import register
+    from review_sentiment.registry.licences import data_licence, model_licence
+    from review_sentiment.registry.model_card import CardFacts
+    from review_sentiment.registry.registration import register
     from steps.lineage import lineage_of, tell_runs
     from steps.mlflow_joint import connect
 

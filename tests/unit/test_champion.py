@@ -8,17 +8,17 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from review_sentiment.champion import evaluate_champion
 from review_sentiment.config import EvaluationSettings, LoraSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import DataError, ModelUnavailableError
 from review_sentiment.evaluation import evaluate as evaluation_module
 from review_sentiment.evaluation.evaluate import evaluate_model
-from review_sentiment.gate import Champion
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
+from review_sentiment.registry.champion import evaluate_champion
+from review_sentiment.registry.gate import Champion
 from review_sentiment.scoring.scorer import Serving
 from review_sentiment.tracking import candidate, versions
 

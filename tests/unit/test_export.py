@@ -11,10 +11,10 @@ import pytest
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import UsageError
-from review_sentiment.export import export
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.registry.export import export
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.training.qlora import finetune
 

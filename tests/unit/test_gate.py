@@ -9,7 +9,7 @@ from review_sentiment.config import GateSettings
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import UNPARSED
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.gate import Champion, Rule, Verdict, judge, still_against
+from review_sentiment.registry.gate import Champion, Rule, Verdict, judge, still_against
 from review_sentiment.training.lora_proof import LayerProof, LoraProof
 
 MOVED = LayerProof("q_proj", forward_calls=4, first_gradient_norm=0.1, b_norm=0.2)

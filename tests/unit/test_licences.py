@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from review_sentiment.licences import data_licence, model_licence
 from review_sentiment.models.base_model import BaseModel
+from review_sentiment.registry.licences import data_licence, model_licence
 
 
 def base(name: str) -> BaseModel:

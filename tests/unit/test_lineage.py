@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 
 from review_sentiment.data.review_table import ReviewTable
-from review_sentiment.lineage import IDENTIFIERS, OF_TWO_RUNS, TITLES, Lineage, PipelineRun, versions_from
+from review_sentiment.registry.lineage import (
+    IDENTIFIERS,
+    OF_TWO_RUNS,
+    TITLES,
+    Lineage,
+    PipelineRun,
+    versions_from,
+)
 from review_sentiment.tracking.versions import ModelVersion
 
 TRAINED = PipelineRun("train-1", "aaaaaaaa-1", "c0ffee00" * 5, "python run_pipeline.py", "local")

@@ -31,9 +31,9 @@ from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import PREDICTION_COLUMNS
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Probe, Robustness
-from review_sentiment.gate import Champion, Rule, Verdict
-from review_sentiment.model_card import RegisteredVersion
 from review_sentiment.models.base_model import BaseModel
+from review_sentiment.registry.gate import Champion, Rule, Verdict
+from review_sentiment.registry.model_card import RegisteredVersion
 from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.training.lora_proof import LayerProof, LoraProof
 from review_sentiment.training.trained_adapter import TrainedAdapter, TrainingSummary

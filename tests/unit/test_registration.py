@@ -10,9 +10,9 @@ import mlflow
 import pytest
 
 from review_sentiment.data.review_table import ingested
-from review_sentiment.gate import Rule, Verdict
-from review_sentiment.model_card import CardFacts
-from review_sentiment.registration import register
+from review_sentiment.registry.gate import Rule, Verdict
+from review_sentiment.registry.model_card import CardFacts
+from review_sentiment.registry.registration import register
 from review_sentiment.tracking import candidate, store, versions
 from tests.unit.test_materializers import REPORT, adapter, evaluation, reviews
 from tests.unit.test_model_card import LINEAGE

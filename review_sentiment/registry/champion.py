@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.errors import DataError, ModelUnavailableError
 from review_sentiment.evaluation.result import Evaluation, evaluation_of
-from review_sentiment.gate import Champion
+from review_sentiment.registry.gate import Champion
 
 if TYPE_CHECKING:
     from review_sentiment.config import EvaluationSettings

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from review_sentiment.data.review_table import Ingested
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.evaluation.robustness import Robustness
-    from review_sentiment.gate import Verdict
-    from review_sentiment.lineage import Lineage
     from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.registry.gate import Verdict
+    from review_sentiment.registry.lineage import Lineage
     from review_sentiment.training.lora_proof import LoraProof
     from review_sentiment.training.trained_adapter import TrainingSummary
 

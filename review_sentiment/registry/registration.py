@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.data.data_report import reference_of
-from review_sentiment.gate import still_against
-from review_sentiment.model_card import CardFacts, RegisteredVersion, write_card
+from review_sentiment.registry.gate import still_against
+from review_sentiment.registry.model_card import CardFacts, RegisteredVersion, write_card
 from review_sentiment.scoring.scorer import REFERENCE_FILE, Serving
 from review_sentiment.tracking import candidate, recorded, store, versions
 from review_sentiment.tracking.candidate import set_tags
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from review_sentiment.data.review_table import ReviewTable
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.evaluation.robustness import Robustness
-    from review_sentiment.gate import Verdict
+    from review_sentiment.registry.gate import Verdict
     from review_sentiment.training.trained_adapter import TrainedAdapter
 
 
