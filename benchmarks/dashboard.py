@@ -51,10 +51,10 @@ def make_runs(store: str) -> None:
     from review_sentiment.evaluation.predictions import prediction_table
     from review_sentiment.evaluation.result import evaluation_of
     from review_sentiment.settings_files import flat
-    from review_sentiment.tracking import candidate, store
+    from review_sentiment.tracking import candidate, mlflow_store
 
-    store.configure(store)
-    client = store.client()
+    mlflow_store.configure(store)
+    client = mlflow_store.client()
     settings = Settings()
     model = settings.registry.model_name
     experiment = client.create_experiment(

@@ -189,14 +189,14 @@ def train(
     lora, training = settings(max_steps=steps, **changes)
     kept = CheckpointStore(str(store), "check") if store else None
     data = chats(args, rows=steps * 16)
-    validation = chats(args, rows=64, first=2_000) if qlora.validations else None
+    validation = chats(args, rows=64, first=2_000) if training.validations else None
     started = time.perf_counter()
     done = finetune(
         base_of(args, small),
         plan(args, precision),
         data,
         lora,
-        qlora,
+        training,
         42,
         where,
         Surroundings((tell,), kept, {}, validation),

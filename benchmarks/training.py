@@ -299,12 +299,12 @@ def main(reviews: int, rounds: int, seeds: str, arms: str, as_json: bool) -> Non
     for name, tokens_per_second in found.items():
         click.echo(f"{name:10} {shown(tokens_per_second, '.0f')} useful tokens/s")
     for name in names:
-        last = [qlora["points"][-1] for training in trained[name]]
+        last = [training["points"][-1] for training in trained[name]]
         click.echo(
             f"{name:10} trained in {shown([end['seconds'] for end in last], '.0f')} s  "
             f"validation loss {shown([end['loss'] for end in last], '.3f')}  "
             f"macro-F1 {shown([end['macro_f1'] for end in last], '.3f')}  "
-            f"peak {shown([qlora['peak_gb'] for training in trained[name]], '.2f')} GB"
+            f"peak {shown([training['peak_gb'] for training in trained[name]], '.2f')} GB"
         )
     for name, ratio in ratios.items():
         click.echo(f"{name:32} {shown(ratio, '.2f') if ratio else 'not reached'}")

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from dashboard.settings_form import Form
-    from review_sentiment.tracking.recorded import RecordedRun
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
+    from review_sentiment.tracking.recorded_runs import RecordedRun
 
 MOST_OVERLAID = 6
 """Runs whose curves are drawn over each other: as many as there are colours."""
@@ -152,7 +152,7 @@ def list_chooser() -> mo.ui.dropdown:
 
 def read_runs(form: Form, count: int) -> list[RecordedRun]:
     """Return the newest runs of the form's experiment."""
-    from review_sentiment.tracking.recorded import list_recorded
+    from review_sentiment.tracking.recorded_runs import list_recorded
 
     return list_recorded(experiment_of(form), count) if store_is_made() else []
 
@@ -174,7 +174,7 @@ def run_choosers(runs: Sequence[RecordedRun]) -> mo.ui.dictionary:
 
 def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str) -> Shown:
     """Show a curve of several runs over each other."""
-    from review_sentiment.tracking.recorded import recorded_curve
+    from review_sentiment.tracking.recorded_runs import recorded_curve
 
     if not run_ids:
         return Shown(said("Choose runs: their curves are drawn over each other."))

@@ -17,7 +17,7 @@ from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, a
 from review_sentiment.scoring.answers import labels_of
 
 if TYPE_CHECKING:
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 MODELS = ("tuned", "classical", "baseline")
 """Whose answers a candidate's run has."""
@@ -88,17 +88,17 @@ def read_recorded(choice: Choice) -> Recorded:
     Raises:
         DataError: the run does not have it.
     """
-    from review_sentiment.tracking import recorded
-    from review_sentiment.tracking.recorded import recorded_json
+    from review_sentiment.tracking import recorded_runs
+    from review_sentiment.tracking.recorded_runs import recorded_json
 
     metrics = recorded_json(choice.run_id, f"{choice.model}/metrics.json")
-    predictions = recorded.recorded_predictions(choice.run_id, choice.model)
+    predictions = recorded_runs.recorded_predictions(choice.run_id, choice.model)
     if metrics is None or predictions is None:
         raise DataError(
             f"The run of {choice.title} has no evaluation of its {choice.model} model: it was left out "
             "(evaluation.skip_baseline), or the run did not get so far."
         )
-    return Recorded(choice, metrics, predictions, recorded.recorded_slices(choice.run_id, choice.model))
+    return Recorded(choice, metrics, predictions, recorded_runs.recorded_slices(choice.run_id, choice.model))
 
 
 @lru_cache(PAIRS_KEPT)
@@ -108,9 +108,9 @@ def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
     Raises:
         DataError: one has no evaluation.
     """
-    from review_sentiment.tracking import recorded
+    from review_sentiment.tracking import recorded_runs
 
-    reviews = recorded.recorded_reviews(second.run_id)
+    reviews = recorded_runs.recorded_reviews(second.run_id)
     return answers_table(read_recorded(first), read_recorded(second), reviews)
 
 

@@ -19,7 +19,7 @@ from review_sentiment.scoring.answers import labels_of, probability_columns
 if TYPE_CHECKING:
     import pandas as pd
 
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 ERRORS_SHOWN = 6
 WHY_LORA = """
@@ -181,10 +181,10 @@ def errors_view(version: ModelVersion | None) -> mo.Html:
     heading = mo.md("### Where it is wrong")
     if version is None:
         return column([heading, notice("No errors yet", NOTHING_YET, "info")])
-    from review_sentiment.tracking import recorded
+    from review_sentiment.tracking import recorded_runs
 
-    predictions = recorded.recorded_predictions(version.run_id)
-    reviews = recorded.recorded_reviews(version.run_id)
+    predictions = recorded_runs.recorded_predictions(version.run_id)
+    reviews = recorded_runs.recorded_reviews(version.run_id)
     if predictions is None or reviews is None:
         return column([heading, said("The version's run has no predictions.")])
     rows = surest_errors(predictions, reviews)

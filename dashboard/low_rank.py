@@ -21,7 +21,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
     Matrix = npt.NDArray[np.float64]
 
@@ -105,9 +105,9 @@ def smaller_picture(matrix: Matrix) -> Matrix:
 
 @lru_cache(maxsize=VERSIONS_KEPT)
 def _updates_of(uri: str, name: str, number: str) -> list[Update]:
-    from review_sentiment.tracking import versions
+    from review_sentiment.tracking import model_versions
 
-    version = versions.get_version(name, number)
+    version = model_versions.get_version(name, number)
     assert version.uri == uri
     with tempfile.TemporaryDirectory(prefix="review-sentiment-updates-") as scratch:
-        return read_updates(versions.download_adapter(version, Path(scratch))[1])
+        return read_updates(model_versions.download_adapter(version, Path(scratch))[1])

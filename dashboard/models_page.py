@@ -18,7 +18,7 @@ from front_door.summary import tag_figure
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 Changed = Callable[[str], None]
 """Told what was asked for or done: the cells that depend on it look again."""
@@ -113,17 +113,17 @@ def gate_view(version: ModelVersion) -> mo.Html:
 
 def card_view(version: ModelVersion) -> mo.Html:
     """Show the model card; its Markdown is ours, with names of reviews' categories in it."""
-    from review_sentiment.tracking import recorded
+    from review_sentiment.tracking import recorded_runs
 
-    card = recorded.recorded_text(version.run_id, "model_card.md")
+    card = recorded_runs.recorded_text(version.run_id, "model_card.md")
     return mo.md(card.replace("<", "&lt;")) if card else said("The version's run has no card.")
 
 
 def links_view(version: ModelVersion) -> mo.Html:
     """Show where MLflow and ZenML have more of a version."""
-    from review_sentiment.tracking import store
+    from review_sentiment.tracking import mlflow_store
 
-    run = store.client().get_run(version.run_id).info
+    run = mlflow_store.client().get_run(version.run_id).info
     store = tracking_uri()
     served = store if store.startswith("http") else f"http://{HOST}:{MLFLOW_PORT}"
     lines = [
@@ -170,11 +170,11 @@ def promote(registry: Registry, number: str) -> str:
         UsageError: there is no such version.
         TrackingError: MLflow cannot be reached.
     """
-    from review_sentiment.tracking import store, versions
+    from review_sentiment.tracking import mlflow_store, model_versions
 
-    with store.reaching(tracking_uri()):
-        chosen = versions.get_version(registry.model, number)
-        versions.make_champion(chosen.name, chosen.version)
+    with mlflow_store.reaching(tracking_uri()):
+        chosen = model_versions.get_version(registry.model, number)
+        model_versions.make_champion(chosen.name, chosen.version)
     return f"Version {chosen.version} is the champion."
 
 
@@ -185,15 +185,15 @@ def roll_back(registry: Registry) -> str:
         UsageError: there was none.
         TrackingError: MLflow cannot be reached.
     """
-    from review_sentiment.tracking import store, versions
+    from review_sentiment.tracking import mlflow_store, model_versions
 
-    with store.reaching(tracking_uri()):
-        number = versions.roll_back(registry.model)
+    with mlflow_store.reaching(tracking_uri()):
+        number = model_versions.roll_back(registry.model)
     return f"Version {number} is the champion again."
 
 
 def _recorded_gate(version: ModelVersion) -> Mapping[str, Any] | None:
-    from review_sentiment.tracking.recorded import recorded_json
+    from review_sentiment.tracking.recorded_runs import recorded_json
 
     return recorded_json(version.run_id, "gate.json")
 

@@ -145,7 +145,7 @@ def live_curves_view(followed: Followed | None) -> mo.Html | None:
     """Show the curves of the training that a run does or did."""
     if followed is None:
         return None
-    from review_sentiment.tracking.recorded import recorded_curves, run_of_training
+    from review_sentiment.tracking.recorded_runs import recorded_curves, run_of_training
 
     state = followed.read()
     if not has_begun(state) or not store_is_made():

@@ -18,7 +18,7 @@ from review_sentiment.training.curves import CURVES
 if TYPE_CHECKING:
     from dashboard.run_process import RunRecord
     from dashboard.time_left import TimeLeft
-    from review_sentiment.tracking.recorded import Curve
+    from review_sentiment.tracking.recorded_runs import Curve
 
 STEP_MARKS = {
     "waiting": "·",

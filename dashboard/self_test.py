@@ -25,7 +25,7 @@ from review_sentiment.scoring.answers import labels_of, probability_columns
 
 if TYPE_CHECKING:
     from dashboard.versions import Registry
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 ROUNDING = 1e-6
 VERSIONS_CHECKED = 3
@@ -99,12 +99,12 @@ def _champion(registry: Registry) -> str:
 
 
 def _figures(run_id: str) -> str:
-    from review_sentiment.tracking import recorded
-    from review_sentiment.tracking.recorded import recorded_json
+    from review_sentiment.tracking import recorded_runs
+    from review_sentiment.tracking.recorded_runs import recorded_json
 
     recorded, predictions = (
         recorded_json(run_id, "tuned/metrics.json"),
-        recorded.recorded_predictions(run_id),
+        recorded_runs.recorded_predictions(run_id),
     )
     if recorded is None or predictions is None:
         raise ValueError("its run has no evaluation")
@@ -121,9 +121,9 @@ def _figures(run_id: str) -> str:
 
 
 def _probabilities(run_id: str) -> str:
-    from review_sentiment.tracking import recorded
+    from review_sentiment.tracking import recorded_runs
 
-    predictions = recorded.recorded_predictions(run_id)
+    predictions = recorded_runs.recorded_predictions(run_id)
     if predictions is None:
         raise ValueError("its run has no predictions")
     p = predictions[probability_columns(labels_of(predictions))].to_numpy()

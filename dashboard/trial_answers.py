@@ -15,7 +15,7 @@ from review_sentiment.scoring.answers import labels_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 MOST_CHARACTERS = 20_000
 MODELS_KEPT = 2
@@ -77,11 +77,11 @@ def probabilities_of(rival: Answers, label: str, titles: Sequence[str], texts: S
 def _load_rivals(uri: str, name: str, number: str) -> Rivals:
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.scorer import tuned_scorer, untuned_scorer
-    from review_sentiment.tracking import versions
+    from review_sentiment.tracking import model_versions
 
-    version = versions.get_version(name, number)
+    version = model_versions.get_version(name, number)
     assert version.uri == uri
     with tempfile.TemporaryDirectory(prefix="review-sentiment-trial-") as scratch:
-        serving, adapter = versions.download_adapter(version, Path(scratch))
+        serving, adapter = model_versions.download_adapter(version, Path(scratch))
         plan = plan_compute()
         return Rivals(tuned_scorer(adapter, plan), untuned_scorer(serving, plan))

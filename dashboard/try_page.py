@@ -23,7 +23,7 @@ from dashboard.versions import NOTHING_YET
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 EXAMPLE = "The fabric is soft and I love the colour, but it runs small and the seam tore after one wash."
 FOR_COLOUR, AGAINST_COLOUR = (0, 114, 178), (230, 159, 0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dashboard.settings_form import Form
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 SEARCHED_FROM = 12
 """Versions from which on a choice among them has a field to search."""
@@ -50,11 +50,11 @@ def read_registry(model: str) -> Registry:
     Raises:
         TrackingError: MLflow cannot be reached.
     """
-    from review_sentiment.tracking import store, versions
+    from review_sentiment.tracking import mlflow_store, model_versions
 
     use_mlflow()
-    with store.reaching(tracking_uri()):
-        return Registry(model, versions.list_versions(model))
+    with mlflow_store.reaching(tracking_uri()):
+        return Registry(model, model_versions.list_versions(model))
 
 
 def store_is_made() -> bool:
@@ -84,16 +84,16 @@ def registry_or_notice(model: str) -> tuple[Registry | None, mo.Html | None]:
 
 def version_chooser(registry: Registry, label: str, value: str | None = None) -> mo.ui.dropdown:
     """Return a choice of versions, by their number; the newest where none is asked for."""
-    options = {title_of(version): version.version for version in versions.versions}
-    wanted = versions.find(value) if value else None
+    options = {title_of(version): version.version for version in registry.versions}
+    wanted = registry.find(value) if value else None
     first = title_of(wanted) if wanted else next(iter(options), None)
     return mo.ui.dropdown(options, value=first, label=label, searchable=len(options) > SEARCHED_FROM)
 
 
 def trial_chooser(registry: Registry) -> mo.ui.dropdown:
     """Return a choice of versions that begins with the one in use."""
-    champion = versions.champion
-    return version_chooser(versions, "version", champion.version if champion else None)
+    champion = registry.champion
+    return version_chooser(registry, "version", champion.version if champion else None)
 
 
 def use_mlflow() -> None:
@@ -102,10 +102,10 @@ def use_mlflow() -> None:
     Raises:
         TrackingError: MLflow cannot be reached.
     """
-    from review_sentiment.tracking import store
+    from review_sentiment.tracking import mlflow_store
 
-    if store.current_uri() != tracking_uri():
-        store.configure(tracking_uri())
+    if mlflow_store.current_uri() != tracking_uri():
+        mlflow_store.configure(tracking_uri())
 
 
 def model_of(form: Form) -> str:

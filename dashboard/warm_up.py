@@ -27,8 +27,8 @@ MODULES = (
     "torch",
     "dashboard.compare_page",
     "dashboard.models_page",
-    "review_sentiment.tracking.versions",
-    "review_sentiment.tracking.recorded",
+    "review_sentiment.tracking.model_versions",
+    "review_sentiment.tracking.recorded_runs",
     "sklearn.metrics",
     "sklearn.calibration",
 )
@@ -105,10 +105,10 @@ def measure_speed(settings: Settings) -> None:
 
 def ask_mlflow() -> None:
     """Make MLflow's first query, where there is a store: it imports more."""
-    from review_sentiment.tracking import store
+    from review_sentiment.tracking import mlflow_store
 
     try:
         if store_is_made():
-            store.configure(tracking_uri())
+            mlflow_store.configure(tracking_uri())
     except ReviewSentimentError as error:
         logger.warning("%s", error)  # the pages that need MLflow say it

@@ -49,10 +49,10 @@ def serve_version(name: str, version: str, port: int) -> None:
         UsageError: there is no such version, or the port is taken.
         TrackingError: MLflow cannot be reached.
     """
-    from review_sentiment.tracking import store, versions
+    from review_sentiment.tracking import mlflow_store, model_versions
 
-    store.configure(tracking_uri())
-    found = versions.get_version(name, version)
+    mlflow_store.configure(tracking_uri())
+    found = model_versions.get_version(name, version)
     _require_free(port)
     click.echo(
         f"{found.name} version {found.version} on http://{HOST}:{port}; Ctrl-C ends it. Ask it:", err=True
@@ -65,7 +65,7 @@ def serve_version(name: str, version: str, port: int) -> None:
     _run(
         ["models", "serve", "--model-uri", found.uri, "--env-manager", "local"],
         port,
-        {versions.VERSION_VARIABLE: found.version, "MLFLOW_TRACKING_URI": tracking_uri()},
+        {model_versions.VERSION_VARIABLE: found.version, "MLFLOW_TRACKING_URI": tracking_uri()},
     )
 
 

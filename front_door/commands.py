@@ -188,12 +188,12 @@ def _launch(
             from front_door.stack import use_stack
             from review_sentiment.models.access import require_model
             from review_sentiment.models.base_model import identify
-            from review_sentiment.tracking import store
+            from review_sentiment.tracking import mlflow_store
 
             require_model(identify(settings.model))
             if file.image is not None:
                 require_services(file)
-            store.configure(tracking_uri())
+            mlflow_store.configure(tracking_uri())
             used = use_stack(file)
         try:
             if lone:

@@ -156,11 +156,11 @@ def _zenml() -> Check:
 
 def _mlflow() -> Check:
     from front_door.console import quiet
-    from review_sentiment.tracking import store
+    from review_sentiment.tracking import mlflow_store
 
     try:
         with quiet(new_log_file()):  # a new database reports its migrations
-            store.configure(tracking_uri())
+            mlflow_store.configure(tracking_uri())
     except ReviewSentimentError as error:
         return Check("MLflow", False, tracking_uri(), str(error))
     return Check("MLflow", True, tracking_uri())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.registry.export import ExportReport, export
-from review_sentiment.tracking import versions
+from review_sentiment.tracking import mlflow_store, model_versions
 from review_sentiment.training.preparation import prepare
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def export_version(name: str, version: str, settings: Settings, directory: Path,
         UsageError: there is no such version, or the directory is not empty.
         TrackingError: MLflow cannot be reached.
     """
-    store.configure(store)
-    found = versions.get_version(name, version)
+    mlflow_store.configure(store)
+    found = model_versions.get_version(name, version)
     plan = plan_compute(settings.model.device, settings.model.precision)
     chats = prepare(settings).validation.head(COMPARED_REVIEWS)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-export-") as scratch:
-        serving, adapter = versions.download_adapter(found, Path(scratch))
+        serving, adapter = model_versions.download_adapter(found, Path(scratch))
         return export(serving.base, adapter, plan, chats, directory)

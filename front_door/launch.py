@@ -261,11 +261,13 @@ def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any
     """
     if "register_model" not in steps or "registered" not in steps["register_model"].outputs:
         return {}
-    from review_sentiment.tracking import candidate, versions
+    from review_sentiment.tracking import candidate, model_versions
 
     record = steps["register_model"].outputs["registered"][0].load()
     candidate.require_run(record.run_id)
-    present = next((v for v in versions.list_versions(record.name) if v.version == record.version), None)
+    present = next(
+        (v for v in model_versions.list_versions(record.name) if v.version == record.version), None
+    )
     return {
         "model": {
             "name": record.name,

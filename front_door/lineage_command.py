@@ -13,7 +13,7 @@ from front_door.registry_access import NAME, mlflow_ready, model_name
 from review_sentiment.errors import UsageError
 
 if TYPE_CHECKING:
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 
 @click.command()
@@ -29,9 +29,9 @@ def lineage(start: str, name: str | None, as_json: bool) -> None:
     model = model_name(name)
     with mlflow_ready() as log_file:
         from review_sentiment.registry.lineage import SHORTEST_PREFIX, versions_from
-        from review_sentiment.tracking import versions
+        from review_sentiment.tracking import model_versions
 
-        versions = versions.list_versions(model)
+        versions = model_versions.list_versions(model)
         found = versions_from(versions, start)
     if not found and len(start) >= SHORTEST_PREFIX:
         with output_to(log_file, debug=False):

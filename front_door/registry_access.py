@@ -21,10 +21,10 @@ def mlflow_ready() -> Iterator[Path]:
     """Let MLflow and what it prints be used within the block; yield the log file that takes the latter."""
     log_file = new_log_file()
     with quiet(log_file):
-        from review_sentiment.tracking import store
+        from review_sentiment.tracking import mlflow_store
 
-        store.configure(tracking_uri())
-        with store.reaching(tracking_uri()):
+        mlflow_store.configure(tracking_uri())
+        with mlflow_store.reaching(tracking_uri()):
             yield log_file
 
 

@@ -10,7 +10,7 @@ from front_door.stack import use_stack
 from front_door.stack_files import read_stack
 from review_sentiment.hashing import file_hash
 from review_sentiment.scoring.review_files import columns_of
-from review_sentiment.tracking import versions
+from review_sentiment.tracking import mlflow_store, model_versions
 
 if TYPE_CHECKING:
     from review_sentiment.config import ModelSettings
@@ -39,8 +39,8 @@ def score(source: Path, output: Path, name: str, version: str, model: ModelSetti
         TrackingError: MLflow cannot be reached.
     """
     columns_of(source)
-    store.configure(store)
-    found = versions.get_version(name, version)
+    mlflow_store.configure(store)
+    found = model_versions.get_version(name, version)
 
     # Not before: what is refused needs no ZenML, whose import takes seconds.
     from zenml.client import Client

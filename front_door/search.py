@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from front_door.text_table import columns
 from review_sentiment.settings_files import known_keys
-from review_sentiment.tracking import candidate
+from review_sentiment.tracking import candidate, mlflow_store
 from review_sentiment.training.sweep import TrialResult, parse_dimension, sweep
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
         TrackingError: MLflow cannot be reached.
     """
     parsed = [parse_dimension(text, known_keys()) for text in dimensions]
-    store.configure(store)
+    mlflow_store.configure(store)
 
     def record(identity: str, result: TrialResult) -> None:
         candidate.log_trial(

@@ -9,7 +9,7 @@ from front_door.text_table import columns
 
 if TYPE_CHECKING:
     from front_door.launch import RunResult
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 
 def summary(result: RunResult) -> str:

@@ -24,10 +24,10 @@ EXAMPLES_SHOWN = 5
 def models(name: str | None, as_json: bool) -> None:
     """List the registered model versions."""
     with mlflow_ready():
-        from review_sentiment.tracking import versions
+        from review_sentiment.tracking import model_versions
 
         chosen = model_name(name)
-        versions = versions.list_versions(chosen)
+        versions = model_versions.list_versions(chosen)
     from front_door.summary import versions_table
 
     if as_json:
@@ -60,10 +60,10 @@ def compare(first: str, second: str, name: str | None, as_json: bool) -> None:
 def promote(version: str, name: str | None) -> None:
     """Make VERSION (a number or an alias) the champion, whatever its gate said."""
     with mlflow_ready():
-        from review_sentiment.tracking import versions
+        from review_sentiment.tracking import model_versions
 
-        chosen = versions.get_version(model_name(name), version)
-        versions.make_champion(chosen.name, chosen.version)
+        chosen = model_versions.get_version(model_name(name), version)
+        model_versions.make_champion(chosen.name, chosen.version)
     if chosen.tags.get("gate") != "passed":
         click.echo(f"Its gate: {chosen.tags.get('gate', 'unknown')}.", err=True)
     click.echo(f"{chosen.name} version {chosen.version} is the champion. `rollback` takes it back.")
@@ -74,10 +74,10 @@ def promote(version: str, name: str | None) -> None:
 def rollback(name: str | None) -> None:
     """Give the champion's place back to the champion before."""
     with mlflow_ready():
-        from review_sentiment.tracking import versions
+        from review_sentiment.tracking import model_versions
 
         chosen = model_name(name)
-        version = versions.roll_back(chosen)
+        version = model_versions.roll_back(chosen)
     click.echo(f"{chosen} version {version} is the champion again.")
 
 
@@ -127,13 +127,13 @@ def results(directory: Path, versions: str | None, name: str | None) -> None:
     """Write tables (CSV, JSON, Markdown, LaTeX) and figures (PDF) of versions, seeds aggregated."""
     with mlflow_ready():
         from review_sentiment.registry.paper_results import collect, write
-        from review_sentiment.tracking import versions
+        from review_sentiment.tracking import model_versions
 
         model = model_name(name)
         chosen = (
-            [versions.get_version(model, version.strip()) for version in versions.split(",")]
+            [model_versions.get_version(model, version.strip()) for version in versions.split(",")]
             if versions
-            else versions.list_versions(model)[::-1]
+            else model_versions.list_versions(model)[::-1]
         )
         files = write(collect(chosen), directory)
     click.echo(f"{directory}: {len(files)} files, {', '.join(file.name for file in files[:8])}, …")

@@ -26,11 +26,11 @@ def classification_report(
 ) -> Annotated[ClassificationReport, "classification_report"]:
     """Return the page, which the candidate's run gets too."""
     from review_sentiment.evaluation.classification_report import classification_report as report_on
-    from review_sentiment.tracking import candidate, store
+    from review_sentiment.tracking import candidate, mlflow_store
     from steps.mlflow_joint import connect
 
     connect()
     candidate.require_run(adapter.run_id)
     report = report_on(tuned, baseline)
-    candidate.log_text(adapter.run_id, report.html, f"{store.TUNED}/classification_report.html")
+    candidate.log_text(adapter.run_id, report.html, f"{mlflow_store.TUNED}/classification_report.html")
     return report

@@ -3,7 +3,7 @@
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import UsageError
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.tracking import candidate, store
+from review_sentiment.tracking import candidate, mlflow_store
 from review_sentiment.training.checkpoints import clear_checkpoints
 from review_sentiment.training.trained_adapter import TrainedAdapter
 
@@ -28,7 +28,7 @@ def connect() -> None:
             f"The stack '{stack.name}' has no MLflow experiment tracker. Add one to its file in stacks/."
         )
     tracker.configure_mlflow()
-    store.configure(tracker.get_tracking_uri())
+    mlflow_store.configure(tracker.get_tracking_uri())
 
 
 def record_evaluation(adapter: TrainedAdapter, chats: ChatDataset, result: Evaluation) -> None:

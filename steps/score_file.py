@@ -42,12 +42,12 @@ def score_file(
     from review_sentiment.scoring.bulk_scoring import drift_of
     from review_sentiment.scoring.bulk_scoring import score_file as score_into
     from review_sentiment.scoring.scorer import tuned_scorer
-    from review_sentiment.tracking import versions
+    from review_sentiment.tracking import model_versions
     from steps.mlflow_joint import connect
 
     connect()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-score-") as scratch:
-        _, adapter = versions.download_adapter(versions.get_version(name, version), Path(scratch))
+        _, adapter = model_versions.download_adapter(model_versions.get_version(name, version), Path(scratch))
         plan = plan_compute(model.device, model.precision)
         result = score_into(lambda: tuned_scorer(adapter, plan), version, Path(source), Path(output))
         return result, drift_of(result, adapter)

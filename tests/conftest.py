@@ -68,15 +68,15 @@ def tiny_chats(tiny_model: BaseModel) -> ChatDataset:
 
 
 @pytest.fixture
-def mlflow_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def mlflow_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Point MLflow to a sqlite database of this test."""
     import mlflow
 
-    from review_sentiment.tracking import store
+    from review_sentiment.tracking import mlflow_store
 
     uri = f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    store.configure(uri)
+    mlflow_store.configure(uri)
     yield uri
     mlflow.set_tracking_uri("")
     mlflow.set_registry_uri("")

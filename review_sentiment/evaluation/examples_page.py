@@ -26,7 +26,7 @@ def examples_page(evaluation: Evaluation) -> str:
     from markupsafe import Markup
 
     pages = Environment(
-        loader=PackageLoader("review_sentiment", "pages"),
+        loader=PackageLoader("review_sentiment.evaluation", "pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -60,7 +60,7 @@ def _shown(row: dict[Hashable, Any], labels: Sequence[str]) -> dict[Hashable, An
 
 
 def _part(name: str) -> str:
-    return (files("review_sentiment") / "pages" / name).read_text(encoding="utf-8")
+    return (files("review_sentiment.evaluation") / "pages" / name).read_text(encoding="utf-8")
 
 
 def _policy_hash(text: str) -> str:

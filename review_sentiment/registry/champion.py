@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from review_sentiment.config import EvaluationSettings
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.models.compute import ComputePlan
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 
 def evaluate_champion(
@@ -33,12 +33,12 @@ def evaluate_champion(
         DataError: the champion answers with other labels.
         ModelUnavailableError: its files or its base model cannot be had.
     """
-    from review_sentiment.tracking import recorded, versions
+    from review_sentiment.tracking import model_versions, recorded_runs
 
-    version = versions.find_version(name, versions.CHAMPION)
+    version = model_versions.find_version(name, model_versions.CHAMPION)
     if version is None or version.run_id == candidate_run:
         return Champion()
-    recorded = recorded.recorded_predictions(version.run_id)
+    recorded = recorded_runs.recorded_predictions(version.run_id)
     if recorded is not None and set(recorded["review_id"]) == set(chats.frame["review_id"]):
         in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
         return Champion(version.version, evaluation_of("champion", chats, in_order))
@@ -60,10 +60,10 @@ def _evaluated_anew(
     from review_sentiment.data.chats import format_chats
     from review_sentiment.evaluation.evaluate import evaluate_model
     from review_sentiment.models.loading import load_tokenizer
-    from review_sentiment.tracking import versions
+    from review_sentiment.tracking import model_versions
 
     with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
-        serving, adapter = versions.download_adapter(version, Path(scratch))
+        serving, adapter = model_versions.download_adapter(version, Path(scratch))
         if serving.labels != chats.labels:
             raise DataError(
                 f"The champion of '{version.name}', version {version.version}, answers "

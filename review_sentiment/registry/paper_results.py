@@ -20,10 +20,10 @@ from review_sentiment.errors import DataError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.scoring.answers import labels_of
-from review_sentiment.tracking import recorded
+from review_sentiment.tracking import recorded_runs
 
 if TYPE_CHECKING:
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 FIGURES = ("accuracy", "f1", "roc_auc", "brier", "calibration_error", "unparsed_rate")
 MODELS = ("baseline", "classical", "tuned")
@@ -62,11 +62,11 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
     figures: list[Figure] = []
     slices: list[pd.DataFrame] = []
     evaluations: dict[str, Evaluation] = {}
-    settings = {version.version: recorded.recorded_parameters(version.run_id) for version in versions}
+    settings = {version.version: recorded_runs.recorded_parameters(version.run_id) for version in versions}
     for version in versions:
         seed = settings[version.version].get(SEED, "")
         for model in MODELS:
-            predictions = recorded.recorded_predictions(version.run_id, model)
+            predictions = recorded_runs.recorded_predictions(version.run_id, model)
             if predictions is None:
                 continue
             labels = labels_of(predictions)
@@ -87,7 +87,7 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
             evaluations[f"version_{version.version}_{model}"] = Evaluation(
                 model, metrics, predictions, empty, empty
             )
-            part = recorded.recorded_slices(version.run_id, model)
+            part = recorded_runs.recorded_slices(version.run_id, model)
             slices.append(part.assign(version=version.version, model=model, seed=seed))
     if not figures:
         raise DataError("No version has recorded predictions. Run the pipeline: python run_pipeline.py")

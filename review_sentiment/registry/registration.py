@@ -15,10 +15,10 @@ from review_sentiment.data.data_report import reference_of
 from review_sentiment.registry.gate import still_against
 from review_sentiment.registry.model_card import CardFacts, RegisteredVersion, write_card
 from review_sentiment.scoring.scorer import REFERENCE_FILE, Serving
-from review_sentiment.tracking import candidate, recorded, store, versions
+from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
 from review_sentiment.tracking.candidate import set_tags
+from review_sentiment.tracking.mlflow_store import client
 from review_sentiment.tracking.provenance import software_here, trained_with
-from review_sentiment.tracking.store import client
 
 if TYPE_CHECKING:
     from review_sentiment.data.data_report import DataReport
@@ -52,11 +52,11 @@ def register(
         TrackingError: MLflow does not know the candidate's run.
     """
     candidate.require_run(adapter.run_id)
-    champion = versions.find_version(name, versions.CHAMPION)
+    champion = model_versions.find_version(name, model_versions.CHAMPION)
     if champion is None or champion.run_id != adapter.run_id:
         verdict = still_against(verdict, champion.version if champion else None)
-    alias = versions.CHAMPION if verdict.passed else versions.CHALLENGER
-    software = trained_with(recorded.recorded_tags(adapter.run_id)) | software_here()
+    alias = model_versions.CHAMPION if verdict.passed else model_versions.CHALLENGER
+    software = trained_with(recorded_runs.recorded_tags(adapter.run_id)) | software_here()
     card = write_card(name, alias, verdict, tuned, baseline, classical, facts, software, robustness)
     log_verdict(adapter.run_id, verdict)
     candidate.log_text(adapter.run_id, report.html, "reports/data_report.html")
@@ -65,16 +65,16 @@ def register(
     tags = _tags(adapter, tuned, verdict) | facts.lineage.tags()
     shown_by_mlflow = {"mlflow.note.content": card, **candidate.SOURCE_TAGS}
     candidate.set_tags(adapter.run_id, {**shown_by_mlflow, **facts.lineage.tags()})
-    with store.temporary_directory() as scratch:
+    with mlflow_store.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
         Serving(adapter.base, labels, adapter.max_tokens).save(files)
         reference_of(train).to_parquet(files / REFERENCE_FILE, index=False)
-        version = versions.register_version(name, adapter.run_id, files, card, tags)
-    with versions.taken_back_on_failure(name, version):
-        if alias == versions.CHAMPION:
-            versions.make_champion(name, version)
+        version = model_versions.register_version(name, adapter.run_id, files, card, tags)
+    with model_versions.taken_back_on_failure(name, version):
+        if alias == model_versions.CHAMPION:
+            model_versions.make_champion(name, version)
         else:
-            versions.set_alias(name, version, alias)
+            model_versions.set_alias(name, version, alias)
     candidate.set_tags(adapter.run_id, {"alias": alias})  # last: a run never says what is not so
     return RegisteredVersion(
         name=name,
@@ -82,7 +82,7 @@ def register(
         alias=alias,
         uri=f"models:/{name}/{version}",
         run_id=adapter.run_id,
-        tracking_uri=store.current_uri(),
+        tracking_uri=mlflow_store.current_uri(),
         experiment=experiment,
         card=card,
     )
@@ -91,7 +91,7 @@ def register(
 def _tags(adapter: TrainedAdapter, tuned: Evaluation, verdict: Verdict) -> dict[str, str]:
     metrics = tuned.metrics
     return {
-        versions.ACCURACY_TAG: f"{metrics.accuracy:.6f}",
+        model_versions.ACCURACY_TAG: f"{metrics.accuracy:.6f}",
         "accuracy_interval": "{:.3f}-{:.3f}".format(*metrics.intervals["accuracy"]),
         "f1": f"{metrics.f1:.6f}",
         "roc_auc": f"{metrics.roc_auc:.6f}",

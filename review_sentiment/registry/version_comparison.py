@@ -10,10 +10,10 @@ import pandas as pd
 
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.comparison import Comparison, compare_models
-from review_sentiment.tracking import recorded, versions
+from review_sentiment.tracking import model_versions, recorded_runs
 
 if TYPE_CHECKING:
-    from review_sentiment.tracking.versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 FIGURES = (
     "accuracy",
@@ -53,8 +53,8 @@ def compare_versions(name: str, first: str, second: str) -> VersionComparison:
     Raises:
         UsageError: there is no such version.
     """
-    versions = [versions.get_version(name, version) for version in (first, second)]
-    tables = [recorded.recorded_predictions(version.run_id) for version in versions]
+    versions = [model_versions.get_version(name, version) for version in (first, second)]
+    tables = [recorded_runs.recorded_predictions(version.run_id) for version in versions]
     test, why = None, ""
     changed = pd.DataFrame(columns=CHANGED_COLUMNS)
     for version, table in zip(versions, tables, strict=True):
@@ -64,7 +64,7 @@ def compare_versions(name: str, first: str, second: str) -> VersionComparison:
     if old is not None and new is not None:
         try:
             test = compare_models(new, old, f"version {versions[0].version}", "predicted")
-            changed = _changed(old, new, recorded.recorded_reviews(versions[1].run_id))
+            changed = _changed(old, new, recorded_runs.recorded_reviews(versions[1].run_id))
         except DataError as error:
             why = str(error)
     return VersionComparison(
@@ -80,7 +80,7 @@ def compare_versions(name: str, first: str, second: str) -> VersionComparison:
 
 def different_settings(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[str, str]]:
     """Return the recorded parameters in which two versions differ, with the value of each."""
-    old, new = (recorded.recorded_parameters(version.run_id) for version in (first, second))
+    old, new = (recorded_runs.recorded_parameters(version.run_id) for version in (first, second))
     return {
         key: (old.get(key, "-"), new.get(key, "-"))
         for key in sorted(old.keys() | new.keys())

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import TrackingError
-from review_sentiment.tracking.provenance import package_versions
-from review_sentiment.tracking.store import (
+from review_sentiment.tracking.mlflow_store import (
     EXAMPLES_PAGE,
     PREDICTIONS_FILE,
     REVIEWS_FILE,
@@ -20,6 +19,7 @@ from review_sentiment.tracking.store import (
     client,
     temporary_directory,
 )
+from review_sentiment.tracking.provenance import package_versions
 
 if TYPE_CHECKING:
     import pandas as pd

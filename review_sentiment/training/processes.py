@@ -119,7 +119,7 @@ def _command(processes: int, directory: Path) -> list[str]:
 def _environment(plan: ComputePlan) -> dict[str, str]:
     """Tell accelerate about a CPU: its launcher knows several processes for GPUs only (1.15)."""
     on_cpu = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"} if plan.device == "cpu" else {}
-    package_root = str(Path(__file__).resolve().parent.parent)
+    package_root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, **on_cpu, "PYTHONPATH": path}
 

@@ -54,10 +54,10 @@ def test_the_candidates_run_has_everything(
 ) -> None:
     import mlflow
 
-    from review_sentiment.tracking import store
+    from review_sentiment.tracking import mlflow_store
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", first_run["mlflow"]["tracking_uri"])
-    store.configure(first_run["mlflow"]["tracking_uri"])
+    mlflow_store.configure(first_run["mlflow"]["tracking_uri"])
     client = mlflow.MlflowClient()
     run = client.get_run(first_run["mlflow"]["run_id"])
     assert run.data.params["lora/rank"] == "4"

@@ -20,13 +20,13 @@ from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.registry.champion import evaluate_champion
 from review_sentiment.registry.gate import Champion
 from review_sentiment.scoring.scorer import Serving
-from review_sentiment.tracking import candidate, versions
+from review_sentiment.tracking import candidate, model_versions
 
 NAME = "reviews"
 PLAN = plan_compute("cpu", "fp32")
 SETTINGS = EvaluationSettings(sample_predictions=0)
 
-pytestmark = pytest.mark.usefixtures("mlflow_store")
+pytestmark = pytest.mark.usefixtures("mlflow_uri")
 
 
 def register(
@@ -37,7 +37,9 @@ def register(
     Serving(base, labels, 160).save(directory)
     run = candidate.open_candidate("experiment", "run", {}, {})
     candidate.log_evaluation(run, evaluate_model(base, directory, chats, PLAN, SETTINGS))
-    versions.set_alias(NAME, versions.register_version(NAME, run, directory, "card", {}), versions.CHAMPION)
+    model_versions.set_alias(
+        NAME, model_versions.register_version(NAME, run, directory, "card", {}), model_versions.CHAMPION
+    )
     return run
 
 
@@ -84,18 +86,20 @@ def test_a_champion_whose_base_model_is_gone_is_said(
     tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
-    version = versions.get_version(NAME, "1")
-    serving, adapter = versions.download_adapter(version, tmp_path / "copy")
+    version = model_versions.get_version(NAME, "1")
+    serving, adapter = model_versions.download_adapter(version, tmp_path / "copy")
     moved = BaseModel(str(tmp_path / "gone"), None, "nf4", "gone")
     Serving(moved, serving.labels, serving.max_tokens).save(adapter)
     run = candidate.open_candidate("experiment", "gone", {}, {})
-    versions.set_alias(NAME, versions.register_version(NAME, run, adapter, "card", {}), versions.CHAMPION)
+    model_versions.set_alias(
+        NAME, model_versions.register_version(NAME, run, adapter, "card", {}), model_versions.CHAMPION
+    )
     with pytest.raises(
         ModelUnavailableError, match=r"version 2, cannot be evaluated.*gone.*promote VERSION"
     ) as e:
         evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
     assert "rollback" in str(e.value)
-    versions.set_alias(NAME, "1", versions.CHAMPION)  # a way out that it names
+    model_versions.set_alias(NAME, "1", model_versions.CHAMPION)  # a way out that it names
     assert evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS).version == "1"
 
 

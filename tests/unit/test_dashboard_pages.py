@@ -26,7 +26,7 @@ from dashboard.versions import Registry
 from review_sentiment.errors import UsageError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import prediction_table
-from review_sentiment.tracking.versions import ModelVersion
+from review_sentiment.tracking.model_versions import ModelVersion
 
 LABELS = ("negative", "positive")
 
@@ -207,7 +207,7 @@ def test_an_empty_registry_says_what_to_do() -> None:
 
 
 def test_a_rollback_without_an_earlier_champion_is_refused(
-    mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+    mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
 

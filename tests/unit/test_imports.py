@@ -28,7 +28,7 @@ FORBIDDEN = {
 }
 OPENS_THE_DASHBOARD = {"front_door/page_commands.py"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "evidently", "sklearn", "mlflow", "bitsandbytes"}
-KNOW_MLFLOW = {"review_sentiment/tracking/store.py", "review_sentiment/tracking/versions.py"}
+KNOW_MLFLOW = {"review_sentiment/tracking/mlflow_store.py", "review_sentiment/tracking/model_versions.py"}
 
 
 def sources(*layers: str) -> list[str]:
@@ -113,7 +113,7 @@ def test_loading_a_step_or_the_pipeline_loads_nothing_heavy(path: str) -> None:
 
 def test_the_heavy_packages_are_found_where_they_are_loaded() -> None:
     assert "torch" in loaded_in_the_end("review_sentiment/models/fused_lora.py")
-    assert "mlflow" in loaded_in_the_end("review_sentiment/tracking/versions.py")
+    assert "mlflow" in loaded_in_the_end("review_sentiment/tracking/model_versions.py")
 
 
 @pytest.mark.parametrize(

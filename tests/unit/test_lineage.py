@@ -17,7 +17,7 @@ from review_sentiment.registry.lineage import (
     PipelineRun,
     versions_from,
 )
-from review_sentiment.tracking.versions import ModelVersion
+from review_sentiment.tracking.model_versions import ModelVersion
 
 TRAINED = PipelineRun("train-1", "aaaaaaaa-1", "c0ffee00" * 5, "python run_pipeline.py", "local")
 REGISTERED = PipelineRun("gate-2", "bbbbbbbb-2", "decade00" * 5, "python run_pipeline.py --set a=1", "local")

@@ -16,7 +16,7 @@ from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.models.base_model import BaseModel
 from review_sentiment.registry.lineage import Lineage
 from review_sentiment.registry.model_card import MOST_CATEGORIES, CardFacts, concerns, write_card
-from review_sentiment.tracking.versions import DESCRIPTION_LIMIT
+from review_sentiment.tracking.model_versions import DESCRIPTION_LIMIT
 from review_sentiment.training.lora_proof import LoraProof
 from tests.unit.test_lineage import LINEAGE, TRAINED
 from tests.unit.test_materializers import VERDICT, adapter

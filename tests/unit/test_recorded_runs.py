@@ -5,30 +5,30 @@ from __future__ import annotations
 import pytest
 from mlflow.entities import Metric
 
-from review_sentiment.tracking import candidate, store
-from review_sentiment.tracking.recorded import run_of_training
+from review_sentiment.tracking import candidate, mlflow_store
+from review_sentiment.tracking.recorded_runs import run_of_training
 
 
 def training(name: str, *seconds: float) -> str:
     """Make a run whose loss was logged at these times; return its id."""
     run_id = candidate.open_candidate("e", name, {}, {})
     points = [Metric("train/loss", 1.0, round(time * 1000), step) for step, time in enumerate(seconds, 1)]
-    store.client().log_batch(run_id, metrics=points)
+    mlflow_store.client().log_batch(run_id, metrics=points)
     return run_id
 
 
 @pytest.mark.parametrize("status", [None, "KILLED", "FAILED", "FINISHED"])
-def test_a_training_is_found_however_its_run_ended(mlflow_store: str, status: str | None) -> None:
+def test_a_training_is_found_however_its_run_ended(mlflow_uri: str, status: str | None) -> None:
     runs = [training("first", 100, 110), training("second", 200, 210)]
     for run in runs if status else []:
-        store.client().set_terminated(run, status)
+        mlflow_store.client().set_terminated(run, status)
     assert [run_of_training("e", since, since + 50) for since in (90, 190)] == runs
     assert run_of_training("e", 205) == runs[1]
     assert run_of_training("e", 300) is None
     assert run_of_training("another", 90) is None
 
 
-def test_a_resumed_training_has_both_times(mlflow_store: str) -> None:
+def test_a_resumed_training_has_both_times(mlflow_uri: str) -> None:
     run = training("resumed", 100, 110, 200, 210)
     assert run_of_training("e", 90, 120) == run
     assert run_of_training("e", 190, 220) == run

@@ -13,7 +13,7 @@ from review_sentiment.data.review_table import ingested
 from review_sentiment.registry.gate import Rule, Verdict
 from review_sentiment.registry.model_card import CardFacts
 from review_sentiment.registry.registration import register
-from review_sentiment.tracking import candidate, store, versions
+from review_sentiment.tracking import candidate, mlflow_store, model_versions
 from tests.unit.test_materializers import REPORT, adapter, evaluation, reviews
 from tests.unit.test_model_card import LINEAGE
 
@@ -45,7 +45,7 @@ def registered(run_id: str, directory: Path) -> Any:
 
 @pytest.mark.parametrize("failing", ["create_model_version", "set_registered_model_alias"])
 def test_nothing_is_half_registered(
-    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     def away(*_: object, **__: object) -> None:
         raise mlflow.MlflowException("the registry is away")
@@ -56,23 +56,23 @@ def test_nothing_is_half_registered(
         broken.setattr(mlflow.MlflowClient, failing, away)
         with pytest.raises(mlflow.MlflowException, match="away"):
             registered(run, files)
-    assert versions.list_versions(NAME) == []
+    assert model_versions.list_versions(NAME) == []
     again = registered(run, files)
-    (version,) = versions.list_versions(NAME)
-    assert (version.version, version.aliases) == (again.version, (versions.CHAMPION,))
+    (version,) = model_versions.list_versions(NAME)
+    assert (version.version, version.aliases) == (again.version, (model_versions.CHAMPION,))
     assert version.run_id == run
     assert version.tags["gate"] == "passed"
     assert mlflow.MlflowClient().get_model_version(NAME, again.version).description
 
 
 def test_a_version_that_cannot_be_taken_back_is_told(
-    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object, **__: object) -> None:
         raise mlflow.MlflowException("the registry is away")
 
     run = candidate.open_candidate("e", "run", {}, {})
-    monkeypatch.setattr(versions, "register_version", lambda *_: "7")
+    monkeypatch.setattr(model_versions, "register_version", lambda *_: "7")
     for request in ("set_registered_model_alias", "get_registered_model", "delete_model_version"):
         monkeypatch.setattr(mlflow.MlflowClient, request, away)
     with pytest.raises(mlflow.MlflowException, match="away") as raised:
@@ -82,26 +82,26 @@ def test_a_version_that_cannot_be_taken_back_is_told(
 
 @pytest.mark.parametrize("failing", ["register_version", "make_champion"])
 def test_what_fails_on_the_way_makes_no_champion(
-    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     def away(*_: object) -> None:
         raise mlflow.MlflowException("the registry is away")
 
     run = candidate.open_candidate("e", "run", {}, {})
-    monkeypatch.setattr(versions, failing, away)
+    monkeypatch.setattr(model_versions, failing, away)
     if failing == "make_champion":  # a version as a registry keeps it, without the minute of packing a model
-        monkeypatch.setattr(versions, "register_version", lambda *_: "1")
+        monkeypatch.setattr(model_versions, "register_version", lambda *_: "1")
     with pytest.raises(mlflow.MlflowException, match="away"):
         registered(run, tmp_path / "adapter")
-    assert versions.find_version(NAME, versions.CHAMPION) is None
-    assert "alias" not in store.client().get_run(run).data.tags
+    assert model_versions.find_version(NAME, model_versions.CHAMPION) is None
+    assert "alias" not in mlflow_store.client().get_run(run).data.tags
 
 
 def test_a_run_says_its_alias_once_the_version_has_it(
-    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = candidate.open_candidate("e", "run", {}, {})
-    monkeypatch.setattr(versions, "register_version", lambda *_: "1")
-    monkeypatch.setattr(versions, "make_champion", lambda *_: None)
-    assert registered(run, tmp_path / "adapter").alias == versions.CHAMPION
-    assert store.client().get_run(run).data.tags["alias"] == versions.CHAMPION
+    monkeypatch.setattr(model_versions, "register_version", lambda *_: "1")
+    monkeypatch.setattr(model_versions, "make_champion", lambda *_: None)
+    assert registered(run, tmp_path / "adapter").alias == model_versions.CHAMPION
+    assert mlflow_store.client().get_run(run).data.tags["alias"] == model_versions.CHAMPION

@@ -93,7 +93,7 @@ def test_a_change_that_changes_nothing_turns_no_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The prompts are those of the evaluation, the length limit included."""
-    monkeypatch.setattr("review_sentiment.perturbations.misspelled", lambda reviews: reviews)
+    monkeypatch.setattr("review_sentiment.evaluation.robustness.misspelled", lambda reviews: reviews)
     typos = probed(tiny_model, adapter, tiny_chats, tuned).probes[3]
     assert typos.name == "typos"
     assert (typos.change.gain, typos.change.only_candidate, typos.change.only_other) == (0, 0, 0)

@@ -94,10 +94,10 @@ def test_a_training_that_fails_is_a_trial_without_a_result(
     assert sweep(settings, [RANKS], 2, lambda *_: None) == []
 
 
-def test_trials_are_child_runs_and_a_table(settings: Settings, mlflow_store: str) -> None:
+def test_trials_are_child_runs_and_a_table(settings: Settings, mlflow_uri: str) -> None:
     import mlflow
 
-    found = search(settings, ["lora.rank=2,4"], 2, mlflow_store)
+    found = search(settings, ["lora.rank=2,4"], 2, mlflow_uri)
     runs = mlflow.MlflowClient().search_runs(
         [mlflow.get_experiment_by_name("review-sentiment").experiment_id]
     )

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from review_sentiment.errors import TrackingError
-from review_sentiment.tracking import store
+from review_sentiment.tracking import mlflow_store
 
 RUN = {"info": {"run_id": "1", "run_uuid": "1", "experiment_id": "0", "status": "RUNNING"}, "data": {}}
 
@@ -50,7 +50,7 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracker]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     found.url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv(store.TRACKING_VARIABLE, found.url)
+    monkeypatch.setenv(mlflow_store.TRACKING_VARIABLE, found.url)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     yield found
     server.shutdown()
@@ -61,13 +61,13 @@ def test_a_server_that_is_away_at_the_start_is_said_soon(tracker: Tracker) -> No
     tracker.failures = 99
     started = time.monotonic()
     with pytest.raises(TrackingError, match="did not answer as it should"):
-        store.configure(tracker.url)
+        mlflow_store.configure(tracker.url)
     assert len(tracker.requests) == 3
     assert time.monotonic() - started < 20
 
 
 def test_one_that_is_away_later_is_asked_again(tracker: Tracker) -> None:
-    store.configure(tracker.url)
+    mlflow_store.configure(tracker.url)
     tracker.failures = 5
-    assert store.client().get_run("1").info.run_id == "1"
+    assert mlflow_store.client().get_run("1").info.run_id == "1"
     assert tracker.failures == 0

@@ -27,6 +27,8 @@ from review_sentiment.scoring.scorer import SERVING_FILE, Serving, tuned_scorer
 if TYPE_CHECKING:
     import pandas as pd
 
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The directory of `review_sentiment`, which travels with every version."""
 VERSION_VARIABLE = "REVIEW_SENTIMENT_MODEL_VERSION"
 """Tells a model that is served which version it is: a model's files do not know their number."""
 CHAMPION = "champion"
@@ -140,7 +142,7 @@ def register_version(
             name="model",
             python_model=ServedModel(),
             artifacts={"adapter": str(adapter)},
-            code_paths=[str(Path(__file__).parent)],
+            code_paths=[str(PACKAGE)],
             signature=signature,
             pip_requirements=_requirements(),
         )

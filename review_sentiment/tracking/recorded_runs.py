@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import TrackingError
-from review_sentiment.tracking.store import (
+from review_sentiment.tracking.mlflow_store import (
     PREDICTIONS_FILE,
     REVIEWS_FILE,
     SLICES_FILE,
@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from math import inf
 from typing import Any
 
-from review_sentiment.tracking import store
+from review_sentiment.tracking import mlflow_store
 from review_sentiment.training.curves import CURVES
 
 PAGE = 200
@@ -80,7 +80,7 @@ def run_of_training(experiment: str, since: float, until: float = inf) -> str | 
 
 def recorded_curve(run_id: str, name: str) -> Curve:
     """Return one of `CURVES` of a run; empty where it has none."""
-    history = store.client().get_metric_history(run_id, f"train/{name}")
+    history = mlflow_store.client().get_metric_history(run_id, f"train/{name}")
     points = sorted({point.step: point for point in history}.items())
     return Curve(
         tuple(step for step, _ in points),
@@ -102,7 +102,7 @@ def recorded_json(run_id: str, path: str) -> dict[str, Any] | None:
 
 
 def _search(experiment: str, limit: int, condition: str = "", newest_by: str = "start_time") -> list[Any]:
-    client = store.client()
+    client = mlflow_store.client()
     found = client.get_experiment_by_name(experiment)
     if found is None:
         return []

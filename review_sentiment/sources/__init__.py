@@ -1,1 +1,0 @@
-"""Where reviews come from."""
