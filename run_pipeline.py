@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import sys
 
-from front_door.last_words import main
+from dashboard.command import ui
+from front_door.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(more_commands=[ui]))

@@ -24,9 +24,9 @@ with app.setup:
     prepare_environment()
 
     from dashboard import sections, settings_form
-    from dashboard.layout import column
-    from dashboard.machine import read_machine
+    from dashboard.queries.machine import read_machine
     from dashboard.sections import RUN_PARAMETER, SECTION_PARAMETER, guarded, parameter, remember
+    from dashboard.widgets.layout import column
 
 
 @app.cell(hide_code=True)
@@ -62,7 +62,7 @@ def machine(tab, tick):
     # Machine
     mo.stop(tab.value != sections.MACHINE, None)
     tick
-    from dashboard.machine_page import machine_page
+    from dashboard.pages.machine import machine_page
 
     machine_page(read_machine())
 
@@ -80,7 +80,7 @@ def configure_start():
 @app.cell
 def configure_fields(config, first):
     # Another configuration begins with its own values; the one of the address with what was typed.
-    from dashboard.configure_page import make_fields, make_more
+    from dashboard.pages.configure import make_fields, make_more
 
     _typed = first[1] if config.value == first[0] else {}
     typed, more = make_fields(config.value, _typed), make_more(_typed)
@@ -97,7 +97,7 @@ def configure_form(config, more, stack, typed):
 @app.cell
 def configure(config, form, more, stack, tab, typed):
     mo.stop(tab.value != sections.CONFIGURE, None)
-    from dashboard.configure_page import fields_view, problems_view
+    from dashboard.pages.configure import fields_view, problems_view
 
     column(
         [
@@ -112,8 +112,8 @@ def configure(config, form, more, stack, tab, typed):
 @app.cell
 def configure_elsewhere(form, tab):
     mo.stop(tab.value != sections.CONFIGURE, None)
-    from dashboard.configure_page import elsewhere_view
-    from dashboard.memory_badge import memory_badge
+    from dashboard.pages.configure import elsewhere_view
+    from dashboard.widgets.memory_badge import memory_badge
 
     column([memory_badge(form.settings) if form.settings else None, elsewhere_view(form)])
 
@@ -135,7 +135,7 @@ def run_drawn():
 def run_start(form, get_pressed, set_pressed, tab):
     mo.stop(tab.value != sections.RUN, None)
     get_pressed()
-    from dashboard.run_controls import start_view
+    from dashboard.pages.run_controls import start_view
 
     start = start_view(form, set_pressed)
     start.view
@@ -146,7 +146,7 @@ def run_start(form, get_pressed, set_pressed, tab):
 def run_chooser_view(get_pressed, tab):
     mo.stop(tab.value != sections.RUN, None)
     get_pressed()
-    from dashboard.run_controls import run_chooser
+    from dashboard.pages.run_controls import run_chooser
 
     chosen_run = run_chooser(parameter(RUN_PARAMETER))
     chosen_run
@@ -155,7 +155,7 @@ def run_chooser_view(get_pressed, tab):
 
 @app.cell
 def run_followed(chosen_run):
-    from dashboard.run_controls import Followed
+    from dashboard.pages.run_controls import Followed
 
     followed = Followed.named(chosen_run.value)
     return (followed,)
@@ -165,7 +165,7 @@ def run_followed(chosen_run):
 def run_end(followed, get_pressed, set_pressed, tab):
     # Again when the run has ended, not with each reading: a button must stay while it is pressed
     mo.stop(tab.value != sections.RUN, None)
-    from dashboard.run_controls import end_controls
+    from dashboard.pages.run_controls import end_controls
 
     end = end_controls(followed, get_pressed(), set_pressed)
     end.view
@@ -176,7 +176,7 @@ def run_end(followed, get_pressed, set_pressed, tab):
 def run_progress(followed, set_drawn, set_pressed, tab, tick):
     mo.stop(tab.value != sections.RUN, None)
     tick
-    from dashboard.run_controls import note_curves, note_end, run_view
+    from dashboard.pages.run_controls import note_curves, note_end, run_view
 
     note_end(followed, set_pressed)
     note_curves(followed, set_drawn)
@@ -189,7 +189,7 @@ def run_curves(followed, get_drawn, tab):
     # Less often than the rest: curves are what costs the training its processor
     mo.stop(tab.value != sections.RUN, None)
     get_drawn()
-    from dashboard.run_controls import live_curves_view
+    from dashboard.pages.run_controls import live_curves_view
 
     live_curves_view(followed)
 
@@ -198,7 +198,7 @@ def run_curves(followed, get_drawn, tab):
 def compare_choosers(registry, tab):
     # Compare
     mo.stop(tab.value != sections.COMPARE or registry is None, None)
-    from dashboard.compare_page import choosers
+    from dashboard.pages.compare import choosers
 
     pair_chosen = choosers(registry, parameter("first"), parameter("second"))
     mo.hstack(list(pair_chosen.elements.values()), justify="start", wrap=True)
@@ -208,7 +208,7 @@ def compare_choosers(registry, tab):
 @app.cell
 def compare_figures(pair_chosen, registry, tab):
     mo.stop(tab.value != sections.COMPARE or registry is None, None)
-    from dashboard.compare_page import figures_view, read_pair
+    from dashboard.pages.compare import figures_view, read_pair
 
     remember(pair_chosen.value)
     pair, _missing = read_pair(registry, pair_chosen.value)
@@ -219,7 +219,7 @@ def compare_figures(pair_chosen, registry, tab):
 @app.cell
 def compare_pictures(pair, registry, tab):
     mo.stop(tab.value != sections.COMPARE or pair is None, None)
-    from dashboard.compare_page import pictures_view
+    from dashboard.pages.compare import pictures_view
 
     pictures = pictures_view(registry, pair)
     pictures.view
@@ -229,8 +229,8 @@ def compare_pictures(pair, registry, tab):
 @app.cell
 def compare_answers_kind(pair, tab):
     mo.stop(tab.value != sections.COMPARE or pair is None, None)
-    from dashboard.compare_page import change_chooser
-    from dashboard.comparison_view import recorded_answers
+    from dashboard.pages.compare import change_chooser
+    from dashboard.queries.comparison import recorded_answers
 
     change_chosen, answers = change_chooser(), recorded_answers(pair[0].choice, pair[1].choice)
     column([mo.md("### Answers"), change_chosen])
@@ -240,7 +240,7 @@ def compare_answers_kind(pair, tab):
 @app.cell
 def compare_answers(answers, change_chosen, tab):
     mo.stop(tab.value != sections.COMPARE, None)
-    from dashboard.compare_page import answers_view
+    from dashboard.pages.compare import answers_view
 
     answers_shown = answers_view(answers, change_chosen.value)
     answers_shown
@@ -250,7 +250,7 @@ def compare_answers(answers, change_chosen, tab):
 @app.cell
 def compare_list(tab):
     mo.stop(tab.value != sections.COMPARE, None)
-    from dashboard.compare_page import list_chooser
+    from dashboard.pages.compare import list_chooser
 
     listed = list_chooser()
     column([mo.md("### Curves of several runs"), listed])
@@ -260,7 +260,7 @@ def compare_list(tab):
 @app.cell
 def compare_runs(form, listed, registry, tab):
     mo.stop(tab.value != sections.COMPARE or registry is None, None)
-    from dashboard.compare_page import read_runs, run_choosers
+    from dashboard.pages.compare import read_runs, run_choosers
 
     recorded_runs = read_runs(form, listed.value)
     runs_chosen = run_choosers(recorded_runs)
@@ -271,7 +271,7 @@ def compare_runs(form, listed, registry, tab):
 @app.cell
 def compare_curves(recorded_runs, runs_chosen, tab):
     mo.stop(tab.value != sections.COMPARE, None)
-    from dashboard.compare_page import overlaid_view
+    from dashboard.pages.compare import overlaid_view
 
     overlaid = overlaid_view(recorded_runs, runs_chosen.value["runs"], runs_chosen.value["figure"])
     overlaid.view
@@ -282,8 +282,8 @@ def compare_curves(recorded_runs, runs_chosen, tab):
 def try_it_fields(registry, tab):
     # Try it
     mo.stop(tab.value != sections.TRY or registry is None, None)
-    from dashboard.try_page import review_fields
-    from dashboard.versions import trial_chooser
+    from dashboard.pages.try_it import review_fields
+    from dashboard.queries.versions import trial_chooser
 
     tried_version, review = trial_chooser(registry), review_fields()
     column([tried_version, *review.elements.values()])
@@ -293,7 +293,7 @@ def try_it_fields(registry, tab):
 @app.cell
 def try_it_load(registry, tab, tried_version):
     mo.stop(tab.value != sections.TRY or registry is None, None)
-    from dashboard.try_page import rivals_or_notice
+    from dashboard.pages.try_it import rivals_or_notice
 
     rivals, _missing = rivals_or_notice(registry.find(tried_version.value or ""))
     _missing
@@ -303,7 +303,7 @@ def try_it_load(registry, tab, tried_version):
 @app.cell
 def try_it_answers(review, rivals, tab):
     mo.stop(tab.value != sections.TRY or rivals is None, None)
-    from dashboard.try_page import answers_view as both_answers
+    from dashboard.pages.try_it import answers_view as both_answers
 
     both_answers(rivals, review.value["title"], review.value["text"])
     return
@@ -312,7 +312,7 @@ def try_it_answers(review, rivals, tab):
 @app.cell
 def try_it_words(review, rivals, tab):
     mo.stop(tab.value != sections.TRY or rivals is None, None)
-    from dashboard.try_page import words_view
+    from dashboard.pages.try_it import words_view
 
     words_view(rivals, review.value["title"], review.value["text"])
     return
@@ -330,7 +330,7 @@ def page_versions(form, get_changed, get_pressed, tab):
     mo.stop(tab.value not in sections.NEED_VERSIONS, None)
     get_changed()
     get_pressed()
-    from dashboard.versions import model_of, registry_or_notice
+    from dashboard.queries.versions import model_of, registry_or_notice
 
     registry, _problem = registry_or_notice(model_of(form))
     _problem
@@ -340,7 +340,7 @@ def page_versions(form, get_changed, get_pressed, tab):
 @app.cell
 def models_list(get_changed, registry, set_changed, tab):
     mo.stop(tab.value != sections.MODELS or registry is None, None)
-    from dashboard.models_page import change_view, versions_view
+    from dashboard.pages.models import change_view, versions_view
 
     change = change_view(registry, get_changed(), set_changed)
     column([versions_view(registry), change.view])
@@ -350,7 +350,7 @@ def models_list(get_changed, registry, set_changed, tab):
 @app.cell
 def models_chooser(registry, tab):
     mo.stop(tab.value != sections.MODELS or registry is None, None)
-    from dashboard.versions import version_chooser
+    from dashboard.queries.versions import version_chooser
 
     shown_version = version_chooser(registry, label="show the gate and the card of")
     shown_version
@@ -360,7 +360,7 @@ def models_chooser(registry, tab):
 @app.cell
 def models_version(registry, shown_version, tab):
     mo.stop(tab.value != sections.MODELS or not shown_version.value, None)
-    from dashboard.models_page import version_view
+    from dashboard.pages.models import version_view
 
     version_view(registry.find(shown_version.value))
 
@@ -369,7 +369,7 @@ def models_version(registry, shown_version, tab):
 def learn_update(registry, tab):
     # Learn
     mo.stop(tab.value != sections.LEARN or registry is None, None)
-    from dashboard.learn_page import WHY_LORA, update_choosers
+    from dashboard.pages.learn import WHY_LORA, update_choosers
 
     learnt_version = registry.champion or next(iter(registry.versions), None)
     update_chosen = update_choosers(learnt_version)
@@ -380,7 +380,7 @@ def learn_update(registry, tab):
 @app.cell
 def learn_low_rank(learnt_version, tab, update_chosen):
     mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.learn_page import low_rank_view
+    from dashboard.pages.learn import low_rank_view
 
     low_rank_view(learnt_version, update_chosen.value)
     return
@@ -389,7 +389,7 @@ def learn_low_rank(learnt_version, tab, update_chosen):
 @app.cell
 def learn_weight(tab):
     mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.learn_page import WHAT_NF4, weight_chooser
+    from dashboard.pages.learn import WHAT_NF4, weight_chooser
 
     weight = weight_chooser()
     column([mo.md(WHAT_NF4), weight])
@@ -399,7 +399,7 @@ def learn_weight(tab):
 @app.cell
 def learn_rounding(tab, weight):
     mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.learn_page import quantisation_view
+    from dashboard.pages.learn import quantisation_view
 
     quantisation_view(None if weight is None else weight.value)
     return
@@ -408,7 +408,7 @@ def learn_rounding(tab, weight):
 @app.cell
 def learn_rank(tab):
     mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.learn_page import FULL_TUNING, rank_view
+    from dashboard.pages.learn import FULL_TUNING, rank_view
 
     column([rank_view(), mo.md(FULL_TUNING)])
     return
@@ -417,7 +417,7 @@ def learn_rank(tab):
 @app.cell
 def learn_errors(learnt_version, tab):
     mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.learn_page import errors_view
+    from dashboard.pages.learn import errors_view
 
     errors_view(learnt_version)
     return
@@ -433,7 +433,7 @@ def cpu_and_gpu_measured():
 @app.cell
 def cpu_and_gpu(get_measured, set_measured, tab):
     mo.stop(tab.value != sections.SPEED, None)
-    from dashboard.speed_page import speed_view
+    from dashboard.pages.speed import speed_view
 
     speed = speed_view(read_machine(), get_measured(), set_measured)
     speed.view
@@ -444,7 +444,7 @@ def cpu_and_gpu(get_measured, set_measured, tab):
 def self_test(registry, tab):
     # Self-test
     mo.stop(tab.value != sections.SELF_TEST or registry is None, None)
-    from dashboard.self_test_page import self_test_view
+    from dashboard.pages.self_test import self_test_view
 
     self_test_view(registry)
     return

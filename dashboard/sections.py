@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import marimo as mo
 
-from dashboard.layout import notice
 from dashboard.server import GUARDED
+from dashboard.widgets.layout import notice
 
 MACHINE, CONFIGURE, RUN, COMPARE = "Machine", "Configure", "Run", "Compare"
 TRY, MODELS, SPEED, LEARN, SELF_TEST = "Try it", "Models", "CPU and GPU", "Learn", "Self-test"

@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
-from front_door.configs import CONFIGS, DEFAULT_STACK
+from front_door.stack.configs import CONFIGS, DEFAULT_STACK
 from review_sentiment.config import Settings
 from review_sentiment.data.categories import validate_categories
 from review_sentiment.data.sources.catalogue import EMBEDDED, open_source

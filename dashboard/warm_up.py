@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import marimo as mo
 
-from dashboard.layout import Shown, plot
-from dashboard.versions import SQLITE, store_is_made
-from front_door.configs import DEFAULT_STACK
+from dashboard.queries.versions import SQLITE, store_is_made
+from dashboard.widgets.layout import Shown, plot
+from front_door.stack.configs import DEFAULT_STACK
 from front_door.state import tracking_uri
 from review_sentiment.errors import ReviewSentimentError
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from review_sentiment.config import Settings
 
 MODULES = (
-    "dashboard.machine_page",
-    "dashboard.configure_page",
-    "dashboard.run_controls",
-    "front_door.estimate",
+    "dashboard.pages.machine",
+    "dashboard.pages.configure",
+    "dashboard.pages.run_controls",
+    "front_door.run.estimate",
     "torch",
-    "dashboard.compare_page",
-    "dashboard.models_page",
+    "dashboard.pages.compare",
+    "dashboard.pages.models",
     "review_sentiment.tracking.model_versions",
     "review_sentiment.tracking.recorded_runs",
     "sklearn.metrics",
@@ -93,7 +93,7 @@ def measure_speed(settings: Settings) -> None:
     """Measure the speed that Configure's estimate begins with; a GPU's memory is left to those who train."""
     import torch
 
-    from front_door.estimate import estimate_here
+    from front_door.run.estimate import estimate_here
 
     if torch.cuda.is_available():
         return

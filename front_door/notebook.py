@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from front_door.configs import CONFIGS, default_config
+from front_door.stack.configs import CONFIGS, default_config
 from front_door.state import prepare_environment
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import ModelUnavailableError, ReviewSentimentError
@@ -192,7 +192,7 @@ def _running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def _fits(settings: Settings) -> bool:
-    from front_door.estimate import estimate_here
+    from front_door.run.estimate import estimate_here
 
     return estimate_here(settings).verdict == "fits"
 

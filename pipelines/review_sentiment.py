@@ -1,10 +1,12 @@
 """From reviews to a registered model version."""
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 
 from zenml import pipeline
 from zenml.enums import ExecutionMode
 
+from pipelines.wiring import wire
 from review_sentiment.config import Settings
 from steps.classification_report import classification_report
 from steps.compare import compare
@@ -24,74 +26,27 @@ from steps.split_reviews import split_reviews
 from steps.validate_categories import validate_categories
 
 NAME = "review_sentiment"
+STEPS = SimpleNamespace(
+    classification_report=classification_report,
+    compare=compare,
+    data_report=data_report,
+    evaluate=evaluate,
+    evaluate_baseline=evaluate_baseline,
+    evaluate_champion=evaluate_champion,
+    evaluate_classical=evaluate_classical,
+    evaluate_shard=evaluate_shard,
+    finetune=finetune,
+    format_chat=format_chat,
+    ingest_reviews=ingest_reviews,
+    merge_shards=merge_shards,
+    probe_robustness=probe_robustness,
+    register_model=register_model,
+    split_reviews=split_reviews,
+    validate_categories=validate_categories,
+)
 
 
 @pipeline(name=NAME, execution_mode=ExecutionMode.FAIL_FAST)
 def review_sentiment(settings: Settings, available: Sequence[str], revisions: Mapping[str, str]) -> None:
-    """Fine-tune and evaluate.
-
-    `available` are the source's categories; `revisions` maps the chosen ones to
-    the state of their data.
-    """
-    s, seed, labels = settings, settings.seed, settings.data.labels
-
-    validate_categories(data=s.data, available=list(available))
-    reviews = [
-        ingest_reviews(
-            source=s.data.source,
-            category=category,
-            labels=labels,
-            revision=revision,
-            cleaning=s.cleaning,
-            needed_per_class=s.split.needed_per_class,
-            seed=seed,
-            id=f"ingest_reviews_{category}",
-            after="validate_categories",
-        )
-        for category, revision in revisions.items()
-    ]
-    train, validation, evaluation = split_reviews(reviews=reviews, split=s.split, seed=seed)
-    report = data_report(reviews=reviews, train=train, evaluation=evaluation)
-
-    train_chats = format_chat(train, s.model, s.prompt, labels, id="format_chat_train")
-    validation_chats = format_chat(validation, s.model, s.prompt, labels, id="format_chat_validation")
-    evaluation_chats = format_chat(evaluation, s.model, s.prompt, labels, id="format_chat_evaluation")
-
-    classical = evaluate_classical(train_chats, evaluation_chats, seed=seed)
-    baseline = {}
-    if not s.evaluation.skip_baseline:
-        baseline["baseline"] = evaluate_baseline(evaluation_chats, model=s.model, evaluation=s.evaluation)
-    adapter = finetune(
-        train_chats, validation_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
-    )
-    if s.evaluation.shards == 1:
-        tuned = evaluate(adapter, evaluation_chats, s.model, s.evaluation)
-    else:
-        shards = [
-            evaluate_shard(
-                adapter, evaluation_chats, s.model, s.evaluation, shard, id=f"evaluate_shard_{shard}"
-            )
-            for shard in range(s.evaluation.shards)
-        ]
-        tuned = merge_shards(adapter, evaluation_chats, shards, s.evaluation, id="evaluate")
-    classification_report(adapter, tuned, **baseline)
-    probed = {}
-    if s.robustness.samples:
-        probed["robustness"] = probe_robustness(adapter, tuned, evaluation_chats, s.model, s.robustness)
-    champion = evaluate_champion(adapter, tuned, evaluation_chats, s.model, s.evaluation, s.registry)
-    verdict = compare(adapter, tuned, classical, champion, gate=s.gate, **baseline)
-    register_model(
-        adapter=adapter,
-        verdict=verdict,
-        tuned=tuned,
-        classical=classical,
-        reviews=reviews,
-        train=train,
-        evaluation=evaluation,
-        report=report,
-        data=s.data,
-        tracking=s.tracking,
-        registry=s.registry,
-        **baseline,
-        **probed,
-    )
+    """Fine-tune and evaluate."""
+    wire(STEPS, settings, available, revisions)

@@ -50,7 +50,7 @@ runpy.run_path("run_pipeline.py", run_name="__main__")
 
 KEPT_OPEN = """
 import json, os, sys
-from front_door.last_words import main
+from front_door.main import main
 
 answers = os.fdopen(os.dup(1), "w")
 for line in sys.stdin:

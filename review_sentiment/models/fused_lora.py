@@ -4,7 +4,7 @@ PEFT computes base(x) + scale * B(A(x)) as separate operations, each of which
 reads and writes the whole activation. Here the update is accumulated into the
 base product in place, forward and backward (the idea of Unsloth's kernels, in
 plain PyTorch). `benchmarks/layers.py` measures the gain,
-`tests/unit/test_fused_lora.py` holds the parity.
+`tests/unit/review_sentiment/models/test_fused_lora.py` holds the parity.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Everything but attention treats tokens one by one and runs over the packed
 sequence [prefix | rest of row 1 | rest of row 2 | ...]; attention puts the rows
 side by side and lets each see the prefix and itself.
 
-With the embedded data that is a quarter fewer tokens; `tests/unit/test_packing.py`
+With the embedded data that is a quarter fewer tokens; `tests/unit/review_sentiment/models/test_packing.py`
 holds the parity with padded rows.
 """
 

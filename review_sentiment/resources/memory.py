@@ -5,8 +5,8 @@
 The estimate for a GPU adds up what is held (weights, adapters and their optimiser,
 activations, logits at the answers, one dequantised layer or all), times what the
 allocator loses, plus the CUDA context. On a CPU the activations are those of our own
-layers and packed attention. `tests/unit/test_memory.py` holds the GPU's estimate against
-published figures, `benchmarks/memory.py` the CPU's against measured peaks.
+layers and packed attention. Our tests hold the GPU's estimate against published figures,
+`benchmarks/memory.py` the CPU's against measured peaks.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import TrainingError
-from review_sentiment.resources.device import device_name, usable_bytes
+from review_sentiment.resources import device
 from review_sentiment.resources.memory import Memory, ModelShape, estimate, load_of, shape_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def fitted(
     Raises:
         FitError: the training does not fit (`training.fit`: refuse), or not without changing its result.
     """
-    shape, usable = shape_of(base), usable_bytes(plan.device)
+    shape, usable = shape_of(base), device.usable_bytes(plan.device)
 
     def need(training: TrainingSettings, lora: LoraSettings, rows: Rows) -> Memory:
         return estimate(shape, load_of(training, lora, base, plan, rows), plan.device)
@@ -54,7 +54,7 @@ def fitted(
         return training, expected
     shortage = (
         f"This training needs about {expected.total / 1e9:.1f} GB and {usable / 1e9:.1f} GB are free on "
-        f"{device_name(plan)} (batch_size {training.batch_size}, "
+        f"{device.device_name(plan)} (batch_size {training.batch_size}, "
         f"tokens_per_pass {training.tokens_per_pass}, longest review {rows.longest} tokens, "
         f"rank {lora.rank})."
     )
@@ -124,8 +124,8 @@ def out_of_memory(
 ) -> TrainingError:
     """Return what to tell a person when memory ran out in spite of the estimate."""
     return TrainingError(
-        f"Memory ran out on {device_name(plan)} although one review of {tokens} tokens was trained on at a "
-        f"time (batch_size {training.batch_size}, rank {lora.rank}, gradient_checkpointing "
+        f"Memory ran out on {device.device_name(plan)} although one review of {tokens} tokens was trained on "
+        f"at a time (batch_size {training.batch_size}, rank {lora.rank}, gradient_checkpointing "
         f"{training.gradient_checkpointing}). Set training.gradient_checkpointing=true, a shorter "
         f"prompt.max_tokens, lora.rank={max(1, lora.rank // 2)}, or take a smaller model; end other "
         "programs that use the device. The last checkpoint is kept."
@@ -135,7 +135,7 @@ def out_of_memory(
 def out_of_memory_outside_passes(plan: ComputePlan, lora: LoraSettings) -> TrainingError:
     """Return what to tell a person when memory ran out on what does not grow with the reviews."""
     return TrainingError(
-        f"Memory ran out on {device_name(plan)} outside the passes over reviews: on the model, on its "
+        f"Memory ran out on {device.device_name(plan)} outside the passes over reviews: on the model, on its "
         f"adapters (rank {lora.rank}), or on the optimiser's state. Fewer training.tokens_per_pass do not "
         f"help: set lora.rank={max(1, lora.rank // 2)} or take a smaller model; end other programs that use "
         "the device. The last checkpoint is kept."

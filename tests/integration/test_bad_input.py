@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from front_door.last_words import main
+from front_door.main import main
 from tests.front_door import ROOT, Project
 from tests.tiny import write_category
 

@@ -176,7 +176,7 @@ def test_the_order_of_the_packages_does_not_matter() -> None:
 def test_the_fine_tuning_step_reaches_training_and_no_report() -> None:
     found = {definition for definition, code in reachable("steps.finetune", "finetune").items() if code}
     assert ("review_sentiment.training.qlora", "finetune") in found
-    fused = Path(source_fingerprint.ROOT, "review_sentiment", "fused_lora.py")
+    fused = Path(source_fingerprint.ROOT, "review_sentiment", "models", "fused_lora.py")
     names = {node.name for node in ast.parse(fused.read_text()).body if isinstance(node, ast.FunctionDef)}
     assert names & {name for module, name in found if module == "review_sentiment.models.fused_lora"}
     assert not {module for module, _ in found} & {

@@ -1,0 +1,1 @@
+"""Small computations that the Learn page shows."""

@@ -1,0 +1,1 @@
+"""What the pages ask MLflow and the machine for."""

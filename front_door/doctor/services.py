@@ -1,0 +1,196 @@
+"""What a run on a stack needs besides this machine: the GPU, the services, the model and the reviews.
+
+Each check does what a run would do, in small: a 4-bit product on the GPU, an object that is
+written, read and removed, a command on the GPU host.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from front_door.doctor.checks import Check, check
+from front_door.doctor.machine import four_bit_product_is_finite
+from review_sentiment.errors import ReviewSentimentError
+
+if TYPE_CHECKING:
+    from front_door.stack.files import StackFile
+    from review_sentiment.config import Settings
+
+SECONDS_TO_ANSWER = 10
+GPU_QUERY = "--query-gpu=name,memory.total,driver_version"
+UNAUTHORIZED = 401
+
+
+def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
+    """Yield the checks of a stack's components, and of the settings' model and reviews."""
+    if file.image is None and (file.has_step_operator or settings.model.device == "cuda"):
+        yield check(
+            "GPU", _gpu, "See what `nvidia-smi` says; install NVIDIA's driver, and torch as a CUDA build."
+        )
+        yield check(
+            "4-bit on GPU", _product_on_gpu, "Reinstall torch and bitsandbytes for this CUDA version."
+        )
+    yield check("model", lambda: _model(settings), "Choose a model that is there: model.name.")
+    yield check("reviews", lambda: _reviews(settings), "Choose a source that is there: data.source.")
+    if file.image is not None:
+        yield check("Docker", _docker, "Start Docker on this machine: it builds the image of remote steps.")
+        yield from check_services(file)
+
+
+def require_services(file: StackFile) -> None:
+    """Look at the services of a remote stack before anything runs: it takes a few seconds.
+
+    Raises:
+        ReviewSentimentError: some would stop the run; each with what to do.
+    """
+    missing = [each for each in check_services(file) if not each.ok]
+    if missing:
+        said = " ".join(f"{each.name}: {each.found} {each.advice}" for each in missing)
+        raise ReviewSentimentError(f"The stack {file.name} cannot be used now. {said}")
+
+
+def check_services(file: StackFile) -> Iterator[Check]:
+    """Yield the checks of what steps on another machine talk to, and of that machine."""
+    kinds = {(kind, component.flavor) for kind, component in file.components.items()}
+    yield check("ZenML server", _zenml_server, "Sign in: `zenml login URL`, or ZENML_STORE_URL and _API_KEY.")
+    configured = {kind: component.configuration for kind, component in file.components.items()}
+    registry, store = configured["container_registry"], configured["artifact_store"]
+    yield check("registry", lambda: _registry(registry["uri"]), "Start it, or correct CONTAINER_REGISTRY.")
+    yield check(
+        "S3",
+        lambda: _s3(store, file.secrets),
+        "Check S3_BUCKET, S3_ENDPOINT_URL and AWS_ACCESS_KEY_ID: the key must write, read and delete there.",
+    )
+    operator = configured["step_operator"]
+    if ("step_operator", "ssh_host") in kinds:
+        advice = "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY; add it: `ssh-keyscan HOST >> known_hosts`."
+        yield check("GPU host", lambda: _ssh_host(operator), advice)
+    else:
+        advice = "Check KUBERNETES_CONTEXT with `kubectl get nodes`; GPU nodes need NVIDIA's device plugin."
+        yield check("Kubernetes", lambda: _kubernetes(operator["kubernetes_context"]), advice)
+
+
+def _gpu() -> str:
+    import torch
+
+    found = _output(["nvidia-smi", GPU_QUERY, "--format=csv,noheader"])
+    if not torch.cuda.is_available():
+        raise RuntimeError(
+            f"{found}, but torch {torch.__version__} (CUDA {torch.version.cuda}) does not see it"
+        )
+    major, minor = torch.cuda.get_device_capability()
+    return f"{found}; CUDA {torch.version.cuda}, capability {major}.{minor}"
+
+
+def _product_on_gpu() -> str:
+    if not four_bit_product_is_finite("cuda"):
+        raise RuntimeError("a product with NF4 weights is not finite")
+    return "a product with NF4 weights"
+
+
+def _model(settings: Settings) -> str:
+    from review_sentiment.models.access import require_model
+    from review_sentiment.models.base_model import identify
+
+    return require_model(identify(settings.model))
+
+
+def _reviews(settings: Settings) -> str:
+    from front_door.run.launch import look_at_source
+
+    found = look_at_source(settings)
+    return f"{settings.data.source}: {', '.join(found.revisions)}"
+
+
+def _zenml_server() -> str:
+    from zenml.client import Client
+
+    store = Client().zen_store
+    if store.url.startswith("sqlite"):
+        raise RuntimeError("no server: steps on another machine cannot reach this machine's database")
+    return f"{store.url}, version {store.get_store_info().version}"
+
+
+def _docker() -> str:
+    import docker
+
+    return f"version {docker.from_env(timeout=SECONDS_TO_ANSWER).version()['Version']}"
+
+
+def _registry(uri: str) -> str:
+    import httpx2
+
+    host = uri.split("/", maxsplit=1)[0]
+    local = host.split(":")[0] in ("127.0.0.1", "localhost")
+    answer = httpx2.get(f"{'http' if local else 'https'}://{host}/v2/", timeout=SECONDS_TO_ANSWER)
+    if answer.status_code == UNAUTHORIZED:
+        return f"{host}, wants a sign-in: `docker login {host}`"
+    answer.raise_for_status()
+    return host
+
+
+def _s3(store: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
+    import s3fs
+
+    files = s3fs.S3FileSystem(
+        key=secrets["AWS_ACCESS_KEY_ID"],
+        secret=secrets["AWS_SECRET_ACCESS_KEY"],
+        client_kwargs=store["client_kwargs"],
+        config_kwargs={"connect_timeout": SECONDS_TO_ANSWER, "retries": {"max_attempts": 1}},
+        skip_instance_cache=True,
+    )
+    place = f"{store['path']}/doctor-{uuid.uuid4()}"
+    files.pipe_file(place, b"doctor")
+    if files.cat_file(place) != b"doctor":
+        raise RuntimeError(f"{place} does not hold what was written to it")
+    files.rm_file(place)
+    return f"{store['path']}: written, read, deleted"
+
+
+def _ssh_host(operator: Mapping[str, Any]) -> str:
+    import paramiko
+
+    client = paramiko.SSHClient()
+    client.load_host_keys(str(Path(operator["known_hosts_path"]).expanduser()))
+    client.connect(
+        operator["hostname"],
+        port=int(operator["port"]),
+        username=operator["username"],
+        key_filename=str(Path(operator["ssh_key_path"]).expanduser()),
+        timeout=SECONDS_TO_ANSWER,
+        allow_agent=False,
+        look_for_keys=False,
+    )
+    try:
+        found = {}
+        for command in (
+            "docker version --format '{{.Server.Version}}'",
+            f"nvidia-smi {GPU_QUERY} --format=csv,noheader",
+        ):
+            _, output, errors = client.exec_command(command, timeout=SECONDS_TO_ANSWER)
+            if output.channel.recv_exit_status() != 0:
+                raise RuntimeError(f"`{command}` on {operator['hostname']}: {errors.read().decode().strip()}")
+            found[command.split()[0]] = output.read().decode().strip()
+    finally:
+        client.close()
+    return f"{operator['hostname']}: Docker {found['docker']}, {found['nvidia-smi']}"
+
+
+def _kubernetes(context: str) -> str:
+    from kubernetes import client, config
+
+    api = client.CoreV1Api(config.new_client_from_config(context=context))
+    nodes = api.list_node(_request_timeout=SECONDS_TO_ANSWER).items
+    gpus = sum(int(node.status.allocatable.get("nvidia.com/gpu", 0)) for node in nodes)
+    if not gpus:
+        raise RuntimeError(f"context {context}: {len(nodes)} nodes, and none has nvidia.com/gpu to allocate")
+    return f"context {context}: {len(nodes)} nodes, {gpus} GPUs"
+
+
+def _output(command: list[str]) -> str:
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=True)
+    return finished.stdout.strip()

@@ -1,0 +1,65 @@
+"""The command line: its commands, its exit codes, and one paragraph for an error.
+
+0: done; 1: the run failed or `doctor` found a problem; 2: wrong usage or
+settings; 130: interrupted; 143: told to end. A traceback is shown with `--debug` only.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from front_door.commands.lineage import lineage
+from front_door.commands.machine import doctor, estimate_command
+from front_door.commands.run import cli
+from front_door.commands.score import score_command
+from front_door.commands.servers import mlflow_ui, serve
+from front_door.commands.sweep import sweep
+from front_door.commands.versions import compare, export_command, models, promote, results, rollback
+from front_door.state import prepare_environment
+from front_door.terminal.error_text import INTERRUPTED, error_text, exit_code_of
+from review_sentiment.errors import EXIT_FAILED, EXIT_USAGE
+
+EXIT_INTERRUPTED = 130
+COMMANDS = (
+    doctor,
+    estimate_command,
+    sweep,
+    models,
+    lineage,
+    compare,
+    promote,
+    rollback,
+    export_command,
+    results,
+    score_command,
+    serve,
+    mlflow_ui,
+)
+
+
+def main(arguments: Sequence[str] | None = None, more_commands: Sequence[click.Command] = ()) -> int:
+    """Run a command line; return the exit code."""
+    prepare_environment()
+    for command in (*COMMANDS, *more_commands):
+        cli.add_command(command)
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    try:
+        code = cli.main(arguments, prog_name="run_pipeline.py", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(INTERRUPTED, err=True)
+        return EXIT_INTERRUPTED
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - the last line before the person: one paragraph, no traceback
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: {error_text(error)}", err=True)
+        return exit_code_of(error)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,1 @@
+"""A pipeline run, from settings to summary."""

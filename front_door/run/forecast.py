@@ -1,0 +1,95 @@
+"""What a run would take from the cache, found out without running anything.
+
+ZenML answers that question when a run has started only, so this asks the cache
+the same way that ZenML 0.98 does (`orchestrators/step_run_utils.py`): the
+pipeline is compiled, and the cache key of each step is computed from the
+outputs of the steps before it, as long as those come from the cache.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from front_door.state import zenml_directory
+
+if TYPE_CHECKING:
+    from zenml.config.step_configurations import Step
+    from zenml.models import StepRunInputResponse, StepRunResponse
+
+    from front_door.run.launch import SourceState
+    from review_sentiment.config import Settings
+
+CACHED = "cached"
+RUNS = "runs"
+DEPENDS = "depends"
+"""An earlier step runs: this one is cached if that one yields what it yielded before."""
+
+
+def forecast(settings: Settings, source: SourceState, stack: str, rerun: Sequence[str]) -> dict[str, str]:
+    """Return CACHED, RUNS or DEPENDS for each step of a run, in the order of the pipeline."""
+    from zenml.client import Client
+    from zenml.config.compiler import Compiler
+    from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
+
+    from front_door.stack.files import read_stack
+    from front_door.stack.used import use_stack
+    from pipelines.review_sentiment import review_sentiment
+
+    use_stack(read_stack(stack))
+    prepared = review_sentiment.copy()
+    prepared.prepare(settings=settings, available=source.available, revisions=source.revisions)
+    compiled = Compiler().compile(prepared, Client().active_stack, PipelineRunConfiguration())
+
+    cached: dict[str, StepRunResponse] = {}
+    fates: dict[str, str] = {}
+    for name, step in compiled.step_configurations.items():
+        if name in rerun:
+            fates[name] = RUNS
+        elif not set(step.spec.upstream_steps) <= cached.keys():
+            fates[name] = DEPENDS
+        elif earlier := _earlier(_as_stored(step), cached):
+            cached[name] = earlier
+            fates[name] = CACHED
+        else:
+            fates[name] = RUNS
+    return fates
+
+
+def there_is_a_cache() -> bool:
+    """Return whether ZenML has ever run here: else asking it would make its database."""
+    return zenml_directory().is_dir()
+
+
+def _as_stored(step: Step) -> Step:
+    """Return the step as ZenML has it when it computes the key: read from JSON, where tuples are lists."""
+    parameters = json.loads(step.config.model_dump_json(include={"parameters"}))["parameters"]
+    return step.model_copy(update={"config": step.config.model_copy(update={"parameters": parameters})})
+
+
+def _earlier(step: Step, cached: Mapping[str, StepRunResponse]) -> StepRunResponse | None:
+    from zenml.client import Client
+    from zenml.orchestrators.cache_utils import generate_cache_key, get_cached_step_run
+
+    client = Client()
+    inputs = {
+        name: [
+            _input(cached[source.step_name], source.output_name, index)
+            for index, source in enumerate(sources)
+        ]
+        for name, sources in step.spec.normalized_inputs.items()
+    }
+    key = generate_cache_key(step, inputs, client.active_stack.artifact_store, client.active_project.id)
+    return get_cached_step_run(key)
+
+
+def _input(producer: StepRunResponse, output: str, index: int) -> StepRunInputResponse:
+    from zenml.enums import StepRunInputArtifactType
+    from zenml.models.v2.core.step_run import StepRunInputResponse
+
+    return StepRunInputResponse(
+        input_type=StepRunInputArtifactType.STEP_OUTPUT,
+        index=index,
+        **producer.regular_outputs[output].model_dump(),
+    )

@@ -1,0 +1,1 @@
+"""Stacks as files, registered and used."""

@@ -1,0 +1,14 @@
+"""Which configuration a stack runs where none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+DEFAULT_STACK = "local"
+
+
+def default_config(stack: str = DEFAULT_STACK) -> Path:
+    """Return the configuration of a stack's name, or of its family: that of `gpu` for `gpu-local`."""
+    names = (stack, stack.split("-", maxsplit=1)[0], DEFAULT_STACK)
+    return next(file for name in names if (file := CONFIGS / f"{name}.yaml").is_file())

@@ -1,0 +1,82 @@
+"""How the steps of a training run are connected. The only place that names them.
+
+`wire` only calls steps, so that it reads like the pipeline it describes. ZenML calls it with the real
+steps (`review_sentiment.py`); `step_names.py` calls it with stand-ins that note their names.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from review_sentiment.config import Settings
+
+
+def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Mapping[str, str]) -> None:
+    """Connect the steps of a run.
+
+    `available` are the source's categories; `revisions` maps the chosen ones to the state of their data.
+    A step that runs more than once has an `id` for each invocation; the others go by their function's name.
+    """
+    s, seed, labels = settings, settings.seed, settings.data.labels
+
+    steps.validate_categories(data=s.data, available=list(available))
+    reviews = [
+        steps.ingest_reviews(
+            source=s.data.source,
+            category=category,
+            labels=labels,
+            revision=revision,
+            cleaning=s.cleaning,
+            needed_per_class=s.split.needed_per_class,
+            seed=seed,
+            id=f"ingest_reviews_{category}",
+            after="validate_categories",
+        )
+        for category, revision in revisions.items()
+    ]
+    train, validation, evaluation = steps.split_reviews(reviews=reviews, split=s.split, seed=seed)
+    report = steps.data_report(reviews=reviews, train=train, evaluation=evaluation)
+
+    train_chats = steps.format_chat(train, s.model, s.prompt, labels, id="format_chat_train")
+    validation_chats = steps.format_chat(validation, s.model, s.prompt, labels, id="format_chat_validation")
+    evaluation_chats = steps.format_chat(evaluation, s.model, s.prompt, labels, id="format_chat_evaluation")
+
+    classical = steps.evaluate_classical(train_chats, evaluation_chats, seed=seed)
+    baseline = {}
+    if not s.evaluation.skip_baseline:
+        baseline["baseline"] = steps.evaluate_baseline(
+            evaluation_chats, model=s.model, evaluation=s.evaluation
+        )
+    adapter = steps.finetune(
+        train_chats, validation_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
+    )
+    if s.evaluation.shards == 1:
+        tuned = steps.evaluate(adapter, evaluation_chats, s.model, s.evaluation)
+    else:
+        shards = [
+            steps.evaluate_shard(
+                adapter, evaluation_chats, s.model, s.evaluation, shard, id=f"evaluate_shard_{shard}"
+            )
+            for shard in range(s.evaluation.shards)
+        ]
+        tuned = steps.merge_shards(adapter, evaluation_chats, shards, s.evaluation, id="evaluate")
+    steps.classification_report(adapter, tuned, **baseline)
+    probed = {}
+    if s.robustness.samples:
+        probed["robustness"] = steps.probe_robustness(adapter, tuned, evaluation_chats, s.model, s.robustness)
+    champion = steps.evaluate_champion(adapter, tuned, evaluation_chats, s.model, s.evaluation, s.registry)
+    verdict = steps.compare(adapter, tuned, classical, champion, gate=s.gate, **baseline)
+    steps.register_model(
+        adapter=adapter,
+        verdict=verdict,
+        tuned=tuned,
+        classical=classical,
+        reviews=reviews,
+        train=train,
+        evaluation=evaluation,
+        report=report,
+        data=s.data,
+        tracking=s.tracking,
+        registry=s.registry,
+        **baseline,
+        **probed,
+    )

@@ -1,0 +1,255 @@
+"""What pages show, computed from what is recorded: comparisons, versions, words, updates, levels, ranks."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard import sections
+from dashboard.explain import four_bit, low_rank
+from dashboard.explain.occlusion import occlude, parts_of
+from dashboard.explain.rank_choice import by_rank, rank_sweep
+from dashboard.pages import models
+from dashboard.pages.learn import surest_errors
+from dashboard.pages.try_it import words
+from dashboard.queries import comparison
+from dashboard.queries.comparison import Choice, Recorded
+from dashboard.queries.device_speed import estimated, speed_of
+from dashboard.queries.versions import Registry
+from dashboard.widgets.figures import COLOURS, Line, intervals, lines
+from review_sentiment.errors import UsageError
+from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.predictions import prediction_table
+from review_sentiment.tracking.model_versions import ModelVersion
+
+LABELS = ("negative", "positive")
+
+
+def recorded(model: str, p_positive: list[float]) -> Recorded:
+    """Return the evaluation of a model that answers so to reviews that are negative and positive in turn."""
+    n = len(p_positive)
+    reviews = pd.DataFrame(
+        {
+            "review_id": [f"r{number}" for number in range(n)],
+            "category": ["Tops", "Shoes"] * (n // 2),
+            "label": list(LABELS) * (n // 2),
+        }
+    )
+    p = np.array([[1 - value, value] for value in p_positive])
+    frame = prediction_table(reviews, LABELS, p, p.argmax(1), np.ones(n))
+    metrics = json.loads(json.dumps(compute_metrics(frame, LABELS).__dict__))
+    return Recorded(Choice(model, "run", model), metrics, frame, pd.DataFrame())
+
+
+@pytest.fixture
+def pair() -> tuple[Recorded, Recorded]:
+    first = recorded("classical", [0.1, 0.9, 0.8, 0.9, 0.1, 0.2])  # r2 and r5 wrong
+    second = recorded("tuned", [0.1, 0.9, 0.1, 0.9, 0.7, 0.3])  # r4 and r5 wrong
+    return first, second
+
+
+def test_answers_that_changed_come_first(pair: tuple[Recorded, Recorded]) -> None:
+    reviews = pd.DataFrame({"review_id": [f"r{n}" for n in range(6)], "title": "T", "text": list("abcdef")})
+    table = comparison.answers_table(*pair, reviews)
+    assert list(table["change"]) == ["lost", "won", "both wrong", "both right", "both right", "both right"]
+    assert table.iloc[0]["review"] == "T. e"
+    assert table.iloc[0]["p first"] == pytest.approx(0.9)
+    assert set(comparison.only(table, "changed")["change"]) == {"won", "lost"}
+    assert len(comparison.only(table, "all")) == 6
+
+
+def test_the_paired_test_counts_what_was_won_and_lost(pair: tuple[Recorded, Recorded]) -> None:
+    found = comparison.test_of(*pair)
+    assert (found.overall.only_candidate, found.overall.only_other, found.overall.gain) == (1, 1, 0.0)
+    assert "1 reviews won, 1 lost" in comparison.test_text(found, "tuned")
+
+
+def test_figures_have_their_intervals(pair: tuple[Recorded, Recorded]) -> None:
+    rows = comparison.figure_rows(pair)
+    low, high = pair[1].metrics["intervals"]["accuracy"]
+    assert rows[0] == ["accuracy", rows[0][1], f"{4 / 6:.3f} ({low:.3f}-{high:.3f})"]
+    assert rows[-1] == ["reviews", "6", "6"]
+
+
+def test_curves_lie_in_the_unit_square(pair: tuple[Recorded, Recorded]) -> None:
+    for line in (comparison.roc_line(pair[0]), comparison.reliability_line(pair[1])):
+        assert all(0 <= float(value) <= 1 for value in (*line.x, *line.y))
+
+
+def test_the_column_of_unparsed_answers_is_there_only_where_it_is_needed(
+    pair: tuple[Recorded, Recorded],
+) -> None:
+    counts, gold, answers = comparison.confusion_counts(pair[0])
+    assert gold == answers == list(LABELS)
+    assert counts == [[2, 1], [1, 2]]
+
+
+@given(st.text(alphabet=" ab\n", max_size=200), st.integers(1, 30))
+def test_parts_of_a_text_are_the_text(text: str, most: int) -> None:
+    parts = parts_of(text, most)
+    assert len(parts) <= most
+    assert "".join(parts) == (text if text.strip() else "")
+
+
+def test_the_word_that_decides_has_the_weight() -> None:
+    def ask(_titles: object, texts: list[str]) -> list[float]:
+        return [0.9 if "awful" in text else 0.2 for text in texts]
+
+    parts = occlude("", "an awful shirt", ask)
+    assert [(part.text, round(part.weight, 6)) for part in parts] == [
+        ("an ", 0),
+        ("awful ", 0.7),
+        ("shirt", 0),
+    ]
+    shown = words(parts)
+    assert shown.count("<span") == 1
+    assert "solid" in shown
+
+
+def test_a_review_is_shown_as_text() -> None:
+    parts = occlude("", "<script>alert(1)</script>", lambda _t, texts: [float(bool(text)) for text in texts])
+    assert "<script>" not in words(parts)
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """Return an adapter of rank 3 on two layers, as PEFT saves it."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    tensors = {}
+    for layer in range(2):
+        name = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        tensors[f"{name}.lora_A.weight"] = torch.randn(3, 10)
+        tensors[f"{name}.lora_B.weight"] = torch.randn(8, 3)
+    save_file(tensors, tmp_path / low_rank.ADAPTER_FILE)
+    (tmp_path / low_rank.ADAPTER_SETTINGS).write_text(
+        json.dumps({"r": 3, "lora_alpha": 6, "use_rslora": True})
+    )
+    return tmp_path
+
+
+def test_singular_values_are_those_of_the_full_update(adapter: Path) -> None:
+    updates = low_rank.read_updates(adapter)
+    assert [(update.layer, update.projection) for update in updates] == [(0, "q_proj"), (1, "q_proj")]
+    update = updates[1]
+    assert update.scale == pytest.approx(6 / math.sqrt(3))
+    whole = np.linalg.svd(update.full, compute_uv=False)
+    np.testing.assert_allclose(update.singular_values(), whole[:3])
+    np.testing.assert_allclose(update.truncated(3), update.full, atol=1e-12)
+    left = np.linalg.svd(update.full - update.truncated(1), compute_uv=False)
+    np.testing.assert_allclose(left[0], whole[1])
+    assert low_rank.energy(whole, 3) == pytest.approx(1.0)
+
+
+def test_nf4_rounds_normal_weights_better_than_equal_levels() -> None:
+    found = four_bit.rounding_of("w", np.random.default_rng(0).normal(size=64 * 200))
+    assert len(found.levels) == 16
+    assert 0 in found.levels
+    assert found.error < found.equal_error
+    shares, edges = four_bit.histogram(found.weights)
+    assert sum(shares) == pytest.approx(1.0)
+    assert len(edges) == len(shares) + 1
+
+
+def test_rounding_is_that_of_bitsandbytes() -> None:
+    import torch
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    weights = torch.randn(64 * 8, generator=torch.Generator().manual_seed(0))
+    packed, state = quantize_4bit(weights, blocksize=64, quant_type="nf4")
+    theirs = dequantize_4bit(packed, state).double().numpy().reshape(-1, 64)
+    largest = np.abs(weights.double().numpy().reshape(-1, 64)).max(axis=1, keepdims=True)
+    ours = four_bit.rounded(four_bit.normalised(weights.double().numpy()), four_bit.nf4_levels())
+    np.testing.assert_allclose(ours.reshape(-1, 64) * largest, theirs, atol=1e-6)
+
+
+def test_trials_of_a_rank_are_averaged() -> None:
+    trials = [
+        {"values": {"lora.rank": rank}, "figures": {"macro_f1": f1, "roc_auc": 0.9, "seconds": 10.0}}
+        for rank, f1 in (("8", 0.8), ("2", 0.7), ("8", 0.9))
+    ]
+    low, high = by_rank([*trials, {"values": {"lora.alpha": "2"}, "figures": {}}])
+    assert (low.rank, low.trials, low.macro_f1) == (2, 1, 0.7)
+    assert (high.rank, high.trials, high.macro_f1) == (8, 2, pytest.approx(0.85))
+
+
+def test_the_projects_own_sweep_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = rank_sweep()
+    assert len(found.results) > 1
+    assert "sweep --over lora.rank" in found.command
+
+
+def version(number: str, *aliases: str, gate: str = "passed") -> ModelVersion:
+    return ModelVersion("m", number, aliases, f"models:/m/{number}", "run", datetime.now(UTC), {"gate": gate})
+
+
+def test_a_promotion_says_what_it_replaces_and_that_a_gate_was_not_passed() -> None:
+    registry = Registry("m", [version("2", "challenger", gate="not passed"), version("1", "champion")])
+    assert registry.champion is registry.versions[1]
+    text = models.change_text(registry, "2")
+    assert "version 2 (challenger)" in text
+    assert "instead of version 1" in text
+    assert "not passed" in text
+    assert "no version 9" in models.change_text(registry, "9")
+
+
+def test_an_empty_registry_says_what_to_do() -> None:
+    assert "python run_pipeline.py" in models.versions_view(Registry("m", [])).text
+
+
+def test_a_rollback_without_an_earlier_champion_is_refused(
+    mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    mlflow.MlflowClient().create_registered_model("m")
+    with pytest.raises(UsageError, match="no champion before"):
+        models.roll_back(Registry("m", []))
+
+
+def test_the_surest_wrong_answers_come_first(pair: tuple[Recorded, Recorded]) -> None:
+    reviews = pd.DataFrame({"review_id": [f"r{n}" for n in range(6)], "title": "", "text": list("abcdef")})
+    assert surest_errors(pair[0].predictions, reviews) == [
+        ("c", "negative", "positive", "80.0%"),
+        ("f", "positive", "negative", "80.0%"),
+    ]
+
+
+def test_the_first_steps_are_no_part_of_a_speed() -> None:
+    speed = speed_of("cpu", "bf16", [1.0, 2.0, 100.0, 110.0, 120.0])
+    assert (speed.tokens_per_second, speed.low, speed.high, speed.steps) == (110.0, 100.0, 120.0, 3)
+    assert all(tokens > 0 for _, _, tokens in estimated())
+
+
+def test_lines_differ_in_more_than_their_colour() -> None:
+    figure = lines("t", "x", "y", [Line(str(n), [0, 1], [n, n]) for n in range(len(COLOURS))])
+    looks = {(trace.line.dash, trace.marker.symbol) for trace in figure.data}
+    assert len(looks) == len({trace.line.color for trace in figure.data}) == len(COLOURS)
+
+
+def test_intervals_are_drawn_from_end_to_end() -> None:
+    trace = intervals("t", "x", [Line("m", ["a"], [0.5], [0.4], [0.7])]).data[0]
+    assert trace.error_x.array == pytest.approx((0.2,))
+    assert trace.error_x.arrayminus == pytest.approx((0.1,))
+
+
+def test_cells_bear_their_sections_name() -> None:
+    """`head.html` hides those of other sections at a click."""
+    source = (Path(sections.__file__).parent / "app.py").read_text(encoding="utf-8")
+    names = re.findall(r"^def (\w+)\(", source, re.MULTILINE)
+    slugs = {re.sub(r"[^a-z]+", "_", section.lower()) for section in sections.SECTIONS}
+    of_section = {name: [slug for slug in slugs if name.startswith(slug)] for name in names}
+    assert all(len(found) == 1 for name, found in of_section.items() if not name.startswith("page_"))
+    assert {slug for found in of_section.values() for slug in found} == slugs

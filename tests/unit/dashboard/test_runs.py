@@ -1,0 +1,197 @@
+"""Runs as processes of their own: started, found again, interrupted, and followed by their events."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard.pages.run import progress_view
+from dashboard.runs import process as run_process
+from dashboard.runs.failures import explain, kind_of, may_be_resumed
+from dashboard.runs.progress import RunFollower, RunState, Status, after, share_done
+from review_sentiment.config import Settings
+from review_sentiment.errors import UsageError
+
+FRONT_DOOR = """
+import json, signal, sys, time
+file = open(sys.argv[sys.argv.index("--events") + 1], "w", buffering=1)
+def write(event, **values):
+    file.write(json.dumps({"time": time.time(), "event": event, **values}) + "\\n")
+write("run", log="log", pid=1, stack="local", steps=["finetune", "evaluate"])
+write("step", step="finetune", status="running", seconds=0)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    write("step", step="finetune", status="failed", seconds=1)  # says ZenML
+    write("end", status="interrupted", text="Interrupted.", result=None)
+    sys.exit(130)
+"""
+
+
+@pytest.fixture
+def front_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a front door of one step in place of the real one, with state of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "door.py").write_text(FRONT_DOOR, encoding="utf-8")
+    monkeypatch.setattr(run_process, "FRONT_DOOR", tmp_path / "door.py")
+
+
+def until(found: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 30
+    while not (thing := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return thing
+
+
+@pytest.mark.usefixtures("front_door")
+def test_a_run_is_found_by_others_interrupted_and_gone() -> None:
+    record = run_process.start(Settings(), ["--stack", "local"], "title")
+    follower = RunFollower(record.event_file)
+    until(lambda: follower.read(True).status == "running")
+    assert run_process.going_on() == record  # as another server would: from the files
+    with pytest.raises(UsageError, match="is going on"):
+        run_process.start(Settings(), ["--stack", "local"], "second")
+    run_process.cancel(record)
+    until(lambda: not run_process.is_alive(record))
+    state = follower.read(False)
+    assert state.status == "interrupted"
+    assert state.steps["finetune"].status == "interrupted"
+    assert run_process.going_on() is None
+    assert "Resume" in explain(state, record.settings_file, record.errors).text
+
+
+@pytest.mark.usefixtures("front_door")
+def test_a_run_that_is_killed_is_lost_and_says_what_it_ran_with() -> None:
+    record = run_process.start(Settings(), ["--stack", "local"], "title")
+    follower = RunFollower(record.event_file)
+    until(lambda: follower.read(True).status == "running")
+    run_process.kill(record)
+    until(lambda: not run_process.is_alive(record))
+    state = follower.read(False)
+    assert state.status == "lost"
+    text = explain(state, record.settings_file, record.errors).text
+    assert "training.tokens_per_pass=1536" in text
+    assert "Resume" in text
+
+
+@pytest.mark.usefixtures("front_door")
+def test_another_process_with_the_same_id_is_not_the_run() -> None:
+    record = run_process.start(Settings(), ["--stack", "local"], "title")
+    stranger = run_process.RunRecord(record.name, record.pid, record.began - 100, (), "")
+    assert run_process.is_alive(record)
+    assert not run_process.is_alive(stranger)
+    run_process.kill(stranger)
+    assert run_process.is_alive(record)
+    run_process.kill(record)
+
+
+def events(tmp_path: Path, *found: dict[str, Any]) -> Path:
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(json.dumps({"time": 100.0 + n} | e) + "\n" for n, e in enumerate(found)))
+    return file
+
+
+RUN = {"event": "run", "log": "l", "pid": 1, "stack": "local", "steps": ["a", "b", "c", "d"]}
+
+
+def test_steps_and_tasks_are_counted(tmp_path: Path) -> None:
+    file = events(
+        tmp_path,
+        RUN,
+        {"event": "step", "step": "a", "status": "cached", "seconds": 0},
+        {"event": "step", "step": "b", "status": "running", "seconds": 0},
+        {"event": "progress", "task": "training", "done": 1, "total": 2, "seconds_left": 9.0, "detail": "x"},
+    )
+    state = RunFollower(file).read(alive=True)
+    assert [step.status for step in state.steps.values()] == ["cached", "running", "waiting", "waiting"]
+    assert share_done(state) == pytest.approx(1.5 / 4)
+    assert state.progress is not None
+    assert state.progress.seconds_left == 9.0
+
+
+def test_a_line_that_is_half_written_waits_for_its_rest(tmp_path: Path) -> None:
+    file = events(tmp_path, RUN)
+    whole = json.dumps({"time": 105.0, "event": "step", "step": "a", "status": "cached", "seconds": 0}) + "\n"
+    follower = RunFollower(file)
+    with file.open("a") as out:
+        out.write(whole[:20])
+    assert follower.read(True).steps["a"].status == "waiting"
+    with file.open("a") as out:
+        out.write(whole[20:])
+    assert follower.read(True).steps["a"].status == "cached"
+
+
+def test_what_a_run_says_is_text_and_no_html(tmp_path: Path) -> None:
+    record = run_process.RunRecord("<img src=x>", 1, 0.0, (), "<script>alert(1)</script>")
+    state = RunState(status="failed", since=1.0, until=2.0, error="<b onclick=x>gone</b>")
+    page = progress_view(record, state, None).text
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "<b onclick" not in page
+
+
+@pytest.mark.parametrize(
+    ("message", "title"),
+    [
+        (
+            "Memory ran out on this machine although one review of 90 tokens was trained on",
+            "Not enough memory",
+        ),
+        ("Memory ran out on this machine outside the passes over reviews: on", "Not enough memory"),
+        ("This training needs about 9.1 GB and 4.0 GB are free on this machine", "Not enough memory"),
+        ("It needs 9 GB. Not even training.tokens_per_pass=90 would do: take a", "Not enough memory"),
+        ("CUDA out of memory. Tried to allocate 2 GiB", "Not enough memory"),
+        ("[enforce fail] DefaultCPUAllocator: can't allocate memory", "Not enough memory"),
+        ("The loss is nan at step 7", "The loss or the gradient was no number"),
+        ("meta-llama/Llama-3.1-8B-Instruct is gated, and nobody is signed in.", "No access to the model"),
+        ("There is no room left to write to (under /x).", "The disk is full"),
+        ("OSError: [Errno 28] No space left on device", "The disk is full"),
+    ],
+)
+def test_failures_are_known_by_their_message(message: str, title: str, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("lora:\n  rank: 77\ntraining:\n  learning_rate: 0.123\n")
+    found = explain(RunState(status="failed", error=message), settings, "")
+    assert found.title == title
+    assert message in found.text
+    kind = kind_of(message)
+    assert kind is not None
+    assert kind.suggestion in found.text
+    assert all(f"{key}=" in found.text for key in kind.keys)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "may"),
+    [
+        ("failed", "Training stopped at step 3: loss is nan.", False),
+        ("failed", "It needs 9 GB. Not even training.tokens_per_pass=90 would do: take a", False),
+        ("failed", "CUDA out of memory. Tried to allocate 2 GiB", True),
+        ("failed", "There is no room left to write to (under /x).", True),
+        ("failed", "MLflow did not answer.", True),
+        ("interrupted", "", True),
+        ("lost", "", True),
+        ("completed", "", False),
+    ],
+)
+def test_a_run_is_resumed_where_the_same_settings_can_end_otherwise(
+    status: Status, message: str, may: bool
+) -> None:
+    assert may_be_resumed(RunState(status=status, error=message)) is may
+
+
+def test_settings_that_were_refused_are_not_resumed() -> None:
+    refused = {"text": "model.precision is 'fp16', which needs a GPU.", "exit_code": 2}
+    event = {"event": "end", "time": 1.0, "status": "failed", "result": None}
+    assert not may_be_resumed(after(RunState(), event | refused))
+    assert may_be_resumed(after(RunState(), event | refused | {"exit_code": 1}))
+
+
+def test_any_other_failure_is_shown_as_it_is(tmp_path: Path) -> None:
+    found = explain(RunState(status="failed", error="MLflow did not answer."), tmp_path / "none", "")
+    assert (found.title, found.text) == ("Failed", "MLflow did not answer.")

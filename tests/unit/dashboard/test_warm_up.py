@@ -1,0 +1,33 @@
+"""What is made ready before the dashboard's address is printed keeps nobody from opening it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from review_sentiment.config import Settings
+
+pytest.importorskip("marimo")
+
+
+def test_a_model_that_cannot_be_read_is_said_and_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from dashboard.warm_up import measure_speed
+
+    measure_speed(Settings.model_validate({"model": {"name": str(tmp_path)}}))
+    assert str(tmp_path) in caplog.text
+
+
+def test_a_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard.warm_up import measure_speed
+
+    def measured(*_: object) -> float:
+        raise AssertionError("it was measured")
+
+    monkeypatch.setattr("front_door.run.estimate.matrix_speed", measured)
+    with pytest.raises(AssertionError, match="measured"):
+        measure_speed(Settings())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    measure_speed(Settings())

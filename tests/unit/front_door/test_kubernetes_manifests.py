@@ -1,0 +1,188 @@
+"""What `--stack gpu` submits for a run and for a step, as the API server is sent it: valid, with image."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from front_door.stack.files import StackFile, read_stack
+from tests.unit.front_door.test_stack_files import VARIABLES
+
+IMAGE = "127.0.0.1:5000/zenml@sha256:0123"
+KUBERNETES = "1.31"
+
+
+API_VERSIONS = {"jobs": "batch/v1", "secrets": "v1"}
+KINDS = {"jobs": "Job", "secrets": "Secret"}
+
+
+class _ApiServer(BaseHTTPRequestHandler):
+    """Takes what is made and keeps it; it is no Kubernetes, only the end of the wire."""
+
+    made: list[dict[str, Any]]
+
+    def do_GET(self) -> None:
+        """Say that there is nothing yet."""
+        self.send_error(404)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        # The client leaves out what the path says, and the API server adds it.
+        resource = self.path.rsplit("/", 1)[1]
+        known = {"apiVersion": API_VERSIONS[resource], "kind": KINDS[resource]}
+        self.made.append({"path": self.path, "manifest": known | body})
+        answer = json.dumps(body).encode()
+        self.send_response(201)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Yield what an API server on loopback, that of the context `team`, was told to make."""
+    handler = type("Handler", (_ApiServer,), {"made": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [
+                    {"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}
+                ],
+                "users": [{"name": "u", "user": {"token": "t"}}],
+                "contexts": [{"name": "team", "context": {"cluster": "c", "user": "u"}}],
+                "current-context": "team",
+            }
+        )
+    )
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    yield handler.made
+    server.shutdown()
+    server.server_close()
+
+
+def identity() -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {
+        "name": "gpu",
+        "id": uuid4(),
+        "flavor": "kubernetes",
+        "user": uuid4(),
+        "created": now,
+        "updated": now,
+    }
+
+
+def submit_run(file: StackFile, environment: dict[str, str]) -> None:
+    from zenml.enums import StackComponentType
+    from zenml.integrations.kubernetes.flavors import KubernetesOrchestratorConfig
+    from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
+
+    orchestrator = KubernetesOrchestrator(
+        config=KubernetesOrchestratorConfig(**file.components["orchestrator"].configuration),
+        type=StackComponentType.ORCHESTRATOR,
+        **identity(),
+    )
+    snapshot: Any = SimpleNamespace(
+        id=uuid4(),
+        project_id=uuid4(),
+        pipeline_configuration=SimpleNamespace(name="review_sentiment", settings={}),
+        step_configurations={},
+        build=SimpleNamespace(get_image=lambda component_key, step: IMAGE),
+        schedule=None,
+    )
+    stack: Any = None
+    orchestrator.submit_pipeline(snapshot, stack, environment, {})
+
+
+def submit_step(file: StackFile, step: str, environment: dict[str, str]) -> None:
+    from zenml.enums import StackComponentType
+    from zenml.integrations.kubernetes.flavors import KubernetesStepOperatorConfig
+    from zenml.integrations.kubernetes.step_operators import KubernetesStepOperator
+
+    operator = KubernetesStepOperator(
+        config=KubernetesStepOperatorConfig(**file.components["step_operator"].configuration),
+        type=StackComponentType.STEP_OPERATOR,
+        **identity(),
+    )
+    run: Any = SimpleNamespace(
+        config=SimpleNamespace(command=None, settings={}),
+        pipeline_configuration=SimpleNamespace(settings={}),
+        pipeline=SimpleNamespace(name="review_sentiment"),
+        pipeline_step_name=step,
+        snapshot=SimpleNamespace(project_id=uuid4()),
+        run_id=uuid4(),
+        run_name="run",
+        step_run_id=uuid4(),
+        get_image=lambda key: IMAGE,
+    )
+    operator.submit_with_allocation(
+        run, ["python", "-m", "zenml.entrypoints.entrypoint", "--step_name", step], environment, None
+    )
+
+
+def test_the_job_of_a_step_is_valid_and_asks_for_a_gpu(made: list[dict[str, Any]]) -> None:
+    submit_step(read_stack("gpu"), "finetune", {"HF_TOKEN": "hf_word"})
+    (job,) = made
+    assert job["path"] == "/apis/batch/v1/namespaces/zenml/jobs"
+    manifest = job["manifest"]
+    kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+    pod = manifest["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == IMAGE
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
+    assert {"name": "HF_TOKEN", "value": "hf_word"} in container["env"]
+    assert "hf_word" not in json.dumps({**container, "env": []}) + json.dumps(manifest["metadata"])
+    assert {"name": "shared-memory", "mountPath": "/dev/shm"} in container["volumeMounts"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert pod["serviceAccountName"] == "zenml"
+
+
+def test_the_job_of_a_run_is_valid_and_has_the_token_as_a_secret(made: list[dict[str, Any]]) -> None:
+    submit_run(read_stack("gpu"), {"ZENML_STORE_API_TOKEN": "zenml_word", "AWS_ENDPOINT_URL": "http://s3"})
+    secret, job = (item["manifest"] for item in made)
+    for manifest in (secret, job):
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    assert "zenml_word" not in json.dumps(job)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == IMAGE
+    assert pod["serviceAccountName"] == "zenml"
+    assert {"name": "AWS_ENDPOINT_URL", "value": "http://s3"} in container["env"]
+    (token,) = [variable for variable in container["env"] if variable["name"] == "ZENML_STORE_API_TOKEN"]
+    assert token["valueFrom"]["secretKeyRef"]["name"] == secret["metadata"]["name"]
+    assert "nvidia.com/gpu" not in json.dumps(pod)  # it only directs
+
+
+def test_a_manifest_that_is_wrong_is_refused(made: list[dict[str, Any]]) -> None:
+    submit_step(read_stack("gpu"), "finetune", {})
+    manifest = made[0]["manifest"]
+    manifest["spec"]["template"]["spec"]["tolerationz"] = []
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)

@@ -1,0 +1,95 @@
+"""Each check of a stack says what was found and what to do, and never a secret."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from front_door.doctor.checks import Check, check, report
+from front_door.doctor.services import _registry, check_stack
+from front_door.stack.files import read_stack
+from review_sentiment.config import Settings
+from tests.unit.front_door.test_stack_files import SECRETS, VARIABLES
+
+NOBODY = "127.0.0.1:9"
+
+
+def test_a_machine_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = {each.name: each for each in check_stack(read_stack("gpu-local"), Settings())}
+    assert not found["GPU"].ok
+    assert "nvidia-smi" in found["GPU"].found
+    assert "driver" in found["GPU"].advice
+    assert not found["4-bit on GPU"].ok
+    assert found["model"].ok
+    assert found["reviews"].ok
+
+
+def test_the_stack_local_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
+    assert [each.name for each in check_stack(read_stack("local"), Settings())] == ["model", "reviews"]
+
+
+@pytest.mark.parametrize(("stack", "host"), [("gpu-ssh", "GPU host"), ("gpu", "Kubernetes")])
+def test_services_that_are_away_are_each_a_failed_check(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stack: str, host: str
+) -> None:
+    (tmp_path / "known_hosts").touch()
+    away = {
+        "CONTAINER_REGISTRY": NOBODY,
+        "DOCKER_HOST": f"tcp://{NOBODY}",
+        "GPU_HOST": "127.0.0.1",
+        "GPU_KNOWN_HOSTS": str(tmp_path / "known_hosts"),
+        "GPU_PORT": "9",
+        "KUBECONFIG": str(tmp_path / "kubeconfig"),
+        "S3_ENDPOINT_URL": f"http://{NOBODY}",
+    }
+    for name, value in (VARIABLES | away).items():
+        monkeypatch.setenv(name, value)
+    checks = list(check_stack(read_stack(stack), Settings()))
+    failed = {each.name: each for each in checks if not each.ok}
+    assert set(failed) == {"ZenML server", "Docker", "registry", "S3", host}
+    assert all(each.advice for each in failed.values())
+    assert not any(each.found.startswith("ModuleNotFoundError") for each in failed.values())
+    text = report(checks)
+    assert f"{len(failed)} of {len(checks)} checks failed." in text
+    assert not any(secret in text for secret in SECRETS)
+
+
+@pytest.fixture
+def registry() -> Iterator[tuple[str, list[int]]]:
+    """Yield the address of a registry on loopback, and the statuses that it is to answer with."""
+    statuses: list[int] = []
+
+    class Registry(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.pop(0))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    yield f"127.0.0.1:{server.server_address[1]}/team", statuses
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_registry_may_want_a_sign_in(registry: tuple[str, list[int]]) -> None:
+    address, statuses = registry
+    host = address.split("/")[0]
+    statuses += [200, 401, 500]
+    assert _registry(address) == host
+    assert _registry(address) == f"{host}, wants a sign-in: `docker login {host}`"
+    assert not check("registry", lambda: _registry(address), "Start it.").ok
+
+
+def test_a_report_ends_with_how_many_failed() -> None:
+    assert report([Check("a", True, "there")]).endswith("Everything is there.")
+    assert "-> do that" in report([Check("a", False, "not there", "do that")])

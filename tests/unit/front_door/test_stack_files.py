@@ -1,0 +1,140 @@
+"""Stack files are read, filled from the environment, and say everything that is missing at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from front_door.stack import files
+from front_door.stack.files import DIRECTORY, read_stack
+from front_door.stack.used import UsedStack
+from pipelines.step_names import gpu_steps, step_names
+from review_sentiment.config import EvaluationSettings, RobustnessSettings, Settings
+from review_sentiment.errors import UsageError
+
+VARIABLES = {
+    "AWS_ACCESS_KEY_ID": "key-of-s3",
+    "AWS_SECRET_ACCESS_KEY": "word-of-s3",
+    "CONTAINER_REGISTRY": "127.0.0.1:5000",
+    "GPU_HOST": "gpu.example",
+    "GPU_SSH_KEY": "~/.ssh/id_ed25519",
+    "GPU_USER": "runner",
+    "KUBERNETES_CONTEXT": "team",
+    "MLFLOW_TRACKING_PASSWORD": "word-of-mlflow",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:5050",
+    "MLFLOW_TRACKING_USERNAME": "team",
+    "S3_BUCKET": "reviews",
+}
+SECRETS = ("word-of-s3", "key-of-s3", "word-of-mlflow")
+NAMES = sorted(path.stem for path in DIRECTORY.glob("*.yaml"))
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "GPU_PORT", "S3_ENDPOINT_URL", "BASE_IMAGE", "KUBERNETES_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_stacks_of_the_contract_are_there() -> None:
+    assert NAMES == ["gpu", "gpu-local", "gpu-ssh", "local"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_stack_file_can_be_read(environment: None, name: str) -> None:
+    file = read_stack(name)
+    assert {"orchestrator", "artifact_store", "experiment_tracker"} <= set(file.components)
+    assert file.has_step_operator == (name != "local")
+    assert bool(file.image) == bool(file.secrets) == (name in ("gpu", "gpu-ssh"))
+
+
+@pytest.mark.parametrize("name", ["gpu", "gpu-ssh"])
+def test_secrets_are_referred_to_and_never_in_a_component(environment: None, name: str) -> None:
+    file = read_stack(name)
+    configured = file.model_dump_json(exclude={"secrets"})
+    assert not any(secret in configured for secret in SECRETS)
+    store = file.components["artifact_store"].configuration
+    assert store["secret"] == f"{{{{review-sentiment-{name}.AWS_SECRET_ACCESS_KEY}}}}"
+    assert store["path"] == "s3://reviews"
+    assert store["client_kwargs"] == {"endpoint_url": "https://s3.amazonaws.com"}
+    assert "HF_TOKEN" not in file.secrets, "a variable that is empty is not passed on"
+
+
+def test_all_missing_variables_are_named_at_once(
+    environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("S3_BUCKET")
+    monkeypatch.setenv("GPU_HOST", "")
+    with pytest.raises(UsageError, match=r"which are not set: GPU_HOST, S3_BUCKET\.$"):
+        read_stack("gpu-ssh")
+    (tmp_path / "nvidia-smi").touch(mode=0o755)
+    with pytest.raises(UsageError, match="This machine has a GPU: `--stack gpu-local` needs none of them"):
+        read_stack("gpu")
+
+
+def test_a_database_of_this_machine_is_no_tracking_server(
+    environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    with pytest.raises(UsageError, match=r"cannot reach sqlite:///mlflow\.db\. Set MLFLOW_TRACKING_URI"):
+        read_stack("gpu-ssh")
+
+
+def test_a_wrong_name_is_answered_with_the_right_one() -> None:
+    with pytest.raises(UsageError, match=r"'gpu-lokal' is unknown\. Did you mean 'gpu-local'\?"):
+        read_stack("gpu-lokal")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "orchestrater: {flavor: local}",
+            r"'orchestrater' is no kind of component\. Did you mean 'orchestrator'",
+        ),
+        ("orchestrator: {flavour: local}", r"own\.yaml: orchestrator\.flavor"),
+        ("image: {}", r"own\.yaml: image\.base_image"),
+    ],
+)
+def test_a_wrong_file_is_answered_with_the_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    monkeypatch.setattr(files, "DIRECTORY", tmp_path)
+    with pytest.raises(UsageError, match=said):
+        read_stack("own")
+
+
+@pytest.mark.parametrize(
+    ("shards", "evaluating"),
+    [(1, {"evaluate"}), (2, {"evaluate_shard_0", "evaluate_shard_1"})],
+)
+def test_the_steps_that_a_model_runs_in_need_a_gpu(shards: int, evaluating: set[str]) -> None:
+    settings = Settings(evaluation=EvaluationSettings(shards=shards))
+    assert gpu_steps(settings) == {"evaluate_baseline", "finetune", "evaluate_champion", *evaluating}
+    assert gpu_steps(settings) < set(step_names(settings))
+
+
+def test_a_probe_of_robustness_is_a_step_that_a_model_runs_in_where_it_is_asked_for() -> None:
+    settings = Settings(robustness=RobustnessSettings(samples=40))
+    added = set(step_names(settings)) - set(step_names(Settings()))
+    assert added == gpu_steps(settings) - gpu_steps(Settings()) == {"probe_robustness"}
+
+
+def test_what_needs_a_gpu_runs_on_the_step_operator(environment: None) -> None:
+    remote = UsedStack("gpu-ssh", "ssh_host", read_stack("gpu-ssh").image)
+    assert remote.gpu_options == {"step_operator": True}
+    docker = remote.pipeline_options["settings"]["docker"]
+    assert Path(docker["dockerfile"]).is_file()
+    assert docker["parent_image_build_config"]["build_options"]["buildargs"] == {
+        "BASE_IMAGE": "python:3.11-slim"
+    }
+
+    cluster = UsedStack("gpu", "kubernetes", remote.image)
+    assert cluster.gpu_options["retry"]["max_retries"] > 0
+    here = UsedStack("gpu-local", "local_gpu", None)
+    assert here.gpu_options == {"step_operator": True}
+    assert here.pipeline_options == {}

@@ -1,0 +1,122 @@
+"""The card tells a stranger what a version is, and warns of one that must not be trusted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from review_sentiment.data.review_table import Ingested
+from review_sentiment.evaluation.audit import Audit
+from review_sentiment.evaluation.metrics import Metrics
+from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.registry.lineage import Lineage
+from review_sentiment.registry.model_card import MOST_CATEGORIES, CardFacts, concerns, write_card
+from review_sentiment.tracking.model_versions import DESCRIPTION_LIMIT
+from review_sentiment.training.lora_proof import LoraProof
+from tests.unit.review_sentiment.registry.test_lineage import LINEAGE, TRAINED
+from tests.unit.test_materializers import VERDICT, adapter
+from tests.unit.test_materializers import evaluation as some_evaluation
+
+SOUND = Metrics(
+    n=200,
+    accuracy=0.9,
+    constrained_accuracy=0.9,
+    precision=0.9,
+    recall=0.9,
+    f1=0.9,
+    roc_auc=0.95,
+    unparsed_rate=0.0,
+    brier=0.08,
+    calibration_error=0.02,
+    label_mass=1.0,
+    intervals={},
+    labels=("negative", "positive"),
+    confusion=((90, 10, 0), (10, 90, 0)),
+    category_accuracy={},
+    category_n={},
+)
+LEARNED = LoraProof((), 2.0, 0.5)
+
+
+def evaluation(metrics: Metrics = SOUND, audit: Audit | None = None) -> Evaluation:
+    return Evaluation("tuned", metrics, *(pd.DataFrame() for _ in range(3)), audit=audit or Audit())
+
+
+def test_a_sound_model_needs_no_warning() -> None:
+    assert concerns(evaluation(), LEARNED) == []
+
+
+@pytest.mark.parametrize(
+    ("confusion", "label"),
+    [(((30, 70, 0), (0, 100, 0)), "negative"), (((100, 0, 0), (60, 0, 40)), "positive")],
+)
+def test_a_class_that_is_hardly_recognised(confusion: tuple[tuple[int, ...], ...], label: str) -> None:
+    (warning,) = concerns(evaluation(replace(SOUND, confusion=confusion)), LEARNED)
+    assert f"of the {label} reviews" in warning
+    assert "collapsed on a class" in warning
+
+
+def test_a_loss_that_hardly_fell() -> None:
+    (warning,) = concerns(evaluation(), replace(LEARNED, last_loss=1.9))
+    assert "fell by only 5%" in warning
+
+
+def test_generation_that_says_something_else_than_scoring() -> None:
+    (warning,) = concerns(evaluation(audit=Audit(64, 60, 57, ("a", "b", "c"))), LEARNED)
+    assert "3 of 60 reviews" in warning
+
+
+def card(directory: Path, categories: int = 2, lineage: Lineage = LINEAGE) -> str:
+    trained = adapter(directory)
+    facts = CardFacts(
+        base=BaseModel("embedded", "1", "nf4", "SmolLM2"),
+        base_licence="Apache-2.0",
+        run_id="run",
+        lineage=lineage,
+        data_licence="CC0-1.0",
+        train_counts={"negative": 3, "positive": 4},
+        evaluation_counts={"negative": 1, "positive": 1},
+        ingested=tuple(
+            Ingested(f"A_long_name_of_a_category_{number}", 1_000, 900, {"3 stars": 90, "same text": 10}, {})
+            for number in range(categories)
+        ),
+        summary=trained.summary,
+        proof=trained.proof,
+        settings={"lora.rank": "16", "seed": "42", "model.revision": "None"},
+        max_tokens=192,
+    )
+    software = {"Python": "3.11.7", "torch": "2.13.0", "peft": "0.21.2"}
+    return write_card("m", "champion", VERDICT, some_evaluation(), None, some_evaluation(), facts, software)
+
+
+def test_it_says_how_the_version_was_made_and_how_it_is_used(tmp_path: Path) -> None:
+    found = card(tmp_path)
+    for said in (
+        f"**Made by**\n\n`{TRAINED.command}` on the stack local, commit `{TRAINED.commit}`",
+        "registered by ZenML run `gate-2`",
+        "peft 0.21.2, Python 3.11.7, torch 2.13.0",
+        "embedded (licence CC0-1.0), revision p==1",
+        "SmolLM2 (licence Apache-2.0)",
+        "7 reviews (3 negative, 4 positive), fingerprint `1234567890abcdef`",
+        "| A_long_name_of_a_category_1&ensp; | 1,000&ensp; | 900&ensp; | 3 stars (90), same text (10) |",
+        "Reviews lose their end beyond 192 tokens",
+        "`lora.rank=16`, `seed=42`.",
+        'mlflow.pyfunc.load_model("models:/m@champion")',
+    ):
+        assert said in found
+    (code,) = re.findall(r"```python\n(.*?)```", found, re.DOTALL)
+    compile(code, "card", "exec")
+    assert "registered by" not in card(tmp_path, lineage=replace(LINEAGE, registering=TRAINED))
+
+
+def test_many_categories_are_summed_up_so_that_mlflow_keeps_the_whole_card(tmp_path: Path) -> None:
+    revisions = {f"A_long_name_of_a_category_{number}": f"{number:040x}" for number in range(33)}
+    found = card(tmp_path, categories=33, lineage=replace(LINEAGE, revisions=revisions))
+    assert found.count("A_long_name_of_a_category_") < 2 * MOST_CATEGORIES
+    assert "| 26 more&ensp; | 26,000&ensp; | 23,400&ensp; | 3 stars (2,340), same text (260) |" in found
+    assert len(found) < DESCRIPTION_LIMIT

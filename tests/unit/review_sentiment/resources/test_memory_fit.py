@@ -1,0 +1,102 @@
+"""A training that would not fit is refused, or adapted where that leaves the result as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from review_sentiment.config import LoraSettings, TrainingSettings
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.resources import device, memory_fit
+from review_sentiment.resources.memory import estimate, load_of, shape_of
+from review_sentiment.resources.micro_batches import PlannedRows
+
+PLAN = plan_compute("cpu", "fp32")
+LORA = LoraSettings(rank=8)
+TRAINING = TrainingSettings(batch_size=16, tokens_per_pass=4096, dequantise_once=False)
+LONGEST = 256
+ROWS = PlannedRows(LONGEST)
+
+
+def need(base: BaseModel, training: TrainingSettings = TRAINING, lora: LoraSettings = LORA) -> float:
+    return estimate(shape_of(base), load_of(training, lora, base, PLAN, ROWS), "cpu").total
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
+    monkeypatch.setattr(device, "usable_bytes", lambda _device: usable)
+
+
+def test_what_fits_is_left_alone(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(monkeypatch, need(tiny_model))
+    training, expected = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    assert training == TRAINING
+    assert expected.total == need(tiny_model)
+
+
+def test_weights_are_dequantised_in_each_pass_first(
+    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = TRAINING.model_copy(update={"dequantise_once": "auto"})
+    leave(monkeypatch, need(tiny_model, fast) - 1)
+    assert memory_fit.fitted(tiny_model, PLAN, LORA, fast, ROWS)[0] == TRAINING
+
+
+def test_then_passes_are_cut(
+    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quarter = TRAINING.model_copy(update={"tokens_per_pass": 1024})
+    leave(monkeypatch, need(tiny_model, quarter))
+    training, expected = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    assert training == quarter
+    assert expected.total <= need(tiny_model, quarter)
+    assert "tokens_per_pass=1024: the result is the same" in caplog.text
+
+
+def test_then_activations_are_computed_again(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    smallest = {"tokens_per_pass": LONGEST, "gradient_checkpointing": True}
+    leave(monkeypatch, need(tiny_model, TRAINING.model_copy(update=smallest)))
+    training, _ = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    assert training == TRAINING.model_copy(update=smallest)
+
+
+def test_what_changes_the_result_is_only_suggested(
+    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smallest = TRAINING.model_copy(update={"tokens_per_pass": LONGEST, "gradient_checkpointing": True})
+    leave(monkeypatch, need(tiny_model, smallest) - 1)
+    with pytest.raises(
+        memory_fit.FitError, match=r"batch_size 16.*rank 8.*would fit.*prompt\.max_tokens=128"
+    ):
+        memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+
+
+def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
+    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(monkeypatch, need(tiny_model) - 1)
+    refusing = TRAINING.model_copy(update={"fit": "refuse"})
+    with pytest.raises(memory_fit.FitError, match=r"tokens_per_pass=2048 \(.*training\.fit=ignore"):
+        memory_fit.fitted(tiny_model, PLAN, LORA, refusing, ROWS)
+    ignoring = TRAINING.model_copy(update={"fit": "ignore"})
+    assert memory_fit.fitted(tiny_model, PLAN, LORA, ignoring, ROWS)[0] == ignoring
+
+
+def test_a_machine_that_is_far_too_small(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(monkeypatch, 1e6)
+    with pytest.raises(memory_fit.FitError, match=r"smaller model or a larger device.*estimate"):
+        memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+
+
+def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    unlimited = device.usable_bytes("cpu")
+    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
+    monkeypatch.setattr(device, "CGROUP_FILES", ((limit, used),))
+    limit.write_text("max\n")
+    used.write_text("100\n")
+    assert device.usable_bytes("cpu") == pytest.approx(unlimited, rel=0.2)
+    limit.write_text("1000000100\n")
+    assert device.usable_bytes("cpu") == pytest.approx(
+        unlimited - device.CPU_USABLE * (device.psutil.virtual_memory().available - 1e9), rel=0.2
+    )

@@ -1,0 +1,110 @@
+"""A sweep tries settings on validation reviews, and its finished trials survive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from front_door.commands.sweep import search, trials_table
+from review_sentiment.config import Settings
+from review_sentiment.errors import UsageError
+from review_sentiment.models.base_model import BaseModel
+from review_sentiment.settings_files import known_keys
+from review_sentiment.training.sweep import Dimension, TrialResult, parse_dimension, sweep
+from tests.tiny import write_category
+
+RANKS = parse_dimension("lora.rank=2,4,8", known_keys())
+
+
+@pytest.fixture
+def settings(tiny_model: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for category in ("Tops", "Shoes"):
+        write_category(tmp_path / "reviews", category, 90)
+    return Settings.model_validate(
+        {
+            "data": {"source": str(tmp_path / "reviews"), "categories": ["Tops", "Shoes"]},
+            "split": {"evaluation_share": 0.2, "validation_share": 0.3},
+            "prompt": {"max_tokens": 160},
+            "model": {"name": tiny_model.name, "device": "cpu", "precision": "fp32"},
+            "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20},
+        }
+    )
+
+
+def test_what_can_be_searched() -> None:
+    keys = known_keys()
+    assert parse_dimension("lora.rank=8,16,32", keys) == Dimension("lora.rank", ("8", "16", "32"))
+    found = parse_dimension("training.learning_rate=1e-4..1e-3", keys)
+    assert found == Dimension("training.learning_rate", low=1e-4, high=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lora.rank", "KEY=A,B,C"),
+        ("lora.rnak=8,16", r"Did you mean 'lora\.rank'"),
+        ("split.evaluation_share=0.1,0.2", "no setting of a training"),
+        ("lora.rank=8", "at least two"),
+        ("lora.alpha=9..3", "must rise"),
+    ],
+)
+def test_what_cannot_be_searched(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse_dimension(text, known_keys())
+
+
+def test_a_value_that_the_setting_cannot_have_is_refused_before_anything_is_tried(settings: Settings) -> None:
+    with pytest.raises(UsageError, match=r"lora\.rank"):
+        sweep(settings, [Dimension("lora.rank", ("8", "-1"))], 2, lambda *_: None)
+
+
+def test_finished_trials_survive_and_the_best_comes_first(settings: Settings) -> None:
+    seen: list[int] = []
+
+    def killed_at_the_second(_sweep: str, result: TrialResult) -> None:
+        seen.append(result.number)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(settings, [RANKS], 3, killed_at_the_second)
+    again: list[int] = []
+    found = sweep(settings, [RANKS], 3, lambda _sweep, result: again.append(result.number))
+
+    assert len(again) == 2  # the interrupted one is tried again, the first is not
+    assert len(found) == 3
+    assert [one.macro_f1 for one in found] == sorted((one.macro_f1 for one in found), reverse=True)
+    assert {one.values["lora.rank"] for one in found} == {"2", "4", "8"}  # each once, the interrupted one too
+    assert sweep(settings, [RANKS], 9, lambda *_: pytest.fail("nothing is left to try")) == found
+
+
+def test_a_training_that_fails_is_a_trial_without_a_result(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from review_sentiment.errors import TrainingError
+    from review_sentiment.training import sweep as module
+
+    def failing(*_: Any) -> dict[str, float]:
+        raise TrainingError("loss is nan")
+
+    monkeypatch.setattr(module, "_try", failing)
+    assert sweep(settings, [RANKS], 2, lambda *_: None) == []
+
+
+def test_trials_are_child_runs_and_a_table(settings: Settings, mlflow_uri: str) -> None:
+    import mlflow
+
+    found = search(settings, ["lora.rank=2,4"], 2, mlflow_uri)
+    runs = mlflow.MlflowClient().search_runs(
+        [mlflow.get_experiment_by_name("review-sentiment").experiment_id]
+    )
+    parents = [run for run in runs if "sweep" in run.data.tags]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    assert len(parents) == 1
+    assert {run.data.params["lora/rank"] for run in children} == {one.values["lora.rank"] for one in found}
+    assert {run.data.metrics["validation/macro_f1"] for run in children} == {one.macro_f1 for one in found}
+    table = trials_table(found)
+    assert f"--set lora.rank={found[0].values['lora.rank']}" in table.splitlines()[-1]
