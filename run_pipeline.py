@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from dashboard.command import ui
+from dashboard.serving.command import ui
 from front_door.main import main
 
 if __name__ == "__main__":

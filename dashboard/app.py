@@ -8,7 +8,9 @@ What is typed is kept in the address, runs are kept on disk.
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="medium", app_title="review-sentiment", css_file="app.css", html_head_file="head.html")
+app = marimo.App(
+    width="medium", app_title="review-sentiment", css_file="assets/app.css", html_head_file="assets/head.html"
+)
 
 with app.setup:
     import sys
@@ -23,9 +25,10 @@ with app.setup:
 
     prepare_environment()
 
-    from dashboard import sections, settings_form
+    from dashboard import settings_form
+    from dashboard.pages import sections
+    from dashboard.pages.sections import RUN_PARAMETER, SECTION_PARAMETER, guarded, parameter, remember
     from dashboard.queries.machine import read_machine
-    from dashboard.sections import RUN_PARAMETER, SECTION_PARAMETER, guarded, parameter, remember
     from dashboard.widgets.layout import column
 
 
@@ -453,7 +456,7 @@ def self_test(registry, tab):
 @app.cell
 def page_warm_up():
     # Last, so that the first page does not wait for what later ones need
-    from dashboard.warm_up import begin, unseen_figure
+    from dashboard.serving.warm_up import begin, unseen_figure
 
     begin()
     unseen = unseen_figure()

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import marimo as mo
 
 from dashboard.pages.run import curves_view, progress_view
+from dashboard.pages.sections import CONFIGURE, RUN_PARAMETER, remember
 from dashboard.queries.machine import has_gpu, read_machine
 from dashboard.queries.versions import store_is_made, use_mlflow
 from dashboard.runs import process as run_process
 from dashboard.runs.failures import may_be_resumed
 from dashboard.runs.progress import RunFollower, RunState, has_begun
 from dashboard.runs.time_left import earlier_runs, time_left
-from dashboard.sections import CONFIGURE, RUN_PARAMETER, remember
 from dashboard.settings_form import command_line, options_of, wants_gpu
 from dashboard.widgets.layout import Shown, code, column, notice, said
 from review_sentiment.errors import ReviewSentimentError

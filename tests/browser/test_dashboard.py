@@ -15,7 +15,7 @@ pytest.importorskip("marimo")
 pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
-from dashboard.sections import SECTIONS
+from dashboard.pages.sections import SECTIONS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

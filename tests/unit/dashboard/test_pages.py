@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import sections
 from dashboard.explain import four_bit, low_rank
 from dashboard.explain.occlusion import occlude, parts_of
 from dashboard.explain.rank_choice import by_rank, rank_sweep
-from dashboard.pages import models
+from dashboard.pages import models, sections
 from dashboard.pages.learn import surest_errors
 from dashboard.pages.try_it import words
 from dashboard.queries import comparison
@@ -247,7 +246,7 @@ def test_intervals_are_drawn_from_end_to_end() -> None:
 
 def test_cells_bear_their_sections_name() -> None:
     """`head.html` hides those of other sections at a click."""
-    source = (Path(sections.__file__).parent / "app.py").read_text(encoding="utf-8")
+    source = (Path(sections.__file__).parents[1] / "app.py").read_text(encoding="utf-8")
     names = re.findall(r"^def (\w+)\(", source, re.MULTILINE)
     slugs = {re.sub(r"[^a-z]+", "_", section.lower()) for section in sections.SECTIONS}
     of_section = {name: [slug for slug in slugs if name.startswith(slug)] for name in names}

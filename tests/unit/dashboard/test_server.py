@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from dashboard.server import Guard, build_app, is_loopback
+from dashboard.serving.server import Guard, build_app, is_loopback
 
 pytest.importorskip("marimo")
 HOSTS = ("127.0.0.1", "localhost")

@@ -14,14 +14,14 @@ pytest.importorskip("marimo")
 def test_a_model_that_cannot_be_read_is_said_and_no_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from dashboard.warm_up import measure_speed
+    from dashboard.serving.warm_up import measure_speed
 
     measure_speed(Settings.model_validate({"model": {"name": str(tmp_path)}}))
     assert str(tmp_path) in caplog.text
 
 
 def test_a_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard.warm_up import measure_speed
+    from dashboard.serving.warm_up import measure_speed
 
     def measured(*_: object) -> float:
         raise AssertionError("it was measured")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import marimo as mo
 
-from dashboard.server import GUARDED
+from dashboard.serving.server import GUARDED
 from dashboard.widgets.layout import notice
 
 MACHINE, CONFIGURE, RUN, COMPARE = "Machine", "Configure", "Run", "Compare"

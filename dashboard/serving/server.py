@@ -24,7 +24,7 @@ from review_sentiment.errors import UsageError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-APP = Path(__file__).resolve().with_name("app.py")
+APP = Path(__file__).resolve().parents[1] / "app.py"
 GRACE_SECONDS = 2
 """That open pages are waited for when the server ends."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -100,7 +100,7 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
     """
     import uvicorn
 
-    from dashboard import warm_up
+    from dashboard.serving import warm_up
 
     taken = _listen(host, port)
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)

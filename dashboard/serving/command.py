@@ -27,6 +27,6 @@ def ui(port: int, host: str, names: tuple[str, ...]) -> None:
         raise UsageError(
             f"The dashboard needs the package {error.name}: pip install '.[dashboard]', or make install."
         ) from error
-    from dashboard.server import serve as serve_dashboard
+    from dashboard.serving.server import serve as serve_dashboard
 
     serve_dashboard(host, port, names)

@@ -1,0 +1,1 @@
+"""The command `ui` and its server: who may ask, and what is loaded beforehand."""
