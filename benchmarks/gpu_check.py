@@ -141,9 +141,9 @@ def write_model(directory: Path, tokenizer: Path, layers: int, tiny: bool, at: s
 
 def base_of(args: argparse.Namespace, small: bool = False) -> Any:
     """Return the identity of the model with all layers, or of the one with four."""
-    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.base_model import ModelIdentity
 
-    return BaseModel(str(args.models / ("small" if small else "8b")), None, "nf4", "random")
+    return ModelIdentity(str(args.models / ("small" if small else "8b")), None, "nf4", "random")
 
 
 def chats(args: argparse.Namespace, rows: int, first: int = 0, max_tokens: int = 512) -> Any:
@@ -181,7 +181,7 @@ def train(
 ) -> dict[str, Any]:
     """Train through the project's own entry, with proof, validation and reload; return its figures."""
     from review_sentiment.training.checkpoints import CheckpointStore
-    from review_sentiment.training.qlora import Surroundings, finetune
+    from review_sentiment.training.qlora import TrainingContext, finetune
 
     store = changes.pop("store", None)
     precision = changes.pop("precision", "auto")
@@ -199,7 +199,7 @@ def train(
         training,
         42,
         where,
-        Surroundings((tell,), kept, {}, validation),
+        TrainingContext((tell,), kept, {}, validation),
     )
     speeds = [point["tokens_per_second"] for point in done.curve[1:]]
     return {

@@ -174,7 +174,7 @@ class TrainingSettings(Section):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     """Peak learning rate of AdamW."""
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    """Course of the learning rate after the warm-up."""
+    """How the learning rate changes after the warm-up."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps over which the learning rate rises."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

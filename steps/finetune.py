@@ -70,7 +70,7 @@ def finetune(
     from review_sentiment.tracking.provenance import SOURCE_COMMIT, package_versions
     from review_sentiment.training.checkpoints import CheckpointStore, default_address, training_identity
     from review_sentiment.training.processes import finetune_in_processes
-    from review_sentiment.training.qlora import Surroundings
+    from review_sentiment.training.qlora import TrainingContext
     from review_sentiment.training.qlora import finetune as finetune_here
     from steps.mlflow_joint import connect
 
@@ -126,7 +126,7 @@ def finetune(
             training,
             seed,
             directory,
-            Surroundings((candidate.log_step,), checkpoints, {"run_id": candidate.run_id}, validation),
+            TrainingContext((candidate.log_step,), checkpoints, {"run_id": candidate.run_id}, validation),
         )
         candidate.log_training(trained)
     return TrainedAdapter(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from front_door.state import OPT_OUTS
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from tests.tiny import make_tiny_model, review_rows
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelIdentity:
     """Return the tiny model of the session."""
     return make_tiny_model(tmp_path_factory.mktemp("tiny-llama"))
 
 
 @pytest.fixture(scope="session")
-def tiny_chats(tiny_model: BaseModel) -> ChatDataset:
+def tiny_chats(tiny_model: ModelIdentity) -> ChatDataset:
     """Return 48 chats for the tiny model, whose words give the label away."""
     from review_sentiment.data.chats import format_chats
     from review_sentiment.data.review_table import table_of

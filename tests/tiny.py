@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
@@ -50,7 +50,7 @@ def write_category(directory: Path, category: str, count: int) -> Path:
     return path
 
 
-def make_tiny_model(directory: Path) -> BaseModel:
+def make_tiny_model(directory: Path) -> ModelIdentity:
     """Write a random Llama of 2 layers to the directory, with a byte-level tokenizer and a chat template."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -95,7 +95,7 @@ def make_tiny_model(directory: Path) -> BaseModel:
     with torch.no_grad():  # a random output layer is so flat that adapters cannot move its answers
         model.lm_head.weight.mul_(12)
     model.save_pretrained(str(directory))
-    return BaseModel(str(directory), None, "nf4", "tiny random Llama")
+    return ModelIdentity(str(directory), None, "nf4", "tiny random Llama")
 
 
 def tiny_settings(data: Path, model: str) -> dict[str, Any]:

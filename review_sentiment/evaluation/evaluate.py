@@ -14,7 +14,7 @@ from review_sentiment.evaluation.examples import sample_rows, sample_table
 from review_sentiment.evaluation.metrics import require_every_label
 from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.evaluation.result import Evaluation, evaluation_of
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.resources.device import free_memory
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_model(
-    base: BaseModel,
+    base: ModelIdentity,
     adapter: Path | None,
     chats: ChatDataset,
     plan: ComputePlan,
@@ -72,7 +72,7 @@ def evaluate_model(
 
 
 def evaluate_shard(
-    base: BaseModel,
+    base: ModelIdentity,
     adapter: Path | None,
     chats: ChatDataset,
     plan: ComputePlan,

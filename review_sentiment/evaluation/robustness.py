@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.evaluation.result import Evaluation
-    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.models.compute import ComputePlan
 
     Answering = Callable[[pd.DataFrame, tuple[str, ...], str], pd.DataFrame]
@@ -112,7 +112,7 @@ class Robustness:
 
 
 def probe_robustness(
-    base: BaseModel,
+    base: ModelIdentity,
     adapter: Path,
     max_tokens: int,
     chats: ChatDataset,
@@ -135,7 +135,7 @@ def probe_robustness(
 
 
 def _answering(
-    base: BaseModel,
+    base: ModelIdentity,
     adapter: Path,
     max_tokens: int,
     labels: tuple[str, ...],

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.models import embedded_model
-from review_sentiment.models.base_model import EMBEDDED, BaseModel
+from review_sentiment.models.base_model import EMBEDDED, ModelIdentity
 
 HUB = "https://huggingface.co"
 
 
-def require_model(base: BaseModel) -> str:
+def require_model(base: ModelIdentity) -> str:
     """Return where the base model is; nothing of it is loaded.
 
     Raises:
@@ -35,7 +35,7 @@ def hub_page(path: str) -> str:
     return f"{os.environ.get('HF_ENDPOINT', HUB)}/{path}"
 
 
-def _require_on_hub(base: BaseModel) -> str:
+def _require_on_hub(base: ModelIdentity) -> str:
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, get_token, try_to_load_from_cache
     from huggingface_hub.errors import (

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class BaseModel:
+class ModelIdentity:
     """Who a base model is, so that an adapter can find it again on another machine.
 
     `name` is `embedded`, a directory or a Hub name; `title` is for people.
@@ -32,8 +32,10 @@ class BaseModel:
     title: str
 
 
-def identify(settings: ModelSettings) -> BaseModel:
+def identify(settings: ModelSettings) -> ModelIdentity:
     """Return the identity of the model that the settings name."""
     if settings.name == EMBEDDED:
-        return BaseModel(EMBEDDED, embedded_model.revision(), settings.quantization, embedded_model.IDENTITY)
-    return BaseModel(settings.name, settings.revision, settings.quantization, settings.name)
+        return ModelIdentity(
+            EMBEDDED, embedded_model.revision(), settings.quantization, embedded_model.IDENTITY
+        )
+    return ModelIdentity(settings.name, settings.revision, settings.quantization, settings.name)

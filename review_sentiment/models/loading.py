@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.models import embedded_model
-from review_sentiment.models.base_model import EMBEDDED, BaseModel
+from review_sentiment.models.base_model import EMBEDDED, ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
+def load_tokenizer(base: ModelIdentity) -> PreTrainedTokenizerBase:
     """Load the tokenizer, with a padding token.
 
     Raises:
@@ -37,7 +37,7 @@ def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_configuration(base: BaseModel) -> Any:
+def load_configuration(base: ModelIdentity) -> Any:
     """Load the model's configuration alone.
 
     Raises:
@@ -52,7 +52,7 @@ def load_configuration(base: BaseModel) -> Any:
         raise _unavailable(base, error) from error
 
 
-def load_model(base: BaseModel, plan: ComputePlan) -> PreTrainedModel:
+def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
     """Load the base model, quantised where its identity says so.
 
     Raises:
@@ -93,7 +93,7 @@ def keep_gradients_after_inference(model: torch.nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def load_adapted_model(base: BaseModel, adapter: Path, plan: ComputePlan) -> PreTrainedModel:
+def load_adapted_model(base: ModelIdentity, adapter: Path, plan: ComputePlan) -> PreTrainedModel:
     """Load the base model with a trained adapter, ready to score."""
     from peft import PeftModel
 
@@ -106,7 +106,7 @@ def load_adapted_model(base: BaseModel, adapter: Path, plan: ComputePlan) -> Pre
     return model.eval()
 
 
-def _location(base: BaseModel) -> tuple[str, dict[str, Any]]:
+def _location(base: ModelIdentity) -> tuple[str, dict[str, Any]]:
     """Return what `from_pretrained` takes: a directory or Hub name, and its options."""
     if base.name == EMBEDDED:
         return str(embedded_model.model_directory()), {}
@@ -124,7 +124,7 @@ def _nf4(plan: ComputePlan) -> Any:
     )
 
 
-def _unavailable(base: BaseModel, error: Exception) -> ModelUnavailableError:
+def _unavailable(base: ModelIdentity, error: Exception) -> ModelUnavailableError:
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelUnavailableError(
         f"The model '{base.name}' cannot be loaded: {first_line} "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
     return adapted
 
 
-def save_adapter(model: PreTrainedModel, base: BaseModel, directory: Path) -> None:
+def save_adapter(model: PreTrainedModel, base: ModelIdentity, directory: Path) -> None:
     """Save the adapter alone, without paths of this machine: equal adapters are equal files."""
     model.peft_config[ADAPTER].base_model_name_or_path = base.name
     model.save_pretrained(str(directory), save_embedding_layers=False)

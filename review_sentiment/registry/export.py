@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from review_sentiment.errors import UsageError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.resources.device import free_memory
@@ -40,7 +40,7 @@ class ExportReport:
 
 
 def export(
-    base: BaseModel, adapter: Path, plan: ComputePlan, chats: ChatDataset, directory: Path
+    base: ModelIdentity, adapter: Path, plan: ComputePlan, chats: ChatDataset, directory: Path
 ) -> ExportReport:
     """Write merged weights as safetensors, with tokenizer and chat template.
 
@@ -70,7 +70,7 @@ def export(
     )
 
 
-def merge(base: BaseModel, adapter: Path, plan: ComputePlan) -> Any:
+def merge(base: ModelIdentity, adapter: Path, plan: ComputePlan) -> Any:
     """Return the base model in the plan's precision with the adapter added to its weights."""
     from peft import PeftModel
 

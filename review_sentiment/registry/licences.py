@@ -13,7 +13,7 @@ from review_sentiment.models.base_model import EMBEDDED as EMBEDDED_MODEL
 from review_sentiment.tracking.provenance import without_secrets
 
 if TYPE_CHECKING:
-    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.base_model import ModelIdentity
 
 CARD = "README.md"
 AMAZON_REVIEWS_PAGE = "https://amazon-reviews-2023.github.io"
@@ -21,7 +21,7 @@ AMAZON_REVIEWS_PAGE = "https://amazon-reviews-2023.github.io"
 logger = logging.getLogger(__name__)
 
 
-def model_licence(base: BaseModel) -> str:
+def model_licence(base: ModelIdentity) -> str:
     """Return a model's licence by its card, or where to look for it."""
     if base.name == EMBEDDED_MODEL:
         return embedded_model.LICENCE

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from review_sentiment.data.review_table import Ingested
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.evaluation.robustness import Robustness
-    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.registry.gate import Verdict
     from review_sentiment.registry.lineage import Lineage
     from review_sentiment.training.lora_proof import LoraProof
@@ -48,7 +48,7 @@ SETTINGS_SHOWN = (
 class CardFacts:
     """Everything that the card tells; the counts are of reviews by label."""
 
-    base: BaseModel
+    base: ModelIdentity
     base_licence: str
     run_id: str
     lineage: Lineage
@@ -249,7 +249,7 @@ def _few(categories: tuple[Ingested, ...]) -> Iterator[Ingested]:
     )
 
 
-def _base_in_python(base: BaseModel) -> str:
+def _base_in_python(base: ModelIdentity) -> str:
     if base.name == EMBEDDED:
         return (
             "from review_sentiment.models.embedded_model import model_directory\n"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from review_sentiment.config import LoraSettings, TrainingSettings
-    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.models.compute import ComputePlan
     from review_sentiment.resources.micro_batches import Rows
 
@@ -106,7 +106,7 @@ class Memory:
         return float(sum(asdict(self).values()))
 
 
-def shape_of(base: BaseModel) -> ModelShape:
+def shape_of(base: ModelIdentity) -> ModelShape:
     """Return the shape of a model, from its configuration; weights are not loaded.
 
     Raises:
@@ -138,7 +138,7 @@ def shape_from(configuration: Any) -> ModelShape:
 def load_of(
     training: TrainingSettings,
     lora: LoraSettings,
-    base: BaseModel,
+    base: ModelIdentity,
     plan: ComputePlan,
     rows: Rows,
     answer_tokens: int = 2,

@@ -13,7 +13,7 @@ from review_sentiment.resources.memory import Memory, ModelShape, estimate, load
 
 if TYPE_CHECKING:
     from review_sentiment.config import LoraSettings, TrainingSettings
-    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.models.compute import ComputePlan
     from review_sentiment.resources.micro_batches import Rows
 
@@ -37,7 +37,7 @@ class Candidate:
 
 
 def fitted(
-    base: BaseModel, plan: ComputePlan, lora: LoraSettings, training: TrainingSettings, rows: Rows
+    base: ModelIdentity, plan: ComputePlan, lora: LoraSettings, training: TrainingSettings, rows: Rows
 ) -> tuple[TrainingSettings, Memory]:
     """Return settings that fit, and the memory they should take.
 
@@ -75,7 +75,7 @@ def fitted(
 
 
 def first_that_fits(
-    base: BaseModel,
+    base: ModelIdentity,
     plan: ComputePlan,
     lora: LoraSettings,
     training: TrainingSettings,

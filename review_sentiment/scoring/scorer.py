@@ -13,7 +13,7 @@ import pandas as pd
 
 from review_sentiment.data.cleaning import clean_text, mask_title
 from review_sentiment.data.prompts import PromptBuilder
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.scoring.answers import probability_columns
@@ -34,7 +34,7 @@ CHARACTERS_PER_TOKEN = 40
 class Serving:
     """What a version needs besides its adapter to read reviews as it did in training."""
 
-    base: BaseModel
+    base: ModelIdentity
     labels: tuple[str, ...]
     max_tokens: int
 
@@ -46,7 +46,7 @@ class Serving:
     def load(cls, directory: Path) -> Serving:
         """Read from the adapter's directory."""
         values = json.loads((directory / SERVING_FILE).read_text())
-        return cls(BaseModel(**values["base"]), tuple(values["labels"]), values["max_tokens"])
+        return cls(ModelIdentity(**values["base"]), tuple(values["labels"]), values["max_tokens"])
 
 
 class Scorer:

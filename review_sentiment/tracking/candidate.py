@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.evaluation.result import Evaluation
-    from review_sentiment.models.base_model import BaseModel
+    from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.training.lora_proof import LoraProof
     from review_sentiment.training.qlora import FineTuned
 
@@ -46,7 +46,7 @@ class Candidate:
         cls,
         experiment: str,
         name: str,
-        base: BaseModel,
+        base: ModelIdentity,
         compute: Mapping[str, str],
         settings: Mapping[str, str],
         packages: tuple[str, ...],

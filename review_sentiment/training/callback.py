@@ -33,9 +33,9 @@ from review_sentiment.training.trainer import AnswerTrainer, NonFiniteError
 if TYPE_CHECKING:
     import torch
 
-    from review_sentiment.training.lora_proof import LoraWitness
+    from review_sentiment.training.lora_proof import LoraWatcher
 
-COURSE_FILE = "course.json"
+CALLBACK_FILE = "course.json"
 KEPT_FILE = "kept_adapter.safetensors"
 SECONDS_PER_MINUTE = 60
 
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Keeping:
+class Checkpointing:
     """Where checkpoints go, how often, and what is noted with them."""
 
     store: CheckpointStore
@@ -56,7 +56,7 @@ class Keeping:
 
 
 @dataclass(frozen=True)
-class Validating:
+class Validation:
     """How a model is validated on the way: its answers to some reviews at some steps, and the patience."""
 
     answers: Callable[[torch.nn.Module], Answers]
@@ -73,16 +73,16 @@ class Validating:
         return macro_f1 >= best - math.sqrt(best * (1 - best) / reviews)
 
 
-class Course(TrainerCallback):  # type: ignore[misc]
+class TrainingCallback(TrainerCallback):  # type: ignore[misc]
     """Follows a training from its first step, or from a checkpoint, to its end."""
 
     def __init__(
         self,
         trainer: AnswerTrainer,
-        witness: LoraWitness,
+        witness: LoraWatcher,
         observers: tuple[Observer, ...] = (),
-        keeping: Keeping | None = None,
-        validating: Validating | None = None,
+        keeping: Checkpointing | None = None,
+        validating: Validation | None = None,
         expected_gb: float = 0.0,
     ) -> None:
         self.curve: list[dict[str, float]] = []
@@ -116,7 +116,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
         """Take over what the checkpoint in a directory knows."""
         from safetensors.torch import load_file
 
-        known = json.loads((directory / COURSE_FILE).read_text(encoding="utf-8"))
+        known = json.loads((directory / CALLBACK_FILE).read_text(encoding="utf-8"))
         self.curve, self.validations, self.seconds = known["curve"], known["validations"], known["seconds"]
         self._trainer.tokens, self._trainer.computed_tokens = known["tokens"], known["computed_tokens"]
         self._tokens_before = self._trainer.tokens
@@ -251,7 +251,7 @@ class Course(TrainerCallback):  # type: ignore[misc]
             "witness": self._witness.state(),
             "kept_answers": asdict(self.kept_answers) if self.kept_answers else None,
         }
-        (directory / COURSE_FILE).write_text(json.dumps(known), encoding="utf-8")
+        (directory / CALLBACK_FILE).write_text(json.dumps(known), encoding="utf-8")
         if self.kept:
             save_file(self.kept, directory / KEPT_FILE)
         self._keeping.store.save(directory, state.global_step, self._keeping.notes)

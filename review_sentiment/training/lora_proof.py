@@ -84,7 +84,7 @@ class LoraProof:
             )
 
 
-class LoraWitness:
+class LoraWatcher:
     """Watches the adapters of a PEFT model while it is trained."""
 
     def __init__(self, model: torch.nn.Module) -> None:

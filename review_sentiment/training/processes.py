@@ -22,11 +22,11 @@ from pydantic import TypeAdapter
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import ReviewSentimentError, TrainingError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.progress import follow, pass_on, speak_for_this_process
 from review_sentiment.training.checkpoints import CheckpointStore
-from review_sentiment.training.qlora import FineTuned, Surroundings, finetune
+from review_sentiment.training.qlora import FineTuned, TrainingContext, finetune
 
 LAST_LINES = 15
 """Lines of the processes' output that an error shows."""
@@ -36,7 +36,7 @@ LAST_LINES = 15
 class Task:
     """All that a process must know; data sets are parquet files beside it."""
 
-    base: BaseModel
+    base: ModelIdentity
     plan: ComputePlan
     lora: LoraSettings
     training: TrainingSettings
@@ -50,14 +50,14 @@ class Task:
 
 
 def finetune_in_processes(
-    base: BaseModel,
+    base: ModelIdentity,
     plan: ComputePlan,
     chats: ChatDataset,
     lora: LoraSettings,
     training: TrainingSettings,
     seed: int,
     adapter: Path,
-    surroundings: Surroundings,
+    surroundings: TrainingContext,
 ) -> FineTuned:
     """Train as `training.finetune` does, on `training.processes` processes: the same losses.
 
@@ -124,7 +124,7 @@ def _environment(plan: ComputePlan) -> dict[str, str]:
     return {**os.environ, **on_cpu, "PYTHONPATH": path}
 
 
-def _heard(message: Mapping[str, Any], surroundings: Surroundings) -> FineTuned | None:
+def _heard(message: Mapping[str, Any], surroundings: TrainingContext) -> FineTuned | None:
     match message["kind"]:
         case "step":
             for observe in surroundings.observers:
@@ -166,7 +166,7 @@ def _work(directory: Path) -> None:
             task.training,
             task.seed,
             task.adapter,
-            Surroundings(observers, store, task.notes, next(parts, None), directory / "shared"),
+            TrainingContext(observers, store, task.notes, next(parts, None), directory / "shared"),
         )
     except ReviewSentimentError as error:
         if speaker:

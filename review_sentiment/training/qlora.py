@@ -20,7 +20,7 @@ from transformers import set_seed
 from trl import SFTConfig
 
 from review_sentiment.errors import TrainingError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
@@ -30,8 +30,8 @@ from review_sentiment.models.packing import can_pack, use_packed_attention
 from review_sentiment.resources import memory_fit
 from review_sentiment.resources.device import free_memory, peak_memory_gb
 from review_sentiment.scoring.answers import Answers, KeptAnswers
-from review_sentiment.training.callback import Course, Keeping, Observer, Validating
-from review_sentiment.training.lora_proof import LoraProof, LoraWitness
+from review_sentiment.training.callback import Checkpointing, Observer, TrainingCallback, Validation
+from review_sentiment.training.lora_proof import LoraProof, LoraWatcher
 from review_sentiment.training.sampler import heaviest_batch
 from review_sentiment.training.trained_adapter import TrainingSummary
 from review_sentiment.training.trainer import (
@@ -68,7 +68,7 @@ class FineTuned:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class TrainingContext:
     """What a training may be given besides its data: who is told, where checkpoints go, what validates it."""
 
     observers: tuple[Observer, ...] = ()
@@ -80,14 +80,14 @@ class Surroundings:
 
 
 def finetune(
-    base: BaseModel,
+    base: ModelIdentity,
     plan: ComputePlan,
     chats: ChatDataset,
     lora: LoraSettings,
     training: TrainingSettings,
     seed: int,
     adapter: Path,
-    surroundings: Surroundings | None = None,
+    surroundings: TrainingContext | None = None,
 ) -> FineTuned:
     """Train adapters on the chats and save them to the directory `adapter`.
 
@@ -100,7 +100,7 @@ def finetune(
         TrainingError: the loss or the gradient is not a finite number, or memory ran out.
         ModelUnavailableError: the base model is not there.
     """
-    around = surroundings or Surroundings()
+    around = surroundings or TrainingContext()
     try:
         trained = _train(base, plan, chats, lora, training, seed, adapter, around)
         free_memory()
@@ -129,14 +129,14 @@ class _Trained:
 
 
 def _train(
-    base: BaseModel,
+    base: ModelIdentity,
     plan: ComputePlan,
     chats: ChatDataset,
     lora: LoraSettings,
     training: TrainingSettings,
     seed: int,
     adapter: Path,
-    around: Surroundings,
+    around: TrainingContext,
 ) -> _Trained:
     set_seed(seed)
     tokenizer = load_tokenizer(base)
@@ -150,7 +150,7 @@ def _train(
     model = add_adapters(model, lora)
     fuse_adapters(model, plan.dtype if plan.dequantises_once(training.dequantise_once) else None)
     lighten(model)
-    witness = LoraWitness(model)
+    witness = LoraWatcher(model)
     with _scratch(around.scratch) as scratch:
         trainer = AnswerTrainer(
             model=model,
@@ -161,7 +161,7 @@ def _train(
             processing_class=tokenizer,
         )
         train_adapters_in_fp32(model)
-        course = Course(
+        course = TrainingCallback(
             trainer,
             witness,
             around.observers,
@@ -224,15 +224,17 @@ def _scratch(shared: Path | None) -> Iterator[Path]:
         yield Path(own)
 
 
-def _keeping(training: TrainingSettings, around: Surroundings) -> Keeping | None:
+def _keeping(training: TrainingSettings, around: TrainingContext) -> Checkpointing | None:
     if around.checkpoints is None:
         return None
-    return Keeping(around.checkpoints, training.checkpoint_minutes, training.checkpoint_steps, around.notes)
+    return Checkpointing(
+        around.checkpoints, training.checkpoint_minutes, training.checkpoint_steps, around.notes
+    )
 
 
 def _validating(
-    training: TrainingSettings, around: Surroundings, tokenizer: PreTrainedTokenizerBase, plan: ComputePlan
-) -> Validating | None:
+    training: TrainingSettings, around: TrainingContext, tokenizer: PreTrainedTokenizerBase, plan: ComputePlan
+) -> Validation | None:
     """Score the head of the validation chats, whose order is random."""
     if around.validation is None or not training.validations:
         return None
@@ -246,7 +248,7 @@ def _validating(
         scores = score_labels(model, tokenizer, list(frame["prompt"]), labels, plan, SCORING_TOKENS)
         return Answers(gold, scores.answered, scores.probabilities)
 
-    return Validating(answers, training.validations, training.patience)
+    return Validation(answers, training.validations, training.patience)
 
 
 def _answers(
@@ -261,7 +263,9 @@ def _answers(
     return score_labels(model, tokenizer, prompts, chats.labels, plan, SCORING_TOKENS).probabilities
 
 
-def _proved_reload(trained: _Trained, base: BaseModel, plan: ComputePlan, chats: ChatDataset) -> LoraProof:
+def _proved_reload(
+    trained: _Trained, base: ModelIdentity, plan: ComputePlan, chats: ChatDataset
+) -> LoraProof:
     """Add to the proof that the saved adapter answers as the trained model did."""
     model = load_adapted_model(base, trained.result.adapter, plan)
     again = _answers(model, trained.tokenizer, trained.prompts, chats, plan)
@@ -276,7 +280,7 @@ def _explained(
     trainer: AnswerTrainer,
     chats: ChatDataset,
     training: TrainingSettings,
-    around: Surroundings,
+    around: TrainingContext,
 ) -> TrainingError:
     """Return what to tell a person; the reviews of the batch are kept beside the checkpoints."""
     batch = chats.frame.iloc[trainer.last_rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.training.lora_proof import LoraProof
 
@@ -41,7 +41,7 @@ class TrainedAdapter:
     """
 
     directory: Path
-    base: BaseModel
+    base: ModelIdentity
     run_id: str
     proof: LoraProof
     summary: TrainingSummary

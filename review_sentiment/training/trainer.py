@@ -88,7 +88,9 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
     def __init__(self, tokens_per_pass: int, packs_rows: bool, **options: Any) -> None:
         super().__init__(data_collator=collate, **options)
-        self.remove_callback(PrinterCallback)  # it prints a line a step; `Course` tells what there is to tell
+        self.remove_callback(
+            PrinterCallback
+        )  # it prints a line a step; `TrainingCallback` tells what there is to tell
         self._packs_rows = packs_rows
         self._tokens_of = sum if packs_rows else padded_tokens
         self.tokens_per_pass = tokens_per_pass

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from tests.browser.visit import Visit, visiting
 from tests.front_door import ROOT, Project
 from tests.tiny import tiny_settings
@@ -96,7 +96,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
-def settings(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def settings(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return settings of seconds: the tiny model on made reviews."""
     found = tiny_settings(tmp_path_factory.mktemp("reviews"), tiny_model.name)
     found["training"] |= {"validations": 0}

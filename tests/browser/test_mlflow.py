@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from tests.browser.visit import LOOPBACK, SECONDS_TO_RENDER
 from tests.front_door import ROOT, Project
 from tests.ports import free_ports
@@ -41,7 +41,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(browser: Any, tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(browser: Any, tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Run the pipeline once on real reviews with the tiny model, and serve what it left."""
     settings = tiny_settings(tmp_path_factory.mktemp("reviews"), tiny_model.name) | {
         "data": {"source": "embedded", "categories": ["Intimate", "Jackets"]},

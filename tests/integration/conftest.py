@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from tests.front_door import ROOT, Project
 from tests.tiny import tiny_settings
 
 
 @pytest.fixture(scope="session")
-def settings(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def settings(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return a configuration of seconds: the tiny model on made reviews in files."""
     return tiny_settings(tmp_path_factory.mktemp("reviews"), tiny_model.name)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from tests.front_door import ROOT, Project
 from tests.remote.bed import TestBed, test_bed
 from tests.tiny import tiny_settings
@@ -31,7 +31,7 @@ def directory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def bed(directory: Path, tiny_model: BaseModel) -> Iterator[TestBed]:
+def bed(directory: Path, tiny_model: ModelIdentity) -> Iterator[TestBed]:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     with test_bed(directory, cache / "review-sentiment-tests", Path(tiny_model.name)) as running:
         yield running

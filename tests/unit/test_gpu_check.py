@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("small", "write_8b", "variants", "scoring")
 
 
 def test_the_stages_of_the_gpu_check_run_on_a_cpu(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     """The stages left out here add no call of ours that these do not make."""
     tokenizer = tmp_path / "tokenizer"

@@ -31,7 +31,7 @@ from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import PREDICTION_COLUMNS
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Probe, Robustness
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.registry.gate import Champion, Rule, Verdict
 from review_sentiment.registry.model_card import RegisteredVersion
 from review_sentiment.scoring.answers import KeptAnswers
@@ -83,7 +83,7 @@ def adapter(directory: Path) -> TrainedAdapter:
     (directory / "adapter_model.safetensors").write_bytes(b"\x00\x01weights")
     return TrainedAdapter(
         directory=directory,
-        base=BaseModel("embedded", "1", "nf4", "title"),
+        base=ModelIdentity("embedded", "1", "nf4", "title"),
         run_id="run",
         proof=LoraProof((LayerProof("layer", 1, 0.5, 0.25),), 2.0, 0.1),
         summary=TrainingSummary(8, 2, 100, 1.5, 66.7, 110, 1000, 1.0, 1.1),

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from review_sentiment.data.prompts import PromptBuilder, label_token_ids
 from review_sentiment.errors import DataError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.loading import load_tokenizer
 
 LABELS = ("negative", "positive")
@@ -17,7 +17,7 @@ MAX_TOKENS = 120
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_model: BaseModel) -> PreTrainedTokenizerBase:
+def tokenizer(tiny_model: ModelIdentity) -> PreTrainedTokenizerBase:
     return load_tokenizer(tiny_model)
 
 

@@ -16,14 +16,14 @@ from review_sentiment.data.labels import BINARY
 from review_sentiment.data.sources.local import LocalFiles
 from review_sentiment.data.splits import SplitRules, split_reviews
 from review_sentiment.evaluation.predictions import prediction_table, slice_table
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.loading import load_tokenizer
 from tests.tiny import review_rows
 
 RULES = SplitRules(**SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump())
 
 
-def slices(said: list[bool | None], model: BaseModel, directory: Path) -> pd.DataFrame:
+def slices(said: list[bool | None], model: ModelIdentity, directory: Path) -> pd.DataFrame:
     """Return the slices of evaluation reviews from a file whose rows say this in turn."""
     rows = [
         row | {"verified_purchase": said[number % len(said)]}
@@ -44,7 +44,7 @@ def slices(said: list[bool | None], model: BaseModel, directory: Path) -> pd.Dat
     [([True, False, False, True], {"yes", "no"}), ([True, True, None, None], {"yes"}), ([None], set())],
 )
 def test_slices_have_the_values_that_the_source_said(
-    tiny_model: BaseModel, tmp_path: Path, said: list[bool | None], values: set[str]
+    tiny_model: ModelIdentity, tmp_path: Path, said: list[bool | None], values: set[str]
 ) -> None:
     table = slices(said, tiny_model, tmp_path)
     found = table[table["dimension"] == "verified purchase"]

@@ -9,14 +9,14 @@ from review_sentiment.config import EvaluationSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.evaluate import evaluate_model, evaluate_shard, merge_shards
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 
 PLAN = plan_compute("cpu", "fp32")
 
 
 def test_shards_put_together_are_the_evaluation_of_the_whole(
-    tiny_model: BaseModel, tiny_chats: ChatDataset
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset
 ) -> None:
     settings = EvaluationSettings(sample_predictions=4, audit_samples=7, shards=3)
     whole = evaluate_model(tiny_model, None, tiny_chats, PLAN, settings)
@@ -56,7 +56,7 @@ def test_more_shards_than_reviews_of_a_label_is_an_error(tiny_chats: ChatDataset
 def test_reviews_that_cannot_be_judged_are_said_before_a_model_is_loaded(
     tiny_chats: ChatDataset, rows: slice, label: str | None, message: str
 ) -> None:
-    gone = BaseModel("/no/such/model", None, "nf4", "gone")
+    gone = ModelIdentity("/no/such/model", None, "nf4", "gone")
     frame = tiny_chats.frame.iloc[rows] if label is None else tiny_chats.frame.assign(label=label)
     with pytest.raises(DataError, match=message):
         evaluate_model(gone, None, ChatDataset(frame, tiny_chats.labels), PLAN, EvaluationSettings())

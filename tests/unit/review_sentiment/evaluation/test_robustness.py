@@ -16,7 +16,7 @@ from review_sentiment.evaluation import robustness as module
 from review_sentiment.evaluation.evaluate import evaluate_model
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import OPPOSITES, POLAR_TEMPLATES, Robustness, probe_robustness
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
@@ -30,7 +30,7 @@ MAX_TOKENS = 160
 
 
 @pytest.fixture(scope="module")
-def adapter(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def adapter(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("adapter")
     save_adapter(
         add_adapters(load_model(tiny_model, PLAN), LoraSettings(rank=2, alpha=4)), tiny_model, directory
@@ -39,16 +39,16 @@ def adapter(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def tuned(tiny_model: BaseModel, tiny_chats: ChatDataset, adapter: Path) -> Evaluation:
+def tuned(tiny_model: ModelIdentity, tiny_chats: ChatDataset, adapter: Path) -> Evaluation:
     return evaluate_model(tiny_model, adapter, tiny_chats, PLAN, SETTINGS)
 
 
-def probed(base: BaseModel, adapter: Path, chats: ChatDataset, tuned: Evaluation) -> Robustness:
+def probed(base: ModelIdentity, adapter: Path, chats: ChatDataset, tuned: Evaluation) -> Robustness:
     return probe_robustness(base, adapter, MAX_TOKENS, chats, tuned, PLAN, SAMPLES)
 
 
 def test_every_change_has_its_accuracy_on_the_same_rows(
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     adapter: Path,
     tuned: Evaluation,
@@ -86,7 +86,7 @@ def test_every_change_has_its_accuracy_on_the_same_rows(
 
 
 def test_a_change_that_changes_nothing_turns_no_answer(
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     adapter: Path,
     tuned: Evaluation,
@@ -100,7 +100,7 @@ def test_a_change_that_changes_nothing_turns_no_answer(
 
 
 def test_negation_is_left_out_where_there_are_other_labels(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, adapter: Path
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, adapter: Path
 ) -> None:
     chats = ChatDataset(tiny_chats.frame.replace({"label": {"negative": "bad"}}), ("bad", "positive"))
     tuned = evaluate_model(tiny_model, adapter, chats, PLAN, SETTINGS)

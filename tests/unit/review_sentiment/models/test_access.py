@@ -10,12 +10,12 @@ from huggingface_hub import constants
 
 from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.models.access import require_model
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from tests.web_server import MODEL, WebServer, serving
 
 
-def named(name: str) -> BaseModel:
-    return BaseModel(name, None, "nf4", name)
+def named(name: str) -> ModelIdentity:
+    return ModelIdentity(name, None, "nf4", name)
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
         yield server
 
 
-def test_the_embedded_model_and_a_directory_need_no_network(tiny_model: BaseModel, tmp_path: Path) -> None:
+def test_the_embedded_model_and_a_directory_need_no_network(
+    tiny_model: ModelIdentity, tmp_path: Path
+) -> None:
     assert require_model(named("embedded")).startswith("embedded: ")
     assert require_model(tiny_model) == f"directory {tiny_model.name}"
     with pytest.raises(ModelUnavailableError, match=r"has no config\.json"):

@@ -7,7 +7,7 @@ import torch
 
 from review_sentiment.config import LoraSettings, ModelSettings
 from review_sentiment.errors import ModelUnavailableError, UsageError
-from review_sentiment.models.base_model import BaseModel, identify
+from review_sentiment.models.base_model import ModelIdentity, identify
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters
@@ -25,7 +25,7 @@ def lora_gradients(model: torch.nn.Module) -> dict[str, float]:
     }
 
 
-def test_gradients_are_the_same_before_and_after_an_evaluation(tiny_model: BaseModel) -> None:
+def test_gradients_are_the_same_before_and_after_an_evaluation(tiny_model: ModelIdentity) -> None:
     """bitsandbytes 0.50.2 loses them silently where the CPU repacks weights for inference."""
     model = add_adapters(load_model(tiny_model, plan_compute("cpu", "bf16")), LoraSettings(rank=4))
     before = lora_gradients(model)
@@ -39,7 +39,7 @@ def test_gradients_are_the_same_before_and_after_an_evaluation(tiny_model: BaseM
     assert after == pytest.approx(before)
 
 
-def test_all_linear_layers_are_4_bit_and_the_output_layer_is_not(tiny_model: BaseModel) -> None:
+def test_all_linear_layers_are_4_bit_and_the_output_layer_is_not(tiny_model: ModelIdentity) -> None:
     import bitsandbytes
 
     model = load_model(tiny_model, plan_compute("cpu", "fp32"))
@@ -50,7 +50,7 @@ def test_all_linear_layers_are_4_bit_and_the_output_layer_is_not(tiny_model: Bas
 
 
 def test_a_model_that_is_not_there_says_what_to_do(tmp_path) -> None:
-    base = BaseModel(str(tmp_path / "missing"), None, "none", "missing")
+    base = ModelIdentity(str(tmp_path / "missing"), None, "none", "missing")
     with pytest.raises(ModelUnavailableError, match=r"model\.name"):
         load_tokenizer(base)
 

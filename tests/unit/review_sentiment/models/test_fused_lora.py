@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from review_sentiment.config import LoraSettings
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.fused_lora import PIECE_ROWS, SLOW_ROWS, fuse_adapters, product
 from review_sentiment.models.loading import load_model
@@ -18,7 +18,7 @@ PROJECTIONS = 2 * 7
 """Linear layers of the tiny model: q, k, v, o, gate, up and down in two blocks."""
 
 
-def adapted(base: BaseModel, lora: LoraSettings) -> torch.nn.Module:
+def adapted(base: ModelIdentity, lora: LoraSettings) -> torch.nn.Module:
     torch.manual_seed(1)
     model = add_adapters(load_model(base, plan_compute(device="cpu", precision="fp32")), lora)
     for name, parameter in model.named_parameters():
@@ -42,7 +42,7 @@ def outputs_and_gradients(model: torch.nn.Module) -> tuple[torch.Tensor, dict[st
 @pytest.mark.parametrize("kept_dtype", [None, torch.float32])
 @pytest.mark.parametrize("quantization", ["nf4", "none"])
 def test_logits_and_gradients_are_those_of_peft(
-    tiny_model: BaseModel, quantization: str, kept_dtype: torch.dtype | None
+    tiny_model: ModelIdentity, quantization: str, kept_dtype: torch.dtype | None
 ) -> None:
     model = adapted(replace(tiny_model, quantization=quantization), LoraSettings(rank=4, alpha=8))
     expected, expected_gradients = outputs_and_gradients(model)
@@ -56,11 +56,11 @@ def test_logits_and_gradients_are_those_of_peft(
         torch.testing.assert_close(gradient, expected_gradients[name], rtol=1e-4, atol=1e-8, msg=name)
 
 
-def test_layers_with_dropout_keep_pefts_forward(tiny_model: BaseModel) -> None:
+def test_layers_with_dropout_keep_pefts_forward(tiny_model: ModelIdentity) -> None:
     assert fuse_adapters(adapted(tiny_model, LoraSettings(rank=4, dropout=0.1))) == 0
 
 
-def test_a_disabled_adapter_gives_the_base_models_answers(tiny_model: BaseModel) -> None:
+def test_a_disabled_adapter_gives_the_base_models_answers(tiny_model: ModelIdentity) -> None:
     model = adapted(tiny_model, LoraSettings(rank=4))
     fuse_adapters(model)
     ids = torch.randint(5, 250, (2, 9))

@@ -12,7 +12,7 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
 from review_sentiment.config import LoraSettings
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
@@ -88,7 +88,7 @@ def test_a_gated_layer_with_lora_does_not_keep_the_input_of_its_last_product() -
     assert fused - kept_for_backward(layer) >= 2 * gated_bytes
 
 
-def test_the_whole_model_answers_and_learns_as_before(tiny_model: BaseModel) -> None:
+def test_the_whole_model_answers_and_learns_as_before(tiny_model: ModelIdentity) -> None:
     torch.manual_seed(3)
     model: Any = add_adapters(load_model(tiny_model, plan_compute("cpu", "fp32")), LoraSettings(rank=4))
     for name, parameter in model.named_parameters():

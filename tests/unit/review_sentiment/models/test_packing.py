@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.packing import (
@@ -23,8 +23,8 @@ PLAN = plan_compute("cpu", "fp32")
 
 
 @pytest.fixture(scope="module")
-def models(tiny_model: BaseModel) -> tuple[torch.nn.Module, torch.nn.Module]:
-    plain = BaseModel(tiny_model.name, None, "none", "tiny")
+def models(tiny_model: ModelIdentity) -> tuple[torch.nn.Module, torch.nn.Module]:
+    plain = ModelIdentity(tiny_model.name, None, "none", "tiny")
     padded, packed = load_model(plain, PLAN), load_model(plain, PLAN)
     assert can_pack(packed)
     use_packed_attention(packed)

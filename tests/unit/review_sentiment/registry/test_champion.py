@@ -13,7 +13,7 @@ from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import DataError, ModelUnavailableError
 from review_sentiment.evaluation import evaluate as evaluation_module
 from review_sentiment.evaluation.evaluate import evaluate_model
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
@@ -30,7 +30,10 @@ pytestmark = pytest.mark.usefixtures("mlflow_uri")
 
 
 def register(
-    base: BaseModel, chats: ChatDataset, directory: Path, labels: tuple[str, ...] = ("negative", "positive")
+    base: ModelIdentity,
+    chats: ChatDataset,
+    directory: Path,
+    labels: tuple[str, ...] = ("negative", "positive"),
 ) -> str:
     """Register an untrained adapter that was evaluated on the chats as the champion; return its run."""
     save_adapter(add_adapters(load_model(base, PLAN), LoraSettings(rank=2, alpha=4)), base, directory)
@@ -48,7 +51,7 @@ def test_without_a_champion_there_is_none_to_beat(tiny_chats: ChatDataset) -> No
 
 
 def test_a_champion_of_the_same_reviews_is_not_evaluated_again(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = register(tiny_model, tiny_chats, tmp_path / "adapter")
     monkeypatch.setattr(evaluation_module, "evaluate_model", None)
@@ -61,7 +64,7 @@ def test_a_champion_of_the_same_reviews_is_not_evaluated_again(
 
 
 def test_on_other_reviews_it_answers_as_it_would_have(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
     found = evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
@@ -75,7 +78,7 @@ def test_on_other_reviews_it_answers_as_it_would_have(
 
 
 def test_a_champion_with_other_labels_is_said(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter", ("bad", "good"))
     with pytest.raises(DataError, match=r"version 1, answers bad, good .* registry\.model_name"):
@@ -83,12 +86,12 @@ def test_a_champion_with_other_labels_is_said(
 
 
 def test_a_champion_whose_base_model_is_gone_is_said(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
     version = model_versions.get_version(NAME, "1")
     serving, adapter = model_versions.download_adapter(version, tmp_path / "copy")
-    moved = BaseModel(str(tmp_path / "gone"), None, "nf4", "gone")
+    moved = ModelIdentity(str(tmp_path / "gone"), None, "nf4", "gone")
     Serving(moved, serving.labels, serving.max_tokens).save(adapter)
     run = candidate.open_candidate("experiment", "gone", {}, {})
     model_versions.set_alias(
@@ -104,7 +107,7 @@ def test_a_champion_whose_base_model_is_gone_is_said(
 
 
 def test_a_champion_whose_files_are_gone_is_said(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
     stored = mlflow.get_registry_uri().removeprefix("sqlite:///")

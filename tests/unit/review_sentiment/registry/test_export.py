@@ -11,7 +11,7 @@ import pytest
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import UsageError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.registry.export import export
@@ -23,7 +23,7 @@ PLAN = plan_compute("cpu", "fp32")
 
 @pytest.mark.parametrize("quantization", ["nf4", "none"])
 def test_merged_weights_answer_as_the_adapter_does(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, quantization: str
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, quantization: str
 ) -> None:
     base = replace(tiny_model, quantization=quantization)
     training = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=20, epochs=9)
@@ -35,7 +35,7 @@ def test_merged_weights_answer_as_the_adapter_does(
     assert (tmp_path / "merged" / "model.safetensors").is_file()
     assert not list((tmp_path / "merged").glob("adapter*"))
 
-    plain = BaseModel(str(tmp_path / "merged"), None, "none", "merged")
+    plain = ModelIdentity(str(tmp_path / "merged"), None, "none", "merged")
     prompts = list(tiny_chats.frame["prompt"])
     tokenizer = load_tokenizer(plain)
     scores = score_labels(load_model(plain, PLAN), tokenizer, prompts, tiny_chats.labels, PLAN, 4096)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.registry.licences import data_licence, model_licence
 
 
-def base(name: str) -> BaseModel:
-    return BaseModel(name, None, "nf4", "title")
+def base(name: str) -> ModelIdentity:
+    return ModelIdentity(name, None, "nf4", "title")
 
 
 def test_the_embedded_ones_are_known() -> None:

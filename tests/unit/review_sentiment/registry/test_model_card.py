@@ -13,7 +13,7 @@ from review_sentiment.data.review_table import Ingested
 from review_sentiment.evaluation.audit import Audit
 from review_sentiment.evaluation.metrics import Metrics
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.registry.lineage import Lineage
 from review_sentiment.registry.model_card import MOST_CATEGORIES, CardFacts, concerns, write_card
 from review_sentiment.tracking.model_versions import DESCRIPTION_LIMIT
@@ -74,7 +74,7 @@ def test_generation_that_says_something_else_than_scoring() -> None:
 def card(directory: Path, categories: int = 2, lineage: Lineage = LINEAGE) -> str:
     trained = adapter(directory)
     facts = CardFacts(
-        base=BaseModel("embedded", "1", "nf4", "SmolLM2"),
+        base=ModelIdentity("embedded", "1", "nf4", "SmolLM2"),
         base_licence="Apache-2.0",
         run_id="run",
         lineage=lineage,

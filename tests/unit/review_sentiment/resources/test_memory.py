@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from review_sentiment.config import LoraSettings, TrainingSettings
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import gpu_plan, plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters
@@ -42,7 +42,7 @@ def test_a_short_batch_of_torchtune() -> None:
     assert -0.14 < needed / (7.4 * GIB) - 1 < 0.14
 
 
-def test_the_shape_counts_the_weights_that_the_model_has(tiny_model: BaseModel) -> None:
+def test_the_shape_counts_the_weights_that_the_model_has(tiny_model: ModelIdentity) -> None:
     shape = shape_of(tiny_model)
     model = load_model(replace(tiny_model, quantization="none"), plan_compute("cpu", "fp32"))
     assert sum(p.numel() for p in model.parameters()) == shape.linear_parameters + shape.other_parameters
@@ -66,7 +66,7 @@ def test_known_shapes_are_those_of_the_published_models() -> None:
 
 
 def test_a_pass_holds_the_settings_tokens_or_the_longest_row() -> None:
-    base, rows, lora = BaseModel("x", None, "nf4", "x"), PlannedRows(200), LoraSettings()
+    base, rows, lora = ModelIdentity("x", None, "nf4", "x"), PlannedRows(200), LoraSettings()
     load = load_of(TrainingSettings(tokens_per_pass=1000), lora, base, gpu_plan("bf16"), rows)
     assert load.tokens == 1000
     assert load.checkpointing

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from review_sentiment.config import LoraSettings, TrainingSettings
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.resources import device, memory_fit
 from review_sentiment.resources.memory import estimate, load_of, shape_of
@@ -20,7 +20,7 @@ LONGEST = 256
 ROWS = PlannedRows(LONGEST)
 
 
-def need(base: BaseModel, training: TrainingSettings = TRAINING, lora: LoraSettings = LORA) -> float:
+def need(base: ModelIdentity, training: TrainingSettings = TRAINING, lora: LoraSettings = LORA) -> float:
     return estimate(shape_of(base), load_of(training, lora, base, PLAN, ROWS), "cpu").total
 
 
@@ -28,7 +28,7 @@ def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
     monkeypatch.setattr(device, "usable_bytes", lambda _device: usable)
 
 
-def test_what_fits_is_left_alone(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fits_is_left_alone(tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, need(tiny_model))
     training, expected = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
     assert training == TRAINING
@@ -36,7 +36,7 @@ def test_what_fits_is_left_alone(tiny_model: BaseModel, monkeypatch: pytest.Monk
 
 
 def test_weights_are_dequantised_in_each_pass_first(
-    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+    tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast = TRAINING.model_copy(update={"dequantise_once": "auto"})
     leave(monkeypatch, need(tiny_model, fast) - 1)
@@ -44,7 +44,7 @@ def test_weights_are_dequantised_in_each_pass_first(
 
 
 def test_then_passes_are_cut(
-    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     quarter = TRAINING.model_copy(update={"tokens_per_pass": 1024})
     leave(monkeypatch, need(tiny_model, quarter))
@@ -54,7 +54,9 @@ def test_then_passes_are_cut(
     assert "tokens_per_pass=1024: the result is the same" in caplog.text
 
 
-def test_then_activations_are_computed_again(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_then_activations_are_computed_again(
+    tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
     smallest = {"tokens_per_pass": LONGEST, "gradient_checkpointing": True}
     leave(monkeypatch, need(tiny_model, TRAINING.model_copy(update=smallest)))
     training, _ = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
@@ -62,7 +64,7 @@ def test_then_activations_are_computed_again(tiny_model: BaseModel, monkeypatch:
 
 
 def test_what_changes_the_result_is_only_suggested(
-    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+    tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     smallest = TRAINING.model_copy(update={"tokens_per_pass": LONGEST, "gradient_checkpointing": True})
     leave(monkeypatch, need(tiny_model, smallest) - 1)
@@ -73,7 +75,7 @@ def test_what_changes_the_result_is_only_suggested(
 
 
 def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
-    tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+    tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave(monkeypatch, need(tiny_model) - 1)
     refusing = TRAINING.model_copy(update={"fit": "refuse"})
@@ -83,7 +85,7 @@ def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
     assert memory_fit.fitted(tiny_model, PLAN, LORA, ignoring, ROWS)[0] == ignoring
 
 
-def test_a_machine_that_is_far_too_small(tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_is_far_too_small(tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, 1e6)
     with pytest.raises(memory_fit.FitError, match=r"smaller model or a larger device.*estimate"):
         memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)

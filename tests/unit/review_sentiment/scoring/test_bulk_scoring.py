@@ -11,7 +11,7 @@ import pytest
 
 from review_sentiment.config import LoraSettings
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
@@ -31,7 +31,7 @@ ADDED = ["label", "p_negative", "p_positive", "model_version"]
 
 
 @pytest.fixture(scope="module")
-def adapter(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def adapter(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("adapter")
     save_adapter(
         add_adapters(load_model(tiny_model, PLAN), LoraSettings(rank=2, alpha=4)), tiny_model, directory

@@ -15,7 +15,7 @@ from bitsandbytes.nn import Linear4bit
 
 from review_sentiment.config import LoraSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan, plan_compute
 from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.loading import load_model, load_tokenizer
@@ -31,7 +31,7 @@ def plan() -> ComputePlan:
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model: BaseModel, plan: ComputePlan) -> torch.nn.Module:
+def model(tiny_model: ModelIdentity, plan: ComputePlan) -> torch.nn.Module:
     return load_model(tiny_model, plan).eval()
 
 
@@ -49,13 +49,13 @@ def in_plain_fp32(model: torch.nn.Module) -> torch.nn.Module:
     return torch.nn.Module.float(twin)  # that of transformers refuses 4-bit models, which this is no longer
 
 
-def scored(model: torch.nn.Module, chats: ChatDataset, base: BaseModel, plan: ComputePlan) -> Scores:
+def scored(model: torch.nn.Module, chats: ChatDataset, base: ModelIdentity, plan: ComputePlan) -> Scores:
     return score_labels(model, load_tokenizer(base), list(chats.frame["prompt"]), chats.labels, plan, 2_048)
 
 
 def test_near_ties_are_what_fp32_says(
     model: torch.nn.Module,
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     plan: ComputePlan,
     monkeypatch: pytest.MonkeyPatch,
@@ -75,7 +75,7 @@ def test_near_ties_are_what_fp32_says(
 
 
 def test_a_model_that_is_being_trained_answers_as_it_does_alone(
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     plan: ComputePlan,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,7 +99,7 @@ def test_a_model_that_is_being_trained_answers_as_it_does_alone(
 
 def test_without_room_they_stay_and_that_is_said(
     model: torch.nn.Module,
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     plan: ComputePlan,
     monkeypatch: pytest.MonkeyPatch,

@@ -12,7 +12,7 @@ from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation import audit
 from review_sentiment.evaluation.audit import generate_answers
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.resources.memory import shape_from
@@ -23,7 +23,7 @@ LABELS = ("negative", "positive")
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["packed", "padded"])
-def parts(tiny_model: BaseModel, request: pytest.FixtureRequest):
+def parts(tiny_model: ModelIdentity, request: pytest.FixtureRequest):
     plan = replace(plan_compute("cpu", "fp32"), packs_rows=request.param)
     base = replace(tiny_model, quantization="none")
     tokenizer = load_tokenizer(base)

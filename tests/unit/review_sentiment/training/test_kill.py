@@ -14,10 +14,10 @@ import pytest
 
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.training.checkpoints import CheckpointStore
-from review_sentiment.training.qlora import FineTuned, Surroundings, finetune
+from review_sentiment.training.qlora import FineTuned, TrainingContext, finetune
 
 LOADED_ONCE = [
     "review_sentiment.training.qlora",
@@ -37,7 +37,7 @@ TRAINING = TrainingSettings(
 )
 
 
-def train(model: BaseModel, chats: ChatDataset, directory: Path, said: Connection | None) -> FineTuned:
+def train(model: ModelIdentity, chats: ChatDataset, directory: Path, said: Connection | None) -> FineTuned:
     """Train with checkpoints; tell each step to the other end."""
 
     def tell(step: int, _figures: Mapping[str, float]) -> None:
@@ -53,11 +53,11 @@ def train(model: BaseModel, chats: ChatDataset, directory: Path, said: Connectio
         TRAINING,
         5,
         directory / "adapter",
-        Surroundings((tell,), store),
+        TrainingContext((tell,), store),
     )
 
 
-def live(model: BaseModel, chats: ChatDataset, directory: Path, said: Connection) -> None:
+def live(model: ModelIdentity, chats: ChatDataset, directory: Path, said: Connection) -> None:
     """Train in a process of its own and send the losses at the end."""
     os.setpgid(0, 0)
     trained = train(model, chats, directory, said)
@@ -65,7 +65,7 @@ def live(model: BaseModel, chats: ChatDataset, directory: Path, said: Connection
 
 
 @pytest.mark.parametrize("seed", [0])
-def test_ten_kills(tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, seed: int) -> None:
+def test_ten_kills(tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, seed: int) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED_ONCE)
     draw = random.Random(seed)

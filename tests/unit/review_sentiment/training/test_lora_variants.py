@@ -12,7 +12,7 @@ from transformers import get_scheduler
 
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.training.qlora import finetune
 
@@ -33,7 +33,7 @@ ALL_LAYERS = 14
     ids=["rank", "rank_stabilised", "dora", "targets", "dropout", "unquantised"],
 )
 def test_a_variant_learns_and_says_what_it_is(
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
     lora: dict[str, object],
@@ -59,7 +59,7 @@ def test_a_variant_learns_and_says_what_it_is(
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant_with_warmup"])
 def test_the_learning_rate_follows_its_schedule(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, schedule: str
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, schedule: str
 ) -> None:
     training = TrainingSettings(
         learning_rate=1e-2, batch_size=4, max_steps=12, epochs=9, schedule=schedule, warmup_share=0.25

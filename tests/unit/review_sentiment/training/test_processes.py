@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.processes import finetune_in_processes
-from review_sentiment.training.qlora import Surroundings, finetune
+from review_sentiment.training.qlora import TrainingContext, finetune
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=4)
@@ -28,11 +28,11 @@ TWO = ONE.model_copy(update={"processes": 2, "checkpoint_steps": 3})
 
 
 def test_two_processes_have_the_losses_of_one_and_leave_a_checkpoint(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     validation = tiny_chats.head(12)
     alone = finetune(
-        tiny_model, PLAN, tiny_chats, LORA, ONE, 3, tmp_path / "a", Surroundings(validation=validation)
+        tiny_model, PLAN, tiny_chats, LORA, ONE, 3, tmp_path / "a", TrainingContext(validation=validation)
     )
     seen: list[int] = []
 
@@ -49,7 +49,7 @@ def test_two_processes_have_the_losses_of_one_and_leave_a_checkpoint(
         TWO,
         3,
         tmp_path / "b",
-        Surroundings((observe,), store, {"run_id": "r"}, validation),
+        TrainingContext((observe,), store, {"run_id": "r"}, validation),
     )
     assert seen == list(range(1, 9))
     losses = [[point["loss"] for point in trained.curve] for trained in (alone, together)]
@@ -69,17 +69,19 @@ def test_two_processes_have_the_losses_of_one_and_leave_a_checkpoint(
         TWO,
         3,
         tmp_path / "c",
-        Surroundings((lambda step, figures: again.append(step) if "loss" in figures else None,), store),
+        TrainingContext((lambda step, figures: again.append(step) if "loss" in figures else None,), store),
     )
     assert again == [7, 8]
 
 
 def test_a_processes_error_is_the_steps_error(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
-    missing = BaseModel(str(tmp_path / "nothing"), None, "nf4", "nothing")
+    missing = ModelIdentity(str(tmp_path / "nothing"), None, "nf4", "nothing")
     with pytest.raises(TrainingError, match="cannot be loaded"):
-        finetune_in_processes(missing, PLAN, tiny_chats, LORA, TWO, 3, tmp_path / "adapter", Surroundings())
+        finetune_in_processes(
+            missing, PLAN, tiny_chats, LORA, TWO, 3, tmp_path / "adapter", TrainingContext()
+        )
 
 
 def test_a_batch_must_be_shared_out_evenly() -> None:

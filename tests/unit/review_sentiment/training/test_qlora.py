@@ -12,15 +12,15 @@ import torch
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
 from review_sentiment.models.packing import use_packed_attention
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.training import qlora as training_module
-from review_sentiment.training.lora_proof import LoraProofError, LoraWitness
-from review_sentiment.training.qlora import Surroundings, finetune
+from review_sentiment.training.lora_proof import LoraProofError, LoraWatcher
+from review_sentiment.training.qlora import TrainingContext, finetune
 from review_sentiment.training.trainer import IGNORED, AnswerTrainer, collate, tokenise
 
 LABELS = ("negative", "positive")
@@ -34,7 +34,7 @@ def chats(tiny_chats: ChatDataset) -> ChatDataset:
     return tiny_chats
 
 
-def test_only_the_answer_has_labels(tiny_model: BaseModel, chats: ChatDataset) -> None:
+def test_only_the_answer_has_labels(tiny_model: ModelIdentity, chats: ChatDataset) -> None:
     tokenizer = load_tokenizer(tiny_model)
     row = tokenise(chats, tokenizer)[0]
     answer = [token for token in row["labels"] if token != IGNORED]
@@ -52,7 +52,7 @@ class Step:
 
 
 def one_step(
-    model_identity: BaseModel, chats: ChatDataset, scratch: Path, tokens_per_pass: int, packs_rows: bool
+    model_identity: ModelIdentity, chats: ChatDataset, scratch: Path, tokens_per_pass: int, packs_rows: bool
 ) -> tuple[Step, float]:
     """Return the step, and the loss over all positions of the same batch."""
     torch.manual_seed(0)
@@ -88,7 +88,7 @@ def one_step(
 
 @pytest.mark.parametrize("packs_rows", [True, False])
 def test_the_loss_at_answer_positions_is_the_loss_over_all_positions(
-    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path, packs_rows: bool
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, packs_rows: bool
 ) -> None:
     step, full = one_step(tiny_model, chats, tmp_path, 100_000, packs_rows)
     assert step.passes == 1
@@ -99,7 +99,7 @@ def test_the_loss_at_answer_positions_is_the_loss_over_all_positions(
     ("tokens_per_pass", "packs_rows"), [(1, False), (300, False), (300, True), (100_000, True)]
 )
 def test_passes_and_packing_leave_the_gradient_as_it_is(
-    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path, tokens_per_pass: int, packs_rows: bool
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, tokens_per_pass: int, packs_rows: bool
 ) -> None:
     plain, _ = one_step(tiny_model, chats, tmp_path, 100_000, packs_rows=False)
     step, _ = one_step(tiny_model, chats, tmp_path, tokens_per_pass, packs_rows)
@@ -109,7 +109,7 @@ def test_passes_and_packing_leave_the_gradient_as_it_is(
 
 
 def test_training_learns_proves_every_layer_and_reports_its_steps(
-    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path
 ) -> None:
     seen: list[tuple[int, Mapping[str, float]]] = []
     result = finetune(
@@ -120,7 +120,7 @@ def test_training_learns_proves_every_layer_and_reports_its_steps(
         TRAINING,
         1,
         tmp_path / "a",
-        Surroundings(observers=(lambda s, f: seen.append((s, f)),)),
+        TrainingContext(observers=(lambda s, f: seen.append((s, f)),)),
     )
 
     assert [step for step, _ in seen] == list(range(1, 31))
@@ -140,7 +140,7 @@ def test_training_learns_proves_every_layer_and_reports_its_steps(
 
 
 def test_the_same_seed_gives_the_same_adapter_file(
-    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path
 ) -> None:
     files = []
     for name in ("a", "b"):
@@ -151,7 +151,7 @@ def test_the_same_seed_gives_the_same_adapter_file(
 
 
 def test_a_loss_that_does_not_fall_is_refused(
-    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path
 ) -> None:
     one_step_only = {"max_steps": 1, "warmup_share": 0.0}  # its loss is both the first and the last
     with pytest.raises(LoraProofError, match="loss did not fall"):
@@ -160,7 +160,7 @@ def test_a_loss_that_does_not_fall_is_refused(
 
 
 def test_a_loss_that_is_not_a_number_stops_at_that_step(
-    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = AnswerTrainer.compute_loss
 
@@ -174,7 +174,7 @@ def test_a_loss_that_is_not_a_number_stops_at_that_step(
 
 
 def test_an_adapter_outside_the_forward_pass_stops_training_before_the_first_step(
-    tiny_model: BaseModel, chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = training_module.fuse_adapters
 
@@ -189,6 +189,6 @@ def test_an_adapter_outside_the_forward_pass_stops_training_before_the_first_ste
         finetune(tiny_model, PLAN, chats, LORA, TRAINING, 1, tmp_path / "a")
 
 
-def test_a_model_without_adapters_has_nothing_to_prove(tiny_model: BaseModel) -> None:
+def test_a_model_without_adapters_has_nothing_to_prove(tiny_model: ModelIdentity) -> None:
     with pytest.raises(LoraProofError, match="no LoRA adapter"):
-        LoraWitness(load_model(tiny_model, PLAN))
+        LoraWatcher(load_model(tiny_model, PLAN))

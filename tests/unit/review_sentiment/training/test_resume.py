@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.training import callback
 from review_sentiment.training import qlora as training_module
 from review_sentiment.training.checkpoints import CheckpointStore
-from review_sentiment.training.qlora import FineTuned, Surroundings, finetune
+from review_sentiment.training.qlora import FineTuned, TrainingContext, finetune
 from review_sentiment.training.trainer import AnswerTrainer, is_out_of_memory
 
 PLAN = plan_compute("cpu", "fp32")
@@ -29,7 +29,7 @@ SAME_LOSS = 1e-6
 
 
 def train(
-    model: BaseModel,
+    model: ModelIdentity,
     chats: ChatDataset,
     directory: Path,
     store: CheckpointStore | None = None,
@@ -37,13 +37,13 @@ def train(
     observers: tuple[Callable[[int, Mapping[str, float]], None], ...] = (),
     validation: ChatDataset | None = None,
 ) -> FineTuned:
-    around = Surroundings(observers, store, {"run_id": "r"}, validation)
+    around = TrainingContext(observers, store, {"run_id": "r"}, validation)
     return finetune(model, PLAN, chats, LORA, training, 3, directory, around)
 
 
 @pytest.fixture(scope="module")
 def whole(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path_factory: pytest.TempPathFactory
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> FineTuned:
     return train(tiny_model, tiny_chats, tmp_path_factory.mktemp("whole") / "adapter")
 
@@ -58,7 +58,7 @@ class KilledError(BaseException):
 
 @pytest.mark.parametrize("step", [1, 3, 4, 8, 12])
 def test_a_killed_training_goes_on_with_the_same_losses_and_ends_with_the_same_adapter(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, whole: FineTuned, step: int
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, whole: FineTuned, step: int
 ) -> None:
     def kill(now: int, _figures: Mapping[str, float]) -> None:
         if now == step:
@@ -83,7 +83,7 @@ def test_a_killed_training_goes_on_with_the_same_losses_and_ends_with_the_same_a
 
 
 def test_a_training_that_had_ended_is_not_trained_further(
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
     whole: FineTuned,
@@ -111,7 +111,7 @@ def test_a_training_that_had_ended_is_not_trained_further(
 
 
 def test_a_torn_checkpoint_costs_one_interval_more(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, whole: FineTuned
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, whole: FineTuned
 ) -> None:
     def kill(now: int, _figures: Mapping[str, float]) -> None:
         if now == 8:
@@ -140,7 +140,7 @@ def test_a_torn_checkpoint_costs_one_interval_more(
     ],
 )
 def test_ctrl_c_and_sigterm_keep_the_step_they_come_in(
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
     whole: FineTuned,
@@ -173,7 +173,7 @@ def test_ctrl_c_and_sigterm_keep_the_step_they_come_in(
 
 
 def test_validations_and_the_adapter_that_is_kept_survive_an_interruption(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     settings = TRAINING.model_copy(update={"validations": 4, "checkpoint_steps": 5})
 
@@ -197,7 +197,7 @@ def test_validations_and_the_adapter_that_is_kept_survive_an_interruption(
 
 
 def test_training_stops_when_validation_no_longer_gets_better(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([0.5, 0.9, 0.7, 0.8, 0.95])
     monkeypatch.setattr(callback, "figures", lambda _: {"f1": next(figures)})
@@ -216,7 +216,7 @@ def test_training_stops_when_validation_no_longer_gets_better(
     ],
 )
 def test_the_last_adapter_about_as_good_as_the_best_is_the_one_that_is_saved(
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -237,7 +237,7 @@ def test_the_last_adapter_about_as_good_as_the_best_is_the_one_that_is_saved(
 
 
 def test_a_batch_that_does_not_fit_is_tried_again_in_smaller_passes(
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -258,7 +258,7 @@ def test_a_batch_that_does_not_fit_is_tried_again_in_smaller_passes(
 
 
 def test_a_review_that_does_not_fit_alone_is_an_error_with_the_settings_that_matter(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -270,7 +270,7 @@ def test_a_review_that_does_not_fit_alone_is_an_error_with_the_settings_that_mat
 
 @pytest.mark.parametrize("place", ["add_adapters", "AnswerTrainer.create_optimizer", "_proved_reload"])
 def test_memory_that_runs_out_outside_the_passes_is_an_error_with_the_settings_that_matter(
-    tiny_model: BaseModel,
+    tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -299,7 +299,7 @@ def test_what_running_out_of_memory_looks_like(error: Exception, expected: bool)
 
 
 def test_the_ids_of_a_batch_whose_loss_is_no_number_are_kept(
-    tiny_model: BaseModel, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compute = AnswerTrainer.compute_loss
     monkeypatch.setattr(

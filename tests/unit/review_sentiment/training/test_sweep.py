@@ -10,7 +10,7 @@ import pytest
 from front_door.commands.sweep import search, trials_table
 from review_sentiment.config import Settings
 from review_sentiment.errors import UsageError
-from review_sentiment.models.base_model import BaseModel
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.settings_files import known_keys
 from review_sentiment.training.sweep import Dimension, TrialResult, parse_dimension, sweep
 from tests.tiny import write_category
@@ -19,7 +19,7 @@ RANKS = parse_dimension("lora.rank=2,4,8", known_keys())
 
 
 @pytest.fixture
-def settings(tiny_model: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(tiny_model: ModelIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for category in ("Tops", "Shoes"):
         write_category(tmp_path / "reviews", category, 90)
