@@ -1,14 +1,21 @@
-"""What doctor says of one thing: what was checked, what was found, and what to do."""
+"""`Check`: the project's one record of a check, used by `doctor` and by the dashboard's pages.
+
+    Check("disk", ok=False, found="0.3 GB free", advice="Free some space.")
+
+`doctor --json` prints the fields under these names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from front_door.terminal.error_text import first_line
+
 
 @dataclass(frozen=True)
 class Check:
-    """One check; `advice` says what to do where it is not ok."""
+    """What was checked, whether it passed, what was found and, if it failed, what to do about it."""
 
     name: str
     ok: bool
@@ -16,22 +23,24 @@ class Check:
     advice: str = ""
 
 
-def check(name: str, look: Callable[[], str], advice: str) -> Check:
-    """Return what a look finds; whatever it raises is the finding: many libraries are behind it."""
+def run_check(name: str, probe: Callable[[], str], advice: str = "") -> Check:
+    """Return a passed check with the probe's result, or a failed one with the first line of its exception.
+
+    Every exception counts: probes call many libraries.
+    """
     try:
-        return Check(name, True, look())
+        return Check(name, True, probe())
     except Exception as error:  # noqa: BLE001
-        first_line = (str(error).strip() or "no message").splitlines()[0]
-        return Check(name, False, f"{type(error).__name__}: {first_line}", advice)
+        return Check(name, False, f"{type(error).__name__}: {first_line(error)}", advice)
 
 
 def report(checks: Sequence[Check]) -> str:
-    """Return one line a check, and the advice under those that failed."""
+    """Return one line per check, and the advice below each that failed."""
     lines = []
-    for each in checks:
-        lines.append(f"{'ok  ' if each.ok else 'FAIL'} {each.name:13} {each.found}")
-        if not each.ok:
-            lines.append(f"     {'':13} -> {each.advice}")
-    failed = sum(not each.ok for each in checks)
-    lines.append(f"{failed} of {len(checks)} checks failed." if failed else "Everything is there.")
+    for check in checks:
+        lines.append(f"{'ok  ' if check.ok else 'FAIL'} {check.name:13} {check.found}")
+        if not check.ok:
+            lines.append(f"     {'':13} -> {check.advice}")
+    failed = sum(not check.ok for check in checks)
+    lines.append(f"{failed} of {len(checks)} checks failed." if failed else "All checks passed.")
     return "\n".join(lines)

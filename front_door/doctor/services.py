@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from front_door.doctor.checks import Check, check
+from front_door.doctor.checks import Check, run_check
 from front_door.doctor.machine import four_bit_product_is_finite
 from review_sentiment.errors import ReviewSentimentError
 
@@ -28,16 +28,18 @@ UNAUTHORIZED = 401
 def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
     """Yield the checks of a stack's components, and of the settings' model and reviews."""
     if file.image is None and (file.has_step_operator or settings.model.device == "cuda"):
-        yield check(
+        yield run_check(
             "GPU", _gpu, "See what `nvidia-smi` says; install NVIDIA's driver, and torch as a CUDA build."
         )
-        yield check(
+        yield run_check(
             "4-bit on GPU", _product_on_gpu, "Reinstall torch and bitsandbytes for this CUDA version."
         )
-    yield check("model", lambda: _model(settings), "Choose a model that is there: model.name.")
-    yield check("reviews", lambda: _reviews(settings), "Choose a source that is there: data.source.")
+    yield run_check("model", lambda: _model(settings), "Choose a model that is there: model.name.")
+    yield run_check("reviews", lambda: _reviews(settings), "Choose a source that is there: data.source.")
     if file.image is not None:
-        yield check("Docker", _docker, "Start Docker on this machine: it builds the image of remote steps.")
+        yield run_check(
+            "Docker", _docker, "Start Docker on this machine: it builds the image of remote steps."
+        )
         yield from check_services(file)
 
 
@@ -56,11 +58,15 @@ def require_services(file: StackFile) -> None:
 def check_services(file: StackFile) -> Iterator[Check]:
     """Yield the checks of what steps on another machine talk to, and of that machine."""
     kinds = {(kind, component.flavor) for kind, component in file.components.items()}
-    yield check("ZenML server", _zenml_server, "Sign in: `zenml login URL`, or ZENML_STORE_URL and _API_KEY.")
+    yield run_check(
+        "ZenML server", _zenml_server, "Sign in: `zenml login URL`, or ZENML_STORE_URL and _API_KEY."
+    )
     configured = {kind: component.configuration for kind, component in file.components.items()}
     registry, store = configured["container_registry"], configured["artifact_store"]
-    yield check("registry", lambda: _registry(registry["uri"]), "Start it, or correct CONTAINER_REGISTRY.")
-    yield check(
+    yield run_check(
+        "registry", lambda: _registry(registry["uri"]), "Start it, or correct CONTAINER_REGISTRY."
+    )
+    yield run_check(
         "S3",
         lambda: _s3(store, file.secrets),
         "Check S3_BUCKET, S3_ENDPOINT_URL and AWS_ACCESS_KEY_ID: the key must write, read and delete there.",
@@ -68,10 +74,10 @@ def check_services(file: StackFile) -> Iterator[Check]:
     operator = configured["step_operator"]
     if ("step_operator", "ssh_host") in kinds:
         advice = "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY; add it: `ssh-keyscan HOST >> known_hosts`."
-        yield check("GPU host", lambda: _ssh_host(operator), advice)
+        yield run_check("GPU host", lambda: _ssh_host(operator), advice)
     else:
         advice = "Check KUBERNETES_CONTEXT with `kubectl get nodes`; GPU nodes need NVIDIA's device plugin."
-        yield check("Kubernetes", lambda: _kubernetes(operator["kubernetes_context"]), advice)
+        yield run_check("Kubernetes", lambda: _kubernetes(operator["kubernetes_context"]), advice)
 
 
 def _gpu() -> str:

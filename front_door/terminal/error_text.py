@@ -24,6 +24,11 @@ def exit_code_of(error: Exception) -> int:
     return error.exit_code if isinstance(error, ReviewSentimentError) else EXIT_FAILED
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
+    return (str(error).strip() or "no message").splitlines()[0]
+
+
 def _unexpected(error: Exception) -> str:
     advice = "Run again with --debug for the traceback; what was finished is kept in the cache."
     if _is_full_disk(error):
@@ -32,8 +37,7 @@ def _unexpected(error: Exception) -> str:
         return f"There is no room left to write to ({places}). Free some. {advice}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.strerror} ({error.filename}). Give access to it. {advice}"
-    first_line = (str(error).strip() or "no message").splitlines()[0]
-    return f"{type(error).__name__}: {first_line} {advice}"
+    return f"{type(error).__name__}: {first_line(error)} {advice}"
 
 
 def _is_full_disk(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from front_door.doctor.checks import Check, check, report
+from front_door.doctor.checks import Check, report, run_check
 from front_door.doctor.services import _registry, check_stack
 from front_door.stack.files import read_stack
 from review_sentiment.config import Settings
@@ -87,9 +87,9 @@ def test_a_registry_may_want_a_sign_in(registry: tuple[str, list[int]]) -> None:
     statuses += [200, 401, 500]
     assert _registry(address) == host
     assert _registry(address) == f"{host}, wants a sign-in: `docker login {host}`"
-    assert not check("registry", lambda: _registry(address), "Start it.").ok
+    assert not run_check("registry", lambda: _registry(address), "Start it.").ok
 
 
 def test_a_report_ends_with_how_many_failed() -> None:
-    assert report([Check("a", True, "there")]).endswith("Everything is there.")
+    assert report([Check("a", True, "there")]).endswith("All checks passed.")
     assert "-> do that" in report([Check("a", False, "not there", "do that")])
