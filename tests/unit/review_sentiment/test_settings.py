@@ -148,7 +148,7 @@ def test_a_value_of_a_wrong_type_or_range_is_an_error_that_names_its_key(overrid
 
 
 def test_an_address_with_a_password_is_refused_without_repeating_it() -> None:
-    with pytest.raises(UsageError, match="the address has a password in it") as error:
+    with pytest.raises(UsageError, match="the address contains a password") as error:
         load_settings(None, ["data.source=https://me:sesame@files.example.org/reviews"])
     assert "sesame" not in str(error.value)
     assert load_settings(None, ["data.source=hf://datasets/owner/name@main/reviews"])

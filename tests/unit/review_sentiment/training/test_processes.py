@@ -85,5 +85,5 @@ def test_a_processes_error_is_the_steps_error(
 
 
 def test_a_batch_must_be_shared_out_evenly() -> None:
-    with pytest.raises(ValidationError, match="batch_size 16 cannot be shared out to 3 processes"):
+    with pytest.raises(ValidationError, match="batch_size 16 cannot be divided evenly among 3 processes"):
         TrainingSettings(processes=3)
