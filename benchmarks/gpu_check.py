@@ -146,6 +146,15 @@ def base_of(args: argparse.Namespace, small: bool = False) -> Any:
     return ModelIdentity(str(args.models / ("small" if small else "8b")), None, "nf4", "random")
 
 
+def recipe(
+    args: argparse.Namespace, lora: Any, training: Any, small: bool = False, precision: str = "auto"
+) -> Any:
+    """Return the recipe of a stage, with the seed 42."""
+    from review_sentiment.models.recipe import Recipe
+
+    return Recipe(base_of(args, small), plan(args, precision), lora, training, 42)
+
+
 def chats(args: argparse.Namespace, rows: int, first: int = 0, max_tokens: int = 512) -> Any:
     """Return real reviews; each third is lengthened by the next two: the lengths of configs/gpu.yaml."""
     import pandas as pd
@@ -181,7 +190,8 @@ def train(
 ) -> dict[str, Any]:
     """Train through the project's own entry, with proof, validation and reload; return its figures."""
     from review_sentiment.training.checkpoints import CheckpointStore
-    from review_sentiment.training.qlora import TrainingContext, finetune
+    from review_sentiment.training.job import TrainingContext, TrainingJob
+    from review_sentiment.training.qlora import finetune
 
     store = changes.pop("store", None)
     precision = changes.pop("precision", "auto")
@@ -192,14 +202,8 @@ def train(
     validation = chats(args, rows=64, first=2_000) if training.validations else None
     started = time.perf_counter()
     done = finetune(
-        base_of(args, small),
-        plan(args, precision),
-        data,
-        lora,
-        training,
-        42,
-        where,
-        TrainingContext((tell,), kept, {}, validation),
+        TrainingJob(recipe(args, lora, training, small, precision), data, where, validation),
+        TrainingContext((tell,), kept),
     )
     speeds = [point["tokens_per_second"] for point in done.curve[1:]]
     return {
@@ -420,10 +424,9 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
     from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
     from review_sentiment.models.packing import can_pack, use_packed_attention
     from review_sentiment.resources.device import free_memory
-    from review_sentiment.resources.memory import estimate, load_of, shape_of
-    from review_sentiment.training import qlora
+    from review_sentiment.resources.memory import memory_of
     from review_sentiment.training.sampler import heaviest_batch
-    from review_sentiment.training.trainer import AnswerTrainer, tokenise
+    from review_sentiment.training.trainer import AnswerTrainer, tokenise, trainer_arguments
 
     chosen, base = plan(args), base_of(args)
     tokenizer, steps = load_tokenizer(base), 3 if args.tiny else 7
@@ -483,8 +486,8 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
                 lighten(model)
                 trainer = AnswerTrainer(
                     model=model,
-                    args=qlora._trainer_settings(Path(scratch), chosen, tuning, 42),
-                    tokens_per_pass=tuning.tokens_per_pass,
+                    args=trainer_arguments(recipe(args, lora, tuning), Path(scratch)),
+                    token_budget=tuning.tokens_per_pass,
                     packs_rows=packs,
                     train_dataset=rows,
                     processing_class=tokenizer,
@@ -514,14 +517,14 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
                     torch.cuda.synchronize()
                 speeds.append(sum(len(r["input_ids"]) for r in reviews) / (time.perf_counter() - began))
                 losses.append(round(loss, 4))
-            rows_known = heaviest_batch([rows[n]["input_ids"] for n in batches[0]], 16, 42, chosen.packs_rows)
-            load = load_of(tuning, lora, base, chosen, rows_known)
+            heaviest = heaviest_batch([rows[n]["input_ids"] for n in batches[0]], recipe(args, lora, tuning))
+            expected = memory_of(recipe(args, lora, tuning), heaviest)
             found[name] = {
                 "useful tokens/s": [round(speed) for speed in speeds],
                 "losses": losses,
                 "peak GB": None if args.tiny else round(torch.cuda.max_memory_allocated() / 1e9, 2),
                 "reserved GB": reserved_gb(),
-                "expected GB": round(estimate(shape_of(base), load, chosen.device).total / 1e9, 2),
+                "expected GB": round(expected.total / 1e9, 2),
             }
             note(args, "variants", found | {"unfinished": True})
         del model, trainer

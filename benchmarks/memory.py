@@ -43,24 +43,18 @@ def longest_chats() -> Any:
 
 def measure(overrides: tuple[str, ...], steps: int, chats: Any) -> dict[str, float]:
     """Train a few steps; return the bytes foretold and the peak of this process, which has read no data."""
-    from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
+    from review_sentiment.models.recipe import Recipe
     from review_sentiment.settings_files import load_settings
+    from review_sentiment.training.job import TrainingJob
     from review_sentiment.training.qlora import finetune
 
     fixed = (f"training.max_steps={steps}", "training.fit=ignore", "training.validations=0")
     settings = load_settings(ROOT / "configs" / "local.yaml", [*overrides, *fixed])
-    plan = plan_compute("cpu", settings.model.precision)
+    recipe = Recipe.from_settings(settings, plan_compute("cpu", settings.model.precision))
+    train = chats.head(steps * settings.training.batch_size)
     with tempfile.TemporaryDirectory() as scratch:
-        summary = finetune(
-            identify(settings.model),
-            plan,
-            chats.head(steps * settings.training.batch_size),
-            settings.lora,
-            settings.training,
-            settings.seed,
-            Path(scratch) / "adapter",
-        ).summary
+        summary = finetune(TrainingJob(recipe, train, Path(scratch) / "adapter")).summary
     return {"expected_gb": summary.expected_memory_gb, "peak_gb": summary.peak_memory_gb}
 
 

@@ -66,15 +66,16 @@ class Tuned:
 
 def tune(reviews: int, adapter: Path) -> Tuned:
     """Train an adapter on some reviews."""
-    from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
+    from review_sentiment.models.recipe import Recipe
+    from review_sentiment.training.job import TrainingJob
     from review_sentiment.training.preparation import prepare
     from review_sentiment.training.qlora import finetune
 
     chosen = settings(reviews)
-    prepared, base, plan = prepare(chosen), identify(chosen.model), plan_compute()
-    finetune(base, plan, prepared.train, chosen.lora, chosen.training, chosen.seed, adapter)
-    return Tuned(prepared, base, plan, adapter)
+    prepared, recipe = prepare(chosen), Recipe.from_settings(chosen, plan_compute())
+    finetune(TrainingJob(recipe, prepared.train, adapter))
+    return Tuned(prepared, recipe.base, recipe.plan, adapter)
 
 
 def plain_model(plan: Any) -> Any:

@@ -17,6 +17,7 @@ end of the reviews, once a seed; it is validated on the way, and at the end on a
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import platform
@@ -71,20 +72,20 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
     from transformers import set_seed
     from trl import SFTConfig, SFTTrainer
 
-    from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.models.fused_lora import fuse_adapters
     from review_sentiment.models.lean_layers import lighten
     from review_sentiment.models.loading import load_model, load_tokenizer
     from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
     from review_sentiment.models.packing import use_packed_attention
-    from review_sentiment.training import qlora
+    from review_sentiment.models.recipe import Recipe
     from review_sentiment.training.preparation import prepare
-    from review_sentiment.training.trainer import AnswerTrainer, tokenise
+    from review_sentiment.training.trainer import AnswerTrainer, tokenise, trainer_arguments
 
     chosen = settings(reviews)
     prepared = prepare(chosen)
-    base, plan = identify(chosen.model), plan_compute()
+    recipe = dataclasses.replace(Recipe.from_settings(chosen, plan_compute()), seed=seed)
+    base, plan = recipe.base, recipe.plan
     tokenizer = load_tokenizer(base)
     set_seed(seed)
     model = load_model(base, plan)
@@ -96,8 +97,8 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
         lighten(model)
         trainer = AnswerTrainer(
             model=model,
-            args=qlora._trainer_settings(scratch, plan, chosen.training, seed),
-            tokens_per_pass=chosen.training.tokens_per_pass,
+            args=trainer_arguments(recipe, scratch),
+            token_budget=chosen.training.tokens_per_pass,
             packs_rows=True,
             train_dataset=rows,
             processing_class=tokenizer,

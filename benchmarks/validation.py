@@ -18,9 +18,9 @@ import click
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from review_sentiment.evaluation.evaluate import evaluate_model
-from review_sentiment.models.base_model import identify
-from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.settings_files import load_settings
+from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.preparation import prepare
 from review_sentiment.training.qlora import finetune
 
@@ -33,21 +33,14 @@ def main(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Train with the settings and print the figures on the validation reviews."""
     settings = load_settings(config, overrides)
     prepared = prepare(settings)
-    base = identify(settings.model)
-    plan = plan_compute(settings.model.device, settings.model.precision)
+    recipe = Recipe.from_settings(settings)
     with tempfile.TemporaryDirectory() as scratch:
-        trained = finetune(
-            base,
-            plan,
-            prepared.train,
-            settings.lora,
-            settings.training,
-            settings.seed,
-            Path(scratch) / "adapter",
+        trained = finetune(TrainingJob(recipe, prepared.train, Path(scratch) / "adapter"))
+        evaluation = evaluate_model(
+            recipe.base, trained.adapter, prepared.validation, recipe.plan, settings.evaluation
         )
-        evaluation = evaluate_model(base, trained.adapter, prepared.validation, plan, settings.evaluation)
     figures = {
-        "machine": f"{platform.machine()}, {plan.device}, {plan.precision}",
+        "machine": f"{platform.machine()}, {recipe.plan.device}, {recipe.plan.precision}",
         "settings": list(overrides),
         "training": asdict(trained.summary),
         "validation": evaluation.metrics.headline(),

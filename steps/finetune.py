@@ -1,5 +1,6 @@
-"""Fine-tune the model with QLoRA: opens the candidate's MLflow run."""
+"""Fine-tune the model with QLoRA: opens the MLflow run of the candidate."""
 
+from pathlib import Path
 from typing import Annotated
 
 from zenml import step
@@ -19,21 +20,6 @@ from steps.source_fingerprint import fingerprint
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate")
 """Packages whose version changes what is trained."""
-
-
-WITHOUT_CONSEQUENCE = frozenset(
-    f"training.{name}"
-    for name in (
-        "fit",
-        "tokens_per_pass",
-        "gradient_checkpointing",
-        "dequantise_once",
-        "checkpoint_dir",
-        "checkpoint_minutes",
-        "checkpoint_steps",
-    )
-)
-"""Settings that leave the result as it is: a checkpoint made with others can be gone on from."""
 
 
 def depends_on() -> str:
@@ -56,91 +42,78 @@ def finetune(
     seed: int,
 ) -> Annotated[TrainedAdapter, "adapter"]:
     """Return the trained adapter, which names its MLflow run."""
-    import atexit
-    import shutil
-    import tempfile
-    from pathlib import Path
-
     from zenml import get_step_context
 
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
+    from review_sentiment.models.recipe import Recipe
     from review_sentiment.settings_files import flat
     from review_sentiment.tracking.candidate import Candidate
     from review_sentiment.tracking.provenance import SOURCE_COMMIT, package_versions
-    from review_sentiment.training.checkpoints import CheckpointStore, default_address, training_identity
+    from review_sentiment.training.checkpoints import CheckpointStore, default_address
+    from review_sentiment.training.job import TrainingContext, TrainingJob, identity_of
     from review_sentiment.training.processes import finetune_in_processes
-    from review_sentiment.training.qlora import TrainingContext
     from review_sentiment.training.qlora import finetune as finetune_here
     from steps.mlflow_joint import connect
 
-    context = get_step_context()
-    base = identify(model)
-    plan = plan_compute(model.device, model.precision)
-    settings = {
+    recipe = Recipe(identify(model), plan_compute(model.device, model.precision), lora, training, seed)
+    job = TrainingJob(recipe, train, _directory_until_exit(), validation)
+    sections = {"model": model, "prompt": prompt, "lora": lora, "training": training}
+    settings = {"seed": str(seed)} | {
         name: str(value)
-        for section, values in (
-            ("model", model),
-            ("prompt", prompt),
-            ("lora", lora),
-            ("training", training),
-        )
+        for section, values in sections.items()
         for name, value in flat(values, f"{section}.").items()
-    } | {"seed": str(seed)}
-    # ZenML saves the adapter after the step has returned, so its files live until the process ends.
-    directory = Path(tempfile.mkdtemp(prefix="review-sentiment-adapter-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    }
+    compute = recipe.plan.describe()
     connect()
+    # If training was interrupted, its newest checkpoint names the MLflow run to continue.
     checkpoints = CheckpointStore(
         training.checkpoint_dir or _beside_the_artifacts() or default_address(),
-        training_identity(
-            base=base,
-            data=train.fingerprint(),
-            validation=validation.fingerprint(),
-            settings={key: value for key, value in settings.items() if key not in WITHOUT_CONSEQUENCE},
-            precision=plan.precision,
-            packages=package_versions(PACKAGES),
-        ),
+        identity_of(job, settings, package_versions(PACKAGES)),
     )
-    earlier = checkpoints.newest_notes().get("run_id")
-    if earlier and _is_saved(earlier):  # it had finished: this is to be another training
+    interrupted = checkpoints.newest_notes().get("run_id")
+    if interrupted and _is_saved(interrupted):  # it had finished, so this is a new training
         checkpoints.clear()
-        earlier = None
-    candidate = (Candidate.reopen(earlier) if earlier else None) or Candidate.open(
+        interrupted = None
+    run = get_step_context().pipeline_run
+    candidate = (Candidate.reopen(interrupted) if interrupted else None) or Candidate.open(
         experiment=tracking.experiment,
-        name=context.pipeline_run.name,
-        base=base,
-        compute=plan.describe(),
+        name=run.name,
+        base=recipe.base,
+        compute=compute,
         settings=settings,
         packages=PACKAGES,
-        commit=context.pipeline_run.config.extra[SOURCE_COMMIT],
+        commit=run.config.extra[SOURCE_COMMIT],
         train=train,
     )
     with candidate.recording():
         train_adapter = finetune_in_processes if training.processes > 1 else finetune_here
-        trained = train_adapter(
-            base,
-            plan,
-            train,
-            lora,
-            training,
-            seed,
-            directory,
-            TrainingContext((candidate.log_step,), checkpoints, {"run_id": candidate.run_id}, validation),
-        )
-        candidate.log_training(trained)
+        notes = {"run_id": candidate.run_id}
+        finished = train_adapter(job, TrainingContext((candidate.log_step,), checkpoints, notes))
+        candidate.log_training(finished)
     return TrainedAdapter(
-        directory=trained.adapter,
-        base=base,
+        directory=finished.adapter,
+        base=recipe.base,
         run_id=candidate.run_id,
-        proof=trained.proof,
-        summary=trained.summary,
+        proof=finished.proof,
+        summary=finished.summary,
         max_tokens=prompt.max_tokens,
-        compute=plan.describe(),
+        compute=compute,
         settings=settings,
         checkpoints=checkpoints.address,
-        validation=trained.validation_answers,
+        validation=finished.validation_answers,
     )
+
+
+def _directory_until_exit() -> Path:
+    """Return a directory for the adapter: ZenML saves its files after the step has returned."""
+    import atexit
+    import shutil
+    import tempfile
+
+    directory = Path(tempfile.mkdtemp(prefix="review-sentiment-adapter-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
 
 
 def _is_saved(run_id: str) -> bool:
@@ -151,7 +124,7 @@ def _is_saved(run_id: str) -> bool:
 
 
 def _beside_the_artifacts() -> str | None:
-    """Return where checkpoints outlive the step's machine: in a remote artifact store, where there is one."""
+    """Return a place for checkpoints in a remote artifact store, which outlives the machine of the step."""
     from zenml.client import Client
 
     store = Client().active_stack.artifact_store

@@ -56,25 +56,17 @@ def measure(device: str) -> Speed:
         UsageError: there is no such device.
         DataError: the embedded reviews are not there.
     """
-    from review_sentiment.models.base_model import identify
-    from review_sentiment.models.compute import plan_compute
+    from review_sentiment.models.recipe import Recipe
     from review_sentiment.settings_files import load_settings
+    from review_sentiment.training.job import TrainingJob
     from review_sentiment.training.preparation import prepare
     from review_sentiment.training.qlora import finetune
 
     settings = load_settings(None, [*OVERRIDES, f"model.device={device}"])
-    plan = plan_compute(device)
+    recipe = Recipe.from_settings(settings)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-speed-") as scratch:
-        trained = finetune(
-            identify(settings.model),
-            plan,
-            prepare(settings).train,
-            settings.lora,
-            settings.training,
-            settings.seed,
-            Path(scratch) / "adapter",
-        )
-    return speed_of(device, plan.precision, [point["tokens_per_second"] for point in trained.curve])
+        trained = finetune(TrainingJob(recipe, prepare(settings).train, Path(scratch) / "adapter"))
+    return speed_of(device, recipe.plan.precision, [point["tokens_per_second"] for point in trained.curve])
 
 
 def speed_of(device: str, precision: str, tokens_per_second: Sequence[float]) -> Speed:
@@ -83,7 +75,7 @@ def speed_of(device: str, precision: str, tokens_per_second: Sequence[float]) ->
     return Speed(device, precision, median(counted), min(counted), max(counted), len(counted))
 
 
-def measure_apart(device: str) -> Speed:
+def measure_in_subprocess(device: str) -> Speed:
     """Measure in a process of its own, and keep the figure.
 
     Raises:
@@ -110,13 +102,13 @@ def measure_apart(device: str) -> Speed:
     return speed
 
 
-def measured(device: str) -> Speed | None:
+def saved_speed(device: str) -> Speed | None:
     """Return what was measured here before, or None."""
     file = _file(device)
     return Speed(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
-def estimated() -> list[tuple[str, str, float]]:
+def estimated_speeds() -> list[tuple[str, str, float]]:
     """Return name, precision and estimated tokens a second of common GPUs with the embedded model."""
     from review_sentiment.resources.memory import SHAPES
     from review_sentiment.resources.throughput import GPU_UTILISATION, GPUS, operations_per_token

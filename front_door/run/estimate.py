@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.models.base_model import identify
 from review_sentiment.models.compute import ComputePlan, gpu_plan, plan_compute
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.resources import device, memory_fit
 from review_sentiment.resources.device import GPU_USABLE
-from review_sentiment.resources.memory import Memory, estimate, load_of, shape_of
+from review_sentiment.resources.memory import Memory, memory_of, shape_of
 from review_sentiment.resources.micro_batches import PlannedRows
 from review_sentiment.resources.throughput import (
     CPU_UTILISATION,
@@ -129,15 +130,12 @@ def estimate_here(settings: Settings) -> Row:
 
 def _row(settings: Settings, plan: ComputePlan, device: str, usable: float, speed: float) -> Row:
     """Return the row of a device with so many usable bytes and operations a second."""
-    training, lora, longest = settings.training, settings.lora, settings.prompt.max_tokens
-    rows = PlannedRows(longest)
-    base = identify(settings.model)
-    shape = shape_of(base)
-    load = load_of(training, lora, base, plan, rows)
-    memory = estimate(shape, load, plan.device)
+    recipe, longest = Recipe.from_settings(settings, plan), settings.prompt.max_tokens
+    rows = PlannedRows(longest, settings.training.batch_size)
+    memory = memory_of(recipe, rows)
     would_fit = ""
     if memory.total > usable:
-        fits, changes = memory_fit.first_that_fits(base, plan, lora, training, rows, shape, usable)
+        fits, changes = memory_fit.first_that_fits(recipe, rows, usable)
         would_fit = changes if fits else "nothing short of a smaller model"
     verdict = (
         "does not fit" if memory.total > usable else "tight" if memory.total > TIGHT * usable else "fits"
@@ -146,10 +144,10 @@ def _row(settings: Settings, plan: ComputePlan, device: str, usable: float, spee
     return Row(
         device=device,
         precision=plan.precision,
-        checkpointing=load.checkpointing,
+        checkpointing=recipe.checkpoints_activations,
         memory=memory,
         usable=usable,
         verdict=verdict,
         would_fit=would_fit,
-        hours=training_seconds(shape, tokens, speed, load.checkpointing) / HOUR,
+        hours=training_seconds(shape_of(recipe.base), tokens, speed, recipe.checkpoints_activations) / HOUR,
     )

@@ -1,11 +1,7 @@
-"""Base models: which one, on which device, in which precision. The one place that decides.
-
-Everything behind it is the same code on a CPU and on a GPU.
-"""
+"""The identity of a base model: its name, revision and quantisation."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,12 +12,10 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Who a base model is, so that an adapter can find it again on another machine.
+    """What identifies a base model, so that an adapter can find it again on another machine.
 
     `name` is `embedded`, a directory or a Hub name; `title` is for people.
     """

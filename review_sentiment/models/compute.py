@@ -1,9 +1,14 @@
-"""The one place that decides how a model runs here: device, precision, attention, optimizer."""
+"""The one place that decides how a model runs on this machine: device, precision, attention, optimizer.
+
+Everything behind it is the same code on a CPU and on a GPU. A plan carries the reason for each choice, so
+that a run can print them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from review_sentiment.errors import UsageError
@@ -11,10 +16,12 @@ from review_sentiment.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
+Auto = Literal["auto"]
+
 
 @dataclass(frozen=True)
 class ComputePlan:
-    """How a model is computed on this machine."""
+    """How a model is computed: choices, and the reason for each by its name."""
 
     device: str
     precision: str
@@ -22,6 +29,7 @@ class ComputePlan:
     optimizer: str
     gradient_checkpointing: bool
     packs_rows: bool
+    reasons: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -30,16 +38,16 @@ class ComputePlan:
 
         return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[self.precision]
 
-    def dequantises_once(self, wanted: bool | Literal["auto"]) -> bool:
-        """Return whether a training keeps its 4-bit weights dequantised as well.
+    def dequantises_once(self, wanted: bool | Auto) -> bool:
+        """Return whether training keeps a dequantised copy of the 4-bit weights.
 
-        Doing it again in each pass was a tenth of a training step on a CPU; on a GPU it is
-        memory that is short (2 bytes a weight).
+        Dequantising them again in each micro-batch took a tenth of a training step on a CPU. On a GPU,
+        memory is the scarcer resource: the copy takes 2 bytes a weight.
         """
         return self.device == "cpu" if wanted == "auto" else wanted
 
-    def checkpoints_activations(self, wanted: bool | Literal["auto"]) -> bool:
-        """Return whether activations are computed again; `auto` leaves it to the plan."""
+    def checkpoints_activations(self, wanted: bool | Auto) -> bool:
+        """Return whether activations are recomputed; `auto` leaves it to the plan."""
         return self.gradient_checkpointing if wanted == "auto" else wanted
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -49,52 +57,86 @@ class ComputePlan:
         return torch.autocast(self.device, dtype=self.dtype, enabled=self.precision != "fp32")
 
     def describe(self) -> dict[str, str]:
-        """Return the plan as strings, for parameters and cards."""
-        return {key: str(value) for key, value in asdict(self).items()}
+        """Return the choices as strings, for MLflow's parameters and for model cards."""
+        return {name: str(value) for name, value in asdict(self).items() if name != "reasons"}
 
 
 def plan_compute(device: str = "auto", precision: str = "auto") -> ComputePlan:
-    """Choose device, precision, attention and optimiser for this machine.
-
-    On the CPU eager attention is taken: the backward pass of the CPU's SDPA
-    takes a quarter of a training step at the length of a review (552 against
-    461 tokens a second with batches of 8 x 96 on two AMX cores).
+    """Choose device, precision, attention and optimizer for this machine.
 
     Raises:
-        UsageError: a GPU is asked for and there is none.
+        UsageError: the settings ask for a GPU and there is none, or for FP16 on a CPU.
     """
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError(
-            "model.device is 'cuda', but torch sees no GPU here. Check `nvidia-smi` and that torch "
+            "model.device is 'cuda', but torch does not see a GPU. Check `nvidia-smi` and that torch "
             f"is a CUDA build (this is {torch.__version__}), or set model.device=auto."
         )
+    why_device = "torch sees a GPU" if torch.cuda.is_available() else "torch does not see a GPU"
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda":
-        if precision == "auto":
-            precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        return gpu_plan(precision)
+    else:
+        why_device = f"model.device={device}"
+    why_precision = f"model.precision={precision}"
     if precision == "auto":
-        precision = "bf16" if _cpu_is_fast_at_bf16() else "fp32"
+        precision, why_precision = _gpu_precision() if device == "cuda" else _cpu_precision()
+    reasons = {"device": why_device, "precision": why_precision}
+    if device == "cuda":
+        return gpu_plan(precision, reasons)
     if precision == "fp16":
         raise UsageError("model.precision is 'fp16', which needs a GPU. Use bf16, fp32 or auto.")
     return ComputePlan(
-        "cpu", precision, "eager", "adamw_torch_fused", gradient_checkpointing=False, packs_rows=True
+        "cpu",
+        precision,
+        "eager",
+        "adamw_torch_fused",
+        gradient_checkpointing=False,
+        packs_rows=True,
+        reasons=reasons
+        | {
+            # 552 against 461 tokens a second with batches of 8 x 96 on two AMX cores.
+            "attention": "the backward pass of SDPA on a CPU takes a quarter of a training step",
+            "optimizer": "one fused kernel for all adapters",
+            "gradient_checkpointing": "memory is not scarce, and recomputing costs a third of the time",
+            "packs_rows": "no padding, and the shared start of the prompts is computed once",
+        },
     )
 
 
-def gpu_plan(precision: str) -> ComputePlan:
-    """Return how a model is computed on a GPU, also one that is not in this machine."""
+def gpu_plan(precision: str, reasons: Mapping[str, str] | None = None) -> ComputePlan:
+    """Return how a model is computed on a GPU, which need not be in this machine."""
     return ComputePlan(
-        "cuda", precision, "sdpa", "paged_adamw_8bit", gradient_checkpointing=True, packs_rows=False
+        "cuda",
+        precision,
+        "sdpa",
+        "paged_adamw_8bit",
+        gradient_checkpointing=True,
+        packs_rows=False,
+        reasons={
+            **(reasons or {}),
+            "attention": "PyTorch picks the fastest kernel that the GPU has",
+            "optimizer": "8-bit moments that move to the CPU if the GPU runs short of memory (QLoRA)",
+            "gradient_checkpointing": "memory is scarce on a GPU",
+            "packs_rows": "packed attention is written for CPUs",
+        },
     )
 
 
-def _cpu_is_fast_at_bf16() -> bool:
-    """BF16 pays with matrix units only; elsewhere it is emulated and slower than FP32."""
+def _gpu_precision() -> tuple[str, str]:
+    import torch
+
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16", "the GPU computes BF16 natively"
+    return "fp16", "the GPU does not compute BF16 natively"
+
+
+def _cpu_precision() -> tuple[str, str]:
+    """BF16 is faster with the right instructions only; without them it is emulated, slower than FP32."""
     import torch
 
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"):
+        return "bf16", "the CPU has BF16 instructions"
+    return "fp32", "the CPU has no BF16 instructions"

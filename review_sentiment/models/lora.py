@@ -1,4 +1,4 @@
-"""LoRA adapters: put on a model, saved, and everything that must travel with them."""
+"""LoRA adapters: added to a model, saved, copied and restored."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 ADAPTER = "default"
-"""PEFT's name of the one adapter that is trained."""
+"""PEFT's name for the adapter that is trained."""
 
 
 def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
-    """Put LoRA adapters on the layers that the settings name; `all-linear` leaves the output layer out."""
+    """Add LoRA adapters to the layers that the settings name; `all-linear` leaves the output layer out."""
     from peft import LoraConfig, get_peft_model
 
     adapted: PreTrainedModel = get_peft_model(
@@ -39,14 +39,14 @@ def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
 
 
 def save_adapter(model: PreTrainedModel, base: ModelIdentity, directory: Path) -> None:
-    """Save the adapter alone, without paths of this machine: equal adapters are equal files."""
+    """Save the adapter without the base model and without local paths: equal adapters are equal files."""
     model.peft_config[ADAPTER].base_model_name_or_path = base.name
     model.save_pretrained(str(directory), save_embedding_layers=False)
-    (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty template of a card
+    (directory / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
 
 
-def take_adapter(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return a copy of the weights that are trained, by their names, in the machine's memory."""
+def copy_adapter(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return a copy of the trainable weights by name, in the memory of the machine."""
     return {
         name: parameter.detach().to("cpu", copy=True)
         for name, parameter in model.named_parameters()
@@ -54,8 +54,8 @@ def take_adapter(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
-def put_adapter(model: torch.nn.Module, adapter: Mapping[str, torch.Tensor]) -> None:
-    """Go back to weights that `take_adapter` took; weights without a copy stay."""
+def restore_adapter(model: torch.nn.Module, adapter: Mapping[str, torch.Tensor]) -> None:
+    """Restore weights that `copy_adapter` copied; weights without a copy stay."""
     import torch
 
     with torch.no_grad():
@@ -65,7 +65,7 @@ def put_adapter(model: torch.nn.Module, adapter: Mapping[str, torch.Tensor]) -> 
 
 
 def train_adapters_in_fp32(model: torch.nn.Module) -> None:
-    """Undo TRL's cast of the adapters to BF16: small steps would be rounded away, and FP16's scaler fails."""
+    """Undo TRL's cast of the adapters to BF16: it rounds small updates away, and breaks the FP16 scaler."""
     import torch
 
     for parameter in model.parameters():

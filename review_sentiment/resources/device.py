@@ -1,4 +1,4 @@
-"""What the device has: memory that may be taken, memory in use, and giving it back."""
+"""The memory of a device: how much may be used, how much is in use, and how to release it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,20 @@ CGROUP_FILES = (
         Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ),
 )
-"""Limit and use of a container's memory, in versions 2 and 1 of control groups."""
+"""Memory limit and usage of a container, in versions 2 and 1 of control groups."""
 GPU_USABLE = 0.95
-"""Of the free memory of a device: the rest is fragments and other processes."""
+"""Fraction of a GPU's free memory that may be used: the rest is fragmentation and other processes."""
 CPU_USABLE = 0.9
 
 
 def free_memory() -> None:
-    """Give the memory of models that are no longer used back to the system and the GPU.
+    """Return the memory of models that are no longer used to the system and the GPU.
 
-    Models hold reference cycles, so that only a collection frees them, and
-    glibc keeps what was freed: after training that was 1.1 GB (embedded model).
+    Models contain reference cycles, so only the garbage collector frees them, and glibc keeps what was freed:
+    1.1 GB after training the embedded model.
     """
     import ctypes
     import gc
-    import sys
 
     import torch
 
@@ -50,7 +49,7 @@ def free_memory() -> None:
 
 
 def usable_bytes(device: str) -> float:
-    """Return the memory that a training may take: of the GPU, or of this machine or container and process."""
+    """Return the bytes that a training may use: of the GPU, or of this machine or container."""
     if device == "cuda":
         import torch
 
@@ -61,7 +60,7 @@ def usable_bytes(device: str) -> float:
 
 
 def free_bytes(device: str) -> float:
-    """Return the memory that may still be taken, beside what this process has on the device."""
+    """Return the bytes that may be allocated on top of what this process has on the device."""
     if device == "cuda":
         import torch
 
@@ -71,7 +70,7 @@ def free_bytes(device: str) -> float:
 
 
 def device_name(plan: ComputePlan) -> str:
-    """Return the device and its memory as messages name it."""
+    """Return the device and its memory, for messages."""
     if plan.device == "cuda":
         import torch
 
@@ -93,13 +92,13 @@ def read_device(device: str) -> dict[str, float]:
     import torch
 
     readings = {"memory_gb": torch.cuda.memory_allocated() / 1e9}
-    with suppress(ModuleNotFoundError, RuntimeError):  # a curve less where the extra `gpu` is not installed
+    with suppress(ModuleNotFoundError, RuntimeError):  # without the extra `gpu` there is one curve less
         readings["gpu_utilisation"] = torch.cuda.utilization() / 100
     return readings
 
 
 def peak_memory_gb(device: str) -> float:
-    """Return the most memory taken so far in 1e9 bytes: of the GPU, or of this process."""
+    """Return the peak memory so far in 1e9 bytes: of the GPU, or of this process."""
     if device == "cuda":
         import torch
 

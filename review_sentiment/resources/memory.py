@@ -1,12 +1,11 @@
-"""What a training takes: bytes and hours, estimated from the model's shape and the settings.
+"""How much memory a training needs, estimated from the shape of the model and the recipe.
 
     python run_pipeline.py estimate
 
-The estimate for a GPU adds up what is held (weights, adapters and their optimiser,
-activations, logits at the answers, one dequantised layer or all), times what the
-allocator loses, plus the CUDA context. On a CPU the activations are those of our own
-layers and packed attention. Our tests hold the GPU's estimate against published figures,
-`benchmarks/memory.py` the CPU's against measured peaks.
+The estimate for a GPU sums what is held (weights, adapters and their optimizer state, activations, logits at
+the answers, one dequantised layer or all of them), multiplies it by the allocator's overhead, and adds the
+CUDA context. On a CPU the activations are those of our own layers and packed attention. The tests compare the
+GPU estimate with published figures; `benchmarks/memory.py` compares the CPU estimate with measured peaks.
 """
 
 from __future__ import annotations
@@ -15,29 +14,29 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from review_sentiment.config import LoraSettings, TrainingSettings
     from review_sentiment.models.base_model import ModelIdentity
-    from review_sentiment.models.compute import ComputePlan
+    from review_sentiment.models.recipe import Recipe
     from review_sentiment.resources.micro_batches import Rows
 
 NF4_BYTES = 4.127 / 8
-"""Of a 4-bit weight with its double-quantised scales (QLoRA, arXiv 2305.14314, section 3)."""
+"""A weight in NF4 takes 4 bits, and 0.127 for its scale: each block of 64 weights has one, itself quantised
+to 8 bits (double quantisation; QLoRA, arXiv 2305.14314, section 3)."""
 ADAPTER_BYTES = {"adamw_torch_fused": 16, "paged_adamw_8bit": 10}
-"""Of an FP32 adapter weight with its gradient and the optimiser's two moments."""
-GPU_LOSS = {True: 1.10, False: 1.25}
-"""What the allocator takes for each byte held, with and without checkpointing."""
+"""An FP32 adapter weight, its gradient, and the two moments of Adam in FP32 or 8 bits."""
+GPU_OVERHEAD = {True: 1.10, False: 1.25}
+"""Bytes that the CUDA allocator reserves for each byte in use, with and without checkpointing."""
 CUDA_CONTEXT_BYTES = 0.55e9
 LOGIT_BYTES = 16
-"""Of one logit: BF16, its FP32 copy, the FP32 gradient, and a temporary."""
+"""One logit in BF16, its FP32 copy, the FP32 gradient, and a temporary."""
 CPU_LIBRARIES_BYTES = 0.85e9
-"""Of a process that has imported ZenML, torch and transformers and has loaded nothing yet."""
-CPU_LOSS = 1.2
-"""What glibc takes for each byte of activations, and padding (fitted to three of the measured peaks)."""
+"""A process that has imported ZenML, torch and transformers, and has not loaded a model."""
+CPU_OVERHEAD = 1.2
+"""Bytes that glibc takes for each byte of activations, with padding (fitted to three measured peaks)."""
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """The sizes that memory depends on; `key_value` is the width of all key heads together."""
+    """The sizes of a model that memory depends on; `key_value` is the width of all key heads together."""
 
     hidden: int
     layers: int
@@ -71,12 +70,12 @@ SHAPES = {
     "meta-llama/Llama-3.2-1B-Instruct": ModelShape(2048, 16, 8192, 32, 512, 128_256, tied=True),
     "meta-llama/Llama-3.1-70B-Instruct": ModelShape(8192, 80, 28672, 64, 1024, 128_256, tied=False),
 }
-"""Models to plan for before they are there: gated ones, and the embedded one before it is unpacked."""
+"""Models that can be planned for before they are downloaded, or unpacked in the case of the embedded one."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a pass puts on the device: whole rows, the longest one's tokens, the answer tokens in it."""
+    """What a micro-batch puts on the device: whole rows, the longest one's tokens, the answer tokens."""
 
     tokens: int
     longest_row: int
@@ -91,7 +90,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes by what they are for; `overhead` are the context, the libraries and the allocator's losses."""
+    """Bytes by purpose; `overhead` is the CUDA context, the libraries and what the allocator wastes."""
 
     weights: float
     adapters: float
@@ -135,27 +134,30 @@ def shape_from(configuration: Any) -> ModelShape:
     )
 
 
-def load_of(
-    training: TrainingSettings,
-    lora: LoraSettings,
-    base: ModelIdentity,
-    plan: ComputePlan,
-    rows: Rows,
-    answer_tokens: int = 2,
-) -> Load:
+def load_of(recipe: Recipe, rows: Rows, answer_tokens: int = 2) -> Load:
     """Return the load of a training on rows whose answers have so many tokens."""
-    heaviest = rows.heaviest_pass(training.batch_size, training.tokens_per_pass, plan.packs_rows)
+    plan, training = recipe.plan, recipe.training
+    heaviest = rows.heaviest(training.tokens_per_pass, plan.packs_rows)
     return Load(
         tokens=heaviest.tokens,
         longest_row=rows.longest,
         answer_tokens=answer_tokens * heaviest.rows,
-        rank=lora.rank,
-        nf4=base.quantization == "nf4",
-        checkpointing=plan.checkpoints_activations(training.gradient_checkpointing),
-        dequantised_once=plan.dequantises_once(training.dequantise_once),
+        rank=recipe.lora.rank,
+        nf4=recipe.base.quantization == "nf4",
+        checkpointing=recipe.checkpoints_activations,
+        dequantised_once=recipe.dequantises_once,
         weight_bytes=4 if plan.precision == "fp32" else 2,
         optimizer=plan.optimizer,
     )
+
+
+def memory_of(recipe: Recipe, rows: Rows) -> Memory:
+    """Return what a training takes at its peak.
+
+    Raises:
+        ModelUnavailableError: the model's configuration cannot be read.
+    """
+    return estimate(shape_of(recipe.base), load_of(recipe, rows), recipe.plan.device)
 
 
 def estimate(shape: ModelShape, load: Load, device: str) -> Memory:
@@ -176,9 +178,9 @@ def estimate(shape: ModelShape, load: Load, device: str) -> Memory:
         overhead=0.0,
     )
     if on_gpu:
-        overhead = held.total * (GPU_LOSS[load.checkpointing] - 1) + CUDA_CONTEXT_BYTES
+        overhead = held.total * (GPU_OVERHEAD[load.checkpointing] - 1) + CUDA_CONTEXT_BYTES
     else:
-        # Small passes take less than loading does: the weights are there as they are in
+        # Small micro-batches need less memory than loading does: then the weights exist as they are in
         # their file, and once more while they are cast and quantised.
         loading = 2 * load.weight_bytes * (shape.linear_parameters + shape.other_parameters) + adapters
         running = held.total + _cpu_workspace(shape, load)
@@ -198,7 +200,7 @@ def _cpu_activations(shape: ModelShape, load: Load) -> float:
     probabilities, the gated layer gate and up.
     """
     values = 6 * shape.hidden + 2 * shape.key_value + 2 * shape.intermediate + load.longest_row * shape.heads
-    return CPU_LOSS * load.weight_bytes * (values + 7 * load.rank)
+    return CPU_OVERHEAD * load.weight_bytes * (values + 7 * load.rank)
 
 
 def _cpu_workspace(shape: ModelShape, load: Load) -> float:

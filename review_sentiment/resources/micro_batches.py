@@ -1,4 +1,4 @@
-"""What the heaviest pass of a training holds: computed from its rows where they are known, else assumed."""
+"""What the heaviest micro-batch of a training holds: computed from known rows, or assumed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Protocol
 from review_sentiment.models.batching import even_batches, padded_tokens
 
 ROWS_FOR_THE_LONGEST = 4
-"""Rows that may go in place of the longest one in a pass of unknown rows: short ones have more answers."""
+"""Rows that may replace the longest one in a micro-batch of unknown rows: short ones have more answers."""
 
 
 @dataclass(frozen=True)
-class Pass:
-    """Tokens that a pass computes, padding included and a shared beginning counted once, and its rows."""
+class MicroBatch:
+    """The tokens of one forward and backward pass, and its rows.
+
+    Padding is included, and a prefix that the rows share is counted once.
+    """
 
     tokens: int
     rows: int
@@ -26,33 +29,34 @@ class Rows(Protocol):
     def longest(self) -> int:
         """Return the tokens of the longest row, its answer included."""
 
-    def heaviest_pass(self, batch_size: int, tokens_per_pass: int, packs_rows: bool) -> Pass:
-        """Return what the heaviest pass of the heaviest batch holds."""
+    def heaviest(self, token_budget: int, packs_rows: bool) -> MicroBatch:
+        """Return the heaviest micro-batch of the heaviest batch."""
 
-    def cut(self, longest: int) -> Rows:
-        """Return the same with rows of at most so many tokens."""
+    def truncated(self, longest: int) -> Rows:
+        """Return the same with rows of at most `longest` tokens."""
 
 
 @dataclass(frozen=True)
 class PlannedRows:
-    """Rows of which only the longest is known: a pass is as full as it may be."""
+    """Rows of which only the longest is known: a micro-batch is as full as it may be."""
 
     longest: int
+    batch_size: int
 
-    def heaviest_pass(self, batch_size: int, tokens_per_pass: int, packs_rows: bool) -> Pass:  # noqa: ARG002 - a plan is the same for both
-        """Return a pass of longest rows, with the answers of shorter ones."""
-        tokens = min(max(tokens_per_pass, self.longest), batch_size * self.longest)
-        rows = min(batch_size, max(1, ROWS_FOR_THE_LONGEST * tokens // self.longest))
-        return Pass(tokens // self.longest * self.longest, rows)
+    def heaviest(self, token_budget: int, packs_rows: bool) -> MicroBatch:  # noqa: ARG002 - the same for both
+        """Return a micro-batch of longest rows, with the answers of shorter ones."""
+        tokens = min(max(token_budget, self.longest), self.batch_size * self.longest)
+        rows = min(self.batch_size, max(1, ROWS_FOR_THE_LONGEST * tokens // self.longest))
+        return MicroBatch(tokens // self.longest * self.longest, rows)
 
-    def cut(self, longest: int) -> PlannedRows:
-        """Return the same with a longest row of at most so many tokens."""
-        return PlannedRows(min(self.longest, longest))
+    def truncated(self, longest: int) -> PlannedRows:
+        """Return the same with a longest row of at most `longest` tokens."""
+        return replace(self, longest=min(self.longest, longest))
 
 
 @dataclass(frozen=True)
 class KnownRows:
-    """The rows of the heaviest batch: their tokens, and with how many of them all begin alike."""
+    """The rows of the heaviest batch: their tokens, and how many tokens all of them start with."""
 
     lengths: tuple[int, ...]
     shared: int
@@ -62,17 +66,17 @@ class KnownRows:
         """Return the tokens of the longest row."""
         return max(self.lengths)
 
-    def heaviest_pass(self, batch_size: int, tokens_per_pass: int, packs_rows: bool) -> Pass:  # noqa: ARG002 - the rows are one batch
-        """Return the pass of most tokens, divided as `AnswerTrainer` divides a batch."""
+    def heaviest(self, token_budget: int, packs_rows: bool) -> MicroBatch:
+        """Return the micro-batch with the most tokens, split as `AnswerTrainer` splits a batch."""
         tokens_of = sum if packs_rows else padded_tokens
         shared = self.shared if packs_rows else 0
         found = []
-        for rows in even_batches(self.lengths, tokens_per_pass, tokens_of):
+        for rows in even_batches(self.lengths, token_budget, tokens_of):
             lengths = [self.lengths[row] for row in rows]
             repeated = (len(rows) - 1) * min(shared, *lengths)
-            found.append(Pass(tokens_of(lengths) - repeated, len(rows)))
+            found.append(MicroBatch(tokens_of(lengths) - repeated, len(rows)))
         return max(found, key=lambda one: one.tokens)
 
-    def cut(self, longest: int) -> KnownRows:
-        """Return the same with rows of at most so many tokens."""
+    def truncated(self, longest: int) -> KnownRows:
+        """Return the same with rows of at most `longest` tokens."""
         return replace(self, lengths=tuple(min(length, longest) for length in self.lengths))

@@ -1,8 +1,8 @@
-"""How long a training takes: floating-point operations over what a device does of them in a second.
+"""How long a training takes: its floating-point operations divided by the device's throughput.
 
-A token costs two operations for each weight forward and two backward (the
-weights are frozen: there is no gradient of them), and two more where activations are
-computed again (J. Kaplan et al., arXiv 2001.08361, section 2.1, without the weights' gradient).
+A token costs two operations per weight in the forward pass and two in the backward pass (the weights are
+frozen, so they have no gradient), and two more if activations are recomputed (J. Kaplan et al., arXiv
+2001.08361, section 2.1, without the weights' gradient).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from review_sentiment.resources.memory import ModelShape
 
 GPU_UTILISATION = 0.3
-"""Share of a GPU's peak that QLoRA reaches: an assumption, not measured here."""
+"""Fraction of a GPU's peak that QLoRA reaches: an assumption, not measured."""
 CPU_UTILISATION = 0.5
-"""Share of its matrix products' speed that a training reaches: 0.51 on two AVX512-BF16 cores, embedded model
-and default run (1,037 tokens a second)."""
+"""Fraction of the speed of matrix products that a training reaches: 0.51 on two AVX512-BF16 cores with the
+embedded model and the default run (1,037 tokens a second)."""
 PROBE_ROWS = 1_024
 PROBE_PRODUCTS = 4
 """Products of one measurement: about 10 ms for the embedded model on two cores."""
 PROBE_SECONDS = 1.0
-"""In 2 of 14 new processes both threads began on the same core, for up to half a second."""
+"""In 2 of 14 new processes both threads started on the same core, for up to half a second."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def operations_per_token(shape: ModelShape, checkpointing: bool) -> float:
 
 @cache
 def matrix_speed(shape: ModelShape, dtype: torch.dtype, device: str) -> float:
-    """Measure a device's most operations a second in the product of the model's gated layer.
+    """Measure the operations per second of a device in the product of the model's gated layer.
 
-    Of many short measurements the best: whatever else runs, a page that is being drawn or an earlier
-    training, takes its share from the others. Once a process for each shape, type and device.
+    The best of many short measurements counts: whatever else runs slows the others. Measured once per process
+    for each shape, type and device.
     """
     from review_sentiment.resources.device import free_memory
 
@@ -81,7 +81,7 @@ def _measured_speed(shape: ModelShape, dtype: torch.dtype, device: str) -> float
         before = time.perf_counter()
         for _ in range(PROBE_PRODUCTS):
             x @ weight
-        if device == "cuda":  # its products are only begun when the call returns
+        if device == "cuda":  # the call returns before the product is done
             torch.cuda.synchronize()
         return time.perf_counter() - before
 

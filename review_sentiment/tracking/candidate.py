@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.models.base_model import ModelIdentity
+    from review_sentiment.training.job import FinishedTraining
     from review_sentiment.training.lora_proof import LoraProof
-    from review_sentiment.training.qlora import FineTuned
 
 
 SOURCE_TAGS = {"mlflow.source.name": "run_pipeline.py", "mlflow.source.type": "LOCAL"}
@@ -93,7 +93,7 @@ class Candidate:
         """Log the figures of one optimiser step."""
         log_metrics(self.run_id, {f"train/{key}": value for key, value in figures.items()}, step)
 
-    def log_training(self, trained: FineTuned) -> None:
+    def log_training(self, trained: FinishedTraining) -> None:
         """Log what a finished training took, its curve and the LoRA proof."""
         log_metrics(
             self.run_id,

@@ -1,9 +1,8 @@
 """Checkpoints of one training in a durable place: a path, or an address that fsspec understands.
 
-A checkpoint is a directory of files and, written last, a manifest with the hash
-of each: a process can be killed at any moment, and what it has half written is
-told from what is whole. Checkpoints stand under the identity of their training
-(model, settings, data, packages), so that none of another training is resumed.
+A checkpoint is a directory of files and a manifest with the hash of each. The manifest is written last, so a
+checkpoint that a killed process left unfinished is recognised. The checkpoints of a training are stored under
+its identity (model, settings, data, packages), so a training never resumes another one.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from review_sentiment.hashing import file_hash
 
 MANIFEST = "manifest.json"
 KEPT = 2
-"""Whole checkpoints that stay: the newest, and the one before it in case the newest is damaged."""
+"""Complete checkpoints to keep: the newest, and the one before it in case the newest is damaged."""
 _NAME = re.compile(r"step-(\d{8})")
 
 logger = logging.getLogger(__name__)
 
 
 class Manifest(BaseModel):
-    """What a whole checkpoint consists of, and what is to be known of it without reading its files."""
+    """The files of a complete checkpoint with their hashes, its step and its notes."""
 
     step: int
     files: dict[str, str]
@@ -42,7 +41,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint: its optimiser step, its address and the notes that were left with it."""
+    """A complete checkpoint: its optimizer step, its address and its notes."""
 
     step: int
     address: str
@@ -50,18 +49,18 @@ class Checkpoint:
 
 
 def training_identity(**parts: Any) -> str:
-    """Return a hash of everything that a training's course depends on; the parts are written as JSON."""
+    """Return a hash of everything that the result of a training depends on; the parts become JSON."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def default_address() -> str:
-    """Return where checkpoints go unless the settings say otherwise: this machine's cache directory."""
+    """Return where checkpoints go by default: the cache directory of this machine."""
     return str(cache_directory() / "checkpoints")
 
 
 def clear_checkpoints(address: str) -> None:
-    """Remove the checkpoints of the training whose address, `CheckpointStore.address`, this is."""
+    """Remove the checkpoints at a `CheckpointStore.address`."""
     store, _, identity = address.rpartition("/")
     CheckpointStore(store, identity).clear()
 
@@ -89,15 +88,15 @@ class CheckpointStore:
         self.address = f"{address.rstrip('/')}/{identity}"
 
     def leave(self, name: str, content: str) -> str:
-        """Keep a text beside the checkpoints; return its address."""
+        """Save a text beside the checkpoints; return its address."""
         self._files.makedirs(self._root, exist_ok=True)
         self._files.pipe_file(f"{self._root}/{name}", content.encode())
         return f"{self.address}/{name}"
 
     def save(self, directory: Path, step: int, notes: Mapping[str, str]) -> None:
-        """Keep the files of a directory as the checkpoint of a step; of older ones the last stays."""
+        """Save the files of a directory as the checkpoint of a step; delete all but the last `KEPT`."""
         place = f"{self._root}/step-{step:08d}"
-        if self._files.exists(place):  # what a killed process left
+        if self._files.exists(place):  # left by a killed process
             self._files.rm(place, recursive=True)
         self._files.makedirs(place, exist_ok=True)
         hashes = {}
@@ -110,17 +109,17 @@ class CheckpointStore:
             self._files.rm(old, recursive=True)
 
     def newest_notes(self) -> Mapping[str, str]:
-        """Return what was noted with the newest checkpoint; nothing where there is none."""
+        """Return the notes of the newest complete checkpoint; empty if there is none."""
         manifests = (self._manifest(place) for _, place in self._steps())
         return next((manifest.notes for manifest in manifests if manifest is not None), {})
 
     def fetch_newest(self, directory: Path) -> Checkpoint | None:
-        """Copy the newest whole checkpoint into a directory; torn ones are passed over with a warning."""
+        """Copy the newest complete checkpoint into a directory; skip incomplete ones with a warning."""
         for step, place in self._steps():
             manifest = self._manifest(place)
             if manifest is not None and self._fetch(place, manifest, directory):
                 return Checkpoint(step, place, manifest.notes)
-            logger.warning("The checkpoint of step %d is not whole (%s): passed over", step, place)
+            logger.warning("Skipped the checkpoint of step %d: it is incomplete (%s)", step, place)
         return None
 
     def clear(self) -> None:
@@ -129,7 +128,7 @@ class CheckpointStore:
             self._files.rm(self._root, recursive=True)
 
     def _steps(self) -> list[tuple[int, str]]:
-        """Return the checkpoints that were begun, newest first."""
+        """Return the steps and addresses of all checkpoints, complete or not, newest first."""
         self._files.invalidate_cache()
         if not self._files.exists(self._root):
             return []
@@ -147,7 +146,7 @@ class CheckpointStore:
             return None
 
     def _fetch(self, place: str, manifest: Manifest, directory: Path) -> bool:
-        """Copy a checkpoint; return whether all of it arrived as it was written."""
+        """Copy a checkpoint; return whether every file has the hash that the manifest names."""
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         try:

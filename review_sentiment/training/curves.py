@@ -1,4 +1,4 @@
-"""The figures of an optimiser step that training logs as `train/NAME`, and their titles."""
+"""The figures of an optimizer step, logged as `train/NAME`, with their titles, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FEW_POINTS = 20
 def curve_figure(
     curve: tuple[dict[str, float], ...], validations: tuple[dict[str, float], ...] = ()
 ) -> Figure:
-    """Draw the figures of the optimiser steps, and the macro-F1 of the validations where there are any."""
+    """Draw the figures of the optimiser steps, and the macro-F1 of the validations if there are any."""
     from matplotlib.figure import Figure
 
     panels = [

@@ -1,9 +1,8 @@
 """Proof that LoRA was applied and trained, layer by layer.
 
-An adapter that is created but never called trains nothing, and nothing is
-raised: the loss even falls a little where other parts are trained. So every
-adapter is watched: called in the forward pass, given a gradient at the first
-optimiser step (training stops there if one is not), and moved at the end.
+An adapter that is created but never called learns nothing, and no error is raised: the loss may even fall a
+little if other parts are trained. So every adapter is watched: it must be called in the forward pass, have a
+gradient at the first optimizer step (otherwise training stops there), and have moved at the end.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
 LOSS_WINDOW = 0.1
-"""Share of the steps at either end over which the loss is averaged."""
-MOST_RELOAD_DIFFERENCE = 1e-3
-"""Between equal models in BF16 whose batches were cut alike there is none at all (measured)."""
+"""Fraction of the steps at either end over which the loss is averaged."""
+MAX_RELOAD_DIFFERENCE = 1e-3
+"""Equal models in BF16 with equal batches have no difference at all (measured)."""
 NAMES_SHOWN = 3
 """Layers that an error message names."""
 
@@ -35,9 +34,9 @@ class LoraProofError(TrainingError):
 class LayerProof:
     """What happened to one adapter.
 
-    `first_gradient_norm` is that of B at the first optimiser step (A has none
-    there, since B starts at zero); `b_norm` is the Frobenius norm of B after
-    training, which is the distance it has moved.
+    `first_gradient_norm` is that of B at the first optimizer step. A has no gradient there, since B starts at
+    zero and the gradient of A is a product with B. `b_norm` is the Frobenius norm of B after training: the
+    distance it has moved from zero.
     """
 
     layer: str
@@ -50,8 +49,8 @@ class LayerProof:
 class LoraProof:
     """The adapters of a trained model, and the loss at both ends of the training.
 
-    `reload_difference` is the largest difference of a label's probability between the model
-    that was trained and the one that was loaded again from the saved adapter.
+    `reload_difference` is the largest difference of a label's probability between the trained model and the
+    one loaded from the saved adapter.
     """
 
     layers: tuple[LayerProof, ...]
@@ -60,16 +59,16 @@ class LoraProof:
     reload_difference: float = 0.0
 
     def require(self) -> None:
-        """Accept the training.
+        """Check that every adapter moved, that the loss fell, and that the saved files are complete.
 
         Raises:
-            LoraProofError: a layer did not move, or the loss did not fall.
+            LoraProofError: one of these does not hold.
         """
-        still = [layer.layer for layer in self.layers if not layer.b_norm > 0]
-        if still:
+        unmoved = [layer.layer for layer in self.layers if not layer.b_norm > 0]
+        if unmoved:
             raise LoraProofError(
-                f"{len(still)} of {len(self.layers)} LoRA layers did not move in training: "
-                f"{_some(still)}. Nothing is registered. Raise training.learning_rate or train longer."
+                f"{len(unmoved)} of {len(self.layers)} LoRA layers did not move in training: "
+                f"{_some(unmoved)}. Nothing is registered. Raise training.learning_rate or train longer."
             )
         if not self.last_loss < self.first_loss:
             raise LoraProofError(
@@ -77,18 +76,19 @@ class LoraProof:
                 f"steps, {self.last_loss:.4f} in the last). Nothing is registered. Lower "
                 "training.learning_rate or train on more reviews."
             )
-        if not self.reload_difference <= MOST_RELOAD_DIFFERENCE:
+        if not self.reload_difference <= MAX_RELOAD_DIFFERENCE:
             raise LoraProofError(
                 "The saved adapter does not answer as the trained model does: a label's probability differs "
-                f"by {self.reload_difference:.3g}. Nothing is registered. Please report this fault of saving."
+                f"by {self.reload_difference:.3g}. Nothing is registered. This is a bug in how the adapter "
+                "is saved. Please report it."
             )
 
 
 class LoraWatcher:
-    """Watches the adapters of a PEFT model while it is trained."""
+    """Watches the adapters of a PEFT model during training."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        """Start to watch.
+        """Start watching.
 
         Raises:
             LoraProofError: the model has no adapter.
@@ -105,7 +105,7 @@ class LoraWatcher:
         ]
 
     def check_first_step(self) -> None:
-        """Check forward passes and gradients, before the first optimiser step.
+        """Check forward passes and gradients before the first optimizer step.
 
         Raises:
             LoraProofError: an adapter was not called or has no gradient.
@@ -115,7 +115,7 @@ class LoraWatcher:
         unused = [name for name, calls in self._calls.items() if calls == 0]
         if unused:
             raise LoraProofError(
-                f"{len(unused)} of {len(self._layers)} LoRA layers are not in the forward pass: "
+                f"{len(unused)} of {len(self._layers)} LoRA layers are not called in the forward pass: "
                 f"{_some(unused)}. Training was stopped before the first step."
             )
         for name in self._layers:
@@ -124,29 +124,29 @@ class LoraWatcher:
         without = [name for name, norm in self._first_gradients.items() if not norm > 0]
         if without:
             raise LoraProofError(
-                f"{len(without)} of {len(self._layers)} LoRA layers get no gradient: {_some(without)}. "
+                f"{len(without)} of {len(self._layers)} LoRA layers have no gradient: {_some(without)}. "
                 "Training was stopped before the first step."
             )
 
     def state(self) -> dict[str, Any]:
-        """Return what was seen, as JSON: a resumed training proves its first step with it."""
+        """Return what was seen, for a checkpoint: a resumed training proves its first step with it."""
         return {"calls": self._calls, "first_gradients": self._first_gradients}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what was seen before the training was interrupted."""
+        """Restore what was seen before the training was interrupted."""
         for hook in self._hooks:
             hook.remove()
         self._calls = dict(state["calls"])
         self._first_gradients = dict(state["first_gradients"])
 
     def conclude(self, losses: Sequence[float]) -> LoraProof:
-        """Return the proof after training; `losses` are those of the steps in order.
+        """Return the proof after training; `losses` has one loss per step, in order.
 
         Raises:
             LoraProofError: no step was made.
         """
         if not losses or not self._first_gradients:
-            raise LoraProofError("No optimiser step was made: there is nothing to prove.")
+            raise LoraProofError("No optimizer step was made, so there is nothing to prove.")
         window = max(1, int(len(losses) * LOSS_WINDOW))
         return LoraProof(
             layers=tuple(

@@ -1,4 +1,4 @@
-"""Training and validation chats of some settings without a pipeline: for sweeps, notebooks, benchmarks."""
+"""Training and validation chats without a pipeline: for sweeps, notebooks and benchmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a training sees; the evaluation reviews are left where they are."""
+    """The chats that training may see; evaluation reviews are not among them."""
 
     train: ChatDataset
     validation: ChatDataset
@@ -30,7 +30,7 @@ def prepare(settings: Settings) -> Prepared:
 
     Raises:
         DataError: the reviews cannot be used.
-        ModelUnavailableError: the model's tokenizer is not there.
+        ModelUnavailableError: the model's tokenizer is not available.
     """
     source = open_source(settings.data.source)
     wanted = settings.cleaning.max_per_class or settings.split.needed_per_class

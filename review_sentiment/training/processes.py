@@ -1,8 +1,8 @@
-"""A training on several processes of this machine, one a GPU: `training.processes: N`.
+"""Training on several processes of this machine, one per GPU: `training.processes: N`.
 
-The step that trains starts `accelerate launch` with this module and waits. What the
-processes are to do is in a file; what the first of them has to say (figures of a step, the
-result, an error) comes back as lines of another one.
+The step that trains starts `accelerate launch` with this module and waits. The task of the processes is in a
+file. What the first process reports (figures of a step, the result, an error) comes back as lines of another
+file.
 """
 
 from __future__ import annotations
@@ -11,103 +11,92 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import TypeAdapter
 
-from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import ReviewSentimentError, TrainingError
-from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.progress import follow, pass_on, speak_for_this_process
 from review_sentiment.training.checkpoints import CheckpointStore
-from review_sentiment.training.qlora import FineTuned, TrainingContext, finetune
+from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
+from review_sentiment.training.qlora import finetune
 
 LAST_LINES = 15
 """Lines of the processes' output that an error shows."""
+TRAIN_FILE, VALIDATION_FILE = "train.parquet", "validation.parquet"
 
 
 @dataclass(frozen=True)
 class Task:
-    """All that a process must know; data sets are parquet files beside it."""
+    """Everything that a process must know; the data sets are parquet files beside it."""
 
-    base: ModelIdentity
-    plan: ComputePlan
-    lora: LoraSettings
-    training: TrainingSettings
-    seed: int
+    recipe: Recipe
     adapter: Path
     labels: tuple[str, ...]
-    validated: bool
     checkpoint_address: str | None
     checkpoint_identity: str
     notes: dict[str, str]
 
 
-def finetune_in_processes(
-    base: ModelIdentity,
-    plan: ComputePlan,
-    chats: ChatDataset,
-    lora: LoraSettings,
-    training: TrainingSettings,
-    seed: int,
-    adapter: Path,
-    surroundings: TrainingContext,
-) -> FineTuned:
-    """Train as `training.finetune` does, on `training.processes` processes: the same losses.
+def finetune_in_processes(job: TrainingJob, context: TrainingContext) -> FinishedTraining:
+    """Train as `qlora.finetune` does, on `training.processes` processes: the losses are the same.
 
     Raises:
         TrainingError: a process failed; the message is its own.
-        KeyboardInterrupt: Ctrl-C was pressed; the processes have kept a checkpoint.
+        KeyboardInterrupt: Ctrl-C was pressed; the processes have saved a checkpoint.
     """
-    store = surroundings.checkpoints
+    store = context.checkpoints
     task = Task(
-        base=base,
-        plan=plan,
-        lora=lora,
-        training=training,
-        seed=seed,
-        adapter=adapter.resolve(),
-        labels=chats.labels,
-        validated=surroundings.validation is not None,
+        recipe=job.recipe,
+        adapter=job.adapter.resolve(),
+        labels=job.train.labels,
         checkpoint_address=store.base_address if store else None,
         checkpoint_identity=store.identity if store else "",
-        notes=dict(surroundings.notes),
+        notes=dict(context.notes),
     )
     with tempfile.TemporaryDirectory(prefix="review-sentiment-processes-") as scratch:
         directory = Path(scratch)
-        chats.frame.to_parquet(directory / "train.parquet")
-        if surroundings.validation is not None:
-            surroundings.validation.frame.to_parquet(directory / "validation.parquet")
+        job.train.frame.to_parquet(directory / TRAIN_FILE)
+        if job.validation is not None:
+            job.validation.frame.to_parquet(directory / VALIDATION_FILE)
         (directory / "task.json").write_bytes(TypeAdapter(Task).dump_json(task))
-        (directory / "said.jsonl").touch()
-        with (directory / "output.txt").open("w") as output:
-            process = subprocess.Popen(
-                _command(training.processes, directory),
-                env=_environment(plan),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                heard = (_heard(said, surroundings) for said in follow(process, directory / "said.jsonl"))
-                result = next((found for found in heard if found is not None), None)
-            except BaseException:
-                process.terminate()  # the processes keep a checkpoint and end
-                raise
-            finally:
-                process.wait()
-        if result is None:
-            last = (directory / "output.txt").read_text(errors="replace").splitlines()[-LAST_LINES:]
-            raise TrainingError(
-                f"The {training.processes} training processes ended with {process.returncode} and without a "
-                "word. Their last lines:\n" + "\n".join(last)
-            )
-        return result
+        return _run(job.recipe, directory, context)
+
+
+def _run(recipe: Recipe, directory: Path, context: TrainingContext) -> FinishedTraining:
+    """Start the processes on the task in a directory, and wait for the result."""
+    messages, output_file = directory / "messages.jsonl", directory / "output.txt"
+    messages.touch()
+    processes = recipe.training.processes
+    with output_file.open("w") as output:
+        process = subprocess.Popen(
+            _command(processes, directory),
+            env=_environment(recipe.plan),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            results = (_receive(message, context) for message in follow(process, messages))
+            result = next((found for found in results if found is not None), None)
+        except BaseException:
+            process.terminate()  # the processes save a checkpoint and exit
+            raise
+        finally:
+            process.wait()
+    if result is None:
+        last = output_file.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        raise TrainingError(
+            f"The {processes} training processes exited with code {process.returncode} without an error "
+            "message. Last lines of their output:\n" + "\n".join(last)
+        )
+    return result
 
 
 def _command(processes: int, directory: Path) -> list[str]:
@@ -117,68 +106,60 @@ def _command(processes: int, directory: Path) -> list[str]:
 
 
 def _environment(plan: ComputePlan) -> dict[str, str]:
-    """Tell accelerate about a CPU: its launcher knows several processes for GPUs only (1.15)."""
+    """Tell accelerate about a CPU: its launcher (1.15) starts several processes for GPUs only."""
     on_cpu = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"} if plan.device == "cpu" else {}
-    package_root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH", "")]))
+    project = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [project, os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, **on_cpu, "PYTHONPATH": path}
 
 
-def _heard(message: Mapping[str, Any], surroundings: TrainingContext) -> FineTuned | None:
+def _receive(message: Mapping[str, Any], context: TrainingContext) -> FinishedTraining | None:
     match message["kind"]:
         case "step":
-            for observe in surroundings.observers:
+            for observe in context.observers:
                 observe(message["step"], message["figures"])
         case "error":
             raise TrainingError(message["message"])
         case "result":
-            return TypeAdapter(FineTuned).validate_python(message["result"])
+            return TypeAdapter(FinishedTraining).validate_python(message["result"])
         case _:
             pass_on(message)
     return None
 
 
 def _work(directory: Path) -> None:
-    """Do one process's part; only the first of them speaks."""
+    """Do the work of one process; only the first one reports."""
     import torch
 
     task = TypeAdapter(Task).validate_json((directory / "task.json").read_bytes())
-    rank = int(os.environ["RANK"])
-    if task.plan.device == "cuda":
+    if task.recipe.plan.device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    parts = _chats(directory, task)
+    job = TrainingJob(
+        task.recipe,
+        ChatDataset(pd.read_parquet(directory / TRAIN_FILE), task.labels),
+        task.adapter,
+    )
+    if (directory / VALIDATION_FILE).is_file():
+        validation = ChatDataset(pd.read_parquet(directory / VALIDATION_FILE), task.labels)
+        job = replace(job, validation=validation)
     store = (
         CheckpointStore(task.checkpoint_address, task.checkpoint_identity)
         if task.checkpoint_address is not None
         else None
     )
-    first = rank == 0
-    speaker = speak_for_this_process(directory / "said.jsonl") if first else None
+    first = int(os.environ["RANK"]) == 0
+    speaker = speak_for_this_process(directory / "messages.jsonl") if first else None
     observers = (
         (lambda step, figures: speaker.say("step", step=step, figures=dict(figures)),) if speaker else ()
     )
     try:
-        result = finetune(
-            task.base,
-            task.plan,
-            next(parts),
-            task.lora,
-            task.training,
-            task.seed,
-            task.adapter,
-            TrainingContext(observers, store, task.notes, next(parts, None), directory / "shared"),
-        )
+        result = finetune(job, TrainingContext(observers, store, task.notes, directory / "shared"))
     except ReviewSentimentError as error:
         if speaker:
             speaker.say("error", message=str(error))
         raise SystemExit(1) from error
     if speaker:
-        speaker.say("result", result=TypeAdapter(FineTuned).dump_python(result, mode="json"))
-
-
-def _chats(directory: Path, task: Task) -> Iterator[ChatDataset]:
-    for name in ("train", *(("validation",) if task.validated else ())):
-        yield ChatDataset(pd.read_parquet(directory / f"{name}.parquet"), task.labels)
+        speaker.say("result", result=TypeAdapter(FinishedTraining).dump_python(result, mode="json"))
 
 
 if __name__ == "__main__":

@@ -1,36 +1,52 @@
-"""QLoRA fine-tuning: TRL's SFTTrainer, with the loss of the answer only.
+"""QLoRA fine-tuning: from chats to an adapter that is proved to work.
 
-The same code trains on a CPU and on a GPU; what differs is in the `ComputePlan`.
+A training has three parts, in this order:
+
+- `load`: the base model in 4 bits with LoRA adapters, and the trainer with the tokenised chats.
+- `fit`: the optimizer steps, from the start or from the newest checkpoint.
+- `conclude`: the proof that every adapter learned, the saved files, and a check of the saved files.
+
+QLoRA (arXiv 2305.14314) trains a model in the memory of its 4-bit weights. The weights W of the linear layers
+are frozen and stored in NF4: 4 bits per weight, which choose one of 16 quantiles of the normal distribution,
+and one scale per block of 64 weights. Next to each W there are two small matrices, A and B, in FP32. A layer
+computes x W' + scale (x A') B', and only A and B are trained: 3.6 % of the weights at rank 16 in the embedded
+model. B starts at zero, so training starts from the base model's answers.
+
+The same code runs on a CPU and on a GPU; `ComputePlan` holds the differences. What happens in a step is in
+`trainer.py`, what happens around the steps is in `callback.py`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from transformers import set_seed
-from trl import SFTConfig
 
 from review_sentiment.errors import TrainingError
-from review_sentiment.models.base_model import ModelIdentity
-from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
-from review_sentiment.models.lora import add_adapters, put_adapter, save_adapter, train_adapters_in_fp32
+from review_sentiment.models.lora import (
+    add_adapters,
+    restore_adapter,
+    save_adapter,
+    train_adapters_in_fp32,
+)
 from review_sentiment.models.packing import can_pack, use_packed_attention
 from review_sentiment.resources import memory_fit
 from review_sentiment.resources.device import free_memory, peak_memory_gb
-from review_sentiment.scoring.answers import Answers, KeptAnswers
-from review_sentiment.training.callback import Checkpointing, Observer, TrainingCallback, Validation
+from review_sentiment.scoring.answers import Answers
+from review_sentiment.training.callback import Checkpointing, TrainingCallback, Validation
+from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.lora_proof import LoraProof, LoraWatcher
 from review_sentiment.training.sampler import heaviest_batch
 from review_sentiment.training.trained_adapter import TrainingSummary
@@ -40,182 +56,242 @@ from review_sentiment.training.trainer import (
     OutOfMemoryError,
     is_out_of_memory,
     tokenise,
+    trainer_arguments,
 )
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from review_sentiment.config import LoraSettings, TrainingSettings
-    from review_sentiment.data.chats import ChatDataset
-    from review_sentiment.training.checkpoints import CheckpointStore
+    from review_sentiment.models.recipe import Recipe
+    from review_sentiment.resources.micro_batches import Rows
+    from review_sentiment.scoring.label_scoring import Scores
 
 RELOAD_PROMPTS = 16
-"""Prompts that the trained model and the one loaded from its files answer alike."""
+"""Prompts that the trained model and the one loaded from its files must answer alike."""
 SCORING_TOKENS = 2_048
-"""Tokens of a scoring batch while the model is trained."""
+"""Tokens of a scoring batch while the model is in training: its optimizer state is in memory too."""
+REVIEWS_SHOWN = 3
+"""Reviews of a failed batch that an error message names."""
+
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class FineTuned:
-    """A trained adapter on disk, with its proof, its curve, its validations and its answers to the last."""
+def finetune(job: TrainingJob, context: TrainingContext | None = None) -> FinishedTraining:
+    """Train adapters on the chats and save them.
 
-    adapter: Path
-    proof: LoraProof
-    summary: TrainingSummary
-    curve: tuple[dict[str, float], ...]
-    validations: tuple[dict[str, float], ...] = ()
-    validation_answers: KeptAnswers | None = None
-
-
-@dataclass(frozen=True)
-class TrainingContext:
-    """What a training may be given besides its data: who is told, where checkpoints go, what validates it."""
-
-    observers: tuple[Observer, ...] = ()
-    checkpoints: CheckpointStore | None = None
-    notes: Mapping[str, str] = field(default_factory=dict)
-    validation: ChatDataset | None = None
-    scratch: Path | None = None
-    """Directory that the processes of a training share."""
-
-
-def finetune(
-    base: ModelIdentity,
-    plan: ComputePlan,
-    chats: ChatDataset,
-    lora: LoraSettings,
-    training: TrainingSettings,
-    seed: int,
-    adapter: Path,
-    surroundings: TrainingContext | None = None,
-) -> FineTuned:
-    """Train adapters on the chats and save them to the directory `adapter`.
-
-    Where the checkpoints have a whole one, the training goes on from there. The
-    memory of model and training is free when this returns, or raises.
+    If the context has a complete checkpoint of this training, it resumes from there. The memory of model and
+    training is free when this returns or raises.
 
     Raises:
         FitError: the training would not fit into memory.
         LoraProofError: an adapter was not applied, not trained, or the loss did not fall.
         TrainingError: the loss or the gradient is not a finite number, or memory ran out.
-        ModelUnavailableError: the base model is not there.
+        ModelUnavailableError: the base model is not available.
     """
-    around = surroundings or TrainingContext()
     try:
-        trained = _train(base, plan, chats, lora, training, seed, adapter, around)
-        free_memory()
-        proof = _proved_reload(trained, base, plan, chats) if trained.first else trained.result.proof
+        finished, answers = _train(job, context or TrainingContext())
+        free_memory()  # the trained model must be gone before it is loaded a second time
+        if answers is None:  # another process saved the adapter, and proves it
+            return finished
+        return replace(finished, proof=_prove_the_files(job, finished.proof, answers))
     except BaseException as error:
         # The frames of the traceback hold the model and its tensors.
         traceback.clear_frames(error.__traceback__)
         if is_out_of_memory(error):
-            raise memory_fit.out_of_memory_outside_passes(plan, lora) from error
+            raise memory_fit.out_of_memory_elsewhere(job.recipe) from error
         raise
     finally:
         free_memory()
-    return replace(trained.result, proof=proof)
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """A training that has ended, and what the trained model answered to some prompts."""
-
-    result: FineTuned
-    tokenizer: PreTrainedTokenizerBase
-    prompts: tuple[str, ...]
-    probabilities: Any
-    first: bool
-    """Whether this process is the first of the training's, which writes the adapter."""
 
 
 def _train(
-    base: ModelIdentity,
-    plan: ComputePlan,
-    chats: ChatDataset,
-    lora: LoraSettings,
-    training: TrainingSettings,
-    seed: int,
-    adapter: Path,
-    around: TrainingContext,
-) -> _Trained:
-    set_seed(seed)
-    tokenizer = load_tokenizer(base)
-    rows = tokenise(chats, tokenizer)
-    heaviest = heaviest_batch(rows["input_ids"], training.batch_size, seed, plan.packs_rows)
-    training, expected = memory_fit.fitted(base, plan, lora, training, heaviest)
-    model = load_model(base, plan)
-    packs_rows = plan.packs_rows and can_pack(model)
+    job: TrainingJob, context: TrainingContext
+) -> tuple[FinishedTraining, npt.NDArray[np.float64] | None]:
+    # Seeds Python, NumPy and torch: the random start of A and the dropout follow from the seed.
+    set_seed(job.recipe.seed)
+    with _scratch_directory(context.scratch) as scratch:
+        loaded = load(job, scratch)
+        callback = fit(job, loaded, context, scratch)
+    return conclude(job, loaded, callback)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Everything that is ready to train; `recipe` fits the memory that is free."""
+
+    recipe: Recipe
+    expected_gb: float
+    tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel
+    trainer: AnswerTrainer
+    watcher: LoraWatcher
+
+
+def load(job: TrainingJob, scratch: Path) -> Loaded:
+    """Load the 4-bit model, add adapters to it, and build the trainer."""
+    tokenizer = load_tokenizer(job.recipe.base)
+    rows = tokenise(job.train, tokenizer)
+    # Memory is checked with the heaviest batch of the real data before anything large is loaded.
+    heaviest = heaviest_batch(rows["input_ids"], job.recipe)
+    recipe, expected = memory_fit.fitted(job.recipe, heaviest)
+    model = load_model(recipe.base, recipe.plan)
+    packs_rows = recipe.plan.packs_rows and can_pack(model)
+    _log_decisions(recipe, heaviest, packs_rows)
     if packs_rows:
         use_packed_attention(model)
-    model = add_adapters(model, lora)
-    fuse_adapters(model, plan.dtype if plan.dequantises_once(training.dequantise_once) else None)
+    model = add_adapters(model, recipe.lora)
+    # The next two replace chains of small operations by single functions with the same result, which keep
+    # less for the backward pass. With packing, a step is 4.5 times as fast as one of tuned TRL (3.0-7.5:
+    # `benchmarks/training.py`).
+    fuse_adapters(model, recipe.plan.dtype if recipe.dequantises_once else None)
     lighten(model)
-    witness = LoraWatcher(model)
-    with _scratch(around.scratch) as scratch:
-        trainer = AnswerTrainer(
-            model=model,
-            args=_trainer_settings(scratch, plan, training, seed),
-            tokens_per_pass=training.tokens_per_pass,
-            packs_rows=packs_rows,
-            train_dataset=rows,
-            processing_class=tokenizer,
-        )
-        train_adapters_in_fp32(model)
-        course = TrainingCallback(
-            trainer,
-            witness,
-            around.observers,
-            _keeping(training, around),
-            _validating(training, around, tokenizer, plan),
-            expected.total / 1e9,
-        )
-        trainer.add_callback(course)
-        # Each process has its own copy, which is gone when the training ends.
-        resumed = scratch / f"resumed-{trainer.accelerator.process_index}"
-        found = around.checkpoints.fetch_newest(resumed) if around.checkpoints else None
-        if found:
-            course.restore(resumed)
-        try:
-            with course.stopping_on_signals():
-                if found and trainer.had_ended(resumed):
-                    trainer.load_adapter(resumed)
-                else:
-                    trainer.train(resume_from_checkpoint=str(resumed) if found else None)
-        except NonFiniteError as error:
-            raise _explained(error, trainer, chats, training, around) from error
-        except OutOfMemoryError as error:
-            raise memory_fit.out_of_memory(error.tokens, plan, lora, training) from error
-    first = trainer.accelerator.is_main_process
-    put_adapter(model, course.kept)
-    proof = witness.conclude([point["loss"] for point in course.curve])
+    watcher = LoraWatcher(model)
+    trainer = AnswerTrainer(
+        model=model,
+        args=trainer_arguments(recipe, scratch),
+        token_budget=recipe.training.tokens_per_pass,
+        packs_rows=packs_rows,
+        train_dataset=rows,
+        processing_class=tokenizer,
+    )
+    # TRL casts the adapters to BF16, which would round away an update of less than 0.2 % of a weight.
+    train_adapters_in_fp32(model)
+    return Loaded(recipe, expected.total / 1e9, tokenizer, model, trainer, watcher)
+
+
+def _log_decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> None:
+    """Log each choice of this run and its reason."""
+    plan, training, reasons = recipe.plan, recipe.training, recipe.plan.reasons
+    asked = f"training.gradient_checkpointing={training.gradient_checkpointing}"
+    checkpointing = (
+        reasons.get("gradient_checkpointing", "") if training.gradient_checkpointing == "auto" else asked
+    )
+    cannot_pack = plan.packs_rows and not packs_rows
+    packing = "this model's attention cannot be packed" if cannot_pack else reasons.get("packs_rows", "")
+    heaviest = rows.heaviest(training.tokens_per_pass, packs_rows)
+    for name, choice, reason in (
+        ("device", plan.device, reasons.get("device", "")),
+        ("precision", plan.precision, reasons.get("precision", "")),
+        ("weights", recipe.base.quantization, f"model.quantization={recipe.base.quantization}"),
+        ("attention", "packed" if packs_rows else plan.attention, reasons.get("attention", "")),
+        ("optimizer", plan.optimizer, reasons.get("optimizer", "")),
+        ("packing", "on" if packs_rows else "off", packing),
+        ("gradient checkpointing", "on" if recipe.checkpoints_activations else "off", checkpointing),
+        (
+            "micro-batch",
+            f"up to {training.tokens_per_pass} tokens",
+            f"the heaviest batch has micro-batches of up to {heaviest.tokens} tokens",
+        ),
+    ):
+        logger.info("%s: %s (%s)", name, choice, reason)
+
+
+def fit(job: TrainingJob, loaded: Loaded, context: TrainingContext, scratch: Path) -> TrainingCallback:
+    """Make the optimizer steps; return the callback that followed them.
+
+    Raises:
+        TrainingError: the loss or the gradient is not a finite number, or a single review does not fit.
+    """
+    trainer, recipe = loaded.trainer, loaded.recipe
+    callback = TrainingCallback(
+        trainer,
+        loaded.watcher,
+        context.observers,
+        _checkpointing(recipe, context),
+        _validation(job, loaded),
+        loaded.expected_gb,
+    )
+    trainer.add_callback(callback)
+    # Each process has its own copy, which is deleted with the scratch directory.
+    checkpoint = scratch / f"resumed-{trainer.accelerator.process_index}"
+    resumes = context.checkpoints is not None and context.checkpoints.fetch_newest(checkpoint) is not None
+    if resumes:
+        callback.restore(checkpoint)
+    try:
+        with callback.stopping_on_signals():
+            if resumes and trainer.had_ended(checkpoint):
+                trainer.load_adapter(checkpoint)
+            else:
+                trainer.train(resume_from_checkpoint=str(checkpoint) if resumes else None)
+    except NonFiniteError as error:
+        raise _non_finite(error, job, trainer, context) from error
+    except OutOfMemoryError as error:
+        raise memory_fit.out_of_memory(recipe, error.tokens) from error
+    return callback
+
+
+def conclude(
+    job: TrainingJob, loaded: Loaded, callback: TrainingCallback
+) -> tuple[FinishedTraining, npt.NDArray[np.float64] | None]:
+    """Prove that the adapters learned, save them, and answer some prompts for `_prove_the_files`.
+
+    The answers are None in every process but the first, which saves the adapter.
+
+    Raises:
+        LoraProofError: an adapter did not move, or the loss did not fall.
+    """
+    model, trainer = loaded.model, loaded.trainer
+    # The adapter of the last validation that was about as good as the best one, if there were validations.
+    restore_adapter(model, callback.kept)
+    proof = loaded.watcher.conclude([point["loss"] for point in callback.curve])
     proof.require()
-    if first:
-        save_adapter(model, base, adapter)
-    result = FineTuned(
-        adapter=adapter,
+    answers = None
+    if trainer.accelerator.is_main_process:
+        save_adapter(model, job.recipe.base, job.adapter)
+        answers = _probabilities(model, loaded.tokenizer, job)
+    finished = FinishedTraining(
+        adapter=job.adapter,
         proof=proof,
         summary=TrainingSummary(
-            reviews=len(chats),
-            steps=len(course.curve),
+            reviews=len(job.train),
+            steps=len(callback.curve),
             tokens=trainer.tokens,
             computed_tokens=trainer.computed_tokens,
-            seconds=course.seconds,
-            tokens_per_second=trainer.tokens / course.seconds,
+            seconds=callback.seconds,
+            tokens_per_second=trainer.tokens / callback.seconds,
             trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-            peak_memory_gb=peak_memory_gb(plan.device),
-            expected_memory_gb=expected.total / 1e9,
+            peak_memory_gb=peak_memory_gb(job.recipe.plan.device),
+            expected_memory_gb=loaded.expected_gb,
         ),
-        curve=tuple(course.curve),
-        validations=tuple(course.validations),
-        validation_answers=course.kept_answers,
+        curve=tuple(callback.curve),
+        validations=tuple(callback.validations),
+        validation_answers=callback.kept_answers,
     )
-    prompts = tuple(chats.frame["prompt"].head(RELOAD_PROMPTS))
-    return _Trained(result, tokenizer, prompts, _answers(model, tokenizer, prompts, chats, plan), first)
+    return finished, answers
+
+
+def _prove_the_files(job: TrainingJob, proof: LoraProof, answers: npt.NDArray[np.float64]) -> LoraProof:
+    """Add to the proof that the model loaded from the saved files answers as the trained model did.
+
+    A name that does not match, or a weight that was left out, is not an error when an adapter is loaded: the
+    layer just keeps its random A and its zero B.
+    """
+    recipe = job.recipe
+    model = load_adapted_model(recipe.base, job.adapter, recipe.plan)
+    again = _probabilities(model, load_tokenizer(recipe.base), job)
+    proof = replace(proof, reload_difference=float(abs(again - answers).max()))
+    proof.require()
+    return proof
+
+
+def _probabilities(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: TrainingJob
+) -> npt.NDArray[np.float64]:
+    """Return the label probabilities [RELOAD_PROMPTS, labels] for the first training prompts."""
+    prompts = list(job.train.frame["prompt"].head(RELOAD_PROMPTS))
+    return _score(model, tokenizer, prompts, job).probabilities
+
+
+def _score(model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], job: TrainingJob) -> Scores:
+    from review_sentiment.scoring.label_scoring import score_labels
+
+    return score_labels(model, tokenizer, prompts, job.train.labels, job.recipe.plan, SCORING_TOKENS)
 
 
 @contextmanager
-def _scratch(shared: Path | None) -> Iterator[Path]:
-    """Yield a directory for the Trainer: a temporary one, or the one that the processes share."""
+def _scratch_directory(shared: Path | None) -> Iterator[Path]:
+    """Yield a directory for the trainer: a temporary one, or the one that the processes share."""
     if shared is not None:
         shared.mkdir(exist_ok=True)
         yield shared
@@ -224,110 +300,45 @@ def _scratch(shared: Path | None) -> Iterator[Path]:
         yield Path(own)
 
 
-def _keeping(training: TrainingSettings, around: TrainingContext) -> Checkpointing | None:
-    if around.checkpoints is None:
+def _checkpointing(recipe: Recipe, context: TrainingContext) -> Checkpointing | None:
+    if context.checkpoints is None:
         return None
+    training = recipe.training
     return Checkpointing(
-        around.checkpoints, training.checkpoint_minutes, training.checkpoint_steps, around.notes
+        context.checkpoints, training.checkpoint_minutes, training.checkpoint_steps, context.notes
     )
 
 
-def _validating(
-    training: TrainingSettings, around: TrainingContext, tokenizer: PreTrainedTokenizerBase, plan: ComputePlan
-) -> Validation | None:
-    """Score the head of the validation chats, whose order is random."""
-    if around.validation is None or not training.validations:
+def _validation(job: TrainingJob, loaded: Loaded) -> Validation | None:
+    """Score the first validation chats, which are in random order."""
+    training = loaded.recipe.training
+    if job.validation is None or not training.validations:
         return None
-    from review_sentiment.scoring.label_scoring import score_labels
-
-    frame = around.validation.frame.head(training.validation_samples)
-    labels = around.validation.labels
+    frame, labels = job.validation.frame.head(training.validation_samples), job.validation.labels
     gold = np.array([labels.index(label) for label in frame["label"]])
 
-    def answers(model: torch.nn.Module) -> Answers:
-        scores = score_labels(model, tokenizer, list(frame["prompt"]), labels, plan, SCORING_TOKENS)
+    def answers(model: Any) -> Answers:
+        scores = _score(model, loaded.tokenizer, list(frame["prompt"]), job)
         return Answers(gold, scores.answered, scores.probabilities)
 
     return Validation(answers, training.validations, training.patience)
 
 
-def _answers(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: tuple[str, ...],
-    chats: ChatDataset,
-    plan: ComputePlan,
-) -> Any:
-    from review_sentiment.scoring.label_scoring import score_labels
-
-    return score_labels(model, tokenizer, prompts, chats.labels, plan, SCORING_TOKENS).probabilities
-
-
-def _proved_reload(
-    trained: _Trained, base: ModelIdentity, plan: ComputePlan, chats: ChatDataset
-) -> LoraProof:
-    """Add to the proof that the saved adapter answers as the trained model did."""
-    model = load_adapted_model(base, trained.result.adapter, plan)
-    again = _answers(model, trained.tokenizer, trained.prompts, chats, plan)
-    difference = float(abs(again - trained.probabilities).max())
-    proof = replace(trained.result.proof, reload_difference=difference)
-    proof.require()
-    return proof
-
-
-def _explained(
-    error: NonFiniteError,
-    trainer: AnswerTrainer,
-    chats: ChatDataset,
-    training: TrainingSettings,
-    around: TrainingContext,
+def _non_finite(
+    error: NonFiniteError, job: TrainingJob, trainer: AnswerTrainer, context: TrainingContext
 ) -> TrainingError:
-    """Return what to tell a person; the reviews of the batch are kept beside the checkpoints."""
-    batch = chats.frame.iloc[trainer.last_rows]
+    """Return the error for a person; the ids of the batch are saved beside the checkpoints."""
+    batch = job.train.frame.iloc[trainer.last_rows]
     step = trainer.state.global_step + (error.figure == "loss")  # a step is counted when it is done
     where = ""
-    if around.checkpoints:
+    if context.checkpoints:
         content = json.dumps(
             {"step": step, error.figure: str(error.value), "review_ids": batch["review_id"].tolist()}
         )
-        where = f", kept in {around.checkpoints.leave(f'failed_batch_{step}.json', content)}"
-    shown = ", ".join(batch["review_id"].head(3))
+        where = f", saved in {context.checkpoints.leave(f'failed_batch_{step}.json', content)}"
+    shown = ", ".join(batch["review_id"].head(REVIEWS_SHOWN))
     return TrainingError(
-        f"Training stopped at step {step}: {error.figure} is {error.value}. The batch has the reviews "
-        f"{shown}, … ({len(batch)}{where}). Lower training.learning_rate (now {training.learning_rate:g}) "
-        "or use model.precision=fp32."
-    )
-
-
-def _trainer_settings(scratch: Path, plan: ComputePlan, training: TrainingSettings, seed: int) -> SFTConfig:
-    return SFTConfig(
-        output_dir=str(scratch),
-        num_train_epochs=training.epochs,
-        max_steps=training.max_steps,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type=training.schedule,
-        warmup_steps=training.warmup_share,
-        weight_decay=training.weight_decay,
-        per_device_train_batch_size=training.batch_size // training.processes,
-        gradient_accumulation_steps=1,  # AnswerTrainer accumulates by tokens
-        max_grad_norm=training.max_grad_norm,
-        optim=plan.optimizer,
-        activation_checkpointing=plan.checkpoints_activations(training.gradient_checkpointing),
-        activation_checkpointing_kwargs={"use_reentrant": False},
-        use_cpu=plan.device == "cpu",
-        bf16=plan.precision == "bf16",
-        fp16=plan.precision == "fp16",
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        logging_steps=1,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        seed=seed,
-        data_seed=seed,
-        dataloader_pin_memory=plan.device == "cuda",
+        f"Training stopped at step {step}: {error.figure} is {error.value}. The batch has {len(batch)} "
+        f"reviews ({shown}, …{where}). Lower training.learning_rate (now "
+        f"{job.recipe.training.learning_rate:g}) or set model.precision=fp32."
     )

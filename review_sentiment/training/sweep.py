@@ -1,11 +1,11 @@
-"""A search over named settings by the macro-F1 on validation reviews; evaluation reviews are not looked at.
+"""Search settings by the macro-F1 on the validation reviews; evaluation reviews are never used.
 
     python run_pipeline.py sweep --over lora.rank=8,16,32 --over training.learning_rate=1e-4..1e-3 --trials 12
 
-Optuna proposes the settings, or is given every combination of lists once where there are trials enough.
-It keeps the trials in a database under the cache directory: those that are finished survive
-whatever ends the process, and the next sweep of the same settings, data and ranges goes on from them.
-Every trial is a child run in MLflow.
+Optuna proposes the settings. If every dimension is a list and there are enough trials, each combination is
+tried once. Trials are kept in a database in the cache directory: finished ones survive a killed process, and
+the next sweep of the same settings, data and ranges continues from them. Every trial is a child run in
+MLflow.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import TrainingError, UsageError, did_you_mean
 from review_sentiment.evaluation.evaluate import evaluate_model
-from review_sentiment.models.base_model import identify
-from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.settings_files import flat, with_overrides
 from review_sentiment.training.checkpoints import training_identity
+from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.preparation import Prepared, prepare
 from review_sentiment.training.qlora import finetune
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from review_sentiment.config import Settings
 
 SWEPT_SECTIONS = ("lora", "training")
-"""Settings of a training: another value of the rest would change the reviews that trials are compared on."""
+"""Sections that can be searched: another section could change the reviews that trials are compared on."""
 LOG_SCALE_FROM = 10.0
-"""Ends of a range with at least this ratio are searched on a logarithmic scale."""
+"""A range whose ends have at least this ratio is searched on a logarithmic scale."""
 _RANGE = re.compile(r"(?P<low>[-+.\deE]+)\.\.(?P<high>[-+.\deE]+)")
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Dimension:
-    """One setting and the values to try: some choices, or a range from `low` to `high`."""
+    """A setting and the values to try: some choices, or a range from `low` to `high`."""
 
     key: str
     choices: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Dimension:
     high: float = 0.0
 
     def propose(self, trial: optuna.Trial) -> str:
-        """Return the value that Optuna tries next, as one would write it after `--set`."""
+        """Return the value that Optuna tries next, in the form of `--set`."""
         if self.choices:
             return str(trial.suggest_categorical(self.key, self.choices))
         logarithmic = self.low > 0 and self.high / self.low >= LOG_SCALE_FROM
@@ -62,7 +62,7 @@ class Dimension:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A finished trial: what was tried, and how it did on the validation reviews."""
+    """A finished trial: the values that it tried, and its figures on the validation reviews."""
 
     number: int
     values: Mapping[str, str]
@@ -71,14 +71,14 @@ class TrialResult:
 
 
 Recorder = Callable[[str, TrialResult], None]
-"""Told the sweep's identity and each finished trial."""
+"""Receives the identity of the sweep and each finished trial."""
 
 
 def parse_dimension(text: str, known: Sequence[str]) -> Dimension:
     """Read KEY=A,B,C or KEY=LOW..HIGH.
 
     Raises:
-        UsageError: the key is unknown or is not one of a training, or there is no choice.
+        UsageError: the key is unknown or cannot be searched, or there is only one value.
     """
     key, separator, values = text.partition("=")
     if not separator or not values:
@@ -86,16 +86,16 @@ def parse_dimension(text: str, known: Sequence[str]) -> Dimension:
     searchable = [name for name in known if name.partition(".")[0] in SWEPT_SECTIONS]
     if key not in searchable:
         raise UsageError(
-            f"--over {text}: '{key}' is no setting of a training.{did_you_mean(key, searchable)} "
-            f"Those of the sections {' and '.join(SWEPT_SECTIONS)} can be searched."
+            f"--over {text}: '{key}' is not a training setting.{did_you_mean(key, searchable)} "
+            f"Settings in the sections {' and '.join(SWEPT_SECTIONS)} can be searched."
         )
     if found := _RANGE.fullmatch(values):
         low, high = float(found["low"]), float(found["high"])
         if not low < high:
-            raise UsageError(f"--over {text}: the range must rise.")
+            raise UsageError(f"--over {text}: the range must be increasing.")
         return Dimension(key, low=low, high=high)
     choices = tuple(value.strip() for value in values.split(",") if value.strip())
-    if len(choices) < 2:  # noqa: PLR2004 - one value is no choice
+    if len(choices) < 2:  # noqa: PLR2004 - one value is not a choice
         raise UsageError(f"--over {text}: give at least two values.")
     return Dimension(key, choices)
 
@@ -103,14 +103,12 @@ def parse_dimension(text: str, known: Sequence[str]) -> Dimension:
 def sweep(
     settings: Settings, dimensions: Sequence[Dimension], trials: int, record: Recorder
 ) -> list[TrialResult]:
-    """Run trials until so many are finished, those of earlier processes counted; return them, best first.
+    """Run trials until `trials` are finished, including those of earlier processes; return them, best first.
 
-    Where every dimension is a list, each combination is tried once if there are trials enough for all.
-
-    A trial whose training fails is pruned: its settings are no good.
+    A trial whose training fails is pruned.
 
     Raises:
-        UsageError: a value is not one that the setting can have.
+        UsageError: a setting does not accept one of the values.
         DataError: the reviews cannot be used.
     """
     import optuna
@@ -122,7 +120,7 @@ def sweep(
     study = _study(settings, dimensions, prepared)
     combinations = _combinations(dimensions)
     if combinations and trials >= len(combinations):
-        trials = len(combinations)  # the same settings and seed again would tell nothing
+        trials = len(combinations)  # the same settings and seed would give the same result
         _enqueue(study, combinations)
 
     def objective(trial: optuna.Trial) -> float:
@@ -168,13 +166,13 @@ def _study(settings: Settings, dimensions: Sequence[Dimension], prepared: Prepar
 
 
 def _combinations(dimensions: Sequence[Dimension]) -> list[dict[str, str]]:
-    """Return all values that can be tried together; none where a dimension is a range."""
+    """Return all combinations of values; none if a dimension is a range."""
     choices = [[(dimension.key, choice) for choice in dimension.choices] for dimension in dimensions]
     return [dict(values) for values in itertools.product(*choices)]
 
 
 def _enqueue(study: optuna.Study, combinations: Sequence[dict[str, str]]) -> None:
-    """Let Optuna try each combination that is neither tried nor waiting, in this order."""
+    """Queue each combination that is neither tried nor waiting, in this order."""
     from optuna.trial import TrialState
 
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
@@ -188,20 +186,11 @@ def _enqueue(study: optuna.Study, combinations: Sequence[dict[str, str]]) -> Non
 
 def _try(settings: Settings, prepared: Prepared) -> dict[str, float]:
     """Train with the settings and return the figures on the validation reviews."""
-    base = identify(settings.model)
-    plan = plan_compute(settings.model.device, settings.model.precision)
+    recipe = Recipe.from_settings(settings).with_training(validations=0)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-trial-") as scratch:
-        trained = finetune(
-            base,
-            plan,
-            prepared.train,
-            settings.lora,
-            settings.training.model_copy(update={"validations": 0}),
-            settings.seed,
-            Path(scratch) / "adapter",
-        )
+        trained = finetune(TrainingJob(recipe, prepared.train, Path(scratch) / "adapter"))
         quiet = settings.evaluation.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
-        evaluation = evaluate_model(base, trained.adapter, prepared.validation, plan, quiet)
+        evaluation = evaluate_model(recipe.base, trained.adapter, prepared.validation, recipe.plan, quiet)
     metrics = evaluation.metrics.headline()
     return {
         "macro_f1": metrics["f1"],
@@ -213,7 +202,7 @@ def _try(settings: Settings, prepared: Prepared) -> dict[str, float]:
 
 
 def _ended(study: optuna.Study) -> list[Any]:
-    """Return the trials that need not be tried again; a killed process leaves others behind."""
+    """Return the trials that are complete or pruned; a killed process leaves others behind."""
     from optuna.trial import TrialState
 
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))

@@ -1,4 +1,4 @@
-"""A trained adapter, and everything that must travel with it."""
+"""A trained adapter, with everything that must travel with it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from review_sentiment.training.lora_proof import LoraProof
 class TrainingSummary:
     """Figures of a finished training.
 
-    `tokens` counts real tokens, `computed_tokens` those that went through the model:
-    padding adds to them, a prompt's shared beginning is computed once; `peak_memory_gb` is the GPU's
-    or, on a CPU, the whole process's, in units of 1e9 bytes; `expected_memory_gb` was foretold.
+    `tokens` counts the tokens of the reviews. `computed_tokens` counts those that went through the model:
+    padding adds to them, and a shared prompt prefix is computed once. Memory is in units of 1e9 bytes: the
+    peak of the GPU, or of the whole process on a CPU, and what was expected before the start.
     """
 
     reviews: int
@@ -34,10 +34,9 @@ class TrainingSummary:
 class TrainedAdapter:
     """The adapter's files, the model they belong to, and the MLflow run of the candidate.
 
-    `compute` and `settings` are shown to people; `max_tokens` is needed to build
-    prompts as in training. `checkpoints` is the address of those of its training,
-    which are of no use once the adapter has been saved. `validation` are its answers to validation reviews,
-    None where it was not validated.
+    `compute` and `settings` are for people; prompts are built with `max_tokens` as in training. `checkpoints`
+    is the address of the training's checkpoints, which are useless once the adapter has been saved.
+    `validation` holds the answers to the validation reviews, None without validation.
     """
 
     directory: Path

@@ -1,4 +1,15 @@
-"""TRL's SFTTrainer with the loss of the answer only, and passes bounded by tokens instead of rows."""
+"""The training step: a batch of chats becomes gradients of the LoRA adapters.
+
+A step is read from top to bottom in this file:
+
+1. `tokenise` and `collate`: chats become token ids, and only the tokens of the answer have labels.
+2. `AnswerTrainer.training_step`: a batch is split into micro-batches that fit a token budget. Their gradients
+   add up, so the split changes memory and speed but not the result. If memory runs out, the micro-batches are
+   halved and the batch is tried again.
+3. `AnswerTrainer.compute_loss`: the cross-entropy of the answer tokens, and of nothing else.
+
+TRL's SFTTrainer does the rest: optimizer, gradient clipping, mixed precision, checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +20,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
-from transformers import get_scheduler
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, TrainerState
-from trl import SFTTrainer
+from trl import SFTConfig, SFTTrainer
 
 from review_sentiment.errors import TrainingError
 from review_sentiment.models.batching import even_batches, padded_tokens, padded_width
 from review_sentiment.models.packing import pack
 from review_sentiment.resources.device import free_memory
 from review_sentiment.training.sampler import ByLength, RandomBatches, order_of
+from review_sentiment.training.schedule import schedule_that_starts_above_zero
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
     from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.models.recipe import Recipe
 
 IGNORED = -100
-"""Label of tokens that the loss leaves out (PyTorch's convention)."""
+"""Label of tokens that the loss ignores (PyTorch's convention)."""
 
 logger = logging.getLogger(__name__)
+
+
+class NonFiniteError(TrainingError):
+    """A loss or a gradient is NaN or infinite."""
+
+    def __init__(self, figure: str, value: float) -> None:
+        super().__init__(f"{figure} is {value}")
+        self.figure = figure
+        self.value = value
+
+
+class OutOfMemoryError(TrainingError):
+    """A single row does not fit: nothing that keeps the result the same helps any more."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(f"a single review of {tokens} tokens does not fit into memory")
+        self.tokens = tokens
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether the device or the machine ran out of memory: CPU and GPU report it differently."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(sign in str(error) for sign in ("can't allocate memory", "CUDA out of memory"))
+    )
 
 
 def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -42,8 +76,12 @@ def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     frame = chats.frame
     rows = []
     for number, (prompt, completion) in enumerate(zip(frame["prompt"], frame["completion"], strict=True)):
+        # The tokens of the prompt are a prefix of those of the chat: `prompts.py` refuses tokenizers that
+        # merge the end of the prompt with the answer.
         ids = tokenizer.encode(prompt + completion, add_special_tokens=False)
         prompt_length = len(tokenizer.encode(prompt, add_special_tokens=False))
+        # The prompt has no labels. A prompt has about a hundred tokens and the answer two: with labels
+        # everywhere, 98 % of the loss would teach the model to write reviews.
         labels = [IGNORED] * prompt_length + ids[prompt_length:]
         rows.append({"input_ids": ids, "labels": labels, "row": number})
     return Dataset.from_list(rows)
@@ -68,32 +106,62 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     }
 
 
+def trainer_arguments(recipe: Recipe, scratch: Path) -> SFTConfig:
+    """Return the arguments of TRL's trainer for a recipe; `scratch` takes its checkpoints."""
+    plan, training = recipe.plan, recipe.training
+    return SFTConfig(
+        output_dir=str(scratch),
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule,
+        warmup_steps=training.warmup_share,
+        weight_decay=training.weight_decay,
+        # The sampler below yields whole batches, and each process gets its part. Accumulation by a fixed
+        # number of rows would bound neither memory nor time, so AnswerTrainer accumulates by tokens.
+        per_device_train_batch_size=training.batch_size // training.processes,
+        gradient_accumulation_steps=1,
+        max_grad_norm=training.max_grad_norm,
+        optim=plan.optimizer,
+        activation_checkpointing=recipe.checkpoints_activations,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        use_cpu=plan.device == "cpu",
+        bf16=plan.precision == "bf16",
+        fp16=plan.precision == "fp16",
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        # The rows are tokenised already, and truncated by `format_chats`, which never cuts the answer off.
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        logging_steps=1,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # a loss that is NaN must stop the run, not be filtered out of its log
+        save_strategy="no",  # TrainingCallback decides when to save
+        report_to="none",
+        disable_tqdm=True,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        dataloader_pin_memory=plan.device == "cuda",
+    )
+
+
 class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
-    """SFTTrainer that bounds a pass by tokens and applies the output layer to answers only.
+    """SFTTrainer with micro-batches of a token budget and a loss that computes logits for answers only.
 
-    A batch goes through the model in as many passes as its tokens need, so that
-    memory has one bound for long and for short reviews, and short ones go in
-    few large passes: what a pass costs whatever its size (all weights are
-    dequantised and reordered twice) is half the time of 450 tokens on two cores.
-    A batch that does not fit is tried again in passes of half the size; the batch of
-    the optimiser stays what it is.
-
-    TRL 1.16 applies the output layer to the answer's positions on CUDA;
-    elsewhere it computes the logits of all positions, a fifth of the work of the
-    embedded model. The loss is the same in both cases: the mean cross-entropy
-    of the answer tokens of the batch.
+    TRL 1.16 restricts the logits to the labelled positions on CUDA. Elsewhere it computes them for all
+    positions, which is a fifth of the work of the embedded model. The loss is the same in both cases: the
+    mean cross-entropy of the answer tokens of the batch.
     """
 
     lr_scheduler: torch.optim.lr_scheduler.LRScheduler | None
 
-    def __init__(self, tokens_per_pass: int, packs_rows: bool, **options: Any) -> None:
+    def __init__(self, token_budget: int, packs_rows: bool, **options: Any) -> None:
         super().__init__(data_collator=collate, **options)
-        self.remove_callback(
-            PrinterCallback
-        )  # it prints a line a step; `TrainingCallback` tells what there is to tell
+        self.remove_callback(PrinterCallback)  # it prints a line per step; TrainingCallback reports progress
         self._packs_rows = packs_rows
+        # Packed rows have no padding, so their tokens simply add up.
         self._tokens_of = sum if packs_rows else padded_tokens
-        self.tokens_per_pass = tokens_per_pass
+        self.token_budget = token_budget
         self.tokens = 0
         self.computed_tokens = 0
         self.last_rows: list[int] = []
@@ -104,104 +172,54 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         inputs: dict[str, torch.Tensor],
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Add up the gradients of a batch, `input_ids` and `labels` of [batch, length]; return its loss.
+        """Accumulate the gradients of a batch, `input_ids` and `labels` of [batch, length]; return its loss.
 
         Raises:
-            TrainingError: the loss is no finite number, or one row alone does not fit into memory.
+            NonFiniteError: the loss is NaN or infinite.
+            OutOfMemoryError: a single row does not fit into memory.
         """
         inputs = dict(inputs)
         self.last_rows = inputs.pop("row").tolist()
         counted = self.tokens, self.computed_tokens
         while True:
             try:
-                loss = self._in_passes(model, inputs, num_items_in_batch)
+                loss = self._accumulate(model, inputs, num_items_in_batch)
                 break
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self.tokens, self.computed_tokens = counted
-                self._halve_the_passes(inputs, error)
-            # Out of the handler: its traceback holds the tensors of the failed pass.
+                self._halve_the_budget(inputs, error)
+            # Outside the handler on purpose: the traceback of the error holds the tensors of the failed
+            # micro-batch. The gradients of the micro-batches before it are dropped, so the batch starts
+            # again.
             model.zero_grad(set_to_none=True)
             free_memory()
         self._count(counted, loss)
         return loss
 
-    def _count(self, before: tuple[int, int], loss: torch.Tensor) -> None:
-        """Count the tokens of all processes and look at the loss of all: they go on or stop together."""
-        own = torch.tensor(
-            [self.tokens - before[0], self.computed_tokens - before[1], float(loss)], dtype=torch.float64
-        )
-        tokens, computed, total = self.accelerator.reduce(own.to(self.args.device)).tolist()
-        self.tokens, self.computed_tokens = before[0] + int(tokens), before[1] + int(computed)
-        if not math.isfinite(total):
-            raise NonFiniteError("loss", total)
-
-    def _in_passes(
+    def _accumulate(
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], count: torch.Tensor | int | None
     ) -> torch.Tensor:
+        """Run forward and backward for each micro-batch of the batch; return the sum of their losses.
+
+        Memory then has one bound for long and for short reviews, and short reviews share a few large
+        micro-batches. That matters because each micro-batch has a fixed cost: dequantising and reordering all
+        weights twice takes as long as 450 tokens on two cores.
+        """
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
         loss = inputs["labels"].new_zeros((), dtype=torch.float32)
-        passes = even_batches(lengths, self.tokens_per_pass, self._tokens_of)
-        for number, rows in enumerate(passes, start=1):
+        micro_batches = even_batches(lengths, self.token_budget, self._tokens_of)
+        for number, rows in enumerate(micro_batches, start=1):
             width = padded_width([lengths[row] for row in rows])
             part = {name: values[rows, :width] for name, values in inputs.items()}
-            # Processes may need different numbers of passes: gradients are exchanged in the last.
-            last = number == len(passes)
+            # With several processes, gradients are exchanged after the last micro-batch only: the processes
+            # may need different numbers of them.
+            last = number == len(micro_batches)
             with nullcontext() if last else self.accelerator.no_sync(model):
+                # `count` is that of the whole batch: each micro-batch contributes its share of one mean.
                 loss += super().training_step(model, part, count)
         return loss
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> RandomBatches | ByLength:
-        """Order by the optimiser's batch, so that it has the same reviews for any number of processes."""
-        rows = self.train_dataset if train_dataset is None else train_dataset
-        batch = self.args.per_device_train_batch_size * self.accelerator.num_processes
-        lengths = list(map(len, rows["input_ids"]))
-        return order_of(self._packs_rows)(batch, lengths, self.args.data_seed, lambda: self.state.global_step)
-
-    def create_scheduler(
-        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
-    ) -> torch.optim.lr_scheduler.LRScheduler:
-        """Warm up over `warmup_steps` from above zero; from there on follow the schedule of transformers.
-
-        With transformers' own warm-up the first step has a learning rate of zero and learns nothing
-        (transformers 5.23, https://github.com/huggingface/transformers/issues/34754), and here it is
-        the step with the heaviest batch. So its schedules are begun at their second step.
-        """
-        if self.lr_scheduler is None:
-            schedule = get_scheduler(
-                self.args.lr_scheduler_type,
-                self.optimizer if optimizer is None else optimizer,
-                num_warmup_steps=self.args.get_warmup_steps(num_training_steps) + 1,
-                num_training_steps=num_training_steps + 1,
-            )
-            self.lr_scheduler = LambdaLR(
-                schedule.optimizer, [_one_step_on(share) for share in schedule.lr_lambdas]
-            )
-            self._created_lr_scheduler = True  # the trainer saves it in checkpoints and steps it
-        return self.lr_scheduler
-
-    def _halve_the_passes(self, inputs: dict[str, torch.Tensor], error: BaseException) -> None:
-        lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        longest = max(lengths)
-        if self.tokens_per_pass <= longest or len(lengths) == 1:
-            raise OutOfMemoryError(longest) from error
-        used = min(self.tokens_per_pass, self._tokens_of(lengths))
-        self.tokens_per_pass = max(longest, used // 2)
-        logger.warning(
-            "Out of memory: passes of %d tokens from here on; the batch stays %d reviews",
-            self.tokens_per_pass,
-            self.args.per_device_train_batch_size,
-        )
-
-    def had_ended(self, checkpoint: Path) -> bool:
-        """Tell whether a checkpoint is that of the last step: `train` would go one step further."""
-        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        return bool(state.global_step >= state.max_steps)
-
-    def load_adapter(self, checkpoint: Path) -> None:
-        """Take the adapter of a checkpoint over into the model."""
-        self._load_from_checkpoint(str(checkpoint))
 
     def compute_loss(
         self,
@@ -210,71 +228,100 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Return the loss of a padded batch: `input_ids` and `labels` of [batch, length]."""
-        answers = _packed_answers if self._packs_rows else _padded_answers
-        logits, targets, computed = answers(model, inputs)
+        """Return the loss of a padded micro-batch: `input_ids` and `labels` of [rows, length]."""
+        logits_at_answers = _packed_logits if self._packs_rows else _padded_logits
+        logits, targets, computed = logits_at_answers(model, inputs)
+        # In FP32: the softmax over 49,152 words loses small differences in BF16, which keeps 8 significant
+        # bits.
         total = torch.nn.functional.cross_entropy(
             logits.float(), targets, ignore_index=IGNORED, reduction="sum"
         )
         count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         self.tokens += int(inputs["attention_mask"].sum())
         self.computed_tokens += computed
-        # Processes average their gradients, and the count is that of all of them.
+        # `count` covers all processes, and their gradients are averaged: multiply by their number.
         loss = total / count * self.accelerator.num_processes
         return (loss, {"logits": logits}) if return_outputs else loss
 
+    def _halve_the_budget(self, inputs: dict[str, torch.Tensor], error: BaseException) -> None:
+        """Halve the micro-batches. The optimizer's batch stays the same, and so does the result."""
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        longest = max(lengths)
+        if self.token_budget <= longest or len(lengths) == 1:
+            raise OutOfMemoryError(longest) from error
+        used = min(self.token_budget, self._tokens_of(lengths))
+        self.token_budget = max(longest, used // 2)
+        logger.warning(
+            "Out of memory: micro-batches have %d tokens from now on; the batch stays %d reviews",
+            self.token_budget,
+            self.args.per_device_train_batch_size,
+        )
 
-class NonFiniteError(TrainingError):
-    """A loss or a gradient is NaN or infinite."""
+    def _count(self, before: tuple[int, int], loss: torch.Tensor) -> None:
+        """Sum tokens and loss over the processes, so that all of them continue or stop together."""
+        own = torch.tensor(
+            [self.tokens - before[0], self.computed_tokens - before[1], float(loss)], dtype=torch.float64
+        )
+        tokens, computed, total = self.accelerator.reduce(own.to(self.args.device)).tolist()
+        self.tokens, self.computed_tokens = before[0] + int(tokens), before[1] + int(computed)
+        if not math.isfinite(total):
+            raise NonFiniteError("loss", total)
 
-    def __init__(self, figure: str, value: float) -> None:
-        super().__init__(f"{figure} is {value}")
-        self.figure = figure
-        self.value = value
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> RandomBatches | ByLength:
+        """Order the rows by the optimizer's batch: it has the same reviews for any number of processes."""
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        batch = self.args.per_device_train_batch_size * self.accelerator.num_processes
+        lengths = list(map(len, rows["input_ids"]))
+        return order_of(self._packs_rows)(batch, lengths, self.args.data_seed, lambda: self.state.global_step)
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Create the learning-rate schedule of transformers, one step ahead: see `schedule.py`."""
+        if self.lr_scheduler is None:
+            optimizer = self.optimizer if optimizer is None else optimizer
+            self.lr_scheduler = schedule_that_starts_above_zero(self.args, optimizer, num_training_steps)
+            self._created_lr_scheduler = True  # the trainer saves it in checkpoints and steps it
+        return self.lr_scheduler
+
+    def had_ended(self, checkpoint: Path) -> bool:
+        """Tell whether a checkpoint is that of the last step: `train` would go one step further."""
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        return bool(state.global_step >= state.max_steps)
+
+    def load_adapter(self, checkpoint: Path) -> None:
+        """Load the adapter of a checkpoint into the model."""
+        self._load_from_checkpoint(str(checkpoint))
 
 
-class OutOfMemoryError(TrainingError):
-    """A single row does not fit: nothing that leaves the result as it is helps any more."""
-
-    def __init__(self, tokens: int) -> None:
-        super().__init__(f"a review of {tokens} tokens alone does not fit into memory")
-        self.tokens = tokens
+# The logits of one position are vocabulary-wide: 49,152 numbers for the embedded model, as many as the hidden
+# states of 85 positions. Both functions below therefore ask for them at the positions that predict an answer
+# token, and nowhere else (`logits_to_keep`). A position predicts the token after it, hence `labels[:, 1:]`.
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether a device or the machine had no memory left: CPU and GPU say it differently."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(sign in str(error) for sign in ("can't allocate memory", "CUDA out of memory"))
-    )
-
-
-def _one_step_on(share: Callable[[int], float]) -> Callable[[int], float]:
-    return lambda step: share(step + 1)
-
-
-def _padded_answers(
+def _padded_logits(
     model: torch.nn.Module, inputs: dict[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Return logits [n, vocabulary], targets [n] and computed tokens, at the union of the rows' answers.
-
-    Rows end at different places, but those of a batch have similar lengths, so
-    that the union is a few columns. Right padding needs no mask in a causal model.
-    """
+    """Return logits [n, vocabulary], targets [n] and computed tokens, at the answers of padded rows."""
     targets = inputs["labels"][:, 1:]
+    # One set of columns serves all rows: their union. Rows end at different places, but those of a batch have
+    # similar lengths, so the union is a few columns. IGNORED marks the rest of them.
     columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(-1)
+    # No attention mask: in a causal model, no token of a row sees the padding to its right.
     output = model(input_ids=inputs["input_ids"], logits_to_keep=columns, use_cache=False)
     return output.logits.flatten(0, 1), targets[:, columns].flatten(), inputs["input_ids"].numel()
 
 
-def _packed_answers(
+def _packed_logits(
     model: torch.nn.Module, inputs: dict[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Return logits [n, vocabulary], targets [n] and computed tokens, at the answers of packed rows."""
     lengths = inputs["attention_mask"].sum(dim=1).tolist()
-    # Nothing is predicted from a row's last token.
+    # The last token of a row is an answer token. Nothing is predicted from it, so it is not computed.
     rows = [ids[: length - 1] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
     row, column = (inputs["labels"][:, 1:] != IGNORED).nonzero(as_tuple=True)
+    # Rows may share their beginning up to the first answer position of any row; each row needs that position
+    # for itself.
     batch = pack(rows, most_shared=int(column.min()))
     output = model(
         input_ids=batch.input_ids,

@@ -191,6 +191,7 @@ def test_a_step_file_loads_only_its_signature_and_imports_the_rest_in_its_functi
     assert {name.split(".")[0] for name in loaded_with(parsed(path))} <= {
         "typing",
         "collections",
+        "pathlib",
         "zenml",
         "materializers",
         "review_sentiment",

@@ -14,8 +14,10 @@ from review_sentiment.errors import UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.registry.export import export
 from review_sentiment.scoring.label_scoring import score_labels
+from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
 
 PLAN = plan_compute("cpu", "fp32")
@@ -27,7 +29,8 @@ def test_merged_weights_answer_as_the_adapter_does(
 ) -> None:
     base = replace(tiny_model, quantization=quantization)
     training = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=20, epochs=9)
-    finetune(base, PLAN, tiny_chats, LoraSettings(rank=4), training, 1, tmp_path / "adapter")
+    recipe = Recipe(base, PLAN, LoraSettings(rank=4), training, 1)
+    finetune(TrainingJob(recipe, tiny_chats, tmp_path / "adapter"))
     report = export(base, tmp_path / "adapter", PLAN, tiny_chats, tmp_path / "merged")
 
     assert (report.n, report.changed_share) == (len(tiny_chats), 0.0)

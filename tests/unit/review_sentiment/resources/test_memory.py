@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.models.base_model import ModelIdentity
-from review_sentiment.models.compute import gpu_plan, plan_compute
+from review_sentiment.models.compute import ComputePlan, gpu_plan, plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.resources.memory import LOGIT_BYTES, SHAPES, Load, estimate, load_of, shape_of
-from review_sentiment.resources.micro_batches import KnownRows, Pass, PlannedRows
+from review_sentiment.resources.micro_batches import KnownRows, MicroBatch, PlannedRows
 
 LLAMA_8B = SHAPES["meta-llama/Llama-3.1-8B-Instruct"]
 GIB = 2**30
@@ -65,26 +66,31 @@ def test_known_shapes_are_those_of_the_published_models() -> None:
     }
 
 
-def test_a_pass_holds_the_settings_tokens_or_the_longest_row() -> None:
-    base, rows, lora = ModelIdentity("x", None, "nf4", "x"), PlannedRows(200), LoraSettings()
-    load = load_of(TrainingSettings(tokens_per_pass=1000), lora, base, gpu_plan("bf16"), rows)
-    assert load.tokens == 1000
-    assert load.checkpointing
-    alone = load_of(TrainingSettings(tokens_per_pass=100), lora, base, gpu_plan("bf16"), rows)
-    assert alone.tokens == 200
-    cut = load_of(TrainingSettings(tokens_per_pass=999), lora, base, gpu_plan("bf16"), rows)
-    assert cut.tokens == 800
-    small = load_of(TrainingSettings(batch_size=2), lora, base, plan_compute("cpu", "fp32"), rows)
+def load(plan: ComputePlan, **training: int) -> Load:
+    """Return the load of reviews of up to 200 tokens."""
+    recipe = Recipe(
+        ModelIdentity("x", None, "nf4", "x"), plan, LoraSettings(), TrainingSettings(**training), 0
+    )
+    return load_of(recipe, PlannedRows(200, recipe.training.batch_size))
+
+
+def test_a_micro_batch_holds_the_token_budget_or_the_longest_row() -> None:
+    full = load(gpu_plan("bf16"), tokens_per_pass=1000)
+    assert full.tokens == 1000
+    assert full.checkpointing
+    assert load(gpu_plan("bf16"), tokens_per_pass=100).tokens == 200
+    assert load(gpu_plan("bf16"), tokens_per_pass=999).tokens == 800
+    small = load(plan_compute("cpu", "fp32"), batch_size=2)
     assert (small.tokens, small.weight_bytes, small.checkpointing) == (400, 4, False)
 
 
-def test_a_pass_of_known_rows_is_the_one_that_the_trainer_makes() -> None:
+def test_a_micro_batch_of_known_rows_is_the_one_that_the_trainer_makes() -> None:
     rows = KnownRows((100, 90, 80, 70), shared=30)
-    assert rows.heaviest_pass(4, 1000, packs_rows=True) == Pass(340 - 3 * 30, 4)
-    assert rows.heaviest_pass(4, 1000, packs_rows=False) == Pass(4 * 112, 4)
-    # Two passes: 100 with 80, and 90 with 70.
-    assert rows.heaviest_pass(4, 200, packs_rows=True) == Pass(180 - 30, 2)
-    assert rows.cut(75).longest == 75
+    assert rows.heaviest(1000, packs_rows=True) == MicroBatch(340 - 3 * 30, 4)
+    assert rows.heaviest(1000, packs_rows=False) == MicroBatch(4 * 112, 4)
+    # Two micro-batches: 100 with 80, and 90 with 70.
+    assert rows.heaviest(200, packs_rows=True) == MicroBatch(180 - 30, 2)
+    assert rows.truncated(75).longest == 75
 
 
 @given(
@@ -92,10 +98,10 @@ def test_a_pass_of_known_rows_is_the_one_that_the_trainer_makes() -> None:
     shared=st.integers(0, 39),
     tokens_per_pass=st.integers(200, 4000),
 )
-def test_a_pass_of_known_rows_stays_within_the_settings_tokens(
+def test_a_micro_batch_of_known_rows_stays_within_the_token_budget(
     lengths: tuple[int, ...], shared: int, tokens_per_pass: int
 ) -> None:
-    known = KnownRows(lengths, shared).heaviest_pass(16, tokens_per_pass, packs_rows=True)
+    known = KnownRows(lengths, shared).heaviest(tokens_per_pass, packs_rows=True)
     assert known.tokens <= tokens_per_pass
     assert known.rows <= len(lengths)
 

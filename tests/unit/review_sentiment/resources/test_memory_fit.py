@@ -9,19 +9,25 @@ import pytest
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.resources import device, memory_fit
-from review_sentiment.resources.memory import estimate, load_of, shape_of
+from review_sentiment.resources.memory import Memory, memory_of
 from review_sentiment.resources.micro_batches import PlannedRows
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=8)
 TRAINING = TrainingSettings(batch_size=16, tokens_per_pass=4096, dequantise_once=False)
 LONGEST = 256
-ROWS = PlannedRows(LONGEST)
+ROWS = PlannedRows(LONGEST, TRAINING.batch_size)
 
 
 def need(base: ModelIdentity, training: TrainingSettings = TRAINING, lora: LoraSettings = LORA) -> float:
-    return estimate(shape_of(base), load_of(training, lora, base, PLAN, ROWS), "cpu").total
+    return memory_of(Recipe(base, PLAN, lora, training, 0), ROWS).total
+
+
+def fitted(base: ModelIdentity, training: TrainingSettings = TRAINING) -> tuple[TrainingSettings, Memory]:
+    recipe, expected = memory_fit.fitted(Recipe(base, PLAN, LORA, training, 0), ROWS)
+    return recipe.training, expected
 
 
 def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
@@ -30,7 +36,7 @@ def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
 
 def test_what_fits_is_left_alone(tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, need(tiny_model))
-    training, expected = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    training, expected = fitted(tiny_model)
     assert training == TRAINING
     assert expected.total == need(tiny_model)
 
@@ -40,7 +46,7 @@ def test_weights_are_dequantised_in_each_pass_first(
 ) -> None:
     fast = TRAINING.model_copy(update={"dequantise_once": "auto"})
     leave(monkeypatch, need(tiny_model, fast) - 1)
-    assert memory_fit.fitted(tiny_model, PLAN, LORA, fast, ROWS)[0] == TRAINING
+    assert fitted(tiny_model, fast)[0] == TRAINING
 
 
 def test_then_passes_are_cut(
@@ -48,7 +54,7 @@ def test_then_passes_are_cut(
 ) -> None:
     quarter = TRAINING.model_copy(update={"tokens_per_pass": 1024})
     leave(monkeypatch, need(tiny_model, quarter))
-    training, expected = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    training, expected = fitted(tiny_model)
     assert training == quarter
     assert expected.total <= need(tiny_model, quarter)
     assert "tokens_per_pass=1024: the result is the same" in caplog.text
@@ -59,7 +65,7 @@ def test_then_activations_are_computed_again(
 ) -> None:
     smallest = {"tokens_per_pass": LONGEST, "gradient_checkpointing": True}
     leave(monkeypatch, need(tiny_model, TRAINING.model_copy(update=smallest)))
-    training, _ = memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+    training, _ = fitted(tiny_model)
     assert training == TRAINING.model_copy(update=smallest)
 
 
@@ -71,7 +77,7 @@ def test_what_changes_the_result_is_only_suggested(
     with pytest.raises(
         memory_fit.FitError, match=r"batch_size 16.*rank 8.*would fit.*prompt\.max_tokens=128"
     ):
-        memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+        fitted(tiny_model)
 
 
 def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
@@ -80,15 +86,15 @@ def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
     leave(monkeypatch, need(tiny_model) - 1)
     refusing = TRAINING.model_copy(update={"fit": "refuse"})
     with pytest.raises(memory_fit.FitError, match=r"tokens_per_pass=2048 \(.*training\.fit=ignore"):
-        memory_fit.fitted(tiny_model, PLAN, LORA, refusing, ROWS)
+        fitted(tiny_model, refusing)
     ignoring = TRAINING.model_copy(update={"fit": "ignore"})
-    assert memory_fit.fitted(tiny_model, PLAN, LORA, ignoring, ROWS)[0] == ignoring
+    assert fitted(tiny_model, ignoring)[0] == ignoring
 
 
 def test_a_machine_that_is_far_too_small(tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(monkeypatch, 1e6)
     with pytest.raises(memory_fit.FitError, match=r"smaller model or a larger device.*estimate"):
-        memory_fit.fitted(tiny_model, PLAN, LORA, TRAINING, ROWS)
+        fitted(tiny_model)
 
 
 def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.training.checkpoints import CheckpointStore
-from review_sentiment.training.qlora import FineTuned, TrainingContext, finetune
+from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
+from review_sentiment.training.qlora import finetune
 
 LOADED_ONCE = [
     "review_sentiment.training.qlora",
@@ -37,7 +39,9 @@ TRAINING = TrainingSettings(
 )
 
 
-def train(model: ModelIdentity, chats: ChatDataset, directory: Path, said: Connection | None) -> FineTuned:
+def train(
+    model: ModelIdentity, chats: ChatDataset, directory: Path, said: Connection | None
+) -> FinishedTraining:
     """Train with checkpoints; tell each step to the other end."""
 
     def tell(step: int, _figures: Mapping[str, float]) -> None:
@@ -45,16 +49,9 @@ def train(model: ModelIdentity, chats: ChatDataset, directory: Path, said: Conne
             said.send(step)
 
     store = CheckpointStore(str(directory / "durable"), "a") if said is not None else None
-    return finetune(
-        model,
-        plan_compute("cpu", "fp32"),
-        chats,
-        LoraSettings(rank=4),
-        TRAINING,
-        5,
-        directory / "adapter",
-        TrainingContext((tell,), store),
-    )
+    recipe = Recipe(model, plan_compute("cpu", "fp32"), LoraSettings(rank=4), TRAINING, 5)
+    job = TrainingJob(recipe, chats, directory / "adapter")
+    return finetune(job, TrainingContext((tell,), store))
 
 
 def live(model: ModelIdentity, chats: ChatDataset, directory: Path, said: Connection) -> None:

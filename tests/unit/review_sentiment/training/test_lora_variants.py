@@ -14,6 +14,8 @@ from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.recipe import Recipe
+from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
 
 PLAN = plan_compute("cpu", "fp32")
@@ -42,15 +44,9 @@ def test_a_variant_learns_and_says_what_it_is(
     written: dict[str, object],
 ) -> None:
     training = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=15, epochs=9)
-    trained = finetune(
-        replace(tiny_model, quantization=quantization),
-        PLAN,
-        tiny_chats,
-        LoraSettings.model_validate(lora),
-        training,
-        1,
-        tmp_path / "adapter",
-    )
+    base = replace(tiny_model, quantization=quantization)
+    recipe = Recipe(base, PLAN, LoraSettings.model_validate(lora), training, 1)
+    trained = finetune(TrainingJob(recipe, tiny_chats, tmp_path / "adapter"))
     assert len(trained.proof.layers) == layers
     assert trained.proof.last_loss < trained.proof.first_loss
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
@@ -64,7 +60,8 @@ def test_the_learning_rate_follows_its_schedule(
     training = TrainingSettings(
         learning_rate=1e-2, batch_size=4, max_steps=12, epochs=9, schedule=schedule, warmup_share=0.25
     )
-    curve = finetune(tiny_model, PLAN, tiny_chats, LoraSettings(), training, 1, tmp_path / "adapter").curve
+    recipe = Recipe(tiny_model, PLAN, LoraSettings(), training, 1)
+    curve = finetune(TrainingJob(recipe, tiny_chats, tmp_path / "adapter")).curve
     rates = [point["learning_rate"] for point in curve]
     theirs = get_scheduler(schedule, torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 1e-2), 3, 12)
     # Three steps warm up, the first of which learns; then it is the schedule of transformers.

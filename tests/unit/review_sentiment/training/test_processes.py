@@ -15,9 +15,11 @@ from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.training.checkpoints import CheckpointStore
+from review_sentiment.training.job import TrainingContext, TrainingJob
 from review_sentiment.training.processes import finetune_in_processes
-from review_sentiment.training.qlora import TrainingContext, finetune
+from review_sentiment.training.qlora import finetune
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=4)
@@ -27,13 +29,21 @@ ONE = TrainingSettings(
 TWO = ONE.model_copy(update={"processes": 2, "checkpoint_steps": 3})
 
 
+def job(
+    model: ModelIdentity,
+    training: TrainingSettings,
+    chats: ChatDataset,
+    directory: Path,
+    validation: ChatDataset | None = None,
+) -> TrainingJob:
+    return TrainingJob(Recipe(model, PLAN, LORA, training, 3), chats, directory, validation)
+
+
 def test_two_processes_have_the_losses_of_one_and_leave_a_checkpoint(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     validation = tiny_chats.head(12)
-    alone = finetune(
-        tiny_model, PLAN, tiny_chats, LORA, ONE, 3, tmp_path / "a", TrainingContext(validation=validation)
-    )
+    alone = finetune(job(tiny_model, ONE, tiny_chats, tmp_path / "a", validation))
     seen: list[int] = []
 
     def observe(step: int, figures: Mapping[str, float]) -> None:
@@ -42,14 +52,8 @@ def test_two_processes_have_the_losses_of_one_and_leave_a_checkpoint(
 
     store = CheckpointStore(str(tmp_path / "durable"), "a")
     together = finetune_in_processes(
-        tiny_model,
-        PLAN,
-        tiny_chats,
-        LORA,
-        TWO,
-        3,
-        tmp_path / "b",
-        TrainingContext((observe,), store, {"run_id": "r"}, validation),
+        job(tiny_model, TWO, tiny_chats, tmp_path / "b", validation),
+        TrainingContext((observe,), store, {"run_id": "r"}),
     )
     assert seen == list(range(1, 9))
     losses = [[point["loss"] for point in trained.curve] for trained in (alone, together)]
@@ -62,13 +66,7 @@ def test_two_processes_have_the_losses_of_one_and_leave_a_checkpoint(
     assert store.newest_notes() == {"run_id": "r"}
     again: list[int] = []
     finetune_in_processes(
-        tiny_model,
-        PLAN,
-        tiny_chats,
-        LORA,
-        TWO,
-        3,
-        tmp_path / "c",
+        job(tiny_model, TWO, tiny_chats, tmp_path / "c"),
         TrainingContext((lambda step, figures: again.append(step) if "loss" in figures else None,), store),
     )
     assert again == [7, 8]
@@ -79,9 +77,7 @@ def test_a_processes_error_is_the_steps_error(
 ) -> None:
     missing = ModelIdentity(str(tmp_path / "nothing"), None, "nf4", "nothing")
     with pytest.raises(TrainingError, match="cannot be loaded"):
-        finetune_in_processes(
-            missing, PLAN, tiny_chats, LORA, TWO, 3, tmp_path / "adapter", TrainingContext()
-        )
+        finetune_in_processes(job(missing, TWO, tiny_chats, tmp_path / "adapter"), TrainingContext())
 
 
 def test_a_batch_must_be_shared_out_evenly() -> None:

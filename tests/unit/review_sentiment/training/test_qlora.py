@@ -17,16 +17,28 @@ from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
 from review_sentiment.models.packing import use_packed_attention
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.scoring.label_scoring import score_labels
-from review_sentiment.training import qlora as training_module
+from review_sentiment.training import qlora
+from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.lora_proof import LoraProofError, LoraWatcher
-from review_sentiment.training.qlora import TrainingContext, finetune
-from review_sentiment.training.trainer import IGNORED, AnswerTrainer, collate, tokenise
+from review_sentiment.training.qlora import finetune
+from review_sentiment.training.trainer import IGNORED, AnswerTrainer, collate, tokenise, trainer_arguments
 
 LABELS = ("negative", "positive")
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=8, alpha=16)
 TRAINING = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=30, epochs=9)
+
+
+def train(
+    model: ModelIdentity,
+    chats: ChatDataset,
+    directory: Path,
+    context: TrainingContext | None = None,
+    training: TrainingSettings = TRAINING,
+) -> FinishedTraining:
+    return finetune(TrainingJob(Recipe(model, PLAN, LORA, training, 1), chats, directory), context)
 
 
 @pytest.fixture
@@ -44,15 +56,15 @@ def test_only_the_answer_has_labels(tiny_model: ModelIdentity, chats: ChatDatase
 
 @dataclass(frozen=True)
 class Step:
-    """What one training step computed, and in how many passes."""
+    """What one training step computed, and in how many micro-batches."""
 
     loss: float
     gradients: dict[str, torch.Tensor]
-    passes: int
+    micro_batches: int
 
 
 def one_step(
-    model_identity: ModelIdentity, chats: ChatDataset, scratch: Path, tokens_per_pass: int, packs_rows: bool
+    model_identity: ModelIdentity, chats: ChatDataset, scratch: Path, token_budget: int, packs_rows: bool
 ) -> tuple[Step, float]:
     """Return the step, and the loss over all positions of the same batch."""
     torch.manual_seed(0)
@@ -62,12 +74,12 @@ def one_step(
         use_packed_attention(model)
     model = add_adapters(model, LORA)
     assert not model.is_activation_checkpointing
-    passes: list[int] = []
-    model.register_forward_pre_hook(lambda *_: passes.append(1))
+    micro_batches: list[int] = []
+    model.register_forward_pre_hook(lambda *_: micro_batches.append(1))
     trainer = AnswerTrainer(
         model=model,
-        args=training_module._trainer_settings(scratch, PLAN, TRAINING, seed=1),
-        tokens_per_pass=tokens_per_pass,
+        args=trainer_arguments(Recipe(model_identity, PLAN, LORA, TRAINING, 1), scratch),
+        token_budget=token_budget,
         packs_rows=packs_rows,
         train_dataset=tokenise(chats, tokenizer),
         processing_class=tokenizer,
@@ -83,7 +95,7 @@ def one_step(
     full = torch.nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=IGNORED
     )
-    return Step(loss, gradients, len(passes)), float(full)
+    return Step(loss, gradients, len(micro_batches)), float(full)
 
 
 @pytest.mark.parametrize("packs_rows", [True, False])
@@ -91,19 +103,19 @@ def test_the_loss_at_answer_positions_is_the_loss_over_all_positions(
     tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, packs_rows: bool
 ) -> None:
     step, full = one_step(tiny_model, chats, tmp_path, 100_000, packs_rows)
-    assert step.passes == 1
+    assert step.micro_batches == 1
     assert step.loss == pytest.approx(full, rel=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("tokens_per_pass", "packs_rows"), [(1, False), (300, False), (300, True), (100_000, True)]
+    ("token_budget", "packs_rows"), [(1, False), (300, False), (300, True), (100_000, True)]
 )
-def test_passes_and_packing_leave_the_gradient_as_it_is(
-    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, tokens_per_pass: int, packs_rows: bool
+def test_micro_batches_and_packing_leave_the_gradient_unchanged(
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, token_budget: int, packs_rows: bool
 ) -> None:
     plain, _ = one_step(tiny_model, chats, tmp_path, 100_000, packs_rows=False)
-    step, _ = one_step(tiny_model, chats, tmp_path, tokens_per_pass, packs_rows)
-    assert (step.passes > 1) == (tokens_per_pass < 100_000)
+    step, _ = one_step(tiny_model, chats, tmp_path, token_budget, packs_rows)
+    assert (step.micro_batches > 1) == (token_budget < 100_000)
     assert step.loss == pytest.approx(plain.loss, rel=1e-5)
     torch.testing.assert_close(step.gradients, plain.gradients, rtol=1e-3, atol=1e-5)
 
@@ -112,15 +124,8 @@ def test_training_learns_proves_every_layer_and_reports_its_steps(
     tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path
 ) -> None:
     seen: list[tuple[int, Mapping[str, float]]] = []
-    result = finetune(
-        tiny_model,
-        PLAN,
-        chats,
-        LORA,
-        TRAINING,
-        1,
-        tmp_path / "a",
-        TrainingContext(observers=(lambda s, f: seen.append((s, f)),)),
+    result = train(
+        tiny_model, chats, tmp_path / "a", TrainingContext(observers=(lambda s, f: seen.append((s, f)),))
     )
 
     assert [step for step, _ in seen] == list(range(1, 31))
@@ -144,7 +149,7 @@ def test_the_same_seed_gives_the_same_adapter_file(
 ) -> None:
     files = []
     for name in ("a", "b"):
-        finetune(tiny_model, PLAN, chats, LORA, TRAINING, 7, tmp_path / name)
+        train(tiny_model, chats, tmp_path / name)
         files.append({p.name: p.read_bytes() for p in sorted((tmp_path / name).iterdir())})
     assert files[0] == files[1]
     assert set(files[0]) == {"adapter_config.json", "adapter_model.safetensors"}
@@ -153,9 +158,9 @@ def test_the_same_seed_gives_the_same_adapter_file(
 def test_a_loss_that_does_not_fall_is_refused(
     tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path
 ) -> None:
-    one_step_only = {"max_steps": 1, "warmup_share": 0.0}  # its loss is both the first and the last
-    with pytest.raises(LoraProofError, match="loss did not fall"):
-        finetune(tiny_model, PLAN, chats, LORA, TRAINING.model_copy(update=one_step_only), 1, tmp_path / "a")
+    one_step_only = TRAINING.model_copy(update={"max_steps": 1, "warmup_share": 0.0})
+    with pytest.raises(LoraProofError, match="loss did not fall"):  # its loss is both the first and the last
+        train(tiny_model, chats, tmp_path / "a", training=one_step_only)
     assert not (tmp_path / "a").exists()
 
 
@@ -169,14 +174,14 @@ def test_a_loss_that_is_not_a_number_stops_at_that_step(
         return loss * float("nan") if self.state.global_step == 2 else loss
 
     monkeypatch.setattr(AnswerTrainer, "compute_loss", poisoned)
-    with pytest.raises(TrainingError, match=r"step 3: loss is nan.*reviews 00.*learning_rate"):
-        finetune(tiny_model, PLAN, chats, LORA, TRAINING, 1, tmp_path / "a")
+    with pytest.raises(TrainingError, match=r"step 3: loss is nan.*reviews \(00.*learning_rate"):
+        train(tiny_model, chats, tmp_path / "a")
 
 
 def test_an_adapter_outside_the_forward_pass_stops_training_before_the_first_step(
     tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = training_module.fuse_adapters
+    whole = qlora.fuse_adapters
 
     def all_but_one(model, kept_dtype):
         fused = whole(model, kept_dtype)
@@ -184,9 +189,9 @@ def test_an_adapter_outside_the_forward_pass_stops_training_before_the_first_ste
         layer.down_proj.forward = layer.down_proj.get_base_layer().forward
         return fused
 
-    monkeypatch.setattr(training_module, "fuse_adapters", all_but_one)
-    with pytest.raises(LoraProofError, match=r"1 of 14 LoRA layers get no gradient.*down_proj"):
-        finetune(tiny_model, PLAN, chats, LORA, TRAINING, 1, tmp_path / "a")
+    monkeypatch.setattr(qlora, "fuse_adapters", all_but_one)
+    with pytest.raises(LoraProofError, match=r"1 of 14 LoRA layers have no gradient.*down_proj"):
+        train(tiny_model, chats, tmp_path / "a")
 
 
 def test_a_model_without_adapters_has_nothing_to_prove(tiny_model: ModelIdentity) -> None:

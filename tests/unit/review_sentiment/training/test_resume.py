@@ -16,10 +16,12 @@ from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.recipe import Recipe
 from review_sentiment.training import callback
 from review_sentiment.training import qlora as training_module
 from review_sentiment.training.checkpoints import CheckpointStore
-from review_sentiment.training.qlora import FineTuned, TrainingContext, finetune
+from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
+from review_sentiment.training.qlora import finetune
 from review_sentiment.training.trainer import AnswerTrainer, is_out_of_memory
 
 PLAN = plan_compute("cpu", "fp32")
@@ -36,19 +38,19 @@ def train(
     training: TrainingSettings = TRAINING,
     observers: tuple[Callable[[int, Mapping[str, float]], None], ...] = (),
     validation: ChatDataset | None = None,
-) -> FineTuned:
-    around = TrainingContext(observers, store, {"run_id": "r"}, validation)
-    return finetune(model, PLAN, chats, LORA, training, 3, directory, around)
+) -> FinishedTraining:
+    job = TrainingJob(Recipe(model, PLAN, LORA, training, 3), chats, directory, validation)
+    return finetune(job, TrainingContext(observers, store, {"run_id": "r"}))
 
 
 @pytest.fixture(scope="module")
 def whole(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path_factory: pytest.TempPathFactory
-) -> FineTuned:
+) -> FinishedTraining:
     return train(tiny_model, tiny_chats, tmp_path_factory.mktemp("whole") / "adapter")
 
 
-def losses(trained: FineTuned) -> list[float]:
+def losses(trained: FinishedTraining) -> list[float]:
     return [point["loss"] for point in trained.curve]
 
 
@@ -58,7 +60,7 @@ class KilledError(BaseException):
 
 @pytest.mark.parametrize("step", [1, 3, 4, 8, 12])
 def test_a_killed_training_goes_on_with_the_same_losses_and_ends_with_the_same_adapter(
-    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, whole: FineTuned, step: int
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, whole: FinishedTraining, step: int
 ) -> None:
     def kill(now: int, _figures: Mapping[str, float]) -> None:
         if now == step:
@@ -86,7 +88,7 @@ def test_a_training_that_had_ended_is_not_trained_further(
     tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
-    whole: FineTuned,
+    whole: FinishedTraining,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The last step has a checkpoint of its own; what comes after it failed."""
@@ -111,7 +113,7 @@ def test_a_training_that_had_ended_is_not_trained_further(
 
 
 def test_a_torn_checkpoint_costs_one_interval_more(
-    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, whole: FineTuned
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, whole: FinishedTraining
 ) -> None:
     def kill(now: int, _figures: Mapping[str, float]) -> None:
         if now == 8:
@@ -143,7 +145,7 @@ def test_ctrl_c_and_sigterm_keep_the_step_they_come_in(
     tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
-    whole: FineTuned,
+    whole: FinishedTraining,
     numbers: list[signal.Signals],
     raised: type[BaseException],
     code: int | None,
@@ -236,12 +238,12 @@ def test_the_last_adapter_about_as_good_as_the_best_is_the_one_that_is_saved(
     torch.testing.assert_close(weights, expected_weights)
 
 
-def test_a_batch_that_does_not_fit_is_tried_again_in_smaller_passes(
+def test_a_batch_that_does_not_fit_is_tried_again_in_smaller_micro_batches(
     tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    whole: FineTuned,
+    whole: FinishedTraining,
 ) -> None:
     compute = AnswerTrainer.compute_loss
     most = 2
@@ -268,8 +270,8 @@ def test_a_review_that_does_not_fit_alone_is_an_error_with_the_settings_that_mat
         train(tiny_model, tiny_chats, tmp_path / "a")
 
 
-@pytest.mark.parametrize("place", ["add_adapters", "AnswerTrainer.create_optimizer", "_proved_reload"])
-def test_memory_that_runs_out_outside_the_passes_is_an_error_with_the_settings_that_matter(
+@pytest.mark.parametrize("place", ["add_adapters", "AnswerTrainer.create_optimizer", "_prove_the_files"])
+def test_memory_that_runs_out_outside_the_micro_batches_is_an_error_with_the_settings_that_matter(
     tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     tmp_path: Path,
@@ -280,7 +282,9 @@ def test_memory_that_runs_out_outside_the_passes_is_an_error_with_the_settings_t
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
 
     monkeypatch.setattr(f"review_sentiment.training.qlora.{place}", no_memory)
-    with pytest.raises(TrainingError, match=r"Memory ran out.*outside the passes.*rank 4.*lora\.rank=2"):
+    with pytest.raises(
+        TrainingError, match=r"Memory ran out.*outside the micro-batches.*rank 4.*lora\.rank=2"
+    ):
         train(tiny_model, tiny_chats, tmp_path / "a")
 
 

@@ -1,0 +1,55 @@
+"""A training recipe: everything that determines a result, except the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from review_sentiment.config import LoraSettings, Settings, TrainingSettings
+from review_sentiment.models.base_model import ModelIdentity, identify
+from review_sentiment.models.compute import ComputePlan, plan_compute
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which model, on which device, with which hyperparameters and seed."""
+
+    base: ModelIdentity
+    plan: ComputePlan
+    lora: LoraSettings
+    training: TrainingSettings
+    seed: int
+
+    @classmethod
+    def from_settings(cls, settings: Settings, plan: ComputePlan | None = None) -> Recipe:
+        """Return the recipe of some settings, for this machine unless another plan is given.
+
+        Raises:
+            UsageError: the settings ask for a device or a precision that this machine does not have.
+        """
+        model = settings.model
+        return cls(
+            identify(model),
+            plan or plan_compute(model.device, model.precision),
+            settings.lora,
+            settings.training,
+            settings.seed,
+        )
+
+    def with_training(self, **changes: Any) -> Recipe:
+        """Return the recipe with other training settings."""
+        return replace(self, training=self.training.model_copy(update=changes))
+
+    def with_rank(self, rank: int) -> Recipe:
+        """Return the recipe with another LoRA rank."""
+        return replace(self, lora=self.lora.model_copy(update={"rank": rank}))
+
+    @property
+    def checkpoints_activations(self) -> bool:
+        """Tell whether activations are recomputed in the backward pass."""
+        return self.plan.checkpoints_activations(self.training.gradient_checkpointing)
+
+    @property
+    def dequantises_once(self) -> bool:
+        """Tell whether the 4-bit weights are kept dequantised as well."""
+        return self.plan.dequantises_once(self.training.dequantise_once)
