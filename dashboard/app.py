@@ -456,9 +456,9 @@ def self_test(registry, tab):
 @app.cell
 def page_warm_up():
     # Last, so that the first page does not wait for what later ones need
-    from dashboard.serving.warm_up import begin, unseen_figure
+    from dashboard.serving.warm_up import start_in_background, unseen_figure
 
-    begin()
+    start_in_background()
     unseen = unseen_figure()
     unseen.view
     return (unseen,)

@@ -97,7 +97,7 @@ def energy(singular_values: Matrix, rank: int) -> float:
     return float(squares[:rank].sum() / max(squares.sum(), np.finfo(float).tiny))
 
 
-def smaller_picture(matrix: Matrix) -> Matrix:
+def subsample(matrix: Matrix) -> Matrix:
     """Return every n-th row and column, so that at most `MOST_CELLS` remain of each."""
     rows, columns = (max(1, -(-size // MOST_CELLS)) for size in matrix.shape)
     return matrix[::rows, ::columns]

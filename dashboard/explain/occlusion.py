@@ -26,7 +26,7 @@ class Part:
     weight: float
 
 
-def parts_of(text: str, most: int = MOST_PARTS) -> list[str]:
+def split_text(text: str, most: int = MOST_PARTS) -> list[str]:
     """Cut a text into at most so many parts of whole words; joined they are the text."""
     words = _WORD.findall(text)
     size = max(1, -(-len(words) // most))
@@ -37,7 +37,7 @@ def parts_of(text: str, most: int = MOST_PARTS) -> list[str]:
 
 def occlude(title: str, text: str, ask: Ask) -> list[Part]:
     """Return each part of the text with its weight."""
-    parts = parts_of(text)
+    parts = split_text(text)
     if not parts:
         return []
     without = ["".join(parts[:number] + parts[number + 1 :]) for number in range(len(parts))]

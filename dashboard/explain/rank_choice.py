@@ -18,13 +18,13 @@ RANK = "lora.rank"
 class RankResult:
     """Trials with one rank: how many, and the means of their macro-F1, ROC AUC and seconds of training.
 
-    `least_f1` and `most_f1` are the ends of their macro-F1.
+    `min_f1` and `max_f1` are the ends of their macro-F1.
     """
 
     rank: int
     trials: int
-    least_f1: float
-    most_f1: float
+    min_f1: float
+    max_f1: float
     macro_f1: float
     roc_auc: float
     seconds: float

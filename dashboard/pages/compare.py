@@ -11,22 +11,22 @@ import marimo as mo
 from dashboard.queries.comparison import (
     CHANGES,
     Choice,
-    Recorded,
+    RecordedEvaluation,
     choices,
     confusion_counts,
+    default_choices,
     dimensions,
     figure_rows,
-    first_choices,
     only,
-    read_recorded,
+    paired_test,
+    paired_test_text,
+    read_evaluation,
     reliability_line,
     roc_line,
     setting_rows,
     slice_line,
-    test_between,
-    test_text,
 )
-from dashboard.queries.versions import NOTHING_YET, Registry, experiment_of, store_is_made
+from dashboard.queries.versions import NOTHING_YET, Registry, experiment_of, store_exists
 from dashboard.widgets.figures import (
     CONFUSION_HEIGHT,
     SQUARE_HEIGHT,
@@ -62,7 +62,7 @@ def choosers(registry: Registry, first: str, second: str) -> mo.ui.dictionary:
     titles = list(choices(registry))
     if not titles:
         return mo.ui.dictionary({})
-    begin = first_choices(registry)
+    begin = default_choices(registry)
     values = [
         name if name in titles else default for name, default in zip((first, second), begin, strict=True)
     ]
@@ -76,29 +76,29 @@ def choosers(registry: Registry, first: str, second: str) -> mo.ui.dictionary:
 
 def read_pair(
     registry: Registry, chosen: dict[str, str]
-) -> tuple[tuple[Recorded, Recorded] | None, mo.Html | None]:
+) -> tuple[tuple[RecordedEvaluation, RecordedEvaluation] | None, mo.Html | None]:
     """Return the evaluations of the chosen models, or what to show where there are none."""
     if not registry.versions:
         return None, notice("Nothing to compare", NOTHING_YET, "info")
     known = choices(registry)
     try:
-        first, second = (read_recorded(known[chosen[place]]) for place in ("first", "second"))
+        first, second = (read_evaluation(known[chosen[place]]) for place in ("first", "second"))
     except DataError as error:
         return None, notice("No such evaluation", str(error), "warn")
     return (first, second), None
 
 
-def figures_view(pair: tuple[Recorded, Recorded]) -> mo.Html:
+def figures_view(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> mo.Html:
     """Show the figures of two models with their intervals: they are recorded, nothing is computed."""
     return table(("", *(recorded.choice.title for recorded in pair)), figure_rows(pair))
 
 
-def pictures_view(registry: Registry, pair: tuple[Recorded, Recorded]) -> Shown:
+def pictures_view(registry: Registry, pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> Shown:
     """Show the paired test and the pictures of two models."""
     titles = [recorded.choice.title for recorded in pair]
     try:
-        found = test_between(pair[0].choice, pair[1].choice)
-        test = said(test_text(found, titles[1]))
+        found = paired_test(pair[0].choice, pair[1].choice)
+        test = said(paired_test_text(found, titles[1]))
         categories = table(
             ("category (p by Holm)", "gain"), [(name, str(one)) for name, one in found.categories.items()]
         )
@@ -154,7 +154,7 @@ def read_runs(form: Form, count: int) -> list[RecordedRun]:
     """Return the newest runs of the form's experiment."""
     from review_sentiment.tracking.recorded_runs import list_recorded
 
-    return list_recorded(experiment_of(form), count) if store_is_made() else []
+    return list_recorded(experiment_of(form), count) if store_exists() else []
 
 
 def run_choosers(runs: Sequence[RecordedRun]) -> mo.ui.dictionary:
@@ -188,7 +188,7 @@ def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str
     return plot_when_seen(title, OVERLAID_HEIGHT, draw)
 
 
-def _confusions(pair: Sequence[Recorded]) -> list[Shown]:
+def _confusions(pair: Sequence[RecordedEvaluation]) -> list[Shown]:
     return [
         plot_when_seen(
             f"Answers of {one.choice.title}",
@@ -199,7 +199,7 @@ def _confusions(pair: Sequence[Recorded]) -> list[Shown]:
     ]
 
 
-def _curves(pair: Sequence[Recorded]) -> list[Shown]:
+def _curves(pair: Sequence[RecordedEvaluation]) -> list[Shown]:
     label = pair[1].labels[-1]
     roc, reliability = f"ROC of '{label}'", f"Reliability of '{label}'"
 
@@ -217,7 +217,7 @@ def _curves(pair: Sequence[Recorded]) -> list[Shown]:
     ]
 
 
-def _slices(pair: Sequence[Recorded]) -> list[Shown]:
+def _slices(pair: Sequence[RecordedEvaluation]) -> list[Shown]:
     by_dimension = {
         f"Accuracy by {dimension}": [slice_line(one, dimension) for one in pair]
         for dimension in dimensions(pair)

@@ -8,7 +8,7 @@ import marimo as mo
 import numpy as np
 
 from dashboard.explain.four_bit import histogram, read_rounding, weight_names
-from dashboard.explain.low_rank import Update, energy, projections, smaller_picture, spectra, updates_of
+from dashboard.explain.low_rank import Update, energy, projections, spectra, subsample, updates_of
 from dashboard.explain.rank_choice import rank_sweep
 from dashboard.queries.versions import NOTHING_YET
 from dashboard.widgets.figures import Line, bars, heatmap, histogram_with_levels, lines
@@ -149,7 +149,7 @@ def rank_view() -> mo.Html:
         (
             result.rank,
             result.trials,
-            f"{result.macro_f1:.3f} ({result.least_f1:.3f}-{result.most_f1:.3f})",
+            f"{result.macro_f1:.3f} ({result.min_f1:.3f}-{result.max_f1:.3f})",
             f"{result.roc_auc:.3f}",
             f"{result.seconds:.0f}",
         )
@@ -211,4 +211,4 @@ def _find(updates: list[Update], projection: str, layer: int) -> Update:
 
 def _picture(title: str, matrix: object) -> object:
     assert isinstance(matrix, np.ndarray)
-    return heatmap(title, "in", "out", smaller_picture(matrix), signed=True)
+    return heatmap(title, "in", "out", subsample(matrix), signed=True)

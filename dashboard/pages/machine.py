@@ -17,7 +17,7 @@ def machine_page(machine: Machine) -> mo.Html:
     parts = [
         grid(
             [
-                card("Processor", f"{machine.cpu_share:.0%} busy", f"{machine.cores} cores"),
+                card("Processor", f"{machine.cpu_load:.0%} busy", f"{machine.cores} cores"),
                 card(
                     "Memory",
                     f"{machine.memory_free / GIGABYTE:.1f} GB free",
@@ -37,8 +37,8 @@ def machine_page(machine: Machine) -> mo.Html:
 def no_gpu(machine: Machine) -> mo.Html:
     """Say what was looked at in search of a GPU, what was found, and what to try."""
     rows = [
-        (f"{look.name}: {'ok' if look.ok else 'missing'}", f"{look.found}. {look.advice}".strip())
-        for look in machine.looks
+        (f"{check.name}: {'ok' if check.ok else 'missing'}", f"{check.found}. {check.advice}".strip())
+        for check in machine.checks
     ]
     text = (
         "A configuration with <code>model.device=cuda</code> cannot be started here. The default "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import marimo as mo
 
 from dashboard.runs.failures import explain
-from dashboard.runs.progress import RunState, StepState, share_done, step_number
+from dashboard.runs.progress import RunState, StepState, fraction_done, step_number
 from dashboard.widgets.figures import Line, lines
 from dashboard.widgets.layout import bar, clock, grid, notice, plot, said, table
 from review_sentiment.training.curves import CURVES
@@ -59,7 +59,7 @@ def run_bars(state: RunState, left: TimeLeft | None) -> list[mo.Html]:
     number = f"step {step_number(state)} of {len(state.steps)}"
     if left is None:
         text = f"{number}. The time left of the whole run is known once a run of this size has ended."
-        bars = [bar(share_done(state), text)]
+        bars = [bar(fraction_done(state), text)]
     else:
         late = ", which takes longer than before" if left.bound == "more than" else ""
         bars = [bar(left.share, f"{left.bound} {clock(left.seconds)} left of the run, {number}{late}")]

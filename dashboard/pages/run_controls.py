@@ -15,10 +15,10 @@ import marimo as mo
 from dashboard.pages.run import curves_view, progress_view
 from dashboard.pages.sections import CONFIGURE, RUN_PARAMETER, remember
 from dashboard.queries.machine import has_gpu, read_machine
-from dashboard.queries.versions import store_is_made, use_mlflow
+from dashboard.queries.versions import store_exists, use_mlflow
 from dashboard.runs import process as run_process
-from dashboard.runs.failures import may_be_resumed
-from dashboard.runs.progress import RunFollower, RunState, has_begun
+from dashboard.runs.failures import can_resume
+from dashboard.runs.progress import RunFollower, RunState, has_started
 from dashboard.runs.time_left import earlier_runs, time_left
 from dashboard.settings_form import command_line, options_of, wants_gpu
 from dashboard.widgets.layout import Shown, code, column, notice, said
@@ -74,7 +74,7 @@ class Followed:
 
 def start_view(form: Form, pressed: Pressed) -> Shown:
     """Show the button that starts a run with the form's settings, or why it cannot."""
-    if other := run_process.going_on():
+    if other := run_process.active_run():
         return Shown(said(f"The run {other.name} is going on; one runs at a time."))
     if form.settings is None:
         text = f"The settings are not right yet: see {CONFIGURE}."
@@ -100,7 +100,7 @@ def start_view(form: Form, pressed: Pressed) -> Shown:
 def run_chooser(name: str) -> mo.ui.dropdown:
     """Return a choice of runs: the one that is going on, else the one of the address, else the newest."""
     names = [record.name for record in run_process.list_runs()[:RUNS_SHOWN]]
-    active = run_process.going_on()
+    active = run_process.active_run()
     chosen = active.name if active else name if name in names else next(iter(names), None)
     return mo.ui.dropdown(
         names, value=chosen, label="run", on_change=lambda value: remember({RUN_PARAMETER: value or ""})
@@ -148,7 +148,7 @@ def live_curves_view(followed: Followed | None) -> mo.Html | None:
     from review_sentiment.tracking.recorded_runs import recorded_curves, run_of_training
 
     state = followed.read()
-    if not has_begun(state) or not store_is_made():
+    if not has_started(state) or not store_exists():
         return None
     try:
         use_mlflow()
@@ -176,7 +176,7 @@ def _buttons(record: RunRecord, alive: bool, state: RunState, pressed: Pressed) 
             mo.ui.button(label="Cancel (keeps a checkpoint)", kind="warn", on_click=cancel),
             mo.ui.button(label="End it at once", kind="danger", on_click=kill),
         ]
-    if not may_be_resumed(state):
+    if not can_resume(state):
         return []
     return [mo.ui.button(label="Resume with the same settings", kind="success", on_click=resume)]
 

@@ -7,7 +7,14 @@ from collections.abc import Callable
 
 import marimo as mo
 
-from dashboard.queries.device_speed import OVERRIDES, STEPS, Speed, estimated, measure_apart, measured
+from dashboard.queries.device_speed import (
+    OVERRIDES,
+    STEPS,
+    Speed,
+    estimated_speeds,
+    measure_in_subprocess,
+    saved_speed,
+)
 from dashboard.queries.machine import Machine, has_gpu
 from dashboard.widgets.layout import Shown, column, notice, said, table
 from review_sentiment.errors import ReviewSentimentError
@@ -23,7 +30,7 @@ def speed_view(machine: Machine, last: str, pressed: Pressed) -> Shown:
         pressed(f"{time.time()} {_measure(devices)}")
 
     button = mo.ui.button(label=f"Measure {' and '.join(devices)} (a minute each)", on_click=measure)
-    speeds = [speed for device in devices if (speed := measured(device))]
+    speeds = [speed for device in devices if (speed := saved_speed(device))]
     outcome = last.partition(" ")[2]
     parts = [
         said(
@@ -61,7 +68,7 @@ def estimates_view() -> mo.Html:
     """Show what common GPUs would reach, said to be an estimate."""
     from review_sentiment.resources.throughput import GPU_UTILISATION
 
-    rows = [(name, precision, f"{tokens:,.0f}") for name, precision, tokens in estimated()]
+    rows = [(name, precision, f"{tokens:,.0f}") for name, precision, tokens in estimated_speeds()]
     return column(
         [
             notice(
@@ -79,7 +86,7 @@ def _measure(devices: list[str]) -> str:
     try:
         with mo.status.spinner(title="Measuring"):
             for device in devices:
-                measure_apart(device)
+                measure_in_subprocess(device)
     except ReviewSentimentError as error:
         return str(error)
     return "Measured."

@@ -11,11 +11,11 @@ import marimo as mo
 
 from dashboard.explain.occlusion import Part, occlude
 from dashboard.queries.trial_answers import (
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     Answer,
-    Rivals,
+    ModelPair,
     ask,
-    load_rivals,
+    load_model_pair,
     probabilities_of,
 )
 from dashboard.queries.versions import NOTHING_YET
@@ -38,24 +38,24 @@ def review_fields() -> mo.ui.dictionary:
         {
             "title": mo.ui.text(label="title (may be empty)", full_width=True),
             "text": mo.ui.text_area(
-                value=EXAMPLE, label="review", max_length=MOST_CHARACTERS, rows=5, full_width=True
+                value=EXAMPLE, label="review", max_length=MAX_CHARACTERS, rows=5, full_width=True
             ),
         }
     )
 
 
-def rivals_or_notice(version: ModelVersion | None) -> tuple[Rivals | None, mo.Html | None]:
+def rivals_or_notice(version: ModelVersion | None) -> tuple[ModelPair | None, mo.Html | None]:
     """Load a version and its base model, or say why they cannot be."""
     if version is None:
         return None, notice("No version to ask", NOTHING_YET, "info")
     try:
         with mo.status.spinner(title="Loading the version and its base model (some seconds)"):
-            return load_rivals(version), None
+            return load_model_pair(version), None
     except ReviewSentimentError as error:
         return None, notice("The model cannot be loaded", str(error), "danger")
 
 
-def answers_view(rivals: Rivals, title: str, text: str) -> mo.Html:
+def answers_view(rivals: ModelPair, title: str, text: str) -> mo.Html:
     """Show both answers to a review."""
     if not f"{title}{text}".strip():
         return notice("Nothing to judge", "Type or paste a review.", "info")
@@ -67,7 +67,7 @@ def answers_view(rivals: Rivals, title: str, text: str) -> mo.Html:
     )
 
 
-def words_view(rivals: Rivals, title: str, text: str) -> mo.Html:
+def words_view(rivals: ModelPair, title: str, text: str) -> mo.Html:
     """Show the words that moved each model's answer."""
     if not text.strip():
         return said("")

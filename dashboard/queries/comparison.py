@@ -47,7 +47,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedEvaluation:
     """What MLflow has of a model's evaluation: `metrics` as `metrics.json` has them."""
 
     choice: Choice
@@ -72,7 +72,7 @@ def choices(registry: Registry) -> dict[str, Choice]:
     return {choice.title: choice for choice in found}
 
 
-def first_choices(registry: Registry) -> tuple[str, str]:
+def default_choices(registry: Registry) -> tuple[str, str]:
     """Return the titles to begin with: the newest version, against the champion or its untuned model."""
     newest = registry.versions[0]
     champion = registry.champion
@@ -82,7 +82,7 @@ def first_choices(registry: Registry) -> tuple[str, str]:
 
 
 @lru_cache(EVALUATIONS_KEPT)
-def read_recorded(choice: Choice) -> Recorded:
+def read_evaluation(choice: Choice) -> RecordedEvaluation:
     """Read a model's evaluation; it stays as it is once it is there, so that it is read once.
 
     Raises:
@@ -98,7 +98,9 @@ def read_recorded(choice: Choice) -> Recorded:
             f"The run of {choice.title} has no evaluation of its {choice.model} model: it was left out "
             "(evaluation.skip_baseline), or the run did not get so far."
         )
-    return Recorded(choice, metrics, predictions, recorded_runs.recorded_slices(choice.run_id, choice.model))
+    return RecordedEvaluation(
+        choice, metrics, predictions, recorded_runs.recorded_slices(choice.run_id, choice.model)
+    )
 
 
 @lru_cache(PAIRS_KEPT)
@@ -111,10 +113,10 @@ def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
     from review_sentiment.tracking import recorded_runs
 
     reviews = recorded_runs.recorded_reviews(second.run_id)
-    return answers_table(read_recorded(first), read_recorded(second), reviews)
+    return answers_table(read_evaluation(first), read_evaluation(second), reviews)
 
 
-def figure_rows(shown: Sequence[Recorded]) -> list[list[str]]:
+def figure_rows(shown: Sequence[RecordedEvaluation]) -> list[list[str]]:
     """Return a row a figure, with its interval for each model."""
     rows = []
     for name, title in SHOWN_FIGURES.items():
@@ -124,7 +126,7 @@ def figure_rows(shown: Sequence[Recorded]) -> list[list[str]]:
 
 
 @lru_cache(PAIRS_KEPT)
-def test_between(first: Choice, second: Choice) -> Comparison:
+def paired_test(first: Choice, second: Choice) -> Comparison:
     """Compare the second with the first by McNemar's test, on the reviews that both answered.
 
     Computed once: statsmodels (0.14.6) collects the whole process's garbage with every correction, 0.3 s.
@@ -132,10 +134,10 @@ def test_between(first: Choice, second: Choice) -> Comparison:
     Raises:
         DataError: they share no review, or one has no evaluation.
     """
-    return test_of(read_recorded(first), read_recorded(second))
+    return compare_evaluations(read_evaluation(first), read_evaluation(second))
 
 
-def test_of(first: Recorded, second: Recorded) -> Comparison:
+def compare_evaluations(first: RecordedEvaluation, second: RecordedEvaluation) -> Comparison:
     """Compare two evaluations that have been read.
 
     An untuned model is taken by its likeliest label, as in the gate.
@@ -149,7 +151,7 @@ def test_of(first: Recorded, second: Recorded) -> Comparison:
     return compare_models(second.predictions, first.predictions, first.choice.title, answers)
 
 
-def test_text(found: Comparison, second: str) -> str:
+def paired_test_text(found: Comparison, second: str) -> str:
     """Return the paired test in a sentence."""
     overall = found.overall
     verdict = "a difference beyond chance" if overall.significant else "no difference beyond chance"
@@ -159,7 +161,7 @@ def test_text(found: Comparison, second: str) -> str:
     )
 
 
-def confusion_counts(recorded: Recorded) -> tuple[list[list[int]], list[str], list[str]]:
+def confusion_counts(recorded: RecordedEvaluation) -> tuple[list[list[int]], list[str], list[str]]:
     """Return counts, gold labels and answers; the column of unparsed answers only where there are any."""
     counts = [list(row) for row in recorded.metrics["confusion"]]
     labels = [str(label) for label in recorded.metrics["labels"]]
@@ -168,7 +170,7 @@ def confusion_counts(recorded: Recorded) -> tuple[list[list[int]], list[str], li
     return counts, labels, [*labels, UNPARSED]
 
 
-def roc_line(recorded: Recorded) -> Line:
+def roc_line(recorded: RecordedEvaluation) -> Line:
     """Return false against true positive rate of the last label."""
     from sklearn.metrics import roc_curve
 
@@ -177,7 +179,7 @@ def roc_line(recorded: Recorded) -> Line:
     return Line(recorded.choice.title, list(map(float, false_rate)), list(map(float, true_rate)))
 
 
-def reliability_line(recorded: Recorded) -> Line:
+def reliability_line(recorded: RecordedEvaluation) -> Line:
     """Return what was said of the last label against the share that is so, in bins of equal size."""
     from sklearn.calibration import calibration_curve
 
@@ -186,7 +188,7 @@ def reliability_line(recorded: Recorded) -> Line:
     return Line(recorded.choice.title, list(map(float, said)), list(map(float, share)))
 
 
-def slice_line(recorded: Recorded, dimension: str) -> Line:
+def slice_line(recorded: RecordedEvaluation, dimension: str) -> Line:
     """Return the accuracies of a dimension's slices, with their intervals."""
     rows = recorded.slices
     rows = rows[rows["dimension"] == dimension] if len(rows) else rows
@@ -203,13 +205,15 @@ def slice_line(recorded: Recorded, dimension: str) -> Line:
     )
 
 
-def dimensions(shown: Sequence[Recorded]) -> list[str]:
+def dimensions(shown: Sequence[RecordedEvaluation]) -> list[str]:
     """Return the dimensions that the models' slices have, in their order."""
     found = [name for recorded in shown if len(recorded.slices) for name in recorded.slices["dimension"]]
     return list(dict.fromkeys(found))
 
 
-def answers_table(first: Recorded, second: Recorded, reviews: pd.DataFrame | None) -> pd.DataFrame:
+def answers_table(
+    first: RecordedEvaluation, second: RecordedEvaluation, reviews: pd.DataFrame | None
+) -> pd.DataFrame:
     """Return both answers to each review that both answered, those that changed first.
 
     `change` is won, lost, both right or both wrong; `p first` and `p second` are the probabilities of the
@@ -251,7 +255,7 @@ def setting_rows(first: ModelVersion | None, second: ModelVersion | None) -> lis
     return [(key, *values) for key, values in different_settings(first, second).items()]
 
 
-def _answers(recorded: Recorded) -> pd.DataFrame:
+def _answers(recorded: RecordedEvaluation) -> pd.DataFrame:
     frame = recorded.predictions
     answer = frame["constrained"] if recorded.choice.model == "baseline" else frame["predicted"]
     labels = recorded.labels
@@ -260,7 +264,7 @@ def _answers(recorded: Recorded) -> pd.DataFrame:
     return frame[["review_id", "category", "gold"]].assign(answer=answer, p=p)
 
 
-def _last_label(recorded: Recorded) -> tuple[Any, Any]:
+def _last_label(recorded: RecordedEvaluation) -> tuple[Any, Any]:
     """Return which reviews have the last label, and the probabilities that it was given."""
     answers = answers_of(recorded.predictions, recorded.labels)
     last = len(recorded.labels) - 1

@@ -54,16 +54,16 @@ class Look:
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is at one moment; bytes, and shares of 0-1. `looks` is empty where there is a GPU."""
+    """What there is at one moment; bytes, and shares of 0-1. `checks` is empty where there is a GPU."""
 
     cores: int
-    cpu_share: float
+    cpu_load: float
     memory: float
     memory_free: float
     disk_free: float
     disk_place: str
     gpus: tuple[Gpu, ...]
-    looks: tuple[Look, ...]
+    checks: tuple[Look, ...]
 
 
 def read_machine() -> Machine:
@@ -75,19 +75,19 @@ def read_machine() -> Machine:
     place = next(parent for parent in (cache_directory(), *cache_directory().parents) if parent.exists())
     return Machine(
         cores=psutil.cpu_count() or 1,
-        cpu_share=psutil.cpu_percent(CPU_SECONDS) / 100,
+        cpu_load=psutil.cpu_percent(CPU_SECONDS) / 100,
         memory=memory.total,
         memory_free=memory.available,
         disk_free=shutil.disk_usage(place).free,
         disk_place=str(cache_directory()),
         gpus=gpus,
-        looks=() if usable else (smi, look_at_driver(), torch),
+        checks=() if usable else (smi, look_at_driver(), torch),
     )
 
 
 def has_gpu(machine: Machine) -> bool:
     """Tell whether a training can use a GPU: there is one, and torch is built for it."""
-    return bool(machine.gpus) and not machine.looks
+    return bool(machine.gpus) and not machine.checks
 
 
 def read_gpus() -> tuple[tuple[Gpu, ...], Look]:

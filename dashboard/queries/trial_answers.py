@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from review_sentiment.tracking.model_versions import ModelVersion
 
-MOST_CHARACTERS = 20_000
+MAX_CHARACTERS = 20_000
 MODELS_KEPT = 2
 """Pairs of models in memory: the version asked last, and the one before."""
 _LOADING = threading.Lock()
@@ -40,14 +40,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Rivals:
+class ModelPair:
     """A version and its base model, ready to answer."""
 
     tuned: Answers
     baseline: Answers
 
 
-def load_rivals(version: ModelVersion) -> Rivals:
+def load_model_pair(version: ModelVersion) -> ModelPair:
     """Return a version and its base model; what was loaded last is kept.
 
     Raises:
@@ -59,7 +59,7 @@ def load_rivals(version: ModelVersion) -> Rivals:
 
 def ask(rival: Answers, title: str, text: str) -> Answer:
     """Return the answer to one review."""
-    found = rival.answer([title], [text[:MOST_CHARACTERS]])
+    found = rival.answer([title], [text[:MAX_CHARACTERS]])
     row = found.iloc[0]
     return Answer(
         label=str(row["label"]),
@@ -74,7 +74,7 @@ def probabilities_of(rival: Answers, label: str, titles: Sequence[str], texts: S
 
 
 @lru_cache(maxsize=MODELS_KEPT)
-def _load_rivals(uri: str, name: str, number: str) -> Rivals:
+def _load_rivals(uri: str, name: str, number: str) -> ModelPair:
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.scorer import tuned_scorer, untuned_scorer
     from review_sentiment.tracking import model_versions
@@ -84,4 +84,4 @@ def _load_rivals(uri: str, name: str, number: str) -> Rivals:
     with tempfile.TemporaryDirectory(prefix="review-sentiment-trial-") as scratch:
         serving, adapter = model_versions.download_adapter(version, Path(scratch))
         plan = plan_compute()
-        return Rivals(tuned_scorer(adapter, plan), untuned_scorer(serving, plan))
+        return ModelPair(tuned_scorer(adapter, plan), untuned_scorer(serving, plan))

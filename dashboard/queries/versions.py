@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import marimo as mo
 
-from dashboard.runs.process import going_on
-from dashboard.runs.progress import RunFollower, has_begun
+from dashboard.runs.process import active_run
+from dashboard.runs.progress import RunFollower, has_started
 from dashboard.widgets.layout import notice
 from front_door.state import tracking_uri
 from review_sentiment.config import Settings
@@ -57,7 +57,7 @@ def read_registry(model: str) -> Registry:
         return Registry(model, model_versions.list_versions(model))
 
 
-def store_is_made() -> bool:
+def store_exists() -> bool:
     """Tell whether MLflow's store can be asked; one that is not there yet is left for a run to make.
 
     Two processes that make one sqlite database at the same time both fail (MLflow 3.17). A run makes it
@@ -68,13 +68,13 @@ def store_is_made() -> bool:
         return True
     if not Path(uri.removeprefix(SQLITE)).is_file():
         return False
-    record = going_on()
-    return record is None or has_begun(RunFollower(record.event_file).read(alive=True))
+    record = active_run()
+    return record is None or has_started(RunFollower(record.event_file).read(alive=True))
 
 
 def registry_or_notice(model: str) -> tuple[Registry | None, mo.Html | None]:
     """Return a model's versions, or what to show where MLflow cannot be reached."""
-    if not store_is_made():
+    if not store_exists():
         return Registry(model, []), None
     try:
         return read_registry(model), None

@@ -95,24 +95,24 @@ def explain(state: RunState, settings_file: Path, errors: str) -> Explanation:
         return Explanation("Interrupted", f"{state.error}\nResume starts it again with the same settings.")
     if state.status == "lost":
         return Explanation(LOST.title, _text(last_words(errors), LOST, settings_file))
-    kind = kind_of(state.error)
+    kind = failure_kind(state.error)
     if kind is None:
         return Explanation("Failed", state.error or last_words(errors))
     return Explanation(kind.title, _text(state.error, kind, settings_file))
 
 
-def may_be_resumed(state: RunState) -> bool:
+def can_resume(state: RunState) -> bool:
     """Tell whether a run that ended early could go on with the settings that it has.
 
     Settings that were refused are refused again, and so is what a kind of failure says of itself.
     """
     if state.status != "failed":
         return state.status != "completed"
-    kind = kind_of(state.error)
+    kind = failure_kind(state.error)
     return state.exit_code != EXIT_USAGE and (kind is None or kind.resumable)
 
 
-def kind_of(message: str) -> Kind | None:
+def failure_kind(message: str) -> Kind | None:
     """Return the kind of failure that a message is about, or None."""
     return next((kind for kind in KINDS if re.search(kind.pattern, message, re.IGNORECASE)), None)
 

@@ -82,7 +82,7 @@ def list_runs() -> list[RunRecord]:
     return found
 
 
-def going_on() -> RunRecord | None:
+def active_run() -> RunRecord | None:
     """Return the run whose process is alive, or None."""
     return next((record for record in list_runs() if is_alive(record)), None)
 
@@ -94,7 +94,7 @@ def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
         UsageError: another run is going on, or its files cannot be written.
     """
     with _one_at_a_time():
-        if other := going_on():
+        if other := active_run():
             raise UsageError(f"The run {other.name} is going on. Wait for its end, or cancel it.")
         name = f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
         directory = runs_directory() / name

@@ -183,12 +183,12 @@ def _ended(state: RunState, status: str) -> RunState:
     return replace(state, steps=steps, progress=None)
 
 
-def has_begun(state: RunState) -> bool:
+def has_started(state: RunState) -> bool:
     """Tell whether any step has begun, or the run is over."""
     return state.ended or any(step.status != WAITING for step in state.steps.values())
 
 
-def share_done(state: RunState) -> float:
+def fraction_done(state: RunState) -> float:
     """Return the share of steps (0-1) that are over, the present task counted as far as it is."""
     if not state.steps:
         return 0.0

@@ -108,7 +108,7 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
     os.environ[GUARDED] = "yes"
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     shown = f"[{host}]" if ":" in host else host
-    if ipaddress_is_any(host):
+    if is_unspecified(host):
         shown = socket.gethostname()
     address = f"http://{shown}:{taken.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     app = build_app(hosts, token)
@@ -134,7 +134,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def ipaddress_is_any(host: str) -> bool:
+def is_unspecified(host: str) -> bool:
     """Tell whether a host stands for all addresses of the machine."""
     try:
         return ipaddress.ip_address(host).is_unspecified

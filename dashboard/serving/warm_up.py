@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import marimo as mo
 
-from dashboard.queries.versions import SQLITE, store_is_made
+from dashboard.queries.versions import SQLITE, store_exists
 from dashboard.widgets.layout import Shown, plot
 from front_door.stack.configs import DEFAULT_STACK
 from front_door.state import tracking_uri
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 @cache
-def begin() -> None:
+def start_in_background() -> None:
     """Warm up beside what goes on, once a process."""
     Thread(target=warm_up, name="warm-up", daemon=True).start()
 
@@ -73,7 +73,7 @@ def before_serving() -> None:
     """Warm up; a store on another machine, which may take long to answer, is asked beside what goes on."""
     if "://" in tracking_uri() and not tracking_uri().startswith(SQLITE):
         load()
-        begin()
+        start_in_background()
     else:
         warm_up()
 
@@ -108,7 +108,7 @@ def ask_mlflow() -> None:
     from review_sentiment.tracking import mlflow_store
 
     try:
-        if store_is_made():
+        if store_exists():
             mlflow_store.configure(tracking_uri())
     except ReviewSentimentError as error:
         logger.warning("%s", error)  # the pages that need MLflow say it

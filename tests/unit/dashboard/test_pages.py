@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.explain import four_bit, low_rank
-from dashboard.explain.occlusion import occlude, parts_of
+from dashboard.explain.occlusion import occlude, split_text
 from dashboard.explain.rank_choice import by_rank, rank_sweep
 from dashboard.pages import models, sections
 from dashboard.pages.learn import surest_errors
 from dashboard.pages.try_it import words
 from dashboard.queries import comparison
-from dashboard.queries.comparison import Choice, Recorded
-from dashboard.queries.device_speed import estimated, speed_of
+from dashboard.queries.comparison import Choice, RecordedEvaluation
+from dashboard.queries.device_speed import estimated_speeds, speed_of
 from dashboard.queries.versions import Registry
 from dashboard.widgets.figures import COLOURS, Line, intervals, lines
 from review_sentiment.errors import UsageError
@@ -33,7 +33,7 @@ from review_sentiment.tracking.model_versions import ModelVersion
 LABELS = ("negative", "positive")
 
 
-def recorded(model: str, p_positive: list[float]) -> Recorded:
+def recorded(model: str, p_positive: list[float]) -> RecordedEvaluation:
     """Return the evaluation of a model that answers so to reviews that are negative and positive in turn."""
     n = len(p_positive)
     reviews = pd.DataFrame(
@@ -46,17 +46,17 @@ def recorded(model: str, p_positive: list[float]) -> Recorded:
     p = np.array([[1 - value, value] for value in p_positive])
     frame = prediction_table(reviews, LABELS, p, p.argmax(1), np.ones(n))
     metrics = json.loads(json.dumps(compute_metrics(frame, LABELS).__dict__))
-    return Recorded(Choice(model, "run", model), metrics, frame, pd.DataFrame())
+    return RecordedEvaluation(Choice(model, "run", model), metrics, frame, pd.DataFrame())
 
 
 @pytest.fixture
-def pair() -> tuple[Recorded, Recorded]:
+def pair() -> tuple[RecordedEvaluation, RecordedEvaluation]:
     first = recorded("classical", [0.1, 0.9, 0.8, 0.9, 0.1, 0.2])  # r2 and r5 wrong
     second = recorded("tuned", [0.1, 0.9, 0.1, 0.9, 0.7, 0.3])  # r4 and r5 wrong
     return first, second
 
 
-def test_answers_that_changed_come_first(pair: tuple[Recorded, Recorded]) -> None:
+def test_answers_that_changed_come_first(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
     reviews = pd.DataFrame({"review_id": [f"r{n}" for n in range(6)], "title": "T", "text": list("abcdef")})
     table = comparison.answers_table(*pair, reviews)
     assert list(table["change"]) == ["lost", "won", "both wrong", "both right", "both right", "both right"]
@@ -66,26 +66,28 @@ def test_answers_that_changed_come_first(pair: tuple[Recorded, Recorded]) -> Non
     assert len(comparison.only(table, "all")) == 6
 
 
-def test_the_paired_test_counts_what_was_won_and_lost(pair: tuple[Recorded, Recorded]) -> None:
-    found = comparison.test_of(*pair)
+def test_the_paired_test_counts_what_was_won_and_lost(
+    pair: tuple[RecordedEvaluation, RecordedEvaluation],
+) -> None:
+    found = comparison.compare_evaluations(*pair)
     assert (found.overall.only_candidate, found.overall.only_other, found.overall.gain) == (1, 1, 0.0)
-    assert "1 reviews won, 1 lost" in comparison.test_text(found, "tuned")
+    assert "1 reviews won, 1 lost" in comparison.paired_test_text(found, "tuned")
 
 
-def test_figures_have_their_intervals(pair: tuple[Recorded, Recorded]) -> None:
+def test_figures_have_their_intervals(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
     rows = comparison.figure_rows(pair)
     low, high = pair[1].metrics["intervals"]["accuracy"]
     assert rows[0] == ["accuracy", rows[0][1], f"{4 / 6:.3f} ({low:.3f}-{high:.3f})"]
     assert rows[-1] == ["reviews", "6", "6"]
 
 
-def test_curves_lie_in_the_unit_square(pair: tuple[Recorded, Recorded]) -> None:
+def test_curves_lie_in_the_unit_square(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
     for line in (comparison.roc_line(pair[0]), comparison.reliability_line(pair[1])):
         assert all(0 <= float(value) <= 1 for value in (*line.x, *line.y))
 
 
 def test_the_column_of_unparsed_answers_is_there_only_where_it_is_needed(
-    pair: tuple[Recorded, Recorded],
+    pair: tuple[RecordedEvaluation, RecordedEvaluation],
 ) -> None:
     counts, gold, answers = comparison.confusion_counts(pair[0])
     assert gold == answers == list(LABELS)
@@ -94,7 +96,7 @@ def test_the_column_of_unparsed_answers_is_there_only_where_it_is_needed(
 
 @given(st.text(alphabet=" ab\n", max_size=200), st.integers(1, 30))
 def test_parts_of_a_text_are_the_text(text: str, most: int) -> None:
-    parts = parts_of(text, most)
+    parts = split_text(text, most)
     assert len(parts) <= most
     assert "".join(parts) == (text if text.strip() else "")
 
@@ -218,7 +220,7 @@ def test_a_rollback_without_an_earlier_champion_is_refused(
         models.roll_back(Registry("m", []))
 
 
-def test_the_surest_wrong_answers_come_first(pair: tuple[Recorded, Recorded]) -> None:
+def test_the_surest_wrong_answers_come_first(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
     reviews = pd.DataFrame({"review_id": [f"r{n}" for n in range(6)], "title": "", "text": list("abcdef")})
     assert surest_errors(pair[0].predictions, reviews) == [
         ("c", "negative", "positive", "80.0%"),
@@ -229,7 +231,7 @@ def test_the_surest_wrong_answers_come_first(pair: tuple[Recorded, Recorded]) ->
 def test_the_first_steps_are_no_part_of_a_speed() -> None:
     speed = speed_of("cpu", "bf16", [1.0, 2.0, 100.0, 110.0, 120.0])
     assert (speed.tokens_per_second, speed.low, speed.high, speed.steps) == (110.0, 100.0, 120.0, 3)
-    assert all(tokens > 0 for _, _, tokens in estimated())
+    assert all(tokens > 0 for _, _, tokens in estimated_speeds())
 
 
 def test_lines_differ_in_more_than_their_colour() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from dashboard.pages.run import progress_view
 from dashboard.runs import process as run_process
-from dashboard.runs.failures import explain, kind_of, may_be_resumed
-from dashboard.runs.progress import RunFollower, RunState, Status, after, share_done
+from dashboard.runs.failures import can_resume, explain, failure_kind
+from dashboard.runs.progress import RunFollower, RunState, Status, after, fraction_done
 from review_sentiment.config import Settings
 from review_sentiment.errors import UsageError
 
@@ -54,7 +54,7 @@ def test_a_run_is_found_by_others_interrupted_and_gone() -> None:
     record = run_process.start(Settings(), ["--stack", "local"], "title")
     follower = RunFollower(record.event_file)
     until(lambda: follower.read(True).status == "running")
-    assert run_process.going_on() == record  # as another server would: from the files
+    assert run_process.active_run() == record  # as another server would: from the files
     with pytest.raises(UsageError, match="is going on"):
         run_process.start(Settings(), ["--stack", "local"], "second")
     run_process.cancel(record)
@@ -62,7 +62,7 @@ def test_a_run_is_found_by_others_interrupted_and_gone() -> None:
     state = follower.read(False)
     assert state.status == "interrupted"
     assert state.steps["finetune"].status == "interrupted"
-    assert run_process.going_on() is None
+    assert run_process.active_run() is None
     assert "Resume" in explain(state, record.settings_file, record.errors).text
 
 
@@ -110,7 +110,7 @@ def test_steps_and_tasks_are_counted(tmp_path: Path) -> None:
     )
     state = RunFollower(file).read(alive=True)
     assert [step.status for step in state.steps.values()] == ["cached", "running", "waiting", "waiting"]
-    assert share_done(state) == pytest.approx(1.5 / 4)
+    assert fraction_done(state) == pytest.approx(1.5 / 4)
     assert state.progress is not None
     assert state.progress.seconds_left == 9.0
 
@@ -160,7 +160,7 @@ def test_failures_are_known_by_their_message(message: str, title: str, tmp_path:
     found = explain(RunState(status="failed", error=message), settings, "")
     assert found.title == title
     assert message in found.text
-    kind = kind_of(message)
+    kind = failure_kind(message)
     assert kind is not None
     assert kind.suggestion in found.text
     assert all(f"{key}=" in found.text for key in kind.keys)
@@ -182,14 +182,14 @@ def test_failures_are_known_by_their_message(message: str, title: str, tmp_path:
 def test_a_run_is_resumed_where_the_same_settings_can_end_otherwise(
     status: Status, message: str, may: bool
 ) -> None:
-    assert may_be_resumed(RunState(status=status, error=message)) is may
+    assert can_resume(RunState(status=status, error=message)) is may
 
 
 def test_settings_that_were_refused_are_not_resumed() -> None:
     refused = {"text": "model.precision is 'fp16', which needs a GPU.", "exit_code": 2}
     event = {"event": "end", "time": 1.0, "status": "failed", "result": None}
-    assert not may_be_resumed(after(RunState(), event | refused))
-    assert may_be_resumed(after(RunState(), event | refused | {"exit_code": 1}))
+    assert not can_resume(after(RunState(), event | refused))
+    assert can_resume(after(RunState(), event | refused | {"exit_code": 1}))
 
 
 def test_any_other_failure_is_shown_as_it_is(tmp_path: Path) -> None:
