@@ -21,7 +21,7 @@ from zenml.enums import ExecutionStatus
 from zenml.step_operators import BaseStepOperator, BaseStepOperatorConfig, BaseStepOperatorFlavor
 
 from operators.step_end import SECONDS_TO_END, StepKilledError
-from review_sentiment.progress import follow, pass_on
+from review_sentiment.progress import log_again, read_messages
 
 if TYPE_CHECKING:
     from zenml.config.step_run_info import StepRunInfo
@@ -80,8 +80,8 @@ class StepProcess:
             StepKilledError: it was killed once more than it may be started again.
         """
         while True:
-            for message in follow(self.process, self._said):
-                pass_on(message)
+            for message in read_messages(self.process, self._said):
+                log_again(message)
             if self.process.returncode >= 0:
                 return self.status
             name = signal.Signals(-self.process.returncode).name

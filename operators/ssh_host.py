@@ -33,7 +33,7 @@ from zenml.integrations.ssh.step_operators import SSHStepOperator
 
 from operators.step_end import SECONDS_TO_END, StepKilledError
 from review_sentiment.errors import ReviewSentimentError
-from review_sentiment.progress import LinesOfProgress
+from review_sentiment.progress import RemoteProgress
 
 if TYPE_CHECKING:
     from zenml.config.step_run_info import StepRunInfo
@@ -134,7 +134,7 @@ class SshHostStepOperator(SSHStepOperator):
 
     def _followed(self, step_run: StepRunResponse) -> int:
         """Show the container's progress until it has ended; return its exit code."""
-        progress = LinesOfProgress()
+        progress = RemoteProgress()
         answered = time.monotonic()
         since = "0"
         while True:
@@ -142,7 +142,7 @@ class SshHostStepOperator(SSHStepOperator):
                 with SSHClient(self.config) as host:
                     while True:
                         seen = self._look(host, _container(step_run), since)
-                        progress.pass_on(seen.lines)
+                        progress.log_again(seen.lines)
                         if seen.exit_code is not None:
                             return seen.exit_code
                         answered, since = time.monotonic(), seen.at

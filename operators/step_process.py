@@ -24,9 +24,9 @@ def main() -> None:
     _end_with_parent()
     from zenml.entrypoints import entrypoint
 
-    from review_sentiment.progress import speak_for_this_process
+    from review_sentiment.progress import forward_logs
 
-    speak_for_this_process(Path(said))
+    forward_logs(Path(said))
     sys.argv[1:] = arguments
     entrypoint.main()
 

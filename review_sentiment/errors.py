@@ -1,7 +1,7 @@
-"""Errors addressed to the person who must act: what, where, what to do next.
+"""Errors for the person who has to act: what went wrong, where, and what to do next.
 
-The front door prints their message as it is and takes the exit code from here;
-any other exception is a bug and shows a traceback on request.
+The command line prints their message as it is and exits with their code. Any other exception is a bug; its
+traceback is shown on request.
 """
 
 from collections.abc import Iterable
@@ -9,17 +9,17 @@ from collections.abc import Iterable
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 MIN_SIMILARITY = 60.0
-"""Percent of rapidfuzz's ratio (Indel distance) under which a suggestion misleads more than it helps."""
+"""Below this percentage of rapidfuzz's ratio (Indel distance) a suggestion misleads more than it helps."""
 
 
 class ReviewSentimentError(Exception):
-    """A run could not go on; the message says what to do about it."""
+    """The run cannot continue; the message says what to do about it."""
 
     exit_code = EXIT_FAILED
 
 
 class UsageError(ReviewSentimentError):
-    """A wrong setting, name or option: nothing was run."""
+    """A setting, name or option is wrong; nothing was run."""
 
     exit_code = EXIT_USAGE
 
@@ -29,32 +29,28 @@ class DataError(ReviewSentimentError):
 
 
 class ModelUnavailableError(ReviewSentimentError):
-    """The base model or the package that carries it is not there."""
+    """The base model, or the package that contains it, is not available."""
 
 
 class TrainingError(ReviewSentimentError):
-    """Training did not do what it is for."""
+    """Training failed or had no effect."""
 
 
 class TrackingError(ReviewSentimentError):
-    """MLflow cannot be reached or does not know what it is asked for."""
+    """MLflow cannot be reached, or does not have the requested object."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name closest to `name`, or None when nothing is close."""
+    """Return the known name closest to `name`, or None if none is close."""
     from rapidfuzz import fuzz, process, utils
 
     match = process.extractOne(
-        name,
-        list(known),
-        scorer=fuzz.ratio,
-        processor=utils.default_process,
-        score_cutoff=MIN_SIMILARITY,
+        name, list(known), scorer=fuzz.ratio, processor=utils.default_process, score_cutoff=MIN_SIMILARITY
     )
     return match[0] if match else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?`, or an empty string when nothing is close."""
+    """Return ` Did you mean 'x'?`, or an empty string if no known name is close."""
     suggestion = nearest(name, known)
     return f" Did you mean '{suggestion}'?" if suggestion else ""

@@ -3,14 +3,13 @@
 import hashlib
 from pathlib import Path
 
-DIGEST_BYTES = 8
-
 
 def stable_hash(*parts: str) -> int:
-    """Return a 64-bit hash of the parts; unlike `hash()`, not salted by the process."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    """Return a 64-bit hash of the parts. Unlike `hash()`, it has no salt that differs between processes."""
+    digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         encoded = part.encode()
+        # The length keeps ("a", "bc") and ("ab", "c") apart.
         digest.update(len(encoded).to_bytes(8, "little"))
         digest.update(encoded)
     return int.from_bytes(digest.digest(), "little")
@@ -24,5 +23,5 @@ def file_hash(path: Path) -> str:
 
 def unit_interval(*parts: str) -> float:
     """Return a hash of the parts as a number in [0, 1)."""
-    # A float holds 53 bits: more would round the largest hashes up to 1.
-    return (stable_hash(*parts) >> 8 * DIGEST_BYTES - 53) / float(1 << 53)
+    # A float holds 53 bits: all 64 would round the largest hashes up to 1.
+    return (stable_hash(*parts) >> 64 - 53) / float(1 << 53)

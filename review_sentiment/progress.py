@@ -1,7 +1,12 @@
-"""Progress as log records: whoever runs the code decides how to show it.
+"""Progress as log records, in this process and from others.
 
-The front door draws a bar; a notebook or a test that configures nothing sees
-nothing.
+Code reports progress by logging it, and the handlers of the process decide how to show it: the command line
+draws a bar, while a notebook or a test that configures no handler shows nothing. Another process has no
+access to these handlers, so its records are logged again here:
+
+- a child process writes them to a file as JSON lines (`forward_logs`), which its parent reads
+  (`read_messages`, `log_again`);
+- a container on another host prints them to its log, which `RemoteProgress` parses.
 """
 
 from __future__ import annotations
@@ -20,49 +25,50 @@ from typing import Any, Self
 LOGGER = logging.getLogger("review_sentiment.progress")
 ATTRIBUTE = "progress"
 """Attribute of a log record that holds the `Snapshot`."""
-SECONDS_BETWEEN = 0.5
+REPORT_SECONDS = 0.5
+POLL_SECONDS = 0.3
 _LINE = re.compile(r"(?P<task>[a-z][\w ]*): (?P<done>\d+) of (?P<total>\d+) ?(?P<detail>.*?)(?: \| {.*)?$")
-"""What `show` logs; ZenML adds a record's attributes to its line, after a bar."""
-
-
-OURS = logging.getLogger("review_sentiment")
-SECONDS_BETWEEN_LOOKS = 0.3
+"""What `_log` writes; ZenML appends a bar and the record's attributes."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a task stands; `seconds` have passed, `detail` is for people.
+    """The state of a task after `seconds`; `detail` is for people.
 
-    `share` of the work (0-1) is done, which is not `done / total` where units
-    take more or less time each.
+    `fraction` of the work is done (0-1); it is not `done / total` if some units take longer than others.
     """
 
     task: str
     done: int
     total: int
     seconds: float
-    share: float
+    fraction: float
     detail: str = ""
 
     @property
     def seconds_left(self) -> float | None:
-        """Return the time left at the pace so far, or None before the first unit."""
-        return self.seconds / self.share * (1 - self.share) if self.share else None
+        """Return the time left at the average speed so far, or None before the first unit."""
+        return self.seconds / self.fraction * (1 - self.fraction) if self.fraction else None
 
 
 class Progress:
-    """Reports a task of `total` units, at most every half second and always at the end.
+    """Reports a task of `total` units: at most every half second, and always when it is complete.
 
-    `done` units were finished by an earlier process.
+    `done` counts the units that an earlier process finished.
     """
 
     def __init__(self, task: str, total: int, done: int = 0) -> None:
+        self.done = done
         self._task = task
         self._total = total
-        self._done = done
-        self._share = 0.0
+        self._fraction = 0.0
         self._started = time.monotonic()
-        self._last = 0.0
+        self._reported = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Return the time since the start."""
+        return time.monotonic() - self._started
 
     def __enter__(self) -> Self:
         self._report("")
@@ -74,98 +80,90 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and self._done < self._total:
-            self.advance(self._total - self._done)
+        if kind is None and self.done < self._total:
+            self.advance(self._total - self.done)
 
-    def advance(self, units: int, detail: str = "", share: float | None = None) -> None:
-        """Count finished units; `share` of the work is done, that of the units where it is not given."""
-        self._done += units
-        self._share = self._done / max(1, self._total) if share is None else min(share, 1.0)
-        finished = self._done >= self._total
-        if finished or time.monotonic() - self._last >= SECONDS_BETWEEN:
+    def advance(self, units: int, detail: str = "", fraction: float | None = None) -> None:
+        """Count finished units; `fraction` of the work is done, by default `done / total`."""
+        self.done += units
+        self._fraction = self.done / max(1, self._total) if fraction is None else min(fraction, 1.0)
+        if self.done >= self._total or time.monotonic() - self._reported >= REPORT_SECONDS:
             self._report(detail)
 
     def _report(self, detail: str) -> None:
-        now = time.monotonic()
-        self._last = now
-        show(Snapshot(self._task, self._done, self._total, now - self._started, self._share, detail))
+        self._reported = time.monotonic()
+        _log(Snapshot(self._task, self.done, self._total, self.seconds, self._fraction, detail))
 
 
-def show(snapshot: Snapshot) -> None:
-    """Log where a task stands, for whoever shows it."""
-    LOGGER.info(
-        "%s: %d of %d %s",
-        snapshot.task,
-        snapshot.done,
-        snapshot.total,
-        snapshot.detail,
-        extra={ATTRIBUTE: snapshot},
-    )
+def _log(snapshot: Snapshot) -> None:
+    values = (snapshot.task, snapshot.done, snapshot.total, snapshot.detail)
+    LOGGER.info("%s: %d of %d %s", *values, extra={ATTRIBUTE: snapshot})
 
 
-class LinesOfProgress:
-    """Shows here what a process far away has logged of its progress, from the lines of its log."""
+class RemoteProgress:
+    """Logs here the progress that a process on another host has printed to its log."""
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
 
-    def pass_on(self, lines: Iterable[str]) -> None:
-        """Show the lines that tell of progress; the time that a task takes is that since its first line."""
+    def log_again(self, lines: Iterable[str]) -> None:
+        """Log the lines that report progress; the time of a task counts from its first line."""
         for line in lines:
             if found := _LINE.search(line):
                 task, done, total = found["task"], int(found["done"]), int(found["total"])
-                if done == 0 or task not in self._started:
-                    self._started[task] = time.monotonic()
-                seconds = time.monotonic() - self._started[task]
-                show(Snapshot(task, done, total, seconds, done / max(1, total), found["detail"]))
+                now = time.monotonic()
+                if done == 0:
+                    self._started[task] = now
+                started = self._started.setdefault(task, now)
+                _log(Snapshot(task, done, total, now - started, done / max(1, total), found["detail"]))
 
 
-class Speaker(logging.Handler):
-    """Writes messages, one whole line at a time; as a handler it passes progress and log records on."""
+class MessageWriter(logging.Handler):
+    """Writes messages to a file, one JSON line each; as a log handler it writes progress and log records."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(logging.INFO)
         self._file = file.open("a", encoding="utf-8", buffering=1)
 
-    def say(self, kind: str, **message: Any) -> None:
-        """Write a message of a kind."""
-        self._file.write(json.dumps({"kind": kind} | message, default=str) + "\n")
+    def write(self, kind: str, **values: Any) -> None:
+        """Write a message of this kind."""
+        self._file.write(json.dumps({"kind": kind} | values, default=str) + "\n")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a record on."""
-        snapshot = getattr(record, ATTRIBUTE, None)
-        if isinstance(snapshot, Snapshot):
-            self.say("progress", snapshot=vars(snapshot))
+        """Write a record."""
+        if snapshot := getattr(record, ATTRIBUTE, None):
+            self.write("progress", snapshot=vars(snapshot))
         else:
-            self.say("log", name=record.name, level=record.levelno, text=record.getMessage())
+            self.write("log", name=record.name, level=record.levelno, text=record.getMessage())
 
 
-def speak_for_this_process(file: Path) -> Speaker:
-    """Return a speaker that also passes on what our own code logs."""
-    speaker = Speaker(file)
-    OURS.addHandler(speaker)
-    OURS.setLevel(logging.INFO)
-    return speaker
+def forward_logs(file: Path) -> MessageWriter:
+    """Write what our own code logs in this process to a file for the parent process."""
+    writer = MessageWriter(file)
+    ours = logging.getLogger("review_sentiment")
+    ours.addHandler(writer)
+    ours.setLevel(logging.INFO)
+    return writer
 
 
-def follow(process: subprocess.Popen[bytes], said: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield what is said until the process has ended and all of it is read."""
+def read_messages(process: subprocess.Popen[bytes], file: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield a child's messages as it writes them, until it has exited and all of them are read."""
     rest = ""
-    with said.open(encoding="utf-8") as lines:
+    with file.open(encoding="utf-8") as lines:
         while True:
-            # Looked at before reading: what was said before the end is still read.
-            ended = process.poll() is not None
-            *whole, rest = (rest + lines.read()).split("\n")
-            yield from map(json.loads, whole)
-            if ended:
+            # Check before reading: otherwise a message between the last read and the exit would be lost.
+            exited = process.poll() is not None
+            *complete, rest = (rest + lines.read()).split("\n")
+            yield from map(json.loads, complete)
+            if exited:
                 return
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(POLL_SECONDS)
 
 
-def pass_on(message: Mapping[str, Any]) -> None:
-    """Log here what the child logged there: progress and records; other messages are the caller's."""
+def log_again(message: Mapping[str, Any]) -> None:
+    """Log a child's progress or log record here. Messages of other kinds are left to the caller."""
     match message["kind"]:
         case "progress":
-            show(Snapshot(**message["snapshot"]))
+            _log(Snapshot(**message["snapshot"]))
         case "log":
             logging.getLogger(message["name"]).log(message["level"], "%s", message["text"])

@@ -1,4 +1,4 @@
-"""Settings from YAML files and `KEY=VALUE` overrides, with errors that name the nearest right key."""
+"""Settings from YAML files and `KEY=VALUE` overrides; errors suggest the closest valid key."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from review_sentiment.errors import UsageError, did_you_mean, nearest
 
 
 def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
-    """Return the defaults with the file's values and the overrides on top.
+    """Return the defaults, replaced by the file's values, replaced by the overrides.
 
     Raises:
-        UsageError: the file is missing or not YAML, a key is unknown, or a
-            value has the wrong type or range; every problem at once.
+        UsageError: the file is missing or not YAML, a key is unknown, or a value has the wrong type or range;
+            one error lists all problems.
     """
-    values = {} if file is None else _without_empty_sections(read_yaml(file))
-    return _validated(values, overrides, "the defaults" if file is None else str(file))
+    if file is None:
+        return _validated({}, overrides, "the defaults")
+    # A section whose keys are all commented out is None in YAML.
+    values = {key: value for key, value in read_yaml(file).items() if value is not None}
+    return _validated(values, overrides, str(file))
 
 
 def with_overrides(settings: Settings, overrides: Sequence[str]) -> Settings:
-    """Return the settings with the overrides on top.
+    """Return the settings, replaced by the overrides.
 
     Raises:
         UsageError: as `load_settings`.
@@ -44,13 +47,16 @@ def _validated(values: dict[str, Any], overrides: Sequence[str], origin: str) ->
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        problems = _one_a_key([_explain(problem) for problem in error.errors(include_url=False)])
+        # By key: a union reports a problem for each of its alternatives.
+        problems = {
+            text.split(":")[0]: text for text in map(_explain, error.errors(include_url=False))
+        }.values()
         with_set = " and --set" if overrides else ""
         raise UsageError(f"Settings from {origin}{with_set}: {' '.join(problems)}") from error
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
+    """Return the mapping in a YAML file.
 
     Raises:
         UsageError: the file is missing, or not a YAML mapping.
@@ -69,7 +75,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UsageError(f"The file {file} must hold sections with keys, not a {type(content).__name__}.")
+        raise UsageError(f"The file {file} must contain sections with keys, not a {type(content).__name__}.")
     return content
 
 
@@ -90,15 +96,6 @@ def known_keys() -> list[str]:
     return list(flat(Settings()))
 
 
-def _without_empty_sections(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _one_a_key(problems: Sequence[str]) -> list[str]:
-    """Keep the last problem of a key: a union reports one for each of its alternatives."""
-    return list({problem.split(":")[0]: problem for problem in problems}.values())
-
-
 def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
     *sections, last = key.split(".")
     place = values
@@ -111,7 +108,7 @@ def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
 
 
 def _parse(value: str) -> Any:
-    """Read a value as YAML does."""
+    """Parse a value as YAML; a value that is not YAML is a string."""
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError:
@@ -125,18 +122,15 @@ def _explain(problem: Mapping[str, Any]) -> str:
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
         if len(path) > 1:
-            return f"'{key}' is not a setting.{did_you_mean(key, _section(keys, path[0]))}"
-        # Without a section, the last part of a key is what people remember.
+            section = [name for name in keys if name.startswith(f"{path[0]}.")]
+            return f"'{key}' is not a setting.{did_you_mean(key, section)}"
+        # People who forget the section remember the last part of the key.
         meant = {name.split(".")[-1]: name for name in keys} | {name: name for name in sections}
         suggestion = nearest(key, meant)
         hint = f" Did you mean '{meant[suggestion]}'?" if suggestion else ""
         return f"'{key}' is not a setting.{hint}"
-    # Behind the key pydantic names the alternatives of a union and the places in a list.
+    # After the key, pydantic's path names the alternative of a union or the position in a list.
     key = next((name for name in (".".join(path[:depth]) for depth in (2, 1)) if name in keys), key)
     if problem["type"] == "value_error":
         return f"{key}: {problem['ctx']['error']}."
     return f"{key}: {problem['msg'].lower()}, not {problem['input']!r}."
-
-
-def _section(keys: Sequence[str], section: str) -> list[str]:
-    return [name for name in keys if name.startswith(f"{section}.")]

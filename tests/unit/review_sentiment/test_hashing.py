@@ -1,4 +1,4 @@
-"""Hashes that agree between machines."""
+"""Hashes are the same on all machines."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ def test_known_values_are_the_same_on_every_machine() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(PARTS, PARTS)
-def test_other_parts_give_another_hash(some: list[str], others: list[str]) -> None:
+def test_different_parts_have_different_hashes(some: list[str], others: list[str]) -> None:
     assert (stable_hash(*some) == stable_hash(*others)) == (some == others)
 
 
 @pytest.mark.parametrize("parts", [("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ("c", "ab")])
-def test_where_a_part_ends_and_their_order_count(parts: tuple[str, ...]) -> None:
+def test_the_boundaries_and_the_order_of_the_parts_matter(parts: tuple[str, ...]) -> None:
     assert stable_hash(*parts) != stable_hash("ab", "c")
 
 
 @settings(max_examples=50, deadline=None)
 @given(PARTS)
-def test_a_hash_has_64_bits_and_its_interval_leaves_one_out(parts: list[str]) -> None:
+def test_a_hash_has_64_bits_and_its_interval_excludes_one(parts: list[str]) -> None:
     assert 0 <= stable_hash(*parts) < 2**64
     assert 0 <= unit_interval(*parts) < 1
 
 
 def test_the_largest_hash_stays_below_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No text with this hash is known, so the hash is put in its place."""
+    """No text with this hash is known, so the test replaces the hash itself."""
     monkeypatch.setattr(hashing, "stable_hash", lambda *_: 2**64 - 1)
     assert unit_interval("x") < 1
 
 
-def test_places_are_spread_evenly() -> None:
+def test_hashes_are_uniform() -> None:
     places = [unit_interval("seed", str(number)) for number in range(4_000)]
     for low in (0.0, 0.25, 0.5, 0.75):
         assert sum(low <= place < low + 0.25 for place in places) == pytest.approx(1_000, abs=120)

@@ -1,4 +1,4 @@
-"""Progress as log records, and what the console shows of a run."""
+"""Progress as log records, and how the console shows a run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 from front_door.terminal.console import Console
 from review_sentiment import progress
-from review_sentiment.progress import ATTRIBUTE, LinesOfProgress, Progress, Snapshot
+from review_sentiment.progress import ATTRIBUTE, Progress, RemoteProgress, Snapshot
 
 OURS, ZENML = "review_sentiment.training.qlora", "zenml.orchestrators.step_launcher"
 CLEAR = "\r\x1b[2K"
 
 
 class Terminal(io.StringIO):
-    """Text that says it is a terminal."""
+    """A text stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -26,7 +26,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def snapshots(caplog: pytest.LogCaptureFixture) -> Iterator[list[Snapshot]]:
-    """Collect what is reported."""
+    """Collect the reported snapshots."""
     reported: list[Snapshot] = []
 
     class Collector(logging.Handler):
@@ -41,7 +41,7 @@ def snapshots(caplog: pytest.LogCaptureFixture) -> Iterator[list[Snapshot]]:
 
 
 def log(console: Console, name: str, message: str, snapshot: Snapshot | None = None) -> None:
-    """Give the console a record."""
+    """Send a record to the console."""
     record = logging.LogRecord(name, logging.INFO, "", 0, message, None, None)
     if snapshot is not None:
         setattr(record, ATTRIBUTE, snapshot)
@@ -49,14 +49,14 @@ def log(console: Console, name: str, message: str, snapshot: Snapshot | None = N
 
 
 def shown(*done: int, stream: io.StringIO, total: int = 10, detail: str = "") -> str:
-    """Return what the console writes for the states of a task that takes a second a unit."""
+    """Return what the console writes for the states of a task that takes one second per unit."""
     console = Console(stream)
     for units in done:
         log(console, OURS, "", Snapshot("train", units, total, float(units), units / max(1, total), detail))
     return stream.getvalue()
 
 
-def test_many_quick_units_report_the_start_and_the_end_only(snapshots: list[Snapshot]) -> None:
+def test_many_quick_units_report_only_the_start_and_the_end(snapshots: list[Snapshot]) -> None:
     with Progress("score", total=1_000) as task:
         for _ in range(1_000):
             task.advance(1)
@@ -66,10 +66,10 @@ def test_many_quick_units_report_the_start_and_the_end_only(snapshots: list[Snap
     ]
 
 
-def test_units_that_take_their_time_are_each_reported_with_their_detail(
+def test_every_slow_unit_is_reported_with_its_detail(
     snapshots: list[Snapshot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
     with Progress("score", total=3) as task:
         task.advance(2, "loss 0.5")
         task.advance(1, "loss 0.4")
@@ -77,13 +77,13 @@ def test_units_that_take_their_time_are_each_reported_with_their_detail(
     assert snapshots[0].seconds <= snapshots[1].seconds <= snapshots[2].seconds
 
 
-def test_a_task_that_ends_early_without_an_error_is_reported_as_whole(snapshots: list[Snapshot]) -> None:
+def test_a_task_that_ends_early_without_an_error_is_reported_as_complete(snapshots: list[Snapshot]) -> None:
     with Progress("score", total=5) as task:
         task.advance(2)
     assert snapshots[-1].done == 5
 
 
-def test_a_task_that_fails_is_never_reported_as_whole(snapshots: list[Snapshot]) -> None:
+def test_a_task_that_fails_is_never_reported_as_complete(snapshots: list[Snapshot]) -> None:
     def fail() -> None:
         with Progress("score", total=5) as task:
             task.advance(2)
@@ -94,15 +94,15 @@ def test_a_task_that_fails_is_never_reported_as_whole(snapshots: list[Snapshot])
     assert all(item.done < 5 for item in snapshots)
 
 
-def test_the_time_left_follows_the_pace_and_is_unknown_before_the_first_unit() -> None:
-    assert Snapshot("train", done=2, total=10, seconds=4.0, share=0.2).seconds_left == 16.0
-    assert Snapshot("train", done=10, total=10, seconds=4.0, share=1.0).seconds_left == 0.0
-    assert Snapshot("train", done=0, total=10, seconds=4.0, share=0.0).seconds_left is None
-    long_ones_first = Snapshot("train", done=2, total=10, seconds=4.0, share=0.4)
+def test_the_time_left_follows_the_speed_so_far_and_is_unknown_before_the_first_unit() -> None:
+    assert Snapshot("train", done=2, total=10, seconds=4.0, fraction=0.2).seconds_left == 16.0
+    assert Snapshot("train", done=10, total=10, seconds=4.0, fraction=1.0).seconds_left == 0.0
+    assert Snapshot("train", done=0, total=10, seconds=4.0, fraction=0.0).seconds_left is None
+    long_ones_first = Snapshot("train", done=2, total=10, seconds=4.0, fraction=0.4)
     assert long_ones_first.seconds_left == pytest.approx(6.0)
 
 
-def test_our_own_words_are_shown_and_those_of_libraries_are_not() -> None:
+def test_our_own_messages_are_shown_and_those_of_libraries_are_not() -> None:
     console = Console(stream := io.StringIO())
     log(console, OURS, "Six layers.")
     log(console, "transformers.trainer", "Noise.")
@@ -110,7 +110,7 @@ def test_our_own_words_are_shown_and_those_of_libraries_are_not() -> None:
     assert stream.getvalue() == "  Six layers.\n"
 
 
-def test_steps_are_shown_as_they_start_finish_or_come_from_the_cache() -> None:
+def test_steps_are_shown_when_they_start_finish_or_come_from_the_cache() -> None:
     console = Console(stream := io.StringIO())
     log(console, ZENML, "Step `finetune` has started.")
     log(console, ZENML, "Step `finetune` has finished in `3.2s`.")
@@ -118,19 +118,19 @@ def test_steps_are_shown_as_they_start_finish_or_come_from_the_cache() -> None:
     assert stream.getvalue() == "running  finetune\ndone     finetune (0 s)\ncached   split_reviews\n"
 
 
-def test_off_a_terminal_a_task_gets_few_lines_and_always_its_last() -> None:
+def test_without_a_terminal_a_task_gets_few_lines_and_always_the_last_one() -> None:
     assert shown(1, 2, 5, 10, stream=io.StringIO()).splitlines() == [
         "  train 1/10, 9 s left",
         "  train 10/10, 0 s left",
     ]
 
 
-def test_the_time_left_is_shown_in_minutes_when_it_is_long_and_the_detail_behind_it() -> None:
+def test_a_long_time_left_is_shown_in_minutes_followed_by_the_detail() -> None:
     text = shown(1, stream=io.StringIO(), total=126, detail="loss 0.31")
     assert text == "  train 1/126, 2:05 min left, loss 0.31\n"
 
 
-def test_on_a_terminal_a_bar_is_redrawn_in_its_place_and_grows() -> None:
+def test_on_a_terminal_a_bar_is_redrawn_in_place_and_grows() -> None:
     written = shown(0, 5, stream=Terminal())
     bars = written.split(CLEAR)
     assert "\n" not in written
@@ -140,34 +140,34 @@ def test_on_a_terminal_a_bar_is_redrawn_in_its_place_and_grows() -> None:
     assert bars[2].endswith("train 5/10, 5 s left")
 
 
-def test_on_a_terminal_a_finished_bar_gives_way_to_one_line() -> None:
+def test_on_a_terminal_one_line_replaces_a_finished_bar() -> None:
     lines = shown(5, 10, stream=Terminal()).split("\n")
     assert lines[0].split(CLEAR)[-1] == "  train: 10 in 10 s"
     assert lines[1:] == [""]
 
 
-def test_a_line_goes_over_the_bar_and_a_second_one_below_the_first() -> None:
+def test_a_line_replaces_the_bar_and_the_next_line_follows_it() -> None:
     console = Console(stream := Terminal())
-    log(console, OURS, "", Snapshot("train", 5, 10, seconds=5.0, share=0.5))
-    console.say("first")
-    console.say("second")
+    log(console, OURS, "", Snapshot("train", 5, 10, seconds=5.0, fraction=0.5))
+    console.print_line("first")
+    console.print_line("second")
     assert stream.getvalue().endswith(f"left{CLEAR}first\nsecond\n")
 
 
-def test_a_task_without_units_is_shown_once_and_divides_nothing() -> None:
+def test_a_task_without_units_is_shown_once() -> None:
     assert len(re.findall("train", shown(0, stream=io.StringIO(), total=0))) == 1
     assert shown(0, stream=Terminal(), total=0).endswith("train: 0 in 0 s\n")
 
 
-def test_progress_far_away_is_shown_from_the_lines_of_its_log(
+def test_progress_on_another_host_is_shown_from_its_log(
     snapshots: list[Snapshot], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Progress("scoring reviews", 4) as far_away:
-        far_away.advance(4, "loss 0.31, 12 tokens/s")
+    with Progress("scoring reviews", 4) as remote:
+        remote.advance(4, "loss 0.31, 12 tokens/s")
     reported = snapshots.copy()
     snapshots.clear()
     lines = [f'{record.getMessage()} | {{"progress":"{record.name}"}}' for record in caplog.records]
-    LinesOfProgress().pass_on(["Step `finetune` has started.", *lines, "at 3 of 4 o'clock"])
-    assert [(s.task, s.done, s.total, s.detail, s.share) for s in snapshots] == [
-        (s.task, s.done, s.total, s.detail, s.share) for s in reported
+    RemoteProgress().log_again(["Step `finetune` has started.", *lines, "at 3 of 4 o'clock"])
+    assert [(s.task, s.done, s.total, s.detail, s.fraction) for s in snapshots] == [
+        (s.task, s.done, s.total, s.detail, s.fraction) for s in reported
     ]

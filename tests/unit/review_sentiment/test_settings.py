@@ -1,4 +1,4 @@
-"""Settings: defaults, files, overrides, and errors that help."""
+"""Settings: defaults, files, overrides, and helpful errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULTS = flat(Settings())
 
 
 def written(directory: Path, text: str) -> Path:
-    """Return a file with this text."""
+    """Write a file with this text."""
     path = directory / "run.yaml"
     path.write_text(text, encoding="utf-8")
     return path
@@ -36,7 +36,7 @@ def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_file_in_configs_is_right_and_each_of_its_values_arrives(path: Path) -> None:
+def test_every_file_in_configs_is_valid_and_all_its_values_are_used(path: Path) -> None:
     loaded = flat(load_settings(path))
     for section, values in read_yaml(path).items():
         for key, value in values.items():
@@ -44,22 +44,22 @@ def test_every_file_in_configs_is_right_and_each_of_its_values_arrives(path: Pat
             assert (list(found) if isinstance(found, tuple) else found) == value
 
 
-def test_the_two_configurations_are_there() -> None:
+def test_the_two_main_configurations_exist() -> None:
     assert {"local.yaml", "gpu.yaml"} <= {path.name for path in CONFIGS}
 
 
-def test_without_a_file_the_defaults_hold() -> None:
+def test_without_a_file_the_defaults_apply() -> None:
     assert load_settings(None) == Settings()
 
 
-def test_an_override_goes_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+def test_an_override_replaces_the_file_and_the_file_replaces_the_defaults(tmp_path: Path) -> None:
     path = written(tmp_path, "training: {epochs: 3, batch_size: 4}\nseed: 7")
     loaded = flat(load_settings(path, ["training.epochs=5", "lora.rank=8"]))
     chosen = {"training.epochs": 5.0, "training.batch_size": 4, "seed": 7, "lora.rank": 8}
     assert loaded == DEFAULTS | chosen
 
 
-def test_of_two_overrides_of_a_key_the_last_holds() -> None:
+def test_the_last_override_of_a_key_wins() -> None:
     assert load_settings(None, ["lora.rank=8", "lora.rank=4"]).lora.rank == 4
 
 
@@ -69,7 +69,7 @@ def test_every_setting_can_be_set_to_its_default_by_its_key(key: str) -> None:
     assert flat(load_settings(None, [f"{key}={json.dumps(value)}"])) == DEFAULTS
 
 
-def test_settings_survive_being_written_to_a_file(tmp_path: Path) -> None:
+def test_settings_are_the_same_after_writing_and_reading_a_file(tmp_path: Path) -> None:
     changed = load_settings(None, ["model.revision=abc", "training.gradient_checkpointing=true", "seed=3"])
     path = written(tmp_path, yaml.safe_dump(changed.model_dump(mode="json")))
     assert load_settings(path) == changed
@@ -89,17 +89,17 @@ def test_settings_survive_being_written_to_a_file(tmp_path: Path) -> None:
         ("data.source=a=b", "data.source", "a=b"),
     ],
 )
-def test_an_override_is_read_as_a_person_means_it(override: str, key: str, value: object) -> None:
+def test_an_override_is_parsed_as_a_person_means_it(override: str, key: str, value: object) -> None:
     assert flat(load_settings(None, [override]))[key] == value
 
 
 @pytest.mark.parametrize("override", ["training.epochs", "=3", ""])
-def test_an_override_without_key_or_value_is_told_how_to_be_written(override: str) -> None:
+def test_an_override_without_a_key_or_value_is_an_error_that_shows_the_format(override: str) -> None:
     with pytest.raises(UsageError, match=r"write it as --set section\.key=value"):
         load_settings(None, [override])
 
 
-def test_an_override_below_a_plain_setting_is_an_error() -> None:
+def test_an_override_inside_a_plain_setting_is_an_error() -> None:
     with pytest.raises(UsageError, match="'rank' is a setting, not a section"):
         load_settings(None, ["lora.rank=4", "lora.rank.value=4"])
 
@@ -118,7 +118,9 @@ def test_an_override_fills_a_section_that_the_file_leaves_empty(tmp_path: Path) 
         ("sed=3", "seed"),
     ],
 )
-def test_an_unknown_key_is_an_error_that_names_the_nearest_right_one(override: str, suggestion: str) -> None:
+def test_an_unknown_key_is_an_error_that_suggests_the_closest_valid_one(
+    override: str, suggestion: str
+) -> None:
     with pytest.raises(UsageError, match=rf"is not a setting\. Did you mean '{suggestion}'\?"):
         load_settings(None, [override])
 
@@ -139,7 +141,7 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest_right_one(override: s
         "training.gradient_checkpointing=sometimes",
     ],
 )
-def test_a_value_of_a_wrong_type_or_range_is_an_error_that_names_its_key(override: str) -> None:
+def test_a_value_of_the_wrong_type_or_range_is_an_error_that_names_its_key(override: str) -> None:
     key, _, value = override.partition("=")
     with pytest.raises(UsageError) as error:
         load_settings(None, [override])
@@ -160,7 +162,7 @@ def test_shares_that_leave_no_products_to_train_on_are_an_error() -> None:
     assert load_settings(None, ["split.evaluation_share=0.5", "split.validation_share=0.39"])
 
 
-def test_every_problem_is_told_at_once_with_where_it_comes_from(tmp_path: Path) -> None:
+def test_one_error_lists_all_problems_and_where_they_come_from(tmp_path: Path) -> None:
     path = written(tmp_path, "lora: {rank: 0}\ntrainng: {}")
     with pytest.raises(UsageError) as error:
         load_settings(path, ["seed=x"])
@@ -172,7 +174,7 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
     assert load_settings(written(tmp_path, "# nothing\n")) == Settings()
 
 
-def test_a_missing_file_is_an_error_that_names_the_nearest_one(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_that_suggests_the_closest_one(tmp_path: Path) -> None:
     written(tmp_path, "")
     with pytest.raises(UsageError, match=r"does not exist\. Did you mean '.*run\.yaml'\?"):
         load_settings(tmp_path / "runn.yaml")
@@ -182,25 +184,25 @@ def test_a_missing_file_is_an_error_that_names_the_nearest_one(tmp_path: Path) -
     ("content", "message"),
     [
         (b"a: [1", "is not YAML"),
-        (b"- 1\n- 2", "must hold sections with keys, not a list"),
+        (b"- 1\n- 2", "must contain sections with keys, not a list"),
         (b"\xff\xfe\xff", "cannot be read"),
     ],
 )
-def test_a_file_that_holds_no_settings_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_without_settings_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "run.yaml"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=message):
         load_settings(path)
 
 
-def test_settings_cannot_be_changed_afterwards() -> None:
+def test_settings_are_immutable() -> None:
     loaded: Any = load_settings(None)
     with pytest.raises(ValidationError, match="frozen"):
         loaded.seed = 1
 
 
 @pytest.mark.parametrize(("key", "description"), list(fields_of(Settings)))
-def test_every_setting_is_described_in_a_sentence(key: str, description: str | None) -> None:
+def test_every_setting_has_a_sentence_of_description(key: str, description: str | None) -> None:
     assert description is not None
     assert description.endswith(".")
 
