@@ -1,35 +1,31 @@
-"""What this machine has, read as often as a page likes: processor, memory, disk and GPUs.
+"""What this machine has at the moment: processor, memory, disk and GPUs.
 
-Nothing here imports torch: a GPU is asked through `nvidia-smi`, and torch's CUDA build is read
-from its version file.
+torch is not imported: NVML reports the GPUs, and torch's version file whether it is a CUDA build.
 """
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import re
+import runpy
 import shutil
-import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from front_door.doctor.checks import Check, run_check
 from review_sentiment.cache import cache_directory
 
-QUERY = ("index", "name", "memory.total", "memory.used", "utilization.gpu", "temperature.gpu")
-MIB = 2**20
-SMI_SECONDS = 5.0
-"""After which `nvidia-smi` counts as hanging, as it does when a driver is in trouble."""
 CPU_SECONDS = 0.1
-"""Over which the processor is looked at: since the last look would be since that of any other page."""
+"""The processor's load is measured over this interval, so that pages do not disturb each other's figures."""
 DRIVER_FILE = Path("/proc/driver/nvidia/version")
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU as `nvidia-smi` sees it: memory in bytes, utilisation 0-1, degrees Celsius.
+    """A GPU as NVML reports it: memory in bytes, utilisation 0-1, degrees Celsius.
 
     A value that the GPU does not report is None.
     """
@@ -43,18 +39,11 @@ class Gpu:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One thing that was looked at in search of a GPU: what was found, and whether it is as it should be."""
-
-    name: str
-    ok: bool
-    found: str
-    advice: str = ""
-
-
-@dataclass(frozen=True)
 class Machine:
-    """What there is at one moment; bytes, and shares of 0-1. `checks` is empty where there is a GPU."""
+    """The machine at one moment: bytes, and the processor's load 0-1.
+
+    `checks` explain why no GPU can be used; empty if one can.
+    """
 
     cores: int
     cpu_load: float
@@ -63,110 +52,88 @@ class Machine:
     disk_free: float
     disk_place: str
     gpus: tuple[Gpu, ...]
-    checks: tuple[Look, ...]
+    checks: tuple[Check, ...]
 
 
 def read_machine() -> Machine:
-    """Look at the machine."""
-    gpus, smi = read_gpus()
-    torch = look_at_torch()
-    usable = bool(gpus) and torch.ok
+    """Read the machine's current state."""
+    gpus, nvml = read_gpus()
+    torch = check_torch()
     memory = psutil.virtual_memory()
-    place = next(parent for parent in (cache_directory(), *cache_directory().parents) if parent.exists())
+    cache = cache_directory()
+    existing = next(parent for parent in (cache, *cache.parents) if parent.exists())
     return Machine(
         cores=psutil.cpu_count() or 1,
         cpu_load=psutil.cpu_percent(CPU_SECONDS) / 100,
         memory=memory.total,
         memory_free=memory.available,
-        disk_free=shutil.disk_usage(place).free,
-        disk_place=str(cache_directory()),
+        disk_free=shutil.disk_usage(existing).free,
+        disk_place=str(cache),
         gpus=gpus,
-        checks=() if usable else (smi, look_at_driver(), torch),
+        checks=() if gpus and torch.ok else (check_driver(), nvml, torch),
     )
 
 
 def has_gpu(machine: Machine) -> bool:
-    """Tell whether a training can use a GPU: there is one, and torch is built for it."""
+    """Return whether training can use a GPU: there is one, and torch is built for it."""
     return bool(machine.gpus) and not machine.checks
 
 
-def read_gpus() -> tuple[tuple[Gpu, ...], Look]:
-    """Ask `nvidia-smi`; return the GPUs, and what was found of the tool itself."""
-    name = "nvidia-smi"
-    program = shutil.which(name)
-    if program is None:
-        return (), Look(
-            name,
-            False,
-            "not found on the PATH",
-            "Install NVIDIA's driver; in a container, start it --gpus=all.",
-        )
-    command = [program, f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader,nounits"]
+def read_gpus() -> tuple[tuple[Gpu, ...], Check]:
+    """Return the GPUs, and the check of NVML itself."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SMI_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        advice = "Look into the system's log; restart the machine when the driver hangs."
-        return (), Look(name, False, f"{type(error).__name__}: {error}", advice)
-    if done.returncode != 0:
-        said = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-        advice = "Driver and kernel module must be of one version: reinstall the driver, then restart."
-        return (), Look(name, False, f"exit code {done.returncode}: {said[0]}", advice)
-    gpus = parse_gpus(done.stdout)
-    return gpus, Look(name, bool(gpus), f"{len(gpus)} GPUs", "" if gpus else "The driver sees no GPU.")
+        import pynvml
+    except ModuleNotFoundError:
+        return (), Check("NVML", False, "nvidia-ml-py is not installed", "pip install nvidia-ml-py")
+    try:
+        pynvml.nvmlInit()  # NVML counts the calls; only the first one loads it
+        gpus = tuple(_read_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError as error:
+        advice = (
+            "Install NVIDIA's driver; start a container with --gpus=all. If the versions of driver and "
+            "kernel module differ, reinstall the driver and restart the machine."
+        )
+        return (), Check("NVML", False, str(error), advice)
+    return gpus, Check("NVML", bool(gpus), f"{len(gpus)} GPUs", "" if gpus else "The driver sees no GPU.")
 
 
-def parse_gpus(text: str) -> tuple[Gpu, ...]:
-    """Return the GPUs that a CSV answer of `nvidia-smi` names, in the order of `QUERY`; memory is in MiB."""
-    gpus = []
-    for row in csv.reader(text.splitlines(), skipinitialspace=True):
-        if len(row) == len(QUERY):
-            total, used, busy, degrees = (_number(cell) for cell in row[2:])
-            gpus.append(
-                Gpu(
-                    index=int(row[0]),
-                    name=row[1].strip(),
-                    memory=None if total is None else total * MIB,
-                    used=None if used is None else used * MIB,
-                    utilisation=None if busy is None else busy / 100,
-                    temperature=degrees,
-                )
-            )
-    return tuple(gpus)
+def _read_gpu(pynvml: Any, index: int) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+
+    def reported(read: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return read(handle, *arguments)
+        except pynvml.NVMLError:  # some GPUs, and their MIG instances, do not report everything
+            return None
+
+    memory = reported(pynvml.nvmlDeviceGetMemoryInfo)
+    rates = reported(pynvml.nvmlDeviceGetUtilizationRates)
+    return Gpu(
+        index=index,
+        name=pynvml.nvmlDeviceGetName(handle),
+        memory=memory and memory.total,
+        used=memory and memory.used,
+        utilisation=rates and rates.gpu / 100,
+        temperature=reported(pynvml.nvmlDeviceGetTemperature, pynvml.NVML_TEMPERATURE_GPU),
+    )
 
 
-def look_at_driver() -> Look:
-    """Look for the kernel module of NVIDIA's driver."""
-    if DRIVER_FILE.is_file():
-        return Look("driver", True, DRIVER_FILE.read_text(encoding="utf-8").splitlines()[0])
-    advice = "Install NVIDIA's driver (Linux), or give this machine a GPU."
-    return Look("driver", False, f"no {DRIVER_FILE}: the kernel module is not loaded", advice)
+def check_driver() -> Check:
+    """Check that the kernel module of NVIDIA's driver is loaded."""
+    advice = "Install NVIDIA's driver (Linux), or use a machine with a GPU."
+    return run_check("driver", lambda: DRIVER_FILE.read_text(encoding="utf-8").splitlines()[0], advice)
 
 
-def look_at_torch() -> Look:
-    """Read from torch's version file whether it is a CUDA build; torch is not imported."""
-    name = "torch"
-    found = importlib.util.find_spec("torch")
-    if found is None or found.origin is None:
-        return Look(name, False, "not installed", "make install")
-    file = Path(found.origin).with_name("version.py")
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    version, cuda = (_assigned(text, name) for name in ("__version__", "cuda"))
+def check_torch() -> Check:
+    """Check that torch is a CUDA build, without importing it."""
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None:
+        return Check("torch", False, "not installed", "make install")
+    built = runpy.run_path(str(Path(torch.origin).with_name("version.py")))
+    version, cuda = built["__version__"], built["cuda"]
     if cuda:
-        return Look(name, True, f"{version}, built for CUDA {cuda}")
+        return Check("torch", True, f"{version}, built for CUDA {cuda}")
     advice = (
         "Install a CUDA build of torch: pip install torch --index-url https://download.pytorch.org/whl/cu126"
     )
-    return Look(name, False, f"{version or 'unknown version'} is a build without CUDA", advice)
-
-
-def _assigned(source: str, name: str) -> str:
-    """Return the text that a Python source assigns to a name, or an empty one."""
-    found = re.search(rf"^{name}\b[^=\n]*=\s*['\"]([^'\"]*)['\"]", source, re.MULTILINE)
-    return found[1] if found else ""
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:  # "[N/A]"
-        return None
+    return Check("torch", False, f"{version} is a build without CUDA", advice)

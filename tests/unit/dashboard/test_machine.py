@@ -1,57 +1,80 @@
-"""The machine: a GPU as nvidia-smi tells of it, and what is said where there is none."""
+"""The machine: GPUs as NVML reports them, and why none can be used."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dashboard.pages.machine import machine_page
 from dashboard.queries import machine
 
-TWO_GPUS = "0, NVIDIA A100-SXM4-80GB, 81920, 1024, 37, 45\n1, NVIDIA L4, 23034, 5, [N/A], 40\n"
+GIB = 2**30
+
+
+class NvmlError(Exception):
+    pass
 
 
 @pytest.fixture
-def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the file of an nvidia-smi that is alone on the PATH."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    return tmp_path / "nvidia-smi"
+def nvml(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Return an NVML with an A100, and an L4 that does not report its utilisation."""
+
+    def rates(handle: int) -> SimpleNamespace:
+        if handle:
+            raise NvmlError("Not Supported")
+        return SimpleNamespace(gpu=37)
+
+    fake = SimpleNamespace(
+        NVMLError=NvmlError,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetName=lambda handle: ("NVIDIA A100-SXM4-80GB", "NVIDIA L4")[handle],
+        nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(total=(80, 24)[handle] * GIB, used=GIB),
+        nvmlDeviceGetUtilizationRates=rates,
+        nvmlDeviceGetTemperature=lambda handle, _sensor: (45, 40)[handle],
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    return fake
 
 
-def write(file: Path, script: str) -> None:
-    file.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    file.chmod(0o755)
+def test_gpus_are_read_in_bytes_and_fractions(nvml: SimpleNamespace) -> None:
+    gpus, check = machine.read_gpus()
+    assert check.ok
+    assert gpus[0] == machine.Gpu(0, "NVIDIA A100-SXM4-80GB", 80 * GIB, GIB, 0.37, 45)
+    assert gpus[1] == machine.Gpu(1, "NVIDIA L4", 24 * GIB, GIB, None, 40)
 
 
-def test_gpus_are_read_in_bytes_and_shares(smi: Path) -> None:
-    write(smi, f"echo '{TWO_GPUS.strip()}'".replace("\n", "'; echo '"))
-    gpus, look = machine.read_gpus()
-    assert look.ok
-    assert gpus[0] == machine.Gpu(0, "NVIDIA A100-SXM4-80GB", 81920 * 2**20, 2**30, 0.37, 45)
-    assert gpus[1].utilisation is None
+def test_an_error_of_the_driver_is_quoted(nvml: SimpleNamespace) -> None:
+    def fail() -> None:
+        raise NvmlError("Driver/library version mismatch")
 
-
-def test_a_tool_that_fails_is_quoted(smi: Path) -> None:
-    write(smi, "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")
-    gpus, look = machine.read_gpus()
+    nvml.nvmlInit = fail
+    gpus, check = machine.read_gpus()
     assert not gpus
-    assert "exit code 18: Failed to initialize NVML" in look.found
-    assert look.advice
+    assert "Driver/library version mismatch" in check.found
+    assert check.advice
 
 
-def test_a_tool_that_hangs_is_given_up(smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(smi, "while :; do :; done")
-    monkeypatch.setattr(machine, "SMI_SECONDS", 0.2)
-    assert "TimeoutExpired" in machine.read_gpus()[1].found
+def test_an_idle_gpu_that_uses_no_memory_is_reported_as_such(nvml: SimpleNamespace) -> None:
+    nvml.nvmlDeviceGetUtilizationRates = lambda handle: SimpleNamespace(gpu=0)
+    nvml.nvmlDeviceGetMemoryInfo = lambda handle: SimpleNamespace(total=GIB, used=0)
+    gpu = machine.read_gpus()[0][0]
+    assert (gpu.used, gpu.utilisation) == (0, 0)
 
 
-def test_without_a_gpu_all_that_was_looked_at_is_named(smi: Path) -> None:
+def test_without_a_gpu_every_check_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    monkeypatch.setattr(machine, "DRIVER_FILE", tmp_path / "version")
     found = machine.read_machine()
-    assert [look.name for look in found.looks] == ["nvidia-smi", "driver", "torch"]
+    assert [check.name for check in found.checks] == ["driver", "NVML", "torch"]
     assert not machine.has_gpu(found)
     page = machine_page(found).text
-    for word in ("nvidia-smi", "not found on the PATH", "driver", "torch", "model.device=cuda"):
+    for word in ("driver", "NVML", "nvidia-ml-py is not installed", "torch", "model.device=cuda"):
         assert word in page
 
 
@@ -59,8 +82,13 @@ def test_torchs_build_is_read_without_importing_it(tmp_path: Path, monkeypatch: 
     class Spec:
         origin = str(tmp_path / "__init__.py")
 
+    def write(version: str, cuda: str | None) -> None:
+        (tmp_path / "version.py").write_text(
+            f"from typing import Optional\n__version__ = {version!r}\ncuda: Optional[str] = {cuda!r}\n"
+        )
+
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: Spec)
-    (tmp_path / "version.py").write_text("__version__ = '2.9.0+cu126'\ncuda: Optional[str] = '12.6'\n")
-    assert machine.look_at_torch() == machine.Look("torch", True, "2.9.0+cu126, built for CUDA 12.6")
-    (tmp_path / "version.py").write_text("__version__ = '2.9.0+cpu'\ncuda: Optional[str] = None\n")
-    assert not machine.look_at_torch().ok
+    write("2.9.0+cu126", "12.6")
+    assert machine.check_torch() == machine.Check("torch", True, "2.9.0+cu126, built for CUDA 12.6")
+    write("2.9.0+cpu", None)
+    assert not machine.check_torch().ok
