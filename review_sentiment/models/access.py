@@ -1,4 +1,4 @@
-"""Whether the base model can be had, found out before anything runs."""
+"""Check that the base model is available before anything runs."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ HUB = "https://huggingface.co"
 
 
 def require_model(base: ModelIdentity) -> str:
-    """Return where the base model is; nothing of it is loaded.
+    """Return where the base model is, without loading it.
 
     Raises:
-        ModelUnavailableError: it is not there, or not for whoever is signed in; the message says what to do.
+        ModelUnavailableError: it does not exist, or the signed-in account may not read it.
     """
     if base.name == EMBEDDED:
         return f"embedded: {embedded_model.IDENTITY}, {embedded_model.revision()}"
     if Path(base.name).is_dir():
         if not (Path(base.name) / "config.json").is_file():
             raise ModelUnavailableError(
-                f"model.name: the directory {base.name} has no config.json. Give one that "
-                "`save_pretrained` made."
+                f"model.name: the directory {base.name} has no config.json. Use a directory "
+                "that `save_pretrained` wrote."
             )
         return f"directory {base.name}"
     return _require_on_hub(base)
 
 
 def hub_page(path: str) -> str:
-    """Return the address of a page of the Hub, or of the mirror that stands for it."""
+    """Return the address of a page of the Hub, or of its mirror."""
     return f"{os.environ.get('HF_ENDPOINT', HUB)}/{path}"
 
 
@@ -57,17 +57,17 @@ def _require_on_hub(base: ModelIdentity) -> str:
             "as meta-llama/Llama-3.1-8B-Instruct."
         ) from error
     except GatedRepoError as error:
-        signed_in = "the account that is signed in has no access" if get_token() else "nobody is signed in"
+        signed_in = "the signed-in account has no access" if get_token() else "nobody is signed in"
         raise ModelUnavailableError(
-            f"{base.name} is gated, and {signed_in}. Three things to do: (1) accept its terms on {page} and "
-            "wait until access is granted; (2) make a token that may read gated repositories (Access Tokens, "
-            "in your account's settings); (3) sign in with it: `hf auth login`, HF_TOKEN in the "
-            "environment, or on Colab a secret of that name. Or choose another model: model.name=embedded."
+            f"{base.name} is gated, and {signed_in}. Do three things: (1) accept its terms on {page} and "
+            "wait until access is granted; (2) create a token that may read gated repositories (Access Tokens, in "
+            "your account settings); (3) sign in with it: `hf auth login`, HF_TOKEN in the environment, or a "
+            "secret of that name on Colab. Or choose another model: model.name=embedded."
         ) from error
     except RepositoryNotFoundError as error:
         raise ModelUnavailableError(
-            f"model.name: the Hub has no model '{base.name}', or it is private and not yours ({page}). Check "
-            "the name; for a private one sign in with `hf auth login` or HF_TOKEN."
+            f"model.name: the Hub has no model '{base.name}', or it is private and you have no access "
+            f"({page}). Check the name; for a private model sign in with `hf auth login` or HF_TOKEN."
         ) from error
     except OfflineModeIsEnabled as error:
         raise ModelUnavailableError(

@@ -1,4 +1,4 @@
-"""Rows of different lengths into batches of a bounded number of tokens."""
+"""Divide rows of different lengths into batches with a token budget."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Callable, Iterator, Sequence
 
 
 def rounded_up(length: int, multiple: int) -> int:
-    """Return the smallest multiple that is not below the length."""
+    """Return the smallest multiple of `multiple` that is at least the length."""
     return -(-length // multiple) * multiple
 
 
 PAD_TO_MULTIPLE = 16
-"""Rows are padded to a multiple of the tile height of AMX: fewer shapes, whole tiles."""
+"""Rows are padded to a multiple of the tile height of AMX: fewer shapes, and whole tiles."""
 
 
 def padded_width(lengths: Sequence[int]) -> int:
-    """Return the width of a batch of rows of such lengths."""
+    """Return the width of a padded batch of rows with these lengths."""
     return rounded_up(max(lengths), PAD_TO_MULTIPLE)
 
 
 def padded_tokens(lengths: Sequence[int]) -> int:
-    """Return the tokens of such a batch, padding included."""
+    """Return the tokens of a padded batch of rows with these lengths."""
     return padded_width(lengths) * len(lengths)
 
 
 def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
-    """Yield batches of row numbers, longest rows first, of at most that many tokens with padding.
+    """Yield batches of row numbers, longest rows first, of at most `tokens_per_batch` padded tokens.
 
-    The longest batch comes first so that a lack of memory shows at once. A row
-    longer than the budget is a batch of its own.
+    The longest batch comes first, so that a lack of memory shows at once. A row longer than the budget is a
+    batch of its own.
     """
     batch: list[int] = []
     width = 0
@@ -45,10 +45,10 @@ def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Itera
 def even_batches(
     lengths: Sequence[int], tokens_per_batch: int, tokens_of: Callable[[Sequence[int]], int]
 ) -> list[list[int]]:
-    """Divide rows into as few batches of about the same tokens as the budget allows.
+    """Divide rows into as few batches as the budget allows, with about the same number of tokens each.
 
-    `tokens_of` tells the tokens of a batch with rows of such lengths, padding included where there is
-    any. A row longer than the budget is a batch of its own.
+    `tokens_of` returns the tokens of a batch of rows with given lengths, including padding if there is any. A
+    row longer than the budget is a batch of its own.
     """
     longest_first = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     batches: list[list[int]] = []

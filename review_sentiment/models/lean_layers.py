@@ -1,10 +1,9 @@
-"""RMSNorm, SwiGLU and rotation that keep less for the backward pass and pass over memory less often.
+"""RMSNorm, SwiGLU and rotary embedding that keep less for the backward pass and read memory less often.
 
-transformers writes them as chains of operations; autograd keeps every link, most of
-them in FP32. Here each is one function with its derivative written out. In BF16 on two
-AMX cores, 1,216 x 576: norm forward and backward 3.9 ms against 7.8 ms, with the same
-error against FP64. `benchmarks/layers.py` measures a whole step,
-`tests/unit/review_sentiment/models/test_lean_layers.py` holds the parity.
+transformers writes them as chains of operations, and autograd keeps every intermediate result, most of them
+in FP32. Here each is one function with its derivative written out. In BF16 on two AMX cores, at 1,216 x 576,
+the norm takes 3.9 ms instead of 7.8 ms forward and backward, with the same error against FP64.
+`benchmarks/layers.py` measures a whole step; a test compares results and gradients with transformers.
 """
 
 from __future__ import annotations
@@ -19,7 +18,10 @@ from review_sentiment.models.fused_lora import LoraProduct, product_of
 
 
 def lighten(model: torch.nn.Module) -> int:
-    """Let what there is of them in a Llama-like model compute itself here; return how many modules do."""
+    """Make the norms, gated layers and attentions of a Llama-like model use the functions of this file.
+
+    Returns how many modules do.
+    """
     lightened = 0
     for module in model.modules():
         if _is_rms_norm(module):
@@ -35,7 +37,7 @@ def lighten(model: torch.nn.Module) -> int:
 
 
 def _is_rms_norm(module: torch.nn.Module) -> bool:
-    """Tell by its name: transformers copies the class from model to model."""
+    """Recognise it by its name: transformers copies the class from model to model."""
     weight = getattr(module, "weight", None)
     frozen = isinstance(weight, torch.nn.Parameter) and not weight.requires_grad
     names = {"LlamaRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "MistralRMSNorm", "SmolLM3RMSNorm"}
@@ -73,7 +75,7 @@ def _attention_forward(
     past_key_values: Any = None,
     **options: Any,
 ) -> tuple[torch.Tensor, Any]:
-    """Do as LlamaAttention does, with another rotation; while generating, it does so itself."""
+    """Do what LlamaAttention does, with our rotation; it computes itself while it generates."""
     if past_key_values is not None:
         generating: tuple[torch.Tensor, Any] = type(module).forward(
             module, hidden_states, position_embeddings, attention_mask, past_key_values, **options
@@ -104,8 +106,7 @@ def _attention_forward(
 class _RmsNorm(torch.autograd.Function):
     """y = w x / rms(x) (arXiv 1910.07467), x [..., size]; w is frozen.
 
-    The inverse root r stays in FP32: rounded to BF16 it puts the gradients of the
-    whole model 19 % off.
+    The inverse root r stays in FP32: rounded to BF16, it changes the gradients of the whole model by 19 %.
     """
 
     @staticmethod
@@ -126,7 +127,7 @@ class _RmsNorm(torch.autograd.Function):
 
 
 class _SwiGlu(torch.autograd.Function):
-    """y = silu(gate) * up (arXiv 2002.05202), the activation computed again in the backward pass."""
+    """y = silu(gate) * up (arXiv 2002.05202); the activation is recomputed in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
@@ -141,7 +142,7 @@ class _SwiGlu(torch.autograd.Function):
 
 
 class _LoraSwiGlu(torch.autograd.Function):
-    """y = down(silu(gate(x)) * up(x)) with LoRA on all three; the input of `down` is computed again.
+    """y = down(silu(gate(x)) * up(x)) with LoRA on all three; the input of `down` is recomputed.
 
     That input is a sixth of what a block keeps of a token for its backward pass.
     """
@@ -150,7 +151,7 @@ class _LoraSwiGlu(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, products: Sequence[LoraProduct], *_adapters: torch.Tensor
     ) -> torch.Tensor:
-        # The layers are called as modules: whoever watches them sees that they are.
+        # The layers are called as modules, so that the hooks of `LoraWatcher` see the calls.
         to_gate, to_up, down = (product.layer for product in products)
         gate, up = to_gate(x), to_up(x)
         ctx.save_for_backward(x, gate, up)
@@ -175,7 +176,7 @@ class _LoraSwiGlu(torch.autograd.Function):
 class _Rotation(torch.autograd.Function):
     """Rotary position embedding (arXiv 2104.09864) of x [..., size]: y = x cos + (x2, x1) (-sin, sin).
 
-    x1 and x2 are the halves of x; `signed` is (-sin, sin). The derivative is the rotation back.
+    x1 and x2 are the halves of x; `signed` is (-sin, sin). The derivative is the inverse rotation.
     """
 
     @staticmethod

@@ -19,7 +19,7 @@ def load_tokenizer(base: ModelIdentity) -> PreTrainedTokenizerBase:
     """Load the tokenizer, with a padding token.
 
     Raises:
-        ModelUnavailableError: the model is not there, or has no chat template.
+        ModelUnavailableError: the model is not available, or has no chat template.
     """
     from transformers import AutoTokenizer
 
@@ -38,10 +38,10 @@ def load_tokenizer(base: ModelIdentity) -> PreTrainedTokenizerBase:
 
 
 def load_configuration(base: ModelIdentity) -> Any:
-    """Load the model's configuration alone.
+    """Load only the configuration of the model.
 
     Raises:
-        ModelUnavailableError: the model is not there.
+        ModelUnavailableError: the model is not available.
     """
     from transformers import AutoConfig
 
@@ -53,10 +53,10 @@ def load_configuration(base: ModelIdentity) -> Any:
 
 
 def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
-    """Load the base model, quantised where its identity says so.
+    """Load the base model, quantised if its identity says so.
 
     Raises:
-        ModelUnavailableError: the model is not there.
+        ModelUnavailableError: the model is not available.
     """
     from transformers import AutoModelForCausalLM
 
@@ -79,12 +79,11 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
 
 
 def keep_gradients_after_inference(model: torch.nn.Module) -> None:
-    """Stop 4-bit layers from repacking their weights for inference on some CPUs.
+    """Prevent 4-bit layers from repacking their weights for inference on some CPUs.
 
-    On CPUs with AVX512-BF16 bitsandbytes 0.50.2 repacks the weight at the first
-    forward without gradients and then takes a branch without autograd for good:
-    150 of 210 LoRA tensors got no gradient after an evaluation, and nothing was
-    raised. Without the repacking training is faster as well.
+    On CPUs with AVX512-BF16, bitsandbytes 0.50.2 repacks the weight at the first forward pass without
+    gradients, and from then on takes a branch without autograd: 150 of 210 LoRA tensors had no gradient after
+    an evaluation, without any error. Training is also faster without the repacking.
     """
     import bitsandbytes
 
@@ -107,7 +106,7 @@ def load_adapted_model(base: ModelIdentity, adapter: Path, plan: ComputePlan) ->
 
 
 def _location(base: ModelIdentity) -> tuple[str, dict[str, Any]]:
-    """Return what `from_pretrained` takes: a directory or Hub name, and its options."""
+    """Return the arguments of `from_pretrained`: a directory or Hub name, and its options."""
     if base.name == EMBEDDED:
         return str(embedded_model.model_directory()), {}
     return base.name, {"revision": base.revision} if base.revision else {}
@@ -127,7 +126,7 @@ def _nf4(plan: ComputePlan) -> Any:
 def _unavailable(base: ModelIdentity, error: Exception) -> ModelUnavailableError:
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelUnavailableError(
-        f"The model '{base.name}' cannot be loaded: {first_line} "
+        f"The model '{base.name}' could not be loaded: {first_line} "
         "Check model.name and model.revision. For a gated model of the Hub: accept its terms on its "
         "page, then sign in with `hf auth login` or set HF_TOKEN."
     )

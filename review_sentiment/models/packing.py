@@ -1,15 +1,18 @@
-"""Rows of a batch as one sequence without padding, the prefix that they share computed once.
+"""Pack the rows of a batch into one sequence without padding, with their shared prefix computed once.
 
-Every prompt starts with the same instruction. In a causal model its hidden
-states and keys do not depend on what follows, so rows that share a prefix can
-share its computation, forward and backward: the gradient of the prefix is the
-sum over the rows ("Hydragen", arXiv 2402.05099, does the same in decoding).
-Everything but attention treats tokens one by one and runs over the packed
-sequence [prefix | rest of row 1 | rest of row 2 | ...]; attention puts the rows
-side by side and lets each see the prefix and itself.
+Every prompt starts with the same instruction. In a causal model, the hidden states of the instruction do not
+depend on what follows it, so the rows of a batch can share them:
 
-With the embedded data that is a quarter fewer tokens; `tests/unit/review_sentiment/models/test_packing.py`
-holds the parity with padded rows.
+    padded   [ instruction | review 1 | answer | padding ]      packed   [ instruction | review 1 | answer
+             [ instruction | review 2, longer  | answer  ]                | review 2, longer | answer | ... ]
+
+Everything but attention treats tokens one by one, so it can run over the packed sequence as it is. Attention
+puts the rows side by side again and lets each of them see the prefix and itself. In the backward pass, the
+gradient of the prefix is the sum over the rows. (Hydragen, arXiv 2402.05099, shares a prefix in the same way
+when decoding.)
+
+With the embedded data this computes a quarter fewer tokens. A test compares loss and gradients with padded
+rows.
 """
 
 from __future__ import annotations
@@ -28,22 +31,24 @@ if TYPE_CHECKING:
 
 TOKENS_MULTIPLE = 64
 WIDTH_MULTIPLE = 16
-"""Sequences and rows are rounded up: oneDNN compiles and keeps kernels for every new shape, 20 MB and a
-tenth of the time of a pass when each pass has another length (torch 2.13)."""
+"""Sequences and rows are rounded up to these multiples. oneDNN compiles and keeps a kernel for every new
+shape: if each micro-batch had another length, that would take 20 MB each and a tenth of the time (torch
+2.13)."""
 ROWS_PER_BLOCK = 8
-"""Rows that attention puts side by side, padded to the longest of them. Rows come longest first: a random
-batch of 16 trains 1.04 times as fast in two blocks as in one (median of 16 steps in turn), in four 1.03."""
+"""Rows that attention puts side by side, padded to the longest of them. Since rows come longest first, two
+blocks of 8 have less padding than one of 16. Four blocks of 4 gained nothing more."""
 KEYS_MULTIPLE = 32
-"""Keys of a row, for the vector units: the BF16 softmax of 124 keys takes 2.5 times that of 128."""
+"""Keys of a row are rounded up for the vector units: the BF16 softmax of 124 keys takes 2.5 times as long as
+that of 128."""
 ATTENTION = "review_sentiment_packed_rows"
-"""Name of the attention below in the registry of transformers."""
+"""Name of `packed_attention` in the registry of transformers."""
 MODEL_TYPES = ("llama", "qwen2", "qwen3", "smollm3")
-"""Models whose attention is causal over everything and scaled, and nothing more."""
+"""Models with plain causal attention: scaled, over all earlier tokens, and nothing else."""
 
 
 @dataclass(frozen=True)
 class PackedRows:
-    """Where the tokens of rows are in the packed sequence: the prefix, then what each row has of its own.
+    """The layout of the packed sequence: the prefix, then the rest of each row.
 
     `lengths` are the tokens of each row without the prefix.
     """
@@ -53,12 +58,11 @@ class PackedRows:
     _blocks: dict[object, list[_Block]] = field(default_factory=dict, repr=False, compare=False)
 
     def blocks(self, q: torch.Tensor, k: torch.Tensor) -> list[_Block]:
-        """Return the prefix as a block of its own, where there is one, and the rows, some to a block.
-
-        Computed for the first layer and used by all whose q and k are alike.
-        """
+        """Return the blocks of attention: the prefix, if there is one, then groups of rows."""
+        # The first layer computes the indices, and all others use them: they depend on shapes and type only.
         known = (q.shape[1], k.shape[1], q.device, q.dtype)
         if known not in self._blocks:
+            # The prefix attends to nothing but itself, so it is a row of a block of its own.
             groups: list[tuple[int, tuple[int, ...], int]] = [(0, (self.prefix,), 0)] if self.prefix else []
             start = self.prefix
             for first in range(0, len(self.lengths), ROWS_PER_BLOCK):
@@ -74,14 +78,16 @@ class PackedRows:
         return self.prefix + sum(self.lengths)
 
     def places(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        """Return the places in the sequence of tokens that are behind the prefix of their rows."""
+        """Return positions in the packed sequence [n] for (row, column) pairs behind the prefix."""
         lengths = torch.tensor(self.lengths)
+        # Row r starts after the prefix and the rests of the rows before it. The prefix cancels out: the start
+        # includes it, and so does the column.
         return (lengths.cumsum(0) - lengths)[rows] + columns
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """The packed sequence: token ids [1, L] and their positions [1, L] within their rows."""
+    """The packed sequence: token ids [1, L], and the position [1, L] of each token within its row."""
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor
@@ -89,7 +95,8 @@ class PackedBatch:
 
 
 def shared_prefix(rows: Sequence[list[int]], most: int) -> int:
-    """Return how many tokens all rows start with, at most `most`."""
+    """Return how many leading tokens all rows have in common, at most `most`."""
+    # In lexicographic order, what the first and the last row share is shared by all rows between them.
     first, last = min(rows), max(rows)
     return next((place for place in range(most) if first[place] != last[place]), most)
 
@@ -97,10 +104,12 @@ def shared_prefix(rows: Sequence[list[int]], most: int) -> int:
 def pack(rows: Sequence[list[int]], most_shared: int) -> PackedBatch:
     """Pack rows of token ids, each of more than `most_shared` tokens."""
     prefix = shared_prefix(rows, most_shared)
+    # Positions count within a row, so that the rotary embedding of a token is the same as in a padded batch.
     ids, positions = list(rows[0][:prefix]), list(range(prefix))
     for row in rows:
         ids.extend(row[prefix:])
         positions.extend(range(prefix, len(row)))
+    # The padding at the end belongs to no row: nothing attends to it, and its output is not used.
     padding = [0] * (rounded_up(len(ids), TOKENS_MULTIPLE) - len(ids))
     ids += padding
     positions += padding
@@ -119,7 +128,7 @@ def can_pack(model: PreTrainedModel) -> bool:
 
 
 def use_packed_attention(model: PreTrainedModel) -> None:
-    """Let the model compute `packed_attention`; its forward then wants `packed_rows`."""
+    """Make the model compute `packed_attention`; its forward pass then needs `packed_rows`."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(ATTENTION, packed_attention)
@@ -128,7 +137,7 @@ def use_packed_attention(model: PreTrainedModel) -> None:
 
 @contextmanager
 def packed_attention_in(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model compute `packed_attention` within the block, and what it computed before after it."""
+    """Make the model compute `packed_attention` within the block, and what it computed before afterwards."""
     before = model.config._attn_implementation
     use_packed_attention(model)
     try:
@@ -142,7 +151,7 @@ def packed_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,  # noqa: ARG001 - what a row sees is told by `packed_rows`
+    attention_mask: torch.Tensor | None,  # noqa: ARG001 - `packed_rows` says what a token sees
     scaling: float,
     packed_rows: PackedRows,
     **_: Any,
@@ -156,10 +165,9 @@ def packed_attention(
 class _PackedAttention(torch.autograd.Function):
     """Causal attention of the prefix over itself, and of each row over the prefix and itself.
 
-    q [L, heads, size], k and v [L, key heads, size]. What is kept for the backward
-    pass is in the precision of q: the probabilities of eager attention take three
-    times as much. States are moved between the sequence and the rows by one
-    `index_select` each, straight to the layout of the matrix product.
+    q is [L, heads, size], k and v are [L, key heads, size]. Queries share keys in groups (grouped-query
+    attention), so each product has the queries of one group for a key head. Written by hand instead of with
+    autograd for memory: eager attention keeps the probabilities in FP32 and twice, three times as many bytes.
     """
 
     @staticmethod
@@ -170,13 +178,17 @@ class _PackedAttention(torch.autograd.Function):
         kept: list[torch.Tensor] = []
         blocks = rows.blocks(q, k)
         for block in blocks:
+            # One `index_select` moves the states from the sequence to the rows, in the layout that the
+            # batched matrix product needs. Views and copies would touch the memory three times.
             q_rows = block.queries(q).mul_(scale)
             k_rows, v_rows = block.keys(k), block.keys(v)
+            # The mask is added in place: -inf for keys that a token must not see, 0 for the others.
             scores = torch.bmm(q_rows, k_rows.transpose(1, 2))
             probabilities = scores.add_(block.bias).softmax(-1)
             output[block.start : block.stop] = block.sequence(torch.bmm(probabilities, v_rows))
             kept += [q_rows, k_rows, v_rows, probabilities]
-        ctx.save_for_backward(*kept)  # q and k themselves are not needed again: 46 KB a token less
+        # Only the rows are kept. q, k and v as a sequence are not needed again: 46 KB per token less.
+        ctx.save_for_backward(*kept)
         ctx.blocks, ctx.scale = blocks, scale
         ctx.key_shape = k.shape
         return output
@@ -191,8 +203,12 @@ class _PackedAttention(torch.autograd.Function):
             q_rows, k_rows, v_rows, probabilities = kept[4 * number : 4 * number + 4]
             own = slice(block.start, block.stop)
             gradient = block.spread(gradients[0][own].to(dtype))
+            # The derivative of softmax(q k') v, in the order of the chain rule: v and p, then scores, then q,
+            # k.
             p_gradient = torch.bmm(gradient, v_rows.transpose(1, 2))
             s_gradient = torch._softmax_backward_data(p_gradient, probabilities, -1, probabilities.dtype)
+            # Each row has its own queries, so their gradients are assigned. Keys and values of the prefix are
+            # used by every row, so theirs are summed.
             q_gradient[own] = block.sequence(torch.bmm(s_gradient, k_rows)).mul_(ctx.scale)
             block.add_keys(k_gradient, torch.bmm(s_gradient.transpose(1, 2), q_rows))
             block.add_keys(v_gradient, torch.bmm(probabilities.transpose(1, 2), gradient))
@@ -203,10 +219,11 @@ class _PackedAttention(torch.autograd.Function):
 class _Block:
     """Rows that attend to a prefix and themselves; their tokens are `start` to `stop` of the sequence.
 
-    `bias` [group * width, keys] hides what a token does not see; keys are the prefix, the row and
-    padding. `queries_at` [n * key heads * group * width] and `keys_at` [n * key heads * keys] are
-    places in the flattened states [L * heads, size]; `own_at` [tokens * heads] and `own_keys_at`
-    [tokens * key heads] are the places of the block's tokens in the rows.
+    `bias` [group * width, keys] hides what a token does not see; the keys are prefix, row and padding.
+    `queries_at` [n * key heads * group * width] and `keys_at` [n * key heads * keys] are indices into the
+    flattened states [L * heads, size]: from the sequence to the rows. `own_at` [tokens * heads] and
+    `own_keys_at` [tokens * key heads] are indices into the flattened rows: from the rows back to the
+    sequence.
     """
 
     start: int
@@ -243,7 +260,7 @@ class _Block:
         return flat.view(self.rows * self.key_heads, -1, size)
 
     def add_keys(self, total: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Add the gradient of `keys` to that of the states: those of the prefix add up over the rows."""
+        """Add the gradient of `keys` to that of the states; that of the prefix is summed over rows."""
         size = gradient.shape[-1]
         own = gradient.reshape(-1, size).index_select(0, self.own_keys_at)
         total[self.start : self.stop] += own.view(self.stop - self.start, -1, size)
@@ -253,10 +270,12 @@ class _Block:
 
 
 def _block(start: int, lengths: Sequence[int], prefix: int, q: torch.Tensor, k: torch.Tensor) -> _Block:
+    # All indices count in the flattened states, where the head varies fastest: token * heads + head.
     heads, key_heads, n = q.shape[1], k.shape[1], len(lengths)
     width = rounded_up(max(lengths), WIDTH_MULTIPLE)
     own = torch.arange(width) < torch.tensor(lengths)[:, None]
     row, column = own.nonzero(as_tuple=True)
+    # `source` maps a place in the rows to its token. Padding points to token 0, which is hidden or not used.
     source = torch.zeros(n, width, dtype=torch.long)
     source[own] = torch.arange(start, start + sum(lengths))
     head, key_head = torch.arange(heads), torch.arange(key_heads)
@@ -264,6 +283,7 @@ def _block(start: int, lengths: Sequence[int], prefix: int, q: torch.Tensor, k: 
     keys = torch.cat(
         [torch.arange(prefix).expand(n, -1), source, torch.zeros(n, padding, dtype=torch.long)], 1
     )
+    # A token sees the whole prefix and its own row up to itself: the causal triangle, moved by the prefix.
     hidden = torch.ones(width, keys.shape[1], dtype=torch.bool).triu_(prefix + 1)
     bias = torch.zeros(hidden.shape, dtype=q.dtype).masked_fill_(hidden, float("-inf"))
     places = (

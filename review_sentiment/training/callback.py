@@ -119,6 +119,7 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         self.curve, self.validations, self.seconds = known["curve"], known["validations"], known["seconds"]
         self._trainer.tokens, self._trainer.computed_tokens = known["tokens"], known["computed_tokens"]
         self._tokens_before = self._trainer.tokens
+        # The proof of the first step was given in the interrupted process, and counts for the whole training.
         self._watcher.restore(known["watcher"])
         if (directory / KEPT_FILE).is_file():
             self.kept = load_file(directory / KEPT_FILE)
@@ -190,7 +191,8 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         detail = f"loss {point['loss']:.3f}, {point['tokens_per_second']:.0f} tokens/s"
         self._progress.advance(1, detail, fraction)
         if state.global_step == 1:
-            # The heaviest batch comes first, so no later step needs more memory than this one.
+            # The heaviest batch comes first, so no later step needs more memory than this one: whoever reads
+            # this line knows whether the rest of the run fits.
             peak = peak_memory_gb(args.device.type)
             logger.info("memory: %.2f GB after the heaviest batch, %.2f GB expected", peak, self._expected_gb)
             point |= {"probe_memory_gb": peak, "expected_memory_gb": self._expected_gb}
@@ -217,12 +219,16 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
 
     def _stop_or_save(self, step: int, control: Any) -> None:
         """Stop if a signal came, and save if a checkpoint is due. All processes decide alike."""
+        # A signal reaches one of several processes first. If one of them stopped alone, the others would wait
+        # for its gradients forever, so they ask each other at every step.
         stops = self._any_process(self.stop_signal is not None)
         if stops:
             logger.warning("Received a request to stop: the training ends after step %d", step)
             control.should_training_stop = True
         if self._checkpointing is None:
             return
+        # By time as well as by steps: a step takes seconds on a GPU and a minute on a small CPU, but the work
+        # that a killed process may lose should be the same.
         minutes = (time.perf_counter() - self._saved_at) / SECONDS_PER_MINUTE
         every = self._checkpointing.steps
         due = minutes >= self._checkpointing.minutes or (every is not None and step % every == 0)
@@ -234,6 +240,7 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
             return
         from safetensors.torch import save_file
 
+        # Each process writes its own random state into the directory. The first one copies it when all have.
         self._trainer.accelerator.wait_for_everyone()
         self._saved_at = time.perf_counter()
         if not state.is_world_process_zero:
@@ -256,15 +263,17 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
     def _validate(self, step: int, control: Any) -> None:
         assert self._validation is not None
         model = self._trainer.model
+        # Validation scores labels, as evaluation does: one forward pass per review, no generation.
         answers = self._validation.answers(model)
         found = {"step": float(step), "macro_f1": float(figures(answers)["f1"])}
-        model.train()
+        model.train()  # scoring has switched the model to evaluation
         self.validations.append(found)
         best = self.best_validation
         assert best is not None
         if self._validation.is_as_good(found["macro_f1"], best["macro_f1"], len(answers.gold)):
             self.kept, self.kept_answers = copy_adapter(model), KeptAnswers.of(answers)
         self._observe({"step": float(step), "validation_macro_f1": found["macro_f1"]})
+        # Patience counts validations, not steps, since the best one. 0 never stops early.
         since_best = sum(later["step"] > best["step"] for later in self.validations)
         if self._validation.patience and since_best >= self._validation.patience:
             logger.info("Stopped early at step %d: macro-F1 was best at step %d", step, int(best["step"]))

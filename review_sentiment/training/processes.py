@@ -23,7 +23,7 @@ from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import ReviewSentimentError, TrainingError
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.recipe import Recipe
-from review_sentiment.progress import follow, pass_on, speak_for_this_process
+from review_sentiment.progress import forward_logs, log_again, read_messages
 from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.qlora import finetune
@@ -83,7 +83,7 @@ def _run(recipe: Recipe, directory: Path, context: TrainingContext) -> FinishedT
             stderr=subprocess.STDOUT,
         )
         try:
-            results = (_receive(message, context) for message in follow(process, messages))
+            results = (_receive(message, context) for message in read_messages(process, messages))
             result = next((found for found in results if found is not None), None)
         except BaseException:
             process.terminate()  # the processes save a checkpoint and exit
@@ -123,7 +123,7 @@ def _receive(message: Mapping[str, Any], context: TrainingContext) -> FinishedTr
         case "result":
             return TypeAdapter(FinishedTraining).validate_python(message["result"])
         case _:
-            pass_on(message)
+            log_again(message)
     return None
 
 
@@ -148,18 +148,18 @@ def _work(directory: Path) -> None:
         else None
     )
     first = int(os.environ["RANK"]) == 0
-    speaker = speak_for_this_process(directory / "messages.jsonl") if first else None
+    writer = forward_logs(directory / "messages.jsonl") if first else None
     observers = (
-        (lambda step, figures: speaker.say("step", step=step, figures=dict(figures)),) if speaker else ()
+        (lambda step, figures: writer.write("step", step=step, figures=dict(figures)),) if writer else ()
     )
     try:
         result = finetune(job, TrainingContext(observers, store, task.notes, directory / "shared"))
     except ReviewSentimentError as error:
-        if speaker:
-            speaker.say("error", message=str(error))
+        if writer:
+            writer.write("error", message=str(error))
         raise SystemExit(1) from error
-    if speaker:
-        speaker.say("result", result=TypeAdapter(FinishedTraining).dump_python(result, mode="json"))
+    if writer:
+        writer.write("result", result=TypeAdapter(FinishedTraining).dump_python(result, mode="json"))
 
 
 if __name__ == "__main__":

@@ -91,12 +91,15 @@ def finetune(job: TrainingJob, context: TrainingContext | None = None) -> Finish
     """
     try:
         finished, answers = _train(job, context or TrainingContext())
-        free_memory()  # the trained model must be gone before it is loaded a second time
+        # The trained model must be gone before it is loaded again from its files: two copies of an 8B model
+        # do not fit on a card that holds one.
+        free_memory()
         if answers is None:  # another process saved the adapter, and proves it
             return finished
         return replace(finished, proof=_prove_the_files(job, finished.proof, answers))
     except BaseException as error:
-        # The frames of the traceback hold the model and its tensors.
+        # The frames of the traceback hold the model and its tensors. Without this, a caller that catches the
+        # error and tries smaller settings has the failed model in memory as well.
         traceback.clear_frames(error.__traceback__)
         if is_out_of_memory(error):
             raise memory_fit.out_of_memory_elsewhere(job.recipe) from error
@@ -108,7 +111,8 @@ def finetune(job: TrainingJob, context: TrainingContext | None = None) -> Finish
 def _train(
     job: TrainingJob, context: TrainingContext
 ) -> tuple[FinishedTraining, npt.NDArray[np.float64] | None]:
-    # Seeds Python, NumPy and torch: the random start of A and the dropout follow from the seed.
+    # Seeds Python, NumPy and torch: the random start of A and the dropout follow from the seed. The order of
+    # the reviews does not depend on it being set here: the samplers have generators of their own.
     set_seed(job.recipe.seed)
     with _scratch_directory(context.scratch) as scratch:
         loaded = load(job, scratch)
@@ -132,20 +136,28 @@ def load(job: TrainingJob, scratch: Path) -> Loaded:
     """Load the 4-bit model, add adapters to it, and build the trainer."""
     tokenizer = load_tokenizer(job.recipe.base)
     rows = tokenise(job.train, tokenizer)
-    # Memory is checked with the heaviest batch of the real data before anything large is loaded.
+    # Memory is checked before anything large is loaded, and for the heaviest batch of the real data: an
+    # estimate from the longest possible review was up to 34 % too high.
     heaviest = heaviest_batch(rows["input_ids"], job.recipe)
     recipe, expected = memory_fit.fitted(job.recipe, heaviest)
+    # The weights are quantised while they are loaded, layer by layer, and stay frozen from here on.
     model = load_model(recipe.base, recipe.plan)
+    # Packing needs plain causal attention. Models with a sliding window or attention dropout are padded.
     packs_rows = recipe.plan.packs_rows and can_pack(model)
     _log_decisions(recipe, heaviest, packs_rows)
     if packs_rows:
         use_packed_attention(model)
+    # All linear layers of the blocks get adapters by default, attention and MLP alike: adapting only the
+    # queries and values, as the LoRA paper did, does not reach the quality of full fine-tuning (QLoRA,
+    # section 4).
     model = add_adapters(model, recipe.lora)
     # The next two replace chains of small operations by single functions with the same result, which keep
     # less for the backward pass. With packing, a step is 4.5 times as fast as one of tuned TRL (3.0-7.5:
-    # `benchmarks/training.py`).
+    # `benchmarks/training.py`). Fusing needs a LoRA dropout of 0, the default: a random mask for the inputs
+    # of all 210 layers would halve the speed on a CPU, and each review is seen only once anyway.
     fuse_adapters(model, recipe.plan.dtype if recipe.dequantises_once else None)
     lighten(model)
+    # From here on every adapter is watched: that it is called, has a gradient, and moves.
     watcher = LoraWatcher(model)
     trainer = AnswerTrainer(
         model=model,
@@ -174,7 +186,11 @@ def _log_decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> None:
         ("device", plan.device, reasons.get("device", "")),
         ("precision", plan.precision, reasons.get("precision", "")),
         ("weights", recipe.base.quantization, f"model.quantization={recipe.base.quantization}"),
-        ("attention", "packed" if packs_rows else plan.attention, reasons.get("attention", "")),
+        (
+            "attention",
+            "packed" if packs_rows else plan.attention,
+            "each row sees the shared prefix and itself" if packs_rows else reasons.get("attention", ""),
+        ),
         ("optimizer", plan.optimizer, reasons.get("optimizer", "")),
         ("packing", "on" if packs_rows else "off", packing),
         ("gradient checkpointing", "on" if recipe.checkpoints_activations else "off", checkpointing),
@@ -205,11 +221,14 @@ def fit(job: TrainingJob, loaded: Loaded, context: TrainingContext, scratch: Pat
     trainer.add_callback(callback)
     # Each process has its own copy, which is deleted with the scratch directory.
     checkpoint = scratch / f"resumed-{trainer.accelerator.process_index}"
+    # A checkpoint that is incomplete, because the process was killed while it wrote it, is skipped for the
+    # one before it.
     resumes = context.checkpoints is not None and context.checkpoints.fetch_newest(checkpoint) is not None
     if resumes:
         callback.restore(checkpoint)
     try:
         with callback.stopping_on_signals():
+            # Training may have ended before the process was killed: then only saving and proving are left.
             if resumes and trainer.had_ended(checkpoint):
                 trainer.load_adapter(checkpoint)
             else:
@@ -232,10 +251,13 @@ def conclude(
         LoraProofError: an adapter did not move, or the loss did not fall.
     """
     model, trainer = loaded.model, loaded.trainer
-    # The adapter of the last validation that was about as good as the best one, if there were validations.
+    # Later adapters have seen more reviews, so the last one wins that is about as good as the best one:
+    # within one standard error of its macro-F1 on the validation reviews. Without validations the weights
+    # stay.
     restore_adapter(model, callback.kept)
     proof = loaded.watcher.conclude([point["loss"] for point in callback.curve])
     proof.require()
+    # Of several processes only the first writes files. All of them have the same weights.
     answers = None
     if trainer.accelerator.is_main_process:
         save_adapter(model, job.recipe.base, job.adapter)
@@ -268,6 +290,8 @@ def _prove_the_files(job: TrainingJob, proof: LoraProof, answers: npt.NDArray[np
     layer just keeps its random A and its zero B.
     """
     recipe = job.recipe
+    # The answers must agree to 0.001. Equal weights and equal batches give equal answers even in BF16, so any
+    # difference at all is suspicious; the margin is for GPUs, whose kernels may add in another order.
     model = load_adapted_model(recipe.base, job.adapter, recipe.plan)
     again = _probabilities(model, load_tokenizer(recipe.base), job)
     proof = replace(proof, reload_difference=float(abs(again - answers).max()))
@@ -283,7 +307,9 @@ def _probabilities(
     return _score(model, tokenizer, prompts, job).probabilities
 
 
-def _score(model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], job: TrainingJob) -> Scores:
+def _score(
+    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], job: TrainingJob
+) -> Scores:
     from review_sentiment.scoring.label_scoring import score_labels
 
     return score_labels(model, tokenizer, prompts, job.train.labels, job.recipe.plan, SCORING_TOKENS)

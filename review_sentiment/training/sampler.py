@@ -42,6 +42,8 @@ class RandomBatches(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """Yield the rows of the epoch that the current optimizer step is in."""
         size = self._batch_size
+        # The trainer asks for a new iterator at every epoch, and when it resumes in the middle of one. In
+        # both cases the step tells the epoch, so the batches are the ones of an uninterrupted training.
         generator = _generator_of_epoch(len(self), size, self._seed, self._step())
         order = torch.randperm(len(self), generator=generator).tolist()
         batches = [order[start : start + size] for start in range(0, len(order), size)]
@@ -81,6 +83,7 @@ def order_of(packs_rows: bool) -> type[RandomBatches | ByLength]:
 
 def heaviest_batch(rows: Sequence[list[int]], recipe: Recipe) -> KnownRows:
     """Return what memory depends on in the batch that comes first, for rows of token ids."""
+    # What the sampler yields first is what memory is planned for: one definition of "heaviest" for both.
     size = recipe.training.batch_size
     order = order_of(recipe.plan.packs_rows)(size, list(map(len, rows)), recipe.seed, lambda: 0)
     batch = [rows[row] for row in itertools.islice(order, size)]
@@ -89,5 +92,6 @@ def heaviest_batch(rows: Sequence[list[int]], recipe: Recipe) -> KnownRows:
 
 
 def _generator_of_epoch(rows: int, batch_size: int, seed: int, step: int) -> torch.Generator:
+    # A last batch with fewer rows is a step too, hence the rounding up.
     epoch = step // math.ceil(rows / batch_size)
     return torch.Generator().manual_seed(seed + epoch)

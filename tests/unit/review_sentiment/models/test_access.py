@@ -46,7 +46,7 @@ def test_a_gated_model_is_refused_with_three_things_to_do(
         require_model(named(MODEL))
     monkeypatch.setenv("HF_TOKEN", "hf_other")
     with pytest.raises(
-        ModelUnavailableError, match=r"the account that is signed in has no access"
+        ModelUnavailableError, match=r"the signed-in account has no access"
     ) as refused:
         require_model(named(MODEL))
     assert "hf_other" not in str(refused.value)

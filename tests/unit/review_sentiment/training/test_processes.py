@@ -76,7 +76,7 @@ def test_a_processes_error_is_the_steps_error(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     missing = ModelIdentity(str(tmp_path / "nothing"), None, "nf4", "nothing")
-    with pytest.raises(TrainingError, match="cannot be loaded"):
+    with pytest.raises(TrainingError, match="could not be loaded"):
         finetune_in_processes(job(missing, TWO, tiny_chats, tmp_path / "adapter"), TrainingContext())
 
 

@@ -46,9 +46,9 @@ def test_what_can_be_searched() -> None:
     [
         ("lora.rank", "KEY=A,B,C"),
         ("lora.rnak=8,16", r"Did you mean 'lora\.rank'"),
-        ("split.evaluation_share=0.1,0.2", "no setting of a training"),
+        ("split.evaluation_share=0.1,0.2", "is not a training setting"),
         ("lora.rank=8", "at least two"),
-        ("lora.alpha=9..3", "must rise"),
+        ("lora.alpha=9..3", "must be increasing"),
     ],
 )
 def test_what_cannot_be_searched(text: str, said: str) -> None:
