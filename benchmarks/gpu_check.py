@@ -425,8 +425,9 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
     from review_sentiment.models.packing import can_pack, use_packed_attention
     from review_sentiment.resources.device import free_memory
     from review_sentiment.resources.memory import memory_of
+    from review_sentiment.training.arguments import trainer_arguments
     from review_sentiment.training.sampler import heaviest_batch
-    from review_sentiment.training.trainer import AnswerTrainer, tokenise, trainer_arguments
+    from review_sentiment.training.trainer import AnswerTrainer, tokenise
 
     chosen, base = plan(args), base_of(args)
     tokenizer, steps = load_tokenizer(base), 3 if args.tiny else 7

@@ -79,8 +79,9 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
     from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
     from review_sentiment.models.packing import use_packed_attention
     from review_sentiment.models.recipe import Recipe
+    from review_sentiment.training.arguments import trainer_arguments
     from review_sentiment.training.preparation import prepare
-    from review_sentiment.training.trainer import AnswerTrainer, tokenise, trainer_arguments
+    from review_sentiment.training.trainer import AnswerTrainer, tokenise
 
     chosen = settings(reviews)
     prepared = prepare(chosen)

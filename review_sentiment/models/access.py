@@ -60,9 +60,9 @@ def _require_on_hub(base: ModelIdentity) -> str:
         signed_in = "the signed-in account has no access" if get_token() else "nobody is signed in"
         raise ModelUnavailableError(
             f"{base.name} is gated, and {signed_in}. Do three things: (1) accept its terms on {page} and "
-            "wait until access is granted; (2) create a token that may read gated repositories (Access Tokens, in "
-            "your account settings); (3) sign in with it: `hf auth login`, HF_TOKEN in the environment, or a "
-            "secret of that name on Colab. Or choose another model: model.name=embedded."
+            "wait until access is granted; (2) create a token that may read gated repositories (Access "
+            "Tokens, in your account settings); (3) sign in with it: `hf auth login`, HF_TOKEN in the "
+            "environment, or a secret of that name on Colab. Or choose another model: model.name=embedded."
         ) from error
     except RepositoryNotFoundError as error:
         raise ModelUnavailableError(

@@ -119,6 +119,8 @@ def pack(rows: Sequence[list[int]], most_shared: int) -> PackedBatch:
 
 def can_pack(model: PreTrainedModel) -> bool:
     """Tell whether the model's attention is one that `packed_attention` computes."""
+    # A sliding window would have to count positions within rows, and a padded batch draws another dropout
+    # mask: both would change the result.
     config = model.config
     return (
         config.model_type in MODEL_TYPES
@@ -131,6 +133,8 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     """Make the model compute `packed_attention`; its forward pass then needs `packed_rows`."""
     from transformers import AttentionInterface
 
+    # transformers calls the registered function in every layer, and passes `packed_rows` through from the
+    # arguments of the forward pass. The model's own code stays as it is.
     AttentionInterface.register(ATTENTION, packed_attention)
     model.set_attn_implementation(ATTENTION)
 
@@ -174,6 +178,7 @@ class _PackedAttention(torch.autograd.Function):
     def forward(
         ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: PackedRows, scale: float
     ) -> torch.Tensor:
+        # Zeros, because the padding at the end of the sequence is in no block.
         output = torch.zeros_like(q)
         kept: list[torch.Tensor] = []
         blocks = rows.blocks(q, k)
@@ -279,6 +284,7 @@ def _block(start: int, lengths: Sequence[int], prefix: int, q: torch.Tensor, k: 
     source = torch.zeros(n, width, dtype=torch.long)
     source[own] = torch.arange(start, start + sum(lengths))
     head, key_head = torch.arange(heads), torch.arange(key_heads)
+    # Keys of padding are hidden too: they lie to the right of every token of the row.
     padding = rounded_up(prefix + width, KEYS_MULTIPLE) - prefix - width
     keys = torch.cat(
         [torch.arange(prefix).expand(n, -1), source, torch.zeros(n, padding, dtype=torch.long)], 1

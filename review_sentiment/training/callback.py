@@ -13,7 +13,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,10 +26,11 @@ from review_sentiment.evaluation.intervals import figures
 from review_sentiment.models.lora import copy_adapter
 from review_sentiment.progress import Progress
 from review_sentiment.resources.device import peak_memory_gb, read_device
-from review_sentiment.scoring.answers import Answers, KeptAnswers
+from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.job import Observer
 from review_sentiment.training.trainer import AnswerTrainer, NonFiniteError
+from review_sentiment.training.validation import Validation
 
 if TYPE_CHECKING:
     import torch
@@ -51,25 +52,6 @@ class Checkpointing:
     minutes: float
     steps: int | None
     notes: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """How a model is validated during training: its answers to some reviews, how often, and the patience."""
-
-    answers: Callable[[torch.nn.Module], Answers]
-    times: int
-    patience: int
-
-    @staticmethod
-    def is_as_good(macro_f1: float, best: float, reviews: int) -> bool:
-        """Tell whether a figure is within one standard error of the best.
-
-        The one-standard-error rule of Breiman et al. (1984). On 150 reviews the standard error is two points.
-        Taking the best validation instead kept an adapter from halfway through, better by 0.7 points on those
-        150 reviews and worse by 2.8 points on 636 others.
-        """
-        return macro_f1 >= best - math.sqrt(best * (1 - best) / reviews)
 
 
 class TrainingCallback(TrainerCallback):  # type: ignore[misc]

@@ -19,14 +19,13 @@ The same code runs on a CPU and on a GPU; `ComputePlan` holds the differences. W
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from transformers import set_seed
@@ -44,8 +43,9 @@ from review_sentiment.models.lora import (
 from review_sentiment.models.packing import can_pack, use_packed_attention
 from review_sentiment.resources import memory_fit
 from review_sentiment.resources.device import free_memory, peak_memory_gb
-from review_sentiment.scoring.answers import Answers
-from review_sentiment.training.callback import Checkpointing, TrainingCallback, Validation
+from review_sentiment.training.arguments import trainer_arguments
+from review_sentiment.training.callback import Checkpointing, TrainingCallback
+from review_sentiment.training.decisions import log_decisions
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.lora_proof import LoraProof, LoraWatcher
 from review_sentiment.training.sampler import heaviest_batch
@@ -56,25 +56,19 @@ from review_sentiment.training.trainer import (
     OutOfMemoryError,
     is_out_of_memory,
     tokenise,
-    trainer_arguments,
 )
+from review_sentiment.training.validation import score, validation_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from review_sentiment.models.recipe import Recipe
-    from review_sentiment.resources.micro_batches import Rows
-    from review_sentiment.scoring.label_scoring import Scores
 
 RELOAD_PROMPTS = 16
 """Prompts that the trained model and the one loaded from its files must answer alike."""
-SCORING_TOKENS = 2_048
-"""Tokens of a scoring batch while the model is in training: its optimizer state is in memory too."""
 REVIEWS_SHOWN = 3
 """Reviews of a failed batch that an error message names."""
-
-logger = logging.getLogger(__name__)
 
 
 def finetune(job: TrainingJob, context: TrainingContext | None = None) -> FinishedTraining:
@@ -144,7 +138,7 @@ def load(job: TrainingJob, scratch: Path) -> Loaded:
     model = load_model(recipe.base, recipe.plan)
     # Packing needs plain causal attention. Models with a sliding window or attention dropout are padded.
     packs_rows = recipe.plan.packs_rows and can_pack(model)
-    _log_decisions(recipe, heaviest, packs_rows)
+    log_decisions(recipe, heaviest, packs_rows)
     if packs_rows:
         use_packed_attention(model)
     # All linear layers of the blocks get adapters by default, attention and MLP alike: adapting only the
@@ -172,37 +166,6 @@ def load(job: TrainingJob, scratch: Path) -> Loaded:
     return Loaded(recipe, expected.total / 1e9, tokenizer, model, trainer, watcher)
 
 
-def _log_decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> None:
-    """Log each choice of this run and its reason."""
-    plan, training, reasons = recipe.plan, recipe.training, recipe.plan.reasons
-    asked = f"training.gradient_checkpointing={training.gradient_checkpointing}"
-    checkpointing = (
-        reasons.get("gradient_checkpointing", "") if training.gradient_checkpointing == "auto" else asked
-    )
-    cannot_pack = plan.packs_rows and not packs_rows
-    packing = "this model's attention cannot be packed" if cannot_pack else reasons.get("packs_rows", "")
-    heaviest = rows.heaviest(training.tokens_per_pass, packs_rows)
-    for name, choice, reason in (
-        ("device", plan.device, reasons.get("device", "")),
-        ("precision", plan.precision, reasons.get("precision", "")),
-        ("weights", recipe.base.quantization, f"model.quantization={recipe.base.quantization}"),
-        (
-            "attention",
-            "packed" if packs_rows else plan.attention,
-            "each row sees the shared prefix and itself" if packs_rows else reasons.get("attention", ""),
-        ),
-        ("optimizer", plan.optimizer, reasons.get("optimizer", "")),
-        ("packing", "on" if packs_rows else "off", packing),
-        ("gradient checkpointing", "on" if recipe.checkpoints_activations else "off", checkpointing),
-        (
-            "micro-batch",
-            f"up to {training.tokens_per_pass} tokens",
-            f"the heaviest batch has micro-batches of up to {heaviest.tokens} tokens",
-        ),
-    ):
-        logger.info("%s: %s (%s)", name, choice, reason)
-
-
 def fit(job: TrainingJob, loaded: Loaded, context: TrainingContext, scratch: Path) -> TrainingCallback:
     """Make the optimizer steps; return the callback that followed them.
 
@@ -215,7 +178,7 @@ def fit(job: TrainingJob, loaded: Loaded, context: TrainingContext, scratch: Pat
         loaded.watcher,
         context.observers,
         _checkpointing(recipe, context),
-        _validation(job, loaded),
+        validation_of(job, loaded.tokenizer),
         loaded.expected_gb,
     )
     trainer.add_callback(callback)
@@ -304,15 +267,7 @@ def _probabilities(
 ) -> npt.NDArray[np.float64]:
     """Return the label probabilities [RELOAD_PROMPTS, labels] for the first training prompts."""
     prompts = list(job.train.frame["prompt"].head(RELOAD_PROMPTS))
-    return _score(model, tokenizer, prompts, job).probabilities
-
-
-def _score(
-    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], job: TrainingJob
-) -> Scores:
-    from review_sentiment.scoring.label_scoring import score_labels
-
-    return score_labels(model, tokenizer, prompts, job.train.labels, job.recipe.plan, SCORING_TOKENS)
+    return score(model, tokenizer, prompts, job).probabilities
 
 
 @contextmanager
@@ -333,21 +288,6 @@ def _checkpointing(recipe: Recipe, context: TrainingContext) -> Checkpointing | 
     return Checkpointing(
         context.checkpoints, training.checkpoint_minutes, training.checkpoint_steps, context.notes
     )
-
-
-def _validation(job: TrainingJob, loaded: Loaded) -> Validation | None:
-    """Score the first validation chats, which are in random order."""
-    training = loaded.recipe.training
-    if job.validation is None or not training.validations:
-        return None
-    frame, labels = job.validation.frame.head(training.validation_samples), job.validation.labels
-    gold = np.array([labels.index(label) for label in frame["label"]])
-
-    def answers(model: Any) -> Answers:
-        scores = _score(model, loaded.tokenizer, list(frame["prompt"]), job)
-        return Answers(gold, scores.answered, scores.probabilities)
-
-    return Validation(answers, training.validations, training.patience)
 
 
 def _non_finite(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, TrainerState
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
 from review_sentiment.errors import TrainingError
 from review_sentiment.models.batching import even_batches, padded_tokens, padded_width
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from review_sentiment.data.chats import ChatDataset
-    from review_sentiment.models.recipe import Recipe
 
 IGNORED = -100
 """Label of tokens that the loss ignores (PyTorch's convention)."""
@@ -104,45 +103,6 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         "attention_mask": mask,
         "row": torch.tensor([row["row"] for row in rows]),
     }
-
-
-def trainer_arguments(recipe: Recipe, scratch: Path) -> SFTConfig:
-    """Return the arguments of TRL's trainer for a recipe; `scratch` takes its checkpoints."""
-    plan, training = recipe.plan, recipe.training
-    return SFTConfig(
-        output_dir=str(scratch),
-        num_train_epochs=training.epochs,
-        max_steps=training.max_steps,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type=training.schedule,
-        warmup_steps=training.warmup_share,
-        weight_decay=training.weight_decay,
-        # The sampler below yields whole batches, and each process gets its part. Accumulation by a fixed
-        # number of rows would bound neither memory nor time, so AnswerTrainer accumulates by tokens.
-        per_device_train_batch_size=training.batch_size // training.processes,
-        gradient_accumulation_steps=1,
-        max_grad_norm=training.max_grad_norm,
-        optim=plan.optimizer,
-        activation_checkpointing=recipe.checkpoints_activations,
-        activation_checkpointing_kwargs={"use_reentrant": False},
-        use_cpu=plan.device == "cpu",
-        bf16=plan.precision == "bf16",
-        fp16=plan.precision == "fp16",
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        # The rows are tokenised already, and truncated by `format_chats`, which never cuts the answer off.
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        logging_steps=1,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,  # a loss that is NaN must stop the run, not be filtered out of its log
-        save_strategy="no",  # TrainingCallback decides when to save
-        report_to="none",
-        disable_tqdm=True,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        dataloader_pin_memory=plan.device == "cuda",
-    )
 
 
 class AnswerTrainer(SFTTrainer):  # type: ignore[misc]

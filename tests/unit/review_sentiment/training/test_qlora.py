@@ -20,10 +20,11 @@ from review_sentiment.models.packing import use_packed_attention
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.training import qlora
+from review_sentiment.training.arguments import trainer_arguments
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.lora_proof import LoraProofError, LoraWatcher
 from review_sentiment.training.qlora import finetune
-from review_sentiment.training.trainer import IGNORED, AnswerTrainer, collate, tokenise, trainer_arguments
+from review_sentiment.training.trainer import IGNORED, AnswerTrainer, collate, tokenise
 
 LABELS = ("negative", "positive")
 PLAN = plan_compute("cpu", "fp32")
