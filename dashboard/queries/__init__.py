@@ -1,1 +1,1 @@
-"""What the pages ask MLflow and the machine for."""
+"""What the pages read from MLflow and from this machine."""

@@ -1,4 +1,4 @@
-"""Two or more models side by side: what was recorded of their evaluations, and what differs."""
+"""Two models side by side: their recorded evaluations, and where they differ."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from review_sentiment.scoring.answers import labels_of
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
 
-MODELS = ("tuned", "classical", "baseline")
-"""Whose answers a candidate's run has."""
+OTHER_MODELS = ("classical", "baseline")
+"""Models that a version's run evaluates beside the tuned one."""
 SHOWN_FIGURES = {
     "accuracy": "accuracy",
     "constrained_accuracy": "constrained accuracy",
@@ -30,25 +30,29 @@ SHOWN_FIGURES = {
     "calibration_error": "calibration error",
     "unparsed_rate": "unparsed rate",
 }
-"""Figures and what a page calls them."""
+"""Metrics and their names on the page."""
 RELIABILITY_BINS = 10
-EVALUATIONS_KEPT = 32
-PAIRS_KEPT = 32
+CACHE_SIZE = 32
 CHANGES = ("changed", "won", "lost", "both wrong", "both right", "all")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A model that can be compared: of a version's run, its own or one that it was compared with."""
+    """A model to compare: a version, or a model that its run evaluated beside it."""
 
     title: str
     run_id: str
     model: str
 
+    @property
+    def answer_column(self) -> Literal["constrained", "predicted"]:
+        """Return the column of its answers; the gate too takes an untuned model's most probable label."""
+        return "constrained" if self.model == "baseline" else "predicted"
+
 
 @dataclass(frozen=True)
 class RecordedEvaluation:
-    """What MLflow has of a model's evaluation: `metrics` as `metrics.json` has them."""
+    """A model's evaluation as MLflow recorded it; `metrics` has the content of `metrics.json`."""
 
     choice: Choice
     metrics: Mapping[str, Any]
@@ -62,50 +66,47 @@ class RecordedEvaluation:
 
 
 def choices(registry: Registry) -> dict[str, Choice]:
-    """Return the models that can be compared, by their title: the versions first."""
-    found = [Choice(title_of(version), version.run_id, "tuned") for version in registry.versions]
-    found += [
+    """Return the models that can be compared, by title; the versions come first."""
+    tuned = [Choice(title_of(version), version.run_id, "tuned") for version in registry.versions]
+    others = [
         Choice(f"{model} beside version {version.version}", version.run_id, model)
         for version in registry.versions
-        for model in MODELS[1:]
+        for model in OTHER_MODELS
     ]
-    return {choice.title: choice for choice in found}
+    return {choice.title: choice for choice in [*tuned, *others]}
 
 
 def default_choices(registry: Registry) -> tuple[str, str]:
-    """Return the titles to begin with: the newest version, against the champion or its untuned model."""
-    newest = registry.versions[0]
-    champion = registry.champion
+    """Return the titles of the champion, or of the untuned model if there is none, and the newest version."""
+    newest, champion = registry.versions[0], registry.champion
     if champion is not None and champion.version != newest.version:
         return title_of(champion), title_of(newest)
     return f"baseline beside version {newest.version}", title_of(newest)
 
 
-@lru_cache(EVALUATIONS_KEPT)
+@lru_cache(CACHE_SIZE)
 def read_evaluation(choice: Choice) -> RecordedEvaluation:
-    """Read a model's evaluation; it stays as it is once it is there, so that it is read once.
+    """Read a model's evaluation, which never changes once it is recorded.
 
     Raises:
         DataError: the run does not have it.
     """
     from review_sentiment.tracking import recorded_runs
-    from review_sentiment.tracking.recorded_runs import recorded_json
 
-    metrics = recorded_json(choice.run_id, f"{choice.model}/metrics.json")
+    metrics = recorded_runs.recorded_json(choice.run_id, f"{choice.model}/metrics.json")
     predictions = recorded_runs.recorded_predictions(choice.run_id, choice.model)
     if metrics is None or predictions is None:
         raise DataError(
-            f"The run of {choice.title} has no evaluation of its {choice.model} model: it was left out "
-            "(evaluation.skip_baseline), or the run did not get so far."
+            f"The run of {choice.title} has no evaluation of its {choice.model} model: it was skipped "
+            "(evaluation.skip_baseline), or the run ended before it."
         )
-    return RecordedEvaluation(
-        choice, metrics, predictions, recorded_runs.recorded_slices(choice.run_id, choice.model)
-    )
+    slices = recorded_runs.recorded_slices(choice.run_id, choice.model)
+    return RecordedEvaluation(choice, metrics, predictions, slices)
 
 
-@lru_cache(PAIRS_KEPT)
+@lru_cache(CACHE_SIZE)
 def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
-    """Read both models' answers with the texts of the second one's reviews; once, as they stay.
+    """Read both models' answers with the review texts of the second one's run.
 
     Raises:
         DataError: one has no evaluation.
@@ -116,20 +117,20 @@ def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
     return answers_table(read_evaluation(first), read_evaluation(second), reviews)
 
 
-def figure_rows(shown: Sequence[RecordedEvaluation]) -> list[list[str]]:
-    """Return a row a figure, with its interval for each model."""
-    rows = []
-    for name, title in SHOWN_FIGURES.items():
-        cells = [_with_interval(recorded.metrics, name) for recorded in shown]
-        rows.append([title, *cells])
-    return [*rows, ["reviews", *(f"{recorded.metrics['n']:.0f}" for recorded in shown)]]
+def figure_rows(pair: Sequence[RecordedEvaluation]) -> list[list[str]]:
+    """Return a row per metric, with each model's value and interval."""
+    rows = [
+        [title, *(_with_interval(recorded.metrics, name) for recorded in pair)]
+        for name, title in SHOWN_FIGURES.items()
+    ]
+    return [*rows, ["reviews", *(f"{recorded.metrics['n']:.0f}" for recorded in pair)]]
 
 
-@lru_cache(PAIRS_KEPT)
+@lru_cache(CACHE_SIZE)
 def paired_test(first: Choice, second: Choice) -> Comparison:
     """Compare the second with the first by McNemar's test, on the reviews that both answered.
 
-    Computed once: statsmodels (0.14.6) collects the whole process's garbage with every correction, 0.3 s.
+    Cached: with every correction statsmodels (0.14.6) collects the whole process's garbage, 0.3 s.
 
     Raises:
         DataError: they share no review, or one has no evaluation.
@@ -138,17 +139,13 @@ def paired_test(first: Choice, second: Choice) -> Comparison:
 
 
 def compare_evaluations(first: RecordedEvaluation, second: RecordedEvaluation) -> Comparison:
-    """Compare two evaluations that have been read.
-
-    An untuned model is taken by its likeliest label, as in the gate.
+    """Compare the second evaluation with the first.
 
     Raises:
         DataError: they share no review.
     """
-    answers: Literal["constrained", "predicted"] = (
-        "constrained" if first.choice.model == "baseline" else "predicted"
-    )
-    return compare_models(second.predictions, first.predictions, first.choice.title, answers)
+    choice = first.choice
+    return compare_models(second.predictions, first.predictions, choice.title, choice.answer_column)
 
 
 def paired_test_text(found: Comparison, second: str) -> str:
@@ -162,84 +159,85 @@ def paired_test_text(found: Comparison, second: str) -> str:
 
 
 def confusion_counts(recorded: RecordedEvaluation) -> tuple[list[list[int]], list[str], list[str]]:
-    """Return counts, gold labels and answers; the column of unparsed answers only where there are any."""
+    """Return counts, gold labels and answers; unparsed answers have a column only if there are any."""
     counts = [list(row) for row in recorded.metrics["confusion"]]
     labels = [str(label) for label in recorded.metrics["labels"]]
-    if not any(row[-1] for row in counts):
-        return [row[:-1] for row in counts], labels, labels
-    return counts, labels, [*labels, UNPARSED]
+    if any(row[-1] for row in counts):
+        return counts, labels, [*labels, UNPARSED]
+    return [row[:-1] for row in counts], labels, labels
 
 
 def roc_line(recorded: RecordedEvaluation) -> Line:
-    """Return false against true positive rate of the last label."""
+    """Return the true over the false positive rate of the last label."""
     from sklearn.metrics import roc_curve
 
-    gold, p = _last_label(recorded)
-    false_rate, true_rate, _ = roc_curve(gold, p)
-    return Line(recorded.choice.title, list(map(float, false_rate)), list(map(float, true_rate)))
+    false_rate, true_rate, _ = roc_curve(*_last_label(recorded))
+    return Line(recorded.choice.title, false_rate.tolist(), true_rate.tolist())
 
 
 def reliability_line(recorded: RecordedEvaluation) -> Line:
-    """Return what was said of the last label against the share that is so, in bins of equal size."""
+    """Return the fraction of positives over the predicted probability of the last label.
+
+    The bins have equal numbers of reviews.
+    """
     from sklearn.calibration import calibration_curve
 
-    gold, p = _last_label(recorded)
-    share, said = calibration_curve(gold, p, n_bins=RELIABILITY_BINS, strategy="quantile")
-    return Line(recorded.choice.title, list(map(float, said)), list(map(float, share)))
+    fraction, predicted = calibration_curve(
+        *_last_label(recorded), n_bins=RELIABILITY_BINS, strategy="quantile"
+    )
+    return Line(recorded.choice.title, predicted.tolist(), fraction.tolist())
 
 
 def slice_line(recorded: RecordedEvaluation, dimension: str) -> Line:
     """Return the accuracies of a dimension's slices, with their intervals."""
-    rows = recorded.slices
-    rows = rows[rows["dimension"] == dimension] if len(rows) else rows
-    if not len(rows):
-        return Line(recorded.choice.title, [], [], [], [])
+    if recorded.slices.empty:
+        return Line(recorded.choice.title, [], [])
+    rows = recorded.slices[recorded.slices["dimension"] == dimension]
     if dimension == "length":
         rows = rows.set_index("value").reindex(LENGTH_QUARTERS).dropna().reset_index()
     return Line(
         recorded.choice.title,
         list(rows["value"].astype(str)),
-        list(rows["accuracy"]),
-        list(rows["low"]),
-        list(rows["high"]),
+        *(list(rows[column]) for column in ("accuracy", "low", "high")),
     )
 
 
-def dimensions(shown: Sequence[RecordedEvaluation]) -> list[str]:
-    """Return the dimensions that the models' slices have, in their order."""
-    found = [name for recorded in shown if len(recorded.slices) for name in recorded.slices["dimension"]]
+def dimensions(pair: Sequence[RecordedEvaluation]) -> list[str]:
+    """Return the dimensions of the models' slices in order."""
+    found = [name for one in pair if not one.slices.empty for name in one.slices["dimension"]]
     return list(dict.fromkeys(found))
 
 
 def answers_table(
     first: RecordedEvaluation, second: RecordedEvaluation, reviews: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """Return both answers to each review that both answered, those that changed first.
+    """Return both models' answers to each review that both answered; changed answers come first.
 
     `change` is won, lost, both right or both wrong; `p first` and `p second` are the probabilities of the
     gold label.
     """
-    both = _answers(first).merge(
-        _answers(second)[["review_id", "answer", "p"]], on="review_id", suffixes=(" first", " second")
+    both = _answers(first, "first").merge(
+        _answers(second, "second")[["review_id", "second", "p second"]], on="review_id"
     )
-    right = [both[f"answer {name}"] == both["gold"] for name in ("first", "second")]
-    both["change"] = "both wrong"
-    both.loc[right[0] & right[1], "change"] = "both right"
-    both.loc[~right[0] & right[1], "change"] = "won"
-    both.loc[right[0] & ~right[1], "change"] = "lost"
+    right = zip(both["first"] == both["gold"], both["second"] == both["gold"], strict=True)
+    names = {
+        (True, False): "lost",
+        (False, True): "won",
+        (False, False): "both wrong",
+        (True, True): "both right",
+    }
+    both["change"] = pd.Categorical([names[one] for one in right], list(names.values()), ordered=True)
     both["review"] = ""
     if reviews is not None:
         texts = (reviews["title"].fillna("") + ". " + reviews["text"].fillna("")).str.strip(". ")
         both["review"] = both["review_id"].map(dict(zip(reviews["review_id"], texts, strict=True))).fillna("")
-    order = both["change"].map({"lost": 0, "won": 1, "both wrong": 2, "both right": 3})
-    both = both.assign(order=order).sort_values(["order", "p second"], kind="stable")
-    renamed = both.rename(columns={"answer first": "first", "answer second": "second"})
     columns = ["change", "review", "gold", "first", "second", "p first", "p second", "category"]
-    return renamed[columns].round({"p first": 3, "p second": 3}).reset_index(drop=True)
+    ordered = both.sort_values(["change", "p second"], kind="stable").astype({"change": str})
+    return ordered[columns].round({"p first": 3, "p second": 3}).reset_index(drop=True)
 
 
 def only(table: pd.DataFrame, change: str) -> pd.DataFrame:
-    """Return the rows of one of `CHANGES`."""
+    """Return the rows with one of `CHANGES`."""
     if change == "all":
         return table
     wanted = {"won", "lost"} if change == "changed" else {change}
@@ -255,17 +253,18 @@ def setting_rows(first: ModelVersion | None, second: ModelVersion | None) -> lis
     return [(key, *values) for key, values in different_settings(first, second).items()]
 
 
-def _answers(recorded: RecordedEvaluation) -> pd.DataFrame:
+def _answers(recorded: RecordedEvaluation, name: str) -> pd.DataFrame:
+    """Return the answers in a column of this name, and the probability of the gold label."""
     frame = recorded.predictions
-    answer = frame["constrained"] if recorded.choice.model == "baseline" else frame["predicted"]
-    labels = recorded.labels
-    answers = answers_of(frame, labels)
-    p = answers.probabilities[range(len(frame)), answers.gold]
-    return frame[["review_id", "category", "gold"]].assign(answer=answer, p=p)
+    answers = answers_of(frame, recorded.labels)
+    table = frame[["review_id", "category", "gold"]].copy()
+    table[name] = frame[recorded.choice.answer_column]
+    table[f"p {name}"] = answers.probabilities[range(len(frame)), answers.gold]
+    return table
 
 
 def _last_label(recorded: RecordedEvaluation) -> tuple[Any, Any]:
-    """Return which reviews have the last label, and the probabilities that it was given."""
+    """Return whether each review has the last label, and the label's predicted probability."""
     answers = answers_of(recorded.predictions, recorded.labels)
     last = len(recorded.labels) - 1
     return answers.gold == last, answers.probabilities[:, last]

@@ -1,14 +1,12 @@
-"""How fast this machine trains, on its processor and on its GPU: a few measured steps of the embedded model.
+"""Training speed of this machine's CPU and GPU, measured over a few steps of the embedded model.
 
-    python -m dashboard.queries.device_speed cpu --json
+    python -m dashboard.queries.device_speed cpu
 
-Each device is measured in a process of its own, which the page starts and reads; where there is no GPU
-the figures of common ones are estimates.
+The page measures each device in a process of its own. Without a GPU it shows estimates for common ones.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -24,8 +22,8 @@ from review_sentiment.errors import TrainingError
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 8
 WARM_UP_STEPS = 2
-"""First steps that are left out: the heaviest batch and the compiled kernels come first."""
-MOST_SECONDS = 300.0
+"""Not counted: the first steps compile kernels and train on the heaviest batch."""
+TIMEOUT_SECONDS = 300.0
 OVERRIDES = (
     "data.categories=Intimate",
     "split.train_per_category=128",
@@ -39,7 +37,7 @@ OVERRIDES = (
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens a second of the steps after the first ones: their median, least and most."""
+    """Median, lowest and highest tokens per second of the steps after the warm-up."""
 
     device: str
     precision: str
@@ -50,11 +48,11 @@ class Speed:
 
 
 def measure(device: str) -> Speed:
-    """Train a few steps on a device.
+    """Measure a few training steps on a device.
 
     Raises:
-        UsageError: there is no such device.
-        DataError: the embedded reviews are not there.
+        UsageError: this machine has no such device.
+        DataError: the embedded reviews are missing.
     """
     from review_sentiment.models.recipe import Recipe
     from review_sentiment.settings_files import load_settings
@@ -70,46 +68,46 @@ def measure(device: str) -> Speed:
 
 
 def speed_of(device: str, precision: str, tokens_per_second: Sequence[float]) -> Speed:
-    """Return the speed of a training's steps."""
+    """Return the speed from the throughput of each step."""
     counted = list(tokens_per_second[WARM_UP_STEPS:]) or list(tokens_per_second)
     return Speed(device, precision, median(counted), min(counted), max(counted), len(counted))
 
 
 def measure_in_subprocess(device: str) -> Speed:
-    """Measure in a process of its own, and keep the figure.
+    """Measure in a process of its own, and save the result.
 
     Raises:
         TrainingError: the process failed or took too long.
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "dashboard.queries.device_speed", device, "--json"],
+            [sys.executable, "-m", "dashboard.queries.device_speed", device],
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=MOST_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise TrainingError(f"The measurement on {device} took more than {MOST_SECONDS:.0f} s.") from error
+        raise TrainingError(f"The measurement on {device} took more than {TIMEOUT_SECONDS:.0f} s.") from error
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise TrainingError(f"The measurement on {device} failed: {said[-1]}")
-    speed = Speed(**json.loads(done.stdout.strip().splitlines()[-1]))
+        lines = done.stderr.strip().splitlines() or [f"it exited with code {done.returncode}"]
+        raise TrainingError(f"The measurement on {device} failed: {lines[-1]}")
+    result = done.stdout.strip().splitlines()[-1]
     file = _file(device)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(asdict(speed)), encoding="utf-8")
-    return speed
+    file.write_text(result, encoding="utf-8")
+    return Speed(**json.loads(result))
 
 
 def saved_speed(device: str) -> Speed | None:
-    """Return what was measured here before, or None."""
+    """Return the last measurement on this machine, or None."""
     file = _file(device)
     return Speed(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def estimated_speeds() -> list[tuple[str, str, float]]:
-    """Return name, precision and estimated tokens a second of common GPUs with the embedded model."""
+    """Return name, precision and estimated tokens per second of common GPUs with the embedded model."""
     from review_sentiment.resources.memory import SHAPES
     from review_sentiment.resources.throughput import GPU_UTILISATION, GPUS, operations_per_token
 
@@ -121,21 +119,5 @@ def _file(device: str) -> Path:
     return cache_directory() / "dashboard" / f"speed_{device}.json"
 
 
-def main() -> None:
-    """Measure the device that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("device", choices=("cpu", "cuda"))
-    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
-    options = parser.parse_args()
-    speed = measure(options.device)
-    if options.json:
-        print(json.dumps(asdict(speed)))
-    else:
-        print(
-            f"{speed.device}, {speed.precision}: {speed.tokens_per_second:.0f} tokens a second "
-            f"({speed.low:.0f}-{speed.high:.0f}, {speed.steps} steps)"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    print(json.dumps(asdict(measure(sys.argv[1]))))

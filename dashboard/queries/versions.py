@@ -1,4 +1,4 @@
-"""What the pages ask MLflow for, and how to say that there is nothing yet."""
+"""The registered versions that the pages show and choose from."""
 
 from __future__ import annotations
 
@@ -21,22 +21,24 @@ if TYPE_CHECKING:
     from dashboard.settings_form import Form
     from review_sentiment.tracking.model_versions import ModelVersion
 
-SEARCHED_FROM = 12
-"""Versions from which on a choice among them has a field to search."""
+SEARCHABLE_FROM = 12
+"""A choice among more versions has a search field."""
 SQLITE = "sqlite:///"
-NOTHING_YET = "No version is registered yet. Configure and Run make one, or: python run_pipeline.py"
+NOTHING_YET = (
+    "No version is registered yet. A run registers one: see Configure and Run, or: python run_pipeline.py"
+)
 
 
 @dataclass(frozen=True)
 class Registry:
-    """The registered versions of a model, the newest first."""
+    """The registered versions of a model, newest first."""
 
     model: str
     versions: Sequence[ModelVersion]
 
     @property
     def champion(self) -> ModelVersion | None:
-        """Return the version in use."""
+        """Return the version with the alias `champion`, or None."""
         return next((version for version in self.versions if "champion" in version.aliases), None)
 
     def find(self, number: str) -> ModelVersion | None:
@@ -45,7 +47,7 @@ class Registry:
 
 
 def read_registry(model: str) -> Registry:
-    """Ask MLflow for a model's versions.
+    """Read a model's versions from MLflow.
 
     Raises:
         TrackingError: MLflow cannot be reached.
@@ -58,9 +60,9 @@ def read_registry(model: str) -> Registry:
 
 
 def store_exists() -> bool:
-    """Tell whether MLflow's store can be asked; one that is not there yet is left for a run to make.
+    """Return whether MLflow's store can be read; if it is a missing sqlite file, a run has to create it.
 
-    Two processes that make one sqlite database at the same time both fail (MLflow 3.17). A run makes it
+    Two processes that create the same sqlite database at once both fail (MLflow 3.17). A run creates it
     before its first step.
     """
     uri = tracking_uri()
@@ -73,7 +75,7 @@ def store_exists() -> bool:
 
 
 def registry_or_notice(model: str) -> tuple[Registry | None, mo.Html | None]:
-    """Return a model's versions, or what to show where MLflow cannot be reached."""
+    """Return a model's versions, or a notice if MLflow cannot be reached."""
     if not store_exists():
         return Registry(model, []), None
     try:
@@ -83,21 +85,21 @@ def registry_or_notice(model: str) -> tuple[Registry | None, mo.Html | None]:
 
 
 def version_chooser(registry: Registry, label: str, value: str | None = None) -> mo.ui.dropdown:
-    """Return a choice of versions, by their number; the newest where none is asked for."""
+    """Return a choice of version numbers; `value` is selected, or the newest."""
     options = {title_of(version): version.version for version in registry.versions}
     wanted = registry.find(value) if value else None
     first = title_of(wanted) if wanted else next(iter(options), None)
-    return mo.ui.dropdown(options, value=first, label=label, searchable=len(options) > SEARCHED_FROM)
+    return mo.ui.dropdown(options, value=first, label=label, searchable=len(options) > SEARCHABLE_FROM)
 
 
 def trial_chooser(registry: Registry) -> mo.ui.dropdown:
-    """Return a choice of versions that begins with the one in use."""
+    """Return a choice of versions with the champion selected."""
     champion = registry.champion
     return version_chooser(registry, "version", champion.version if champion else None)
 
 
 def use_mlflow() -> None:
-    """Point this process to the MLflow store, once.
+    """Point this process at the MLflow store, once.
 
     Raises:
         TrackingError: MLflow cannot be reached.
@@ -109,15 +111,15 @@ def use_mlflow() -> None:
 
 
 def model_of(form: Form) -> str:
-    """Return the registered model of the form's settings, or of the defaults while they are not right."""
+    """Return the registered model of the form's settings, or the default one while they are invalid."""
     return (form.settings or Settings()).registry.model_name
 
 
 def experiment_of(form: Form) -> str:
-    """Return the experiment of the form's settings, or of the defaults while they are not right."""
+    """Return the experiment of the form's settings, or the default one while they are invalid."""
     return (form.settings or Settings()).tracking.experiment
 
 
 def title_of(version: ModelVersion) -> str:
-    """Return a version's number with its aliases."""
+    """Return a version's number and aliases."""
     return f"version {version.version}" + (f" ({', '.join(version.aliases)})" if version.aliases else "")
