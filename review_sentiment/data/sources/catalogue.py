@@ -10,8 +10,8 @@ def open_source(name: str) -> ReviewSource:
     """Return the source that `data.source` names.
 
     Raises:
-        UsageError: there is no such source.
-        DataError: the package that carries the embedded reviews is missing.
+        UsageError: the name is not a source.
+        DataError: the package with the embedded reviews is missing.
     """
     from review_sentiment.data.sources.embedded import EmbeddedReviews
     from review_sentiment.data.sources.hub import HUB, HubDataset

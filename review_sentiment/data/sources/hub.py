@@ -1,16 +1,15 @@
-"""Data sets of the Hugging Face Hub: one `<Category>.jsonl` for each category, in one directory.
+"""Data sets on the Hugging Face Hub: one directory with one `<Category>.jsonl` per category.
 
     --set data.source=hub
     --set data.source=hf://datasets/OWNER/NAME@REVISION/DIRECTORY
 
-`hub` is Amazon Reviews 2023 (https://huggingface.co/datasets/McAuley-Lab/Amazon-Reviews-2023),
-whose loading script no longer runs (datasets >= 4): the raw files are read. The
-usual variables hold: HF_TOKEN, HF_ENDPOINT for a mirror, HF_HUB_OFFLINE.
+`hub` is Amazon Reviews 2023 (https://huggingface.co/datasets/McAuley-Lab/Amazon-Reviews-2023). Its loading
+script no longer runs (datasets >= 4), so we read the raw files. The usual environment variables apply:
+HF_TOKEN, HF_ENDPOINT for a mirror, HF_HUB_OFFLINE.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import tempfile
@@ -34,24 +33,23 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from pydantic import BaseModel
 
 from review_sentiment.cache import cache_directory
-from review_sentiment.data.sources.kept_ranges import KeptRanges
 from review_sentiment.data.sources.lines import read_lines
+from review_sentiment.data.sources.range_cache import RangeCache
 from review_sentiment.data.sources.retries import (
-    TRANSIENT_STATUS,
-    TransientError,
     UnreachableError,
-    asked_wait,
-    persistently,
+    raise_if_transient,
+    with_retries,
 )
 from review_sentiment.data.sources.source import Reading
 from review_sentiment.data.sources.web_file import Location, WebFile
 from review_sentiment.errors import DataError, UsageError
+from review_sentiment.hashing import stable_hash
 
 T = TypeVar("T")
 
 HUB = "hub"
 AMAZON_REVIEWS = "hf://datasets/McAuley-Lab/Amazon-Reviews-2023@2b6d039/raw/review_categories"
-"""The last commit of its authors."""
+"""The last commit by its authors."""
 SUFFIX = ".jsonl"
 ADDRESS = re.compile(
     r"hf://datasets/(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?(?:/(?P<directory>.+?))?/?"
@@ -62,7 +60,7 @@ logger = logging.getLogger(__name__)
 
 
 class HubFile(BaseModel):
-    """A file of the data set: its path, its bytes, and a hash of its content."""
+    """A file of the data set: its path, its size in bytes, and a hash of its content."""
 
     path: str
     size: int
@@ -77,18 +75,18 @@ class Listing(BaseModel):
 
 
 class HubDataset:
-    """A data set at one commit, which never changes: what was read of it is kept for good."""
+    """A data set at one commit. A commit never changes, so the cached ranges of its files never expire."""
 
     def __init__(self, name: str, endpoint: str | None = None) -> None:
         """Take `hub` or an address; `endpoint` replaces HF_ENDPOINT.
 
         Raises:
-            UsageError: this is no address of a data set.
+            UsageError: this is not the address of a data set.
         """
         found = ADDRESS.fullmatch(AMAZON_REVIEWS if name == HUB else name)
         if found is None:
             raise UsageError(
-                f"data.source: '{name}' is no address of a data set. "
+                f"data.source: '{name}' is not the address of a data set. "
                 "Write hf://datasets/OWNER/NAME[@REVISION][/DIRECTORY]."
             )
         self.name = name
@@ -98,7 +96,7 @@ class HubDataset:
         self._endpoint = endpoint
 
     def categories(self) -> tuple[str, ...]:
-        """Return the names of the files without their ending, sorted."""
+        """Return the names of the files without their suffix, sorted."""
         return tuple(sorted(self._listing.files))
 
     def revision(self, category: str) -> str:
@@ -106,7 +104,7 @@ class HubDataset:
         return self._listing.files[category].content
 
     def read(self, category: str, seed: int) -> Reading:
-        """Begin to read the category: a large one in random blocks."""
+        """Start to read the category; a large file is read in random blocks."""
         listed = self._listing.files[category]
         url = hf_hub_url(
             self._repository,
@@ -116,49 +114,49 @@ class HubDataset:
             endpoint=self._endpoint,
         )
         name = f"{self._repository}/{listed.path}"
-        kept = KeptRanges(name, listed.content)
-        return read_lines(WebFile(name, listed.size, lambda: self._locate(url, listed), kept), seed)
+        cache = RangeCache(name, listed.content)
+        return read_lines(WebFile(name, listed.size, lambda: self._locate(url, listed), cache), seed)
 
     def _locate(self, url: str, listed: HubFile) -> Location:
-        """Ask the Hub where the file is: usually at a signed address elsewhere, which wants no token."""
-        metadata = self._asked(lambda: get_hf_file_metadata(url, endpoint=self._endpoint))
+        """Ask the Hub where the file is: usually a signed address on another host, without a token."""
+        metadata = self._call(lambda: get_hf_file_metadata(url, endpoint=self._endpoint))
         if metadata.size is not None and metadata.size != listed.size:
             raise DataError(
-                f"{self.name}: {listed.path} has {metadata.size} bytes, its listing says {listed.size}. "
-                "The mirror is not up to date; use another one."
+                f"{self.name}: {listed.path} has {metadata.size} bytes, but its listing says {listed.size}. "
+                "The mirror is out of date; use another one."
             )
-        elsewhere = urlsplit(metadata.location).netloc != urlsplit(url).netloc
+        other_host = urlsplit(metadata.location).netloc != urlsplit(url).netloc
         signed = metadata.location != url
-        return Location(metadata.location, {} if elsewhere else build_hf_headers(), expires=signed)
+        return Location(metadata.location, {} if other_host else build_hf_headers(), expires=signed)
 
     @cached_property
     def _listing(self) -> Listing:
-        """Return the files: those of a commit never change, those of a branch are listed again.
+        """Return the files. The listing of a commit is cached; a branch is listed again.
 
-        Without a network a branch has the files that it had last time.
+        Without a network, a branch has the files of its last listing.
         """
         known = self._listing_file()
         if known.is_file() and _COMMIT.fullmatch(self._revision or ""):
             return Listing.model_validate_json(known.read_text(encoding="utf-8"))
         try:
-            listing = persistently(self.name, self._list)
+            listing = with_retries(self.name, self._list)
         except UnreachableError:
             if not known.is_file():
                 raise
-            logger.warning("%s cannot be reached: what was read of it before is used", self.name)
+            logger.warning("%s cannot be reached; using what was downloaded before", self.name)
             return Listing.model_validate_json(known.read_text(encoding="utf-8"))
         known.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=known.parent, delete=False, encoding="utf-8") as file:
             file.write(listing.model_dump_json())
-        Path(file.name).replace(known)  # whole or not at all
+        Path(file.name).replace(known)  # complete or not at all
         return listing
 
     def _list(self) -> Listing:
         api = HfApi(endpoint=self._endpoint)
-        commit = self._asked(
+        commit = self._call(
             lambda: api.dataset_info(self._repository, revision=self._revision, timeout=30).sha
         )
-        entries = self._asked(
+        entries = self._call(
             lambda: list(
                 api.list_repo_tree(
                     self._repository, path_in_repo=self._directory, revision=commit, repo_type="dataset"
@@ -174,16 +172,16 @@ class HubDataset:
         }
         if not files:
             raise DataError(
-                f"{self.name}: there is no {SUFFIX} file in the directory '{self._directory or '/'}'. "
+                f"{self.name}: no {SUFFIX} file in the directory '{self._directory or '/'}'. "
                 "Name the directory: hf://datasets/OWNER/NAME/DIRECTORY."
             )
         return Listing(commit=str(commit), files=files)
 
-    def _asked(self, question: Callable[[], T]) -> T:
-        """Ask the Hub; its errors in words of ours."""
+    def _call(self, request: Callable[[], T]) -> T:
+        """Return the result of a request to the Hub; its errors become ours, with what to do about them."""
         page = f"{self._endpoint or 'https://huggingface.co'}/datasets/{self._repository}"
         try:
-            return question()
+            return request()
         except GatedRepoError as error:
             raise DataError(
                 f"{self.name} is gated. Accept its terms on {page}, then sign in with `hf auth login` or "
@@ -195,7 +193,7 @@ class HubDataset:
             ) from error
         except RemoteEntryNotFoundError as error:
             raise DataError(
-                f"{self.name}: '{self._directory}' does not exist there. See {page}/tree/main."
+                f"{self.name}: the directory '{self._directory}' does not exist. See {page}/tree/main."
             ) from error
         except RepositoryNotFoundError as error:
             raise DataError(
@@ -205,11 +203,8 @@ class HubDataset:
         except HFValidationError as error:
             raise UsageError(f"data.source: {error}") from error
         except HfHubHTTPError as error:
+            raise_if_transient("the Hub", error.response)
             status = error.response.status_code
-            if status in TRANSIENT_STATUS:
-                raise TransientError(
-                    f"the Hub answered {status}", asked_wait(error.response.headers)
-                ) from error
             if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
                 raise DataError(
                     f"{self.name}: the Hub refuses access ({status}). Sign in with `hf auth login` or set "
@@ -218,6 +213,5 @@ class HubDataset:
             raise DataError(f"{self.name}: the Hub answered {status}.") from error
 
     def _listing_file(self) -> Path:
-        address = f"{self._endpoint}\0{self._repository}\0{self._revision}\0{self._directory}"
-        key = hashlib.blake2b(address.encode(), digest_size=16).hexdigest()
-        return cache_directory() / "listings" / f"{key}.json"
+        address = (self._endpoint, self._repository, self._revision, self._directory)
+        return cache_directory() / "listings" / f"{stable_hash(*map(str, address)):016x}.json"

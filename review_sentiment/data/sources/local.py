@@ -1,4 +1,4 @@
-"""Files on this machine: one `<Category>.jsonl`, `.jsonl.gz` or `.jsonl.zst` for each category.
+"""Files on this machine: one `<Category>.jsonl`, `.jsonl.gz` or `.jsonl.zst` per category.
 
 --set data.source=path/to/directory
 --set data.source='path/to/*.jsonl.zst'
@@ -11,7 +11,7 @@ import io
 import os
 import zlib
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -37,7 +37,7 @@ class LocalFile:
         """Return the bytes from `start` to before `stop`.
 
         Raises:
-            DataError: the file cannot be read, or was shortened.
+            DataError: the file cannot be read, or became shorter.
         """
         try:
             with self._path.open("rb") as file:
@@ -45,7 +45,7 @@ class LocalFile:
         except OSError as error:
             raise _unreadable(self._path, error) from error
         if len(data) != stop - start:
-            raise DataError(f"{self._path} was changed while it was read. Run again.")
+            raise DataError(f"{self._path} changed while it was read. Run again.")
         return data
 
 
@@ -56,7 +56,7 @@ class LocalFiles:
         """Find the files of a directory or a glob.
 
         Raises:
-            UsageError: there is no such directory, and no file fits the glob.
+            UsageError: there is no such directory, and no file matches the glob.
         """
         self.name = pattern
         place = Path(pattern).expanduser()
@@ -70,20 +70,20 @@ class LocalFiles:
         if not place.is_dir() and not self._files:
             raise UsageError(
                 f"data.source: '{pattern}' is neither a source nor a directory. Use 'embedded', 'hub', "
-                f"'ucsd', or a directory with one <Category>{' or '.join(SUFFIXES)} for each category."
+                f"'ucsd', or a directory with one <Category>{' or '.join(SUFFIXES)} per category."
             )
 
     def categories(self) -> tuple[str, ...]:
-        """Return the names of the files without their endings, sorted."""
+        """Return the names of the files without their suffixes, sorted."""
         return tuple(sorted(self._files))
 
     def revision(self, category: str) -> str:
-        """Return the file's size and time of last change, as `make` judges it."""
+        """Return the file's size and time of last change, by which `make` judges a file too."""
         status = self._files[category].stat()
         return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
 
     def read(self, category: str, seed: int) -> Reading:
-        """Begin to read the file: a large plain one in random blocks, a compressed one as a whole."""
+        """Start to read the file: a large plain file in random blocks, a compressed one from start to end."""
         path = self._files[category]
         if path.suffix == ".jsonl":
             return read_lines(LocalFile(path), seed)
@@ -95,7 +95,7 @@ def _decompressed(path: Path) -> Iterator[Chunk]:
         with path.open("rb") as raw, _open(path, raw) as lines:
             before = 0
             for first in count(0, LINES_PER_CHUNK):
-                batch = [line for _, line in zip(range(LINES_PER_CHUNK), lines, strict=False)]
+                batch = list(islice(lines, LINES_PER_CHUNK))
                 if not batch:
                     return
                 yield Chunk(parse_numbered(path.name, batch, first), raw.tell() - before)
@@ -103,7 +103,7 @@ def _decompressed(path: Path) -> Iterator[Chunk]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _damaged(path, error) from error
     except OSError as error:
-        # Arrow reports what is wrong with a compressed stream without a number.
+        # Arrow reports a damaged stream as an OSError without a number.
         raise (_damaged(path, error) if error.errno is None else _unreadable(path, error)) from error
 
 
@@ -118,4 +118,4 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is cut short or not compressed as its name says ({error}). Copy it again.")
+    return DataError(f"{path} is truncated, or not compressed as its name says ({error}). Copy it again.")

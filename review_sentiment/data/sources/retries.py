@@ -1,4 +1,4 @@
-"""Try again what a network may have lost: exponential back-off with jitter, and an end to it."""
+"""Retries of requests that the network may have lost: exponential back-off with jitter, up to a limit."""
 
 from __future__ import annotations
 
@@ -18,56 +18,55 @@ T = TypeVar("T")
 
 ATTEMPTS = 8
 FIRST_WAIT_SECONDS = 0.2
-LONGEST_WAIT_SECONDS = 30.0
-LONGEST_ASKED_WAIT_SECONDS = 300.0
-"""A server's Retry-After is heeded up to here: the Hub's limits are counted over five minutes."""
+MAX_WAIT_SECONDS = 30.0
+MAX_RETRY_AFTER_SECONDS = 300.0
+"""Limit of the wait that a Retry-After header asks for. The Hub's rate limits are per five minutes."""
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 logger = logging.getLogger(__name__)
 
 
 class UnreachableError(DataError):
-    """The network or the server is not there, at least not now."""
+    """The network or the server is not available, at least for now."""
 
 
 class TransientError(Exception):
-    """Something that may work at the next attempt; `wait` are the seconds that the server asks for."""
+    """A failure that the next attempt may not have; the server asks for `wait` seconds."""
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
         self.wait = wait
 
 
-def persistently(name: str, action: Callable[[], T]) -> T:
-    """Return what the action returns, trying again after a TransientError or a fault of the connection.
+def with_retries(name: str, action: Callable[[], T]) -> T:
+    """Return the result of the action; try again after a TransientError or a lost connection.
 
     Raises:
-        UnreachableError: the last attempt failed too (names the file and the
-            attempt), or HF_HUB_OFFLINE is set.
+        UnreachableError: the last attempt failed too, or HF_HUB_OFFLINE is set.
     """
     back_off = tenacity.wait_exponential_jitter(
-        multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS
+        multiplier=FIRST_WAIT_SECONDS, max=MAX_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS
     )
 
     def wait(state: tenacity.RetryCallState) -> float:
         return max(back_off(state), getattr(_failure(state), "wait", 0.0))
 
-    def say(state: tenacity.RetryCallState) -> None:
+    def log(state: tenacity.RetryCallState) -> None:
         logger.debug("%s: %s (attempt %d of %d)", name, _failure(state), state.attempt_number, ATTEMPTS)
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=wait,
         retry=tenacity.retry_if_exception_type((TransientError, httpx2.TransportError)),
-        before_sleep=say,
+        before_sleep=log,
         reraise=True,
     )
     try:
         return retrying(action)
     except (TransientError, httpx2.TransportError) as error:
         raise UnreachableError(
-            f"{name} cannot be read: {_described(error)} (attempt {ATTEMPTS} of {ATTEMPTS}). Check the "
-            "network and run again; what was already read is kept and is not fetched again."
+            f"{name} cannot be read: {str(error) or type(error).__name__} (attempt {ATTEMPTS} of "
+            f"{ATTEMPTS}). Check the network and run again; what was already downloaded is kept."
         ) from error
     except OfflineModeIsEnabled as error:
         raise UnreachableError(
@@ -76,21 +75,23 @@ def persistently(name: str, action: Callable[[], T]) -> T:
         ) from error
 
 
-def asked_wait(headers: Mapping[str, str]) -> float:
-    """Return the seconds that a Retry-After header asks for, as a number or a date; 0 without one."""
+def raise_if_transient(server: str, response: httpx2.Response) -> None:
+    """Raise a TransientError if the status of the response may be another one at the next attempt."""
+    if response.status_code in TRANSIENT_STATUS:
+        raise TransientError(f"{server} answered {response.status_code}", retry_after(response.headers))
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds to wait according to a Retry-After header, a number or a date; 0 without one."""
     value = headers.get("retry-after", "").strip()
     if value.isdigit():
-        return min(float(value), LONGEST_ASKED_WAIT_SECONDS)
+        return min(float(value), MAX_RETRY_AFTER_SECONDS)
     try:
         moment = email.utils.parsedate_to_datetime(value)
     except ValueError:
         return 0.0
-    return min(max(0.0, moment.timestamp() - time.time()), LONGEST_ASKED_WAIT_SECONDS)
+    return min(max(0.0, moment.timestamp() - time.time()), MAX_RETRY_AFTER_SECONDS)
 
 
 def _failure(state: tenacity.RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
-
-
-def _described(error: Exception) -> str:
-    return str(error) or type(error).__name__

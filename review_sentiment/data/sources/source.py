@@ -1,4 +1,4 @@
-"""What a source of reviews is: categories, their revision, and their rows in chunks."""
+"""The interface of a source of reviews: its categories, their revisions, and their rows in chunks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from review_sentiment.data.records import BrokenRecord, ReviewRecord
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a category, and how many bytes of the source were read for them."""
+    """Some rows of a category, and the number of bytes of the source that were read for them."""
 
     rows: list[ReviewRecord | BrokenRecord]
     size: int
@@ -17,11 +17,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Reading:
-    """A category as it is read, in constant memory.
+    """A category that is being read, in constant memory.
 
-    Where `shuffled`, the chunks come in a random order that only depends on the
-    seed, so that the first ones are a fair sample and reading can stop early.
-    `size` are the bytes of the whole category, where known.
+    If `shuffled`, the chunks come in a random order that depends only on the seed: the first ones are a fair
+    sample, and reading can stop early. `size` is that of the whole category in bytes, if known.
     """
 
     chunks: Iterator[Chunk]
@@ -38,7 +37,7 @@ class ReviewSource(Protocol):
         """Return the names of the categories that can be read, sorted."""
 
     def revision(self, category: str) -> str:
-        """Return a string that changes when the category's rows may have changed."""
+        """Return a string that changes if the category's rows may have changed."""
 
     def read(self, category: str, seed: int) -> Reading:
-        """Begin to read the category."""
+        """Start to read the category."""

@@ -1,10 +1,10 @@
-"""A directory of a web server with one `<Category>.jsonl.gz` for each category.
+"""A directory on a web server with one `<Category>.jsonl.gz` per category.
 
     --set data.source=ucsd
     --set data.source=https://example.org/reviews
 
-`ucsd` is where the authors of Amazon Reviews 2023 publish its files. A gzip
-file cannot be read from the middle: a category is streamed once, as a whole.
+`ucsd` is where the authors of Amazon Reviews 2023 publish its files. A gzip file cannot be read from the
+middle, so a category is streamed from start to end.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import httpx2
 from huggingface_hub import get_session
 
-from review_sentiment.data.sources.lines import CONNECTIONS, in_order, whole_ranges
-from review_sentiment.data.sources.retries import TRANSIENT_STATUS, TransientError, asked_wait, persistently
+from review_sentiment.data.sources.lines import CONNECTIONS, numbered_chunks, read_ranges
+from review_sentiment.data.sources.retries import raise_if_transient, with_retries
 from review_sentiment.data.sources.source import Reading
 from review_sentiment.data.sources.web_file import TIMEOUT, Location, WebFile, refusal
 from review_sentiment.errors import DataError
@@ -25,7 +25,7 @@ UCSD = "ucsd"
 UCSD_ADDRESS = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/review_categories"
 SUFFIX = ".jsonl.gz"
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
-
+"""Tells zlib to expect the header of a gzip file."""
 
 CATEGORIES = (
     "All_Beauty",
@@ -65,7 +65,7 @@ CATEGORIES = (
 
 
 class WebDirectory:
-    """The 33 categories of Amazon Reviews 2023 on a web server: it cannot be asked for its files."""
+    """The 33 categories of Amazon Reviews 2023 on a web server, which cannot list its files."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -76,21 +76,21 @@ class WebDirectory:
         return CATEGORIES
 
     def revision(self, category: str) -> str:
-        """Return what the server says of the file's state.
+        """Return the file's ETag or time of change, and its size.
 
         Raises:
-            DataError: the file is not there, or the server does not answer.
+            DataError: the file does not exist, or the server does not answer.
         """
         headers = self._headers(category)
         state = headers.get("etag") or headers.get("last-modified") or "unknown"
         return f"{state}, {headers['content-length']} bytes"
 
     def read(self, category: str, seed: int) -> Reading:
-        """Begin to stream the category."""
+        """Start to stream the category."""
         url = self._url(category)
         size = int(self._headers(category)["content-length"])
         file = WebFile(url, size, lambda: Location(url))
-        return Reading(in_order(file.name, _inflated(file)), shuffled=False, size=size)
+        return Reading(numbered_chunks(file.name, _inflated(file)), shuffled=False, size=size)
 
     def _url(self, category: str) -> str:
         return f"{self._address}/{category}{SUFFIX}"
@@ -100,24 +100,21 @@ class WebDirectory:
 
         def ask() -> httpx2.Headers:
             response = get_session().head(url, headers={"Accept-Encoding": "identity"}, timeout=TIMEOUT)
-            if response.status_code in TRANSIENT_STATUS:
-                raise TransientError(
-                    f"the server answered {response.status_code}", asked_wait(response.headers)
-                )
+            raise_if_transient("the server", response)
             if response.status_code != httpx2.codes.OK or "content-length" not in response.headers:
                 raise DataError(f"{url} cannot be read: {refusal(response.status_code)}")
             return response.headers
 
-        return persistently(url, ask)
+        return with_retries(url, ask)
 
 
 def _inflated(file: WebFile) -> Iterator[tuple[bytes, int]]:
-    """Yield the decompressed bytes of each range, and the bytes that were read for them."""
+    """Yield the decompressed bytes of each range, and the number of bytes that were read for them."""
     inflater = zlib.decompressobj(GZIP_WINDOW)
     try:
-        for data in whole_ranges(file, CONNECTIONS // 4):
+        for data in read_ranges(file, CONNECTIONS // 4):
             inflated = inflater.decompress(data)
-            while inflater.eof and inflater.unused_data:  # the next member of the file
+            while inflater.eof and inflater.unused_data:  # a gzip file may have several members
                 following = inflater.unused_data
                 inflater = zlib.decompressobj(GZIP_WINDOW)
                 inflated += inflater.decompress(following)
@@ -125,4 +122,4 @@ def _inflated(file: WebFile) -> Iterator[tuple[bytes, int]]:
     except zlib.error as error:
         raise DataError(f"{file.name} is not gzip or is damaged ({error}).") from error
     if not inflater.eof:
-        raise DataError(f"{file.name} is cut short: its gzip stream has no end.")
+        raise DataError(f"{file.name} is truncated: its gzip stream has no end.")

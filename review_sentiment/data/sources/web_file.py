@@ -1,4 +1,4 @@
-"""A file on a web server, read in ranges: retried, held to one state, kept on disk."""
+"""A file on a web server, read in ranges, with retries, a check for changes, and a cache on disk."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import httpx2
 from huggingface_hub import get_session
 
-from review_sentiment.data.sources.kept_ranges import KeptRanges
-from review_sentiment.data.sources.retries import TRANSIENT_STATUS, TransientError, asked_wait, persistently
+from review_sentiment.data.sources.range_cache import RangeCache
+from review_sentiment.data.sources.retries import TransientError, raise_if_transient, with_retries
 from review_sentiment.errors import DataError
 
 TIMEOUT = httpx2.Timeout(30.0)
@@ -18,7 +18,7 @@ TIMEOUT = httpx2.Timeout(30.0)
 
 @dataclass(frozen=True)
 class Location:
-    """Where a file can be fetched now; `expires` where the address is signed for a while."""
+    """The current address of a file; `expires` if it is signed for a limited time."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -26,19 +26,19 @@ class Location:
 
 
 class WebFile:
-    """A file of known size; `locate` finds its address, again when that has expired.
+    """A file of known size; `locate` returns its address, and is called again when that has expired.
 
-    The client is huggingface_hub's, which takes proxies and certificates from
-    the usual variables and refuses every request where HF_HUB_OFFLINE is set.
+    The HTTP client is huggingface_hub's. It takes proxies and certificates from the usual environment
+    variables, and refuses every request if HF_HUB_OFFLINE is set.
     """
 
     def __init__(
-        self, name: str, size: int, locate: Callable[[], Location], kept: KeptRanges | None = None
+        self, name: str, size: int, locate: Callable[[], Location], cache: RangeCache | None = None
     ) -> None:
         self.name = name
         self.size = size
         self._locate = locate
-        self._kept = kept
+        self._cache = cache
         self._lock = threading.Lock()
         self._location: Location | None = None
         self._etag: str | None = None
@@ -47,14 +47,14 @@ class WebFile:
         """Return the bytes from `start` to before `stop`.
 
         Raises:
-            DataError: the range cannot be had, or the file has changed meanwhile.
+            DataError: the range cannot be downloaded, or the file has changed.
         """
-        kept = self._kept.get(start, stop) if self._kept else None
-        if kept is not None:
-            return kept
-        body = persistently(f"{self.name} bytes {start}-{stop - 1}", lambda: self._fetch(start, stop))
-        if self._kept:
-            self._kept.put(start, stop, body)
+        cached = self._cache.get(start, stop) if self._cache else None
+        if cached is not None:
+            return cached
+        body = with_retries(f"{self.name} bytes {start}-{stop - 1}", lambda: self._fetch(start, stop))
+        if self._cache:
+            self._cache.put(start, stop, body)
         return body
 
     def _fetch(self, start: int, stop: int) -> bytes:
@@ -65,20 +65,19 @@ class WebFile:
             timeout=TIMEOUT,
         )
         status = response.status_code
-        if status in TRANSIENT_STATUS:
-            raise TransientError(f"the server answered {status}", asked_wait(response.headers))
+        raise_if_transient("the server", response)
         if status == httpx2.codes.FORBIDDEN and location.expires:
             self._forget(location)
             raise TransientError("the signed address has expired")
         if status != httpx2.codes.PARTIAL_CONTENT:
             raise DataError(f"{self.name} cannot be read: {refusal(status)}")
-        self._require_one_state(response)
+        self._require_unchanged(response)
         body = response.content
         if len(body) != stop - start:
             raise TransientError(f"the answer has {len(body)} of {stop - start} bytes")
         return body
 
-    def _require_one_state(self, response: httpx2.Response) -> None:
+    def _require_unchanged(self, response: httpx2.Response) -> None:
         etag = response.headers.get("etag")
         total = response.headers.get("content-range", "").rpartition("/")[2]
         with self._lock:
@@ -86,7 +85,7 @@ class WebFile:
             unchanged = etag == self._etag and total in (str(self.size), "*", "")
         if not unchanged:
             raise DataError(
-                f"{self.name} was changed on the server while it was read. Run again to read its new state."
+                f"{self.name} changed on the server while it was read. Run again to read the new version."
             )
 
     def _current_location(self) -> Location:
@@ -101,11 +100,11 @@ class WebFile:
 
 
 def refusal(status: int) -> str:
-    """Return what a status means and what to do about it."""
+    """Return what an HTTP status means and what to do about it."""
     if status == httpx2.codes.OK:
-        return "the server ignores the range that is asked for and sends the whole file. Use another mirror."
+        return "the server ignores the requested range and sends the whole file. Use another mirror."
     if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
         return f"the server refuses access ({status}). Sign in with `hf auth login` or set HF_TOKEN."
     if status == httpx2.codes.NOT_FOUND:
-        return "it is not there (404). Check data.source and its revision."
+        return "it does not exist (404). Check data.source and its revision."
     return f"the server answered {status}."

@@ -1,4 +1,4 @@
-"""Reading a data set of the Hub: a real client, a real server, and what goes wrong between them."""
+"""Reading a data set of the Hub, with a real client, a real server and faults between them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def rows(
     return found
 
 
-def test_the_categories_are_the_files_and_the_revision_is_their_content(server: WebServer) -> None:
+def test_categories_are_the_files_and_revisions_their_content(server: WebServer) -> None:
     source = HubDataset(DATA_SET, server.url)
     assert source.categories() == ("All_Beauty", "Software")
     assert len({source.revision(category) for category in source.categories()}) == 2
@@ -61,7 +61,7 @@ def test_the_categories_are_the_files_and_the_revision_is_their_content(server: 
     assert server.traffic.requests["api"] == 2  # a commit is listed once
 
 
-def test_all_rows_are_those_of_the_file(server: WebServer) -> None:
+def test_the_rows_are_those_of_the_file(server: WebServer) -> None:
     found = rows(server)
     expected = (server.directory / "Software.jsonl").read_bytes().splitlines()
     assert len(found) == len(expected) == ROWS
@@ -73,35 +73,35 @@ def test_all_rows_are_those_of_the_file(server: WebServer) -> None:
 @pytest.mark.parametrize("fault", [500, 503, 429, "drop", "truncate"])
 def test_a_fault_in_every_tenth_request_changes_no_row(server: WebServer, fault: int | str) -> None:
     expected = rows(server)
-    _forget_ranges(server)
+    _clear_cache(server)
     server.fault = lambda number: fault if number % 10 == 0 else None
     assert rows(server) == expected
 
 
-def test_an_answer_that_does_not_come_is_asked_for_again(server: WebServer) -> None:
+def test_a_request_without_a_response_is_repeated(server: WebServer) -> None:
     expected = rows(server, chunks=5)
-    _forget_ranges(server)
+    _clear_cache(server)
     server.fault = lambda number: "hang" if number == 2 else None
     assert rows(server, chunks=5) == expected
 
 
-def test_the_wait_that_the_server_asks_for_is_heeded() -> None:
-    assert retries.asked_wait({"retry-after": "7"}) == 7
-    assert retries.asked_wait({"retry-after": "99999"}) == retries.LONGEST_ASKED_WAIT_SECONDS
-    assert retries.asked_wait({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
-    assert retries.asked_wait({"retry-after": "Wed, 21 Oct 2999 07:28:00 GMT"}) == 300
-    assert retries.asked_wait({"retry-after": "soon"}) == retries.asked_wait({}) == 0
+def test_retry_after_is_a_number_or_a_date_and_has_a_limit() -> None:
+    assert retries.retry_after({"retry-after": "7"}) == 7
+    assert retries.retry_after({"retry-after": "99999"}) == retries.MAX_RETRY_AFTER_SECONDS
+    assert retries.retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+    assert retries.retry_after({"retry-after": "Wed, 21 Oct 2999 07:28:00 GMT"}) == 300
+    assert retries.retry_after({"retry-after": "soon"}) == retries.retry_after({}) == 0
 
 
-def test_an_end_to_trying_names_file_and_attempt(server: WebServer) -> None:
+def test_the_error_after_the_last_attempt_names_the_file_and_the_attempt(server: WebServer) -> None:
     server.fault = lambda _: 503
     with pytest.raises(DataError, match=r"Software\.jsonl bytes \d+-\d+ .*503 \(attempt 8 of 8\).*kept"):
         rows(server)
 
 
-def test_a_signed_address_that_expires_is_asked_for_again(server: WebServer) -> None:
+def test_an_expired_signed_address_is_replaced(server: WebServer) -> None:
     expected = rows(server)
-    _forget_ranges(server)
+    _clear_cache(server)
 
     def expire(number: int) -> None:
         server.signature = f"signature-{number // 100}"
@@ -111,18 +111,18 @@ def test_a_signed_address_that_expires_is_asked_for_again(server: WebServer) -> 
     assert server.traffic.requests["resolve"] > 2
 
 
-def test_a_file_that_changes_midway_is_an_error(server: WebServer) -> None:
+def test_a_file_that_changes_while_it_is_read_is_an_error(server: WebServer) -> None:
     def change(number: int) -> None:
         server.etag_salt = "new" if number > 40 else ""
 
     server.fault = change
-    with pytest.raises(DataError, match=r"Software\.jsonl was changed on the server while it was read"):
+    with pytest.raises(DataError, match=r"Software\.jsonl changed on the server while it was read"):
         rows(server)
 
 
-def test_ranges_are_fetched_once_however_often_the_reading_is_ended(server: WebServer) -> None:
+def test_ranges_are_downloaded_once_even_if_reading_is_interrupted(server: WebServer) -> None:
     uninterrupted = rows(server)
-    _forget_ranges(server)
+    _clear_cache(server)
     for chunks in (3, 11, 40):
         rows(server, chunks=chunks)
     server.fault = lambda number: 404 if number > 60 else None
@@ -133,9 +133,9 @@ def test_ranges_are_fetched_once_however_often_the_reading_is_ended(server: WebS
     assert len(server.traffic.ranges) == len(set(server.traffic.ranges))
 
 
-def test_a_killed_process_leaves_its_ranges_to_the_next(server: WebServer) -> None:
+def test_the_next_process_uses_the_ranges_of_a_killed_one(server: WebServer) -> None:
     expected = rows(server)
-    _forget_ranges(server)
+    _clear_cache(server)
     code = (
         "from review_sentiment.data.sources import lines\n"
         "from review_sentiment.data.sources.hub import HubDataset\n"
@@ -150,11 +150,11 @@ def test_a_killed_process_leaves_its_ranges_to_the_next(server: WebServer) -> No
     assert len(fetched) >= 90
     server.traffic.ranges.clear()
     assert rows(server) == expected
-    # Those that were on their way when it was killed are not kept.
+    # Downloads in progress when it was killed are lost.
     assert len(fetched & set(server.traffic.ranges)) <= lines.CONNECTIONS
 
 
-def test_without_a_network_a_sample_that_was_read_is_read_again(
+def test_without_a_network_a_cached_sample_can_be_read_again(
     server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = rows(server, chunks=20)
@@ -166,7 +166,7 @@ def test_without_a_network_a_sample_that_was_read_is_read_again(
         rows(server, "All_Beauty")
 
 
-def test_without_a_network_a_branch_has_the_files_of_last_time(
+def test_without_a_network_a_branch_has_the_files_of_its_last_listing(
     server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     branch = DATA_SET.replace("@2b6d039", "@main")
@@ -177,7 +177,7 @@ def test_without_a_network_a_branch_has_the_files_of_last_time(
         HubDataset(f"hf://datasets/{REPOSITORY}", server.url).categories()
 
 
-def test_a_gated_data_set_says_how_to_get_access_and_opens_with_a_token(
+def test_a_gated_data_set_explains_how_to_get_access_and_opens_with_a_token(
     server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.gated, server.token = True, "hf_right"
@@ -193,21 +193,21 @@ def test_a_gated_data_set_says_how_to_get_access_and_opens_with_a_token(
     [
         (f"hf://datasets/{REPOSITORY}@abcdef0/raw/review_categories", "revision 'abcdef0' does not exist"),
         ("hf://datasets/nobody/nothing", "does not exist, or is private"),
-        (f"hf://datasets/{REPOSITORY}/raw/elsewhere", "'raw/elsewhere' does not exist there"),
+        (f"hf://datasets/{REPOSITORY}/raw/elsewhere", "'raw/elsewhere' does not exist"),
     ],
 )
-def test_what_is_not_there_is_said(server: WebServer, address: str, message: str) -> None:
+def test_the_error_names_what_does_not_exist(server: WebServer, address: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         HubDataset(address, server.url).categories()
 
 
 @pytest.mark.parametrize("address", ["hf://models/a/b", "hf://datasets/a", "hf://"])
-def test_an_address_of_another_form_is_a_usage_error(address: str) -> None:
+def test_an_address_in_another_format_is_a_usage_error(address: str) -> None:
     with pytest.raises(UsageError, match=r"hf://datasets/OWNER/NAME\[@REVISION\]"):
         open_source(address)
 
 
-def _forget_ranges(server: WebServer) -> None:
+def _clear_cache(server: WebServer) -> None:
     for file in (server.directory.parent / "cache").rglob("*.sqlite*"):
         file.unlink()
     server.traffic.ranges.clear()

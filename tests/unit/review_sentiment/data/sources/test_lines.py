@@ -19,7 +19,7 @@ from review_sentiment.errors import DataError
 
 @dataclass
 class MemoryFile:
-    """A file in memory that counts what is read of it."""
+    """A file in memory that counts the bytes that are read."""
 
     content: bytes
     name: str = "Tops.jsonl"
@@ -49,7 +49,7 @@ def review_line(text: str, rating: int = 5) -> bytes:
 def test_every_line_is_in_exactly_one_block(
     lengths: list[int], block: int, tail: int, ends_with_break: bool
 ) -> None:
-    """Whatever the lengths of lines and blocks: no line is lost, doubled or cut."""
+    """For any lengths of lines and blocks, no line is lost, repeated or truncated."""
     texts = [bytes([97 + number % 26]) * length for number, length in enumerate(lengths)]
     content = b"\n".join(texts) + (b"\n" if ends_with_break else b"")
     if not content:
@@ -71,7 +71,7 @@ def test_every_line_is_in_exactly_one_block(
 
 @hypothesis_settings(max_examples=50, deadline=None)
 @given(blocks=st.integers(1, 300), seed=st.integers(0, 9))
-def test_the_order_of_the_blocks_holds_each_once_and_follows_the_seed(blocks: int, seed: int) -> None:
+def test_each_block_is_drawn_once_in_an_order_that_follows_seed_and_name(blocks: int, seed: int) -> None:
     order = list(random_blocks(blocks, seed, "Tops"))
     assert sorted(order) == list(range(blocks))
     assert order == list(random_blocks(blocks, seed, "Tops"))
@@ -80,14 +80,14 @@ def test_the_order_of_the_blocks_holds_each_once_and_follows_the_seed(blocks: in
         assert order != list(random_blocks(blocks, seed, "Shoes"))
 
 
-def test_a_line_without_an_end_is_no_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines_module, "LONGEST_LINE_BYTES", 10_000)
+def test_a_file_without_line_breaks_is_not_json_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "MAX_LINE_BYTES", 10_000)
     with pytest.raises(DataError, match=r"line at byte 0 is longer.*not a file of JSON lines"):
         lines_of_block(MemoryFile(b"x" * 100_000), 0)
 
 
 def skewed_file(rows: int, seed: int) -> bytes:
-    """Return reviews by users of several each, the unhappy ones longer and towards the end."""
+    """Return reviews grouped by user; unhappy reviews are longer, and more frequent towards the end."""
     draw = random.Random(seed)
     lines: list[bytes] = []
     while len(lines) < rows:
@@ -116,8 +116,8 @@ def drawn(content: bytes, seed: int, count: int, connections: int = 4) -> list[R
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_the_share_of_unhappy_reviews_is_estimated_without_bias() -> None:
-    """Over many seeds the mean of the estimates is the truth; the head of the file is far from it.
+def test_the_fraction_of_unhappy_reviews_is_estimated_without_bias() -> None:
+    """The mean of the estimates over many seeds is the true fraction; that of the file's head is far from it.
 
     A sample of lines around random bytes would be off by 0.15: unhappy reviews are longer.
     """
@@ -143,7 +143,7 @@ def test_the_number_of_connections_does_not_change_the_rows(connections: int) ->
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_little_is_read_beyond_what_is_taken() -> None:
+def test_little_is_read_beyond_the_rows_that_are_used() -> None:
     file = MemoryFile(skewed_file(20_000, seed=5))
     reading = read_lines(file, 1, connections=2)
     taken = sum(chunk.size for chunk, _ in zip(reading.chunks, range(20), strict=False))

@@ -18,7 +18,7 @@ from review_sentiment.errors import DataError, UsageError
 
 
 def lines(count: int) -> bytes:
-    """Return this many right lines, each with its own text."""
+    """Return this many valid lines, each with its own text."""
     rows = ({"rating": 5, "text": f"Number {number}", "parent_asin": "P"} for number in range(count))
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
@@ -34,13 +34,13 @@ def rows(source: LocalFiles, category: str) -> Iterator[ReviewRecord | BrokenRec
         yield from chunk.rows
 
 
-def test_categories_are_the_names_of_the_files_sorted(tmp_path: Path) -> None:
+def test_categories_are_the_sorted_names_of_the_files(tmp_path: Path) -> None:
     for name in ("Tops.jsonl", "All_Beauty.jsonl.gz", "v1.5_Books.jsonl", "notes.txt", "Other.json"):
         (tmp_path / name).write_bytes(b"")
     assert LocalFiles(str(tmp_path)).categories() == ("All_Beauty", "Tops", "v1.5_Books")
 
 
-def test_a_compressed_file_reads_as_a_plain_one_does(tmp_path: Path) -> None:
+def test_a_compressed_file_has_the_rows_of_the_plain_one(tmp_path: Path) -> None:
     (tmp_path / "Plain.jsonl").write_bytes(lines(3))
     (tmp_path / "Packed.jsonl.gz").write_bytes(gzip.compress(lines(3)))
     (tmp_path / "Dense.jsonl.zst").write_bytes(pa.compress(lines(3), "zstd", asbytes=True))
@@ -57,21 +57,19 @@ def test_blank_lines_are_skipped_but_counted_in_the_line_numbers(tmp_path: Path)
     assert first == last
 
 
-def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "Tops.jsonl").write_bytes(b"\xef\xbb\xbf" + lines(2))
     assert len(texts(LocalFiles(str(tmp_path)), "Tops")) == 2
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_a_compressed_file_that_is_cut_short_is_an_error_after_its_whole_rows(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_a_truncated_file_is_an_error_after_its_complete_rows(tmp_path: Path, suffix: str) -> None:
     content = lines(20_000)
     packed = gzip.compress(content) if suffix == ".gz" else pa.compress(content, "zstd", asbytes=True)
     (tmp_path / f"Tops.jsonl{suffix}").write_bytes(packed[: len(packed) // 2])
     found = rows(LocalFiles(str(tmp_path)), "Tops")
     assert isinstance(next(found), ReviewRecord)
-    with pytest.raises(DataError, match=rf"Tops\.jsonl\{suffix} is cut short"):
+    with pytest.raises(DataError, match=rf"Tops\.jsonl\{suffix} is truncated"):
         list(found)
 
 
@@ -79,21 +77,21 @@ def test_a_compressed_file_that_is_cut_short_is_an_error_after_its_whole_rows(
 @pytest.mark.parametrize(
     "content", [lines(1), gzip.compress(b"")[:10] + b"\x07" * 40], ids=["plain text", "damaged"]
 )
-def test_a_compressed_file_that_is_none_or_is_damaged_is_an_error(
+def test_a_file_that_is_not_compressed_or_is_damaged_is_an_error(
     tmp_path: Path, content: bytes, suffix: str
 ) -> None:
     (tmp_path / f"Tops.jsonl{suffix}").write_bytes(content)
-    with pytest.raises(DataError, match="cut short or not compressed"):
+    with pytest.raises(DataError, match="truncated, or not compressed"):
         list(rows(LocalFiles(str(tmp_path)), "Tops"))
 
 
-def test_what_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "Tops.jsonl").mkdir()
     with pytest.raises(DataError, match=r"Tops\.jsonl cannot be read"):
         list(rows(LocalFiles(str(tmp_path)), "Tops"))
 
 
-def test_the_revision_changes_with_size_and_with_time_and_with_nothing_else(tmp_path: Path) -> None:
+def test_the_revision_changes_only_with_size_and_time(tmp_path: Path) -> None:
     path = tmp_path / "Tops.jsonl"
     path.write_bytes(lines(2))
     os.utime(path, ns=(10**18, 10**18))
@@ -108,27 +106,27 @@ def test_the_revision_changes_with_size_and_with_time_and_with_nothing_else(tmp_
     assert len({first, touched, source.revision("Tops")}) == 3
 
 
-def test_a_directory_opens_by_its_path(tmp_path: Path) -> None:
+def test_a_directory_is_opened_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "Tops.jsonl").write_bytes(lines(1))
     source = open_source(str(tmp_path))
     assert source.name == str(tmp_path)
     assert source.categories() == ("Tops",)
 
 
-def test_a_directory_below_home_opens_by_its_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "reviews").mkdir()
     (tmp_path / "reviews" / "Tops.jsonl").write_bytes(lines(1))
     assert open_source("~/reviews").categories() == ("Tops",)
 
 
-def test_a_glob_names_files(tmp_path: Path) -> None:
+def test_a_glob_selects_files(tmp_path: Path) -> None:
     for name in ("Tops.jsonl", "Topics.jsonl", "Books.jsonl"):
         (tmp_path / name).write_bytes(lines(1))
     assert open_source(f"{tmp_path}/Top*.jsonl").categories() == ("Topics", "Tops")
 
 
 @pytest.mark.parametrize("name", ["no/such/directory", "no/such/*.jsonl"])
-def test_what_is_no_source_is_a_usage_error_that_says_what_is(name: str) -> None:
+def test_a_name_that_is_not_a_source_is_a_usage_error_that_lists_the_sources(name: str) -> None:
     with pytest.raises(UsageError, match=r"data\.source.*'embedded'.*<Category>\.jsonl"):
         open_source(name)

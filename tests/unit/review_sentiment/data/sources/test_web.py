@@ -1,4 +1,4 @@
-"""Compressed files of a web server: streamed once, in any weather."""
+"""Compressed files on a web server, with faults of the connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTENT = skewed_file(2_000, seed=1)
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
-    monkeypatch.setattr(lines, "WHOLE_RANGE_BYTES", 1_000)
+    monkeypatch.setattr(lines, "RANGE_BYTES", 1_000)
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.001)
     (tmp_path / "Software.jsonl.gz").write_bytes(gzip.compress(CONTENT))
     with serving(tmp_path) as running:
@@ -37,9 +37,7 @@ EXPECTED = [ReviewRecord.model_validate_json(line).text for line in CONTENT.spli
 
 
 @pytest.mark.parametrize("fault", [None, 503, "drop", "truncate"])
-def test_all_rows_come_in_order_whatever_happens_on_the_way(
-    server: WebServer, fault: int | str | None
-) -> None:
+def test_all_rows_arrive_in_order_despite_faults(server: WebServer, fault: int | str | None) -> None:
     server.fault = lambda number: fault if number % 10 == 0 else None
     assert texts(server) == EXPECTED
 
@@ -51,10 +49,10 @@ def test_a_file_of_several_members_is_read_to_its_end(server: WebServer) -> None
     assert texts(server) == EXPECTED
 
 
-def test_a_file_that_is_cut_short_is_an_error(server: WebServer) -> None:
+def test_a_truncated_file_is_an_error(server: WebServer) -> None:
     path = server.directory / "Software.jsonl.gz"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         texts(server)
 
 
@@ -64,11 +62,11 @@ def test_a_file_that_is_not_gzip_is_an_error(server: WebServer) -> None:
         texts(server)
 
 
-def test_the_revision_is_the_state_of_the_file(server: WebServer) -> None:
+def test_the_revision_changes_with_the_file(server: WebServer) -> None:
     source = open_source(f"{server.url}/files")
     assert len(source.categories()) == 33
     first = source.revision("Software")
     server.etag_salt = "changed"
     assert source.revision("Software") != first
-    with pytest.raises(DataError, match=r"Books\.jsonl\.gz cannot be read: it is not there \(404\)"):
+    with pytest.raises(DataError, match=r"Books\.jsonl\.gz cannot be read: it does not exist \(404\)"):
         source.revision("Books")

@@ -1,32 +1,30 @@
-"""Ranges of remote files on this machine's disk, so that none is fetched twice.
+"""A cache on disk for ranges of remote files, so that no range is downloaded twice.
 
-One SQLite file for each remote file in one state: a process can be killed at
-any moment and finds at its next start what it had fetched.
+Each state of a remote file has an SQLite file of its own. A process can be killed at any moment; the next one
+finds what it had downloaded.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 
 from review_sentiment.cache import cache_directory
+from review_sentiment.hashing import stable_hash
 
 
-class KeptRanges:
-    """Byte ranges of one file; may be used from several threads."""
+class RangeCache:
+    """Byte ranges of one file; several threads may use it."""
 
     def __init__(self, name: str, state: str) -> None:
-        """Open the ranges of a file; `state` changes when its content does."""
+        """Open the cache of a file; `state` changes if its content does."""
         directory = cache_directory() / "ranges"
         directory.mkdir(parents=True, exist_ok=True)
-        key = hashlib.blake2b(f"{name}\0{state}".encode(), digest_size=16).hexdigest()
+        path = directory / f"{stable_hash(name, state):016x}.sqlite"
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(
-            directory / f"{key}.sqlite", check_same_thread=False, isolation_level=None, timeout=60
-        )
-        # WAL without a sync for each range: a killed process loses nothing, a
-        # power cut the last ranges, which are fetched again.
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=60)
+        # WAL without a sync per range: a killed process loses nothing; a power cut loses the last ranges,
+        # which are downloaded again.
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.execute(
@@ -35,7 +33,7 @@ class KeptRanges:
         )
 
     def get(self, start: int, stop: int) -> bytes | None:
-        """Return a range that was kept, or None."""
+        """Return a cached range, or None."""
         with self._lock:
             found = self._database.execute(
                 "SELECT body FROM ranges WHERE start = ? AND stop = ?", (start, stop)
@@ -43,6 +41,6 @@ class KeptRanges:
         return found[0] if found else None
 
     def put(self, start: int, stop: int, body: bytes) -> None:
-        """Keep a range."""
+        """Store a range."""
         with self._lock:
             self._database.execute("INSERT OR REPLACE INTO ranges VALUES (?, ?, ?)", (start, stop, body))
