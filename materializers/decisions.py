@@ -11,7 +11,7 @@ from review_sentiment.registry.model_card import RegisteredVersion
 
 
 class VerdictMaterializer(RecordMaterializer):
-    """Every rule with its figure."""
+    """Each gate check with its figures."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Verdict,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA_ANALYSIS
@@ -21,7 +21,7 @@ class VerdictMaterializer(RecordMaterializer):
         return {"passed": data.passed, "reason": data.reason()}
 
     def save_visualizations(self, data: Verdict) -> dict[str, VisualizationType]:
-        """Show the rules."""
+        """Show the gate checks."""
         page = f"{data.reason()}\n\n{data.table()}\n"
         return {self.write_text("gate.md", page): VisualizationType.MARKDOWN}
 

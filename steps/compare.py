@@ -30,17 +30,17 @@ def compare(
     gate: GateSettings,
     baseline: Evaluation | None = None,
 ) -> Annotated[Verdict, "verdict"]:
-    """Return every rule with its figure; the candidate's run gets the compared figures too."""
-    from review_sentiment.registry import registration
-    from review_sentiment.registry.gate import judge
+    """Return every gate check with its figures, and log the other models' evaluations."""
+    from review_sentiment.registry.gate import Evaluations, judge
+    from review_sentiment.registry.registration import log_verdict
     from review_sentiment.tracking import candidate
     from steps.mlflow_joint import connect
 
-    verdict = judge(tuned, baseline, classical, champion, adapter.proof, gate)
+    verdict = judge(Evaluations(tuned, classical, baseline), champion, adapter.proof, gate)
     connect()
     candidate.require_run(adapter.run_id)
     for other in (baseline, classical, champion.evaluation):
         if other is not None:
             candidate.log_evaluation(adapter.run_id, other)
-    registration.log_verdict(adapter.run_id, verdict)
+    log_verdict(adapter.run_id, verdict)
     return verdict

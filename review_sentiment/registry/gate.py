@@ -1,4 +1,4 @@
-"""The gate: is the tuned model good enough to be the champion? Every rule with its figure."""
+"""The gate: is the tuned model good enough to be the champion? Each check keeps its figures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from review_sentiment.evaluation.result import Evaluation
 
 if TYPE_CHECKING:
     from review_sentiment.config import GateSettings
+    from review_sentiment.evaluation.robustness import Robustness
     from review_sentiment.training.lora_proof import LoraProof
 
 
@@ -18,103 +19,120 @@ BASELINE, CLASSICAL = "baseline", "classical model"
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One rule: what was asked, what was found, and whether it holds."""
+class Champion:
+    """The champion's version and evaluation; both are None if there is no champion to beat."""
+
+    version: str | None = None
+    evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """The candidate's evaluation, those of the models that it must beat, and its robustness.
+
+    `baseline` is the untuned model. It and `robustness` are None if their steps were skipped.
+    """
+
+    tuned: Evaluation
+    classical: Evaluation
+    baseline: Evaluation | None = None
+    robustness: Robustness | None = None
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """One check: what is required, what was measured, and whether that is enough."""
 
     name: str
-    asked: str
-    found: str
+    required: str
+    measured: str
     passed: bool
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The rules in the order they were applied, and the comparisons that they looked at.
+    """The gate checks in order, and the comparisons behind them.
 
-    `champion` is the version that the candidate was compared with, None where there was none.
+    `champion` is the version that the candidate was compared with, None if there was none.
     """
 
-    rules: tuple[Rule, ...]
+    checks: tuple[GateCheck, ...]
     comparisons: tuple[Comparison, ...] = ()
     champion: str | None = None
 
     @property
     def passed(self) -> bool:
-        """Tell whether every rule holds."""
-        return all(rule.passed for rule in self.rules)
+        """Return whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def outcome(self) -> str:
+        """Return the decision as MLflow's tags show it."""
+        return "passed" if self.passed else "not passed"
 
     def reason(self) -> str:
-        """Return one sentence: why the gate was passed, or which rules were not."""
+        """Return one sentence: all checks passed, or which ones did not."""
         if self.passed:
-            return f"All {len(self.rules)} rules of the gate hold."
+            return f"All {len(self.checks)} gate checks passed."
         failed = [
-            f"{rule.name} is {rule.found}, asked: {rule.asked}" for rule in self.rules if not rule.passed
+            f"{check.name} is {check.measured}, required: {check.required}"
+            for check in self.checks
+            if not check.passed
         ]
         return f"The gate was not passed: {'; '.join(failed)}."
 
     def table(self) -> str:
-        """Return the rules as a Markdown table."""
+        """Return the checks as a Markdown table."""
         rows = [
-            f"| {rule.name} | {rule.asked} | {rule.found} | {'yes' if rule.passed else '**no**'} |"
-            for rule in self.rules
+            f"| {check.name} | {check.required} | {check.measured} | {'yes' if check.passed else '**no**'} |"
+            for check in self.checks
         ]
-        return "\n".join(["| rule of the gate | asked | found | holds |", "|---|---|---|---|", *rows])
-
-    def with_rule(self, rule: Rule) -> Verdict:
-        """Return the verdict with one more rule."""
-        return replace(self, rules=(*self.rules, rule))
+        return "\n".join(["| Gate check | Required | Measured | Passed |", "|---|---|---|---|", *rows])
 
 
-def judge(
-    tuned: Evaluation,
-    baseline: Evaluation | None,
-    classical: Evaluation,
-    champion: Champion,
-    proof: LoraProof,
-    settings: GateSettings,
-) -> Verdict:
-    """Compare the tuned model with the others, each on the reviews they share."""
+def judge(evaluations: Evaluations, champion: Champion, proof: LoraProof, settings: GateSettings) -> Verdict:
+    """Compare the tuned model with each of the others on the reviews that both answered."""
+    tuned, classical, baseline = evaluations.tuned, evaluations.classical, evaluations.baseline
     over_classical = compare_models(tuned.predictions, classical.predictions, CLASSICAL, "predicted")
     comparisons = [over_classical]
-    rules = [_proof_rule(proof)]
+    checks = [_proof_check(proof)]
     if baseline is not None:
-        # The untuned model is the champion to beat as long as there is no other.
-        found = compare_models(tuned.predictions, baseline.predictions, BASELINE, "constrained")
-        comparisons.append(found)
-        rules.append(_better(found, settings.min_gain_over_baseline, settings.significance))
-    rules.append(_better_than_classical(over_classical, settings))
+        # The untuned model is judged by its likeliest label, so that it cannot lose on answer format alone.
+        gain = compare_models(tuned.predictions, baseline.predictions, BASELINE, "constrained")
+        comparisons.append(gain)
+        checks.append(_gain_check(gain, settings.min_gain_over_baseline, settings.significance))
+    checks.append(_classical_check(over_classical, settings))
     if champion.evaluation is not None:
         name = f"champion version {champion.version}"
-        found = compare_models(tuned.predictions, champion.evaluation.predictions, name, "predicted")
-        comparisons.append(found)
-        rules.append(_better(found, settings.min_gain_over_champion, settings.significance))
-        rules.append(_worst_category(found, settings))
-    rules.append(_worst_category(over_classical, settings))
+        gain = compare_models(tuned.predictions, champion.evaluation.predictions, name, "predicted")
+        comparisons.append(gain)
+        checks.append(_gain_check(gain, settings.min_gain_over_champion, settings.significance))
+        checks.append(_category_check(gain, settings))
+    checks.append(_category_check(over_classical, settings))
     for name, value, most in (
         ("unparsed answers", tuned.metrics.unparsed_rate, settings.max_unparsed_rate),
         ("calibration error", tuned.metrics.calibration_error, settings.max_calibration_error),
     ):
-        rules.append(Rule(name, f"at most {most:.1%}", f"{value:.1%}", not _above(value, most)))
-    return Verdict(tuple(rules), tuple(comparisons), champion.version)
+        checks.append(GateCheck(name, f"at most {most:.1%}", f"{value:.1%}", not _above(value, most)))
+    return Verdict(tuple(checks), tuple(comparisons), champion.version)
 
 
 def still_against(verdict: Verdict, champion: str | None) -> Verdict:
-    """Add a rule where the present champion is not the one that the candidate was compared with."""
+    """Add a failed check if another version has become the champion since the comparison."""
     if champion == verdict.champion:
         return verdict
-    return verdict.with_rule(
-        Rule(
-            "the champion compared with is the present one",
-            f"version {champion or 'none'}; --rerun evaluate_champion compares with it",
-            f"version {verdict.champion or 'none'}",
-            False,
-        )
+    outdated = GateCheck(
+        "the champion in the comparison",
+        f"version {champion or 'none'}; --rerun evaluate_champion compares with it",
+        f"version {verdict.champion or 'none'}",
+        False,
     )
+    return replace(verdict, checks=(*verdict.checks, outdated))
 
 
-def _proof_rule(proof: LoraProof) -> Rule:
+def _proof_check(proof: LoraProof) -> GateCheck:
     moved = sum(layer.b_norm > 0 for layer in proof.layers)
-    return Rule(
+    return GateCheck(
         "LoRA proof",
         "every layer moved, loss fell",
         f"{moved} of {len(proof.layers)} layers, loss {proof.first_loss:.3f} to {proof.last_loss:.3f}",
@@ -122,49 +140,42 @@ def _proof_rule(proof: LoraProof) -> Rule:
     )
 
 
-def _better(found: Comparison, least: float, significance: float) -> Rule:
-    overall = found.overall
-    return Rule(
-        f"accuracy over the {found.other}",
+def _gain_check(comparison: Comparison, least: float, significance: float) -> GateCheck:
+    overall = comparison.overall
+    return GateCheck(
+        f"accuracy over the {comparison.other}",
         f"> {least:+.3f}, p at most {significance:g}",
         str(overall),
         _above(overall.gain, least) and overall.p_value <= significance,
     )
 
 
-def _better_than_classical(found: Comparison, settings: GateSettings) -> Rule:
-    """Ask for a gain, or show the stated reason for doing without."""
-    least, overall = settings.min_gain_over_classical, found.overall
+def _classical_check(comparison: Comparison, settings: GateSettings) -> GateCheck:
+    """Require a gain, unless the settings state a reason to do without."""
+    least, overall = settings.min_gain_over_classical, comparison.overall
     passed = _above(overall.gain, least)
     exception = "" if passed else settings.classical_exception or ""
-    asked = f"> {least:+.3f}" + (f", or the stated exception: {exception}" if exception else "")
-    return Rule(f"accuracy over the {found.other}", asked, str(overall), passed or bool(exception))
-
-
-def _above(value: float, limit: float) -> bool:
-    """Compare shares of counted reviews: 0.90 - 0.85 is not above 0.05, whatever floats say."""
-    return value - limit > ROUNDING
-
-
-def _worst_category(found: Comparison, settings: GateSettings) -> Rule:
-    name = f"worst category against the {found.other}"
-    asked = f"loses at most {settings.max_category_loss:.3f}"
-    large = {
-        category: difference
-        for category, difference in found.categories.items()
-        if difference.n >= settings.min_category_reviews
-    }
-    if not large:
-        return Rule(name, asked, "no category is large enough to judge", True)
-    worst = min(large, key=lambda category: large[category].gain)
-    return Rule(
-        name, asked, f"{worst} {large[worst]}", not _above(-large[worst].gain, settings.max_category_loss)
+    required = f"> {least:+.3f}" + (f", or the stated exception: {exception}" if exception else "")
+    return GateCheck(
+        f"accuracy over the {comparison.other}", required, str(overall), passed or bool(exception)
     )
 
 
-@dataclass(frozen=True)
-class Champion:
-    """The champion's version and evaluation; both are None where there is no champion to beat."""
+def _category_check(comparison: Comparison, settings: GateSettings) -> GateCheck:
+    name = f"worst category against the {comparison.other}"
+    required = f"loses at most {settings.max_category_loss:.3f}"
+    large = {
+        category: difference
+        for category, difference in comparison.categories.items()
+        if difference.n >= settings.min_category_reviews
+    }
+    if not large:
+        return GateCheck(name, required, "no category is large enough to judge", True)
+    worst = min(large, key=lambda category: large[category].gain)
+    loss = -large[worst].gain
+    return GateCheck(name, required, f"{worst} {large[worst]}", not _above(loss, settings.max_category_loss))
 
-    version: str | None = None
-    evaluation: Evaluation | None = None
+
+def _above(value: float, limit: float) -> bool:
+    """Compare fractions of counted reviews: 0.90 - 0.85 is not above 0.05, whatever floats say."""
+    return value - limit > ROUNDING

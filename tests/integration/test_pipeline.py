@@ -91,7 +91,7 @@ def test_the_candidates_run_has_everything(
     assert {"text", "gold", "prediction", "raw_answer"} <= set(samples["columns"])
     card = client.get_model_version("review-sentiment", first_run["model"]["version"]).description
     assert card.startswith("This model says whether a customer review is negative or positive")
-    assert "All 6 rules of the gate hold." in card
+    assert "All 6 gate checks passed." in card
     assert f"`python run_pipeline.py --config {project.config}` on the stack review-sentiment-local" in card
     assert "PeftModel.from_pretrained(base, files" in card
 
@@ -121,7 +121,7 @@ def test_lineage_leads_from_a_version_to_what_it_was_made_from_and_back(
     assert first_run["pipeline_run"] in shown.stdout
     missing = project.run("lineage", "99")
     assert missing.returncode == 2
-    assert "'99' is no version of 'review-sentiment' (there are: " in missing.stderr
+    assert "'99' is not a version of 'review-sentiment' (there are: " in missing.stderr
 
 
 def test_zenmls_run_tells_the_version(project: Project, first_run: dict[str, Any]) -> None:

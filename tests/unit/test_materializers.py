@@ -32,7 +32,7 @@ from review_sentiment.evaluation.predictions import PREDICTION_COLUMNS
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Probe, Robustness
 from review_sentiment.models.base_model import ModelIdentity
-from review_sentiment.registry.gate import Champion, Rule, Verdict
+from review_sentiment.registry.gate import Champion, GateCheck, Verdict
 from review_sentiment.registry.model_card import RegisteredVersion
 from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.training.lora_proof import LayerProof, LoraProof
@@ -97,7 +97,7 @@ def adapter(directory: Path) -> TrainedAdapter:
 
 DIFFERENCE = PairedDifference(4, 0.25, (0.0, 0.5), 2, 1, 0.5)
 COMPARISON = Comparison("classical model", DIFFERENCE, {"Tops": DIFFERENCE})
-VERDICT = Verdict((Rule("rule", "asked", "found", True),), (COMPARISON,), "3")
+VERDICT = Verdict((GateCheck("check", "required", "measured", True),), (COMPARISON,), "3")
 VERSION = RegisteredVersion("name", "1", "champion", "models:/name/1", "run", "sqlite:///x", "e", "# Card")
 ROBUSTNESS = Robustness((Probe("typos", "a typo", 0.75, 1.0, DIFFERENCE),))
 REPORT = DataReport("<html>page</html>", {"category": 0.2, "label": 0.0})

@@ -9,7 +9,7 @@ from review_sentiment.config import GateSettings
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import UNPARSED
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.registry.gate import Champion, Rule, Verdict, judge, still_against
+from review_sentiment.registry.gate import Champion, Evaluations, GateCheck, Verdict, judge, still_against
 from review_sentiment.training.lora_proof import LayerProof, LoraProof
 
 MOVED = LayerProof("q_proj", forward_calls=4, first_gradient_norm=0.1, b_norm=0.2)
@@ -46,61 +46,59 @@ def verdict(
     champion: Evaluation | None = None,
     **settings: object,
 ) -> Verdict:
-    """Return the verdict against models that are worse unless told otherwise.
+    """Return the verdict against models that are worse by default.
 
-    Calibration is another subject: these models are always sure.
+    The calibration check is off: these models always answer with probability 1.
     """
     return judge(
-        tuned,
-        baseline,
-        classical or evaluation(50),
+        Evaluations(tuned, classical or evaluation(50), baseline),
         Champion("3", champion) if champion else Champion(),
         proof,
         GateSettings.model_validate({"max_calibration_error": 1.0} | settings),
     )
 
 
-def rule(result: Verdict, name: str) -> Rule:
-    """Return the rule with this name."""
-    (found,) = [rule for rule in result.rules if rule.name == name]
+def check(result: Verdict, name: str) -> GateCheck:
+    """Return the check with this name."""
+    (found,) = [check for check in result.checks if check.name == name]
     return found
 
 
-def test_a_better_model_with_a_proof_passes_every_rule() -> None:
+def test_a_better_model_with_a_proof_passes_every_check() -> None:
     result = verdict(evaluation(90), baseline=evaluation(70))
-    assert [rule.name for rule in result.rules] == [PROVEN, BASELINE, CLASSICAL, WORST, PARSED, CALIBRATED]
+    assert [check.name for check in result.checks] == [PROVEN, BASELINE, CLASSICAL, WORST, PARSED, CALIBRATED]
     assert result.passed
-    assert result.reason() == "All 6 rules of the gate hold."
+    assert result.reason() == "All 6 gate checks passed."
 
 
-def test_without_a_baseline_there_is_no_rule_for_it() -> None:
+def test_without_a_baseline_there_is_no_check_for_it() -> None:
     result = verdict(evaluation(90))
-    assert BASELINE not in [rule.name for rule in result.rules]
+    assert BASELINE not in [check.name for check in result.checks]
     assert result.passed
 
 
 @pytest.mark.parametrize(("right", "passed"), [(69, False), (70, False), (71, True)])
 def test_the_model_must_be_better_than_each_other_and_not_only_as_good(right: int, passed: bool) -> None:
     result = verdict(evaluation(right), evaluation(70), evaluation(70), significance=1.0)
-    assert rule(result, BASELINE).passed is rule(result, CLASSICAL).passed is passed
+    assert check(result, BASELINE).passed is check(result, CLASSICAL).passed is passed
 
 
 @pytest.mark.parametrize(("right", "passed"), [(75, False), (76, True)])
 def test_a_gain_over_the_baseline_or_the_champion_must_be_beyond_chance(right: int, passed: bool) -> None:
     """Five reviews won and none lost is p = 0.0625, six are p = 0.031."""
     result = verdict(evaluation(right), baseline=evaluation(70), champion=evaluation(70))
-    assert rule(result, BASELINE).passed is rule(result, CHAMPION).passed is passed
+    assert check(result, BASELINE).passed is check(result, CHAMPION).passed is passed
 
 
 def test_a_gain_that_is_beyond_chance_and_below_the_margin_is_not_enough() -> None:
     result = verdict(evaluation(80), champion=evaluation(70), min_gain_over_champion=0.15)
-    assert not rule(result, CHAMPION).passed
+    assert not check(result, CHAMPION).passed
     assert verdict(evaluation(90), champion=evaluation(70), min_gain_over_champion=0.15).passed
 
 
 def test_an_equal_model_does_not_replace_the_champion() -> None:
     result = verdict(evaluation(90), champion=evaluation(90))
-    assert [rule.name for rule in result.rules if not rule.passed] == [CHAMPION]
+    assert [check.name for check in result.checks if not check.passed] == [CHAMPION]
     assert result.champion == "3"
 
 
@@ -109,32 +107,32 @@ def test_a_better_model_that_loses_a_category_to_the_champion_does_not_replace_i
         evaluation(95, Trend=(20, 40)), classical=evaluation(50, Trend=(20, 40)),
         champion=evaluation(60, Trend=(30, 40)),
     )  # fmt: skip
-    (failed,) = [rule for rule in result.rules if not rule.passed]
+    (failed,) = [check for check in result.checks if not check.passed]
     assert failed.name == "worst category against the champion version 3"
-    assert failed.found.startswith("Trend -0.250 [")
+    assert failed.measured.startswith("Trend -0.250 [")
 
 
 def test_a_stated_exception_lets_a_model_be_no_better_than_the_classical_one() -> None:
     result = verdict(evaluation(70), classical=evaluation(70))
-    assert not rule(result, CLASSICAL).passed
+    assert not check(result, CLASSICAL).passed
     excused = verdict(evaluation(70), classical=evaluation(70), classical_exception="it explains itself")
-    assert rule(excused, CLASSICAL).passed
-    assert "it explains itself" in rule(excused, CLASSICAL).asked
+    assert check(excused, CLASSICAL).passed
+    assert "it explains itself" in check(excused, CLASSICAL).required
 
 
 def test_each_least_gain_is_asked_of_its_own_rival() -> None:
     result = verdict(evaluation(80), evaluation(70), evaluation(70), min_gain_over_baseline=0.15)
-    assert not rule(result, BASELINE).passed
-    assert rule(result, CLASSICAL).passed
+    assert not check(result, BASELINE).passed
+    assert check(result, CLASSICAL).passed
     result = verdict(evaluation(80), evaluation(70), evaluation(70), min_gain_over_classical=0.15)
-    assert rule(result, BASELINE).passed
-    assert not rule(result, CLASSICAL).passed
+    assert check(result, BASELINE).passed
+    assert not check(result, CLASSICAL).passed
 
 
 def test_a_baseline_scored_on_a_few_reviews_is_compared_on_those() -> None:
-    found = rule(verdict(evaluation(90), baseline=evaluation(10, of=20)), BASELINE)
-    assert found.found.startswith("+0.500 [")
-    assert "on 20 reviews, p = 0.002" in found.found
+    found = check(verdict(evaluation(90), baseline=evaluation(10, of=20)), BASELINE)
+    assert found.measured.startswith("+0.500 [")
+    assert "on 20 reviews, p = 0.002" in found.measured
 
 
 @pytest.mark.parametrize(
@@ -148,7 +146,7 @@ def test_a_baseline_scored_on_a_few_reviews_is_compared_on_those() -> None:
 )
 def test_a_good_model_whose_adapters_did_not_learn_fails(proof: LoraProof) -> None:
     result = verdict(evaluation(90), proof=proof)
-    assert [rule.name for rule in result.rules if not rule.passed] == [PROVEN]
+    assert [check.name for check in result.checks if not check.passed] == [PROVEN]
     assert not result.passed
 
 
@@ -159,14 +157,14 @@ def test_a_category_may_lose_as_much_as_is_allowed_and_no_more(
     tuned: int, classical: int, passed: bool
 ) -> None:
     result = verdict(evaluation(tuned), classical=evaluation(classical), max_category_loss=0.05)
-    assert rule(result, WORST).passed is passed
+    assert check(result, WORST).passed is passed
 
 
 def test_one_bad_category_fails_a_model_that_is_better_overall() -> None:
     result = verdict(evaluation(95, Trend=(20, 40)), classical=evaluation(70, Trend=(30, 40)))
-    assert result.rules[1].passed
-    assert not rule(result, WORST).passed
-    assert rule(result, WORST).found.startswith("Trend -0.250 [")
+    assert result.checks[1].passed
+    assert not check(result, WORST).passed
+    assert check(result, WORST).measured.startswith("Trend -0.250 [")
     assert f"{WORST} is Trend -0.250" in result.reason()
 
 
@@ -174,19 +172,19 @@ def test_one_bad_category_fails_a_model_that_is_better_overall() -> None:
 def test_a_category_that_is_too_small_is_not_judged(least: int, passed: bool) -> None:
     tuned, classical = evaluation(95, Trend=(20, 40)), evaluation(70, Trend=(30, 40))
     result = verdict(tuned, classical=classical, min_category_reviews=least)
-    assert rule(result, WORST).passed is passed
+    assert check(result, WORST).passed is passed
 
 
 @pytest.mark.parametrize(("unparsed", "passed"), [(0, True), (1, True), (2, False)])
 def test_answers_outside_the_labels_are_borne_up_to_a_share(unparsed: int, passed: bool) -> None:
     result = verdict(evaluation(90, unparsed=unparsed), max_unparsed_rate=0.01)
-    assert rule(result, PARSED).passed is passed
+    assert check(result, PARSED).passed is passed
 
 
 def test_probabilities_that_are_far_from_the_truth_fail() -> None:
     result = verdict(evaluation(80), max_calibration_error=0.1)  # always sure, right in 80 of 100
-    assert rule(result, CALIBRATED) == Rule(CALIBRATED, "at most 10.0%", "20.0%", False)
-    assert rule(verdict(evaluation(80), max_calibration_error=0.2), CALIBRATED).passed
+    assert check(result, CALIBRATED) == GateCheck(CALIBRATED, "at most 10.0%", "20.0%", False)
+    assert check(verdict(evaluation(80), max_calibration_error=0.2), CALIBRATED).passed
 
 
 def test_a_champion_that_came_in_between_is_not_replaced() -> None:

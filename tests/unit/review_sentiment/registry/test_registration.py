@@ -10,7 +10,7 @@ import mlflow
 import pytest
 
 from review_sentiment.data.review_table import ingested
-from review_sentiment.registry.gate import Rule, Verdict
+from review_sentiment.registry.gate import GateCheck, Verdict
 from review_sentiment.registry.model_card import CardFacts
 from review_sentiment.registry.registration import register
 from review_sentiment.tracking import candidate, mlflow_store, model_versions
@@ -18,7 +18,7 @@ from tests.unit.review_sentiment.registry.test_model_card import LINEAGE
 from tests.unit.test_materializers import REPORT, adapter, evaluation, reviews
 
 NAME = "reviews"
-PASSED = Verdict((Rule("rule", "asked", "found", True),), (), None)
+PASSED = Verdict((GateCheck("check", "required", "measured", True),), (), None)
 
 
 def registered(run_id: str, directory: Path) -> Any:
