@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""The front door: options in, a run out, a summary last.
+"""The command line.
 
-python run_pipeline.py                      the default: embedded reviews and model, on this machine
-python run_pipeline.py --stack gpu          the same pipeline on the stack of stacks/gpu.yaml
-python run_pipeline.py --rerun evaluate     everything from the cache but that step
+python run_pipeline.py                      the default run: embedded reviews and model, on this machine
+python run_pipeline.py --stack gpu          the same pipeline on the stack in stacks/gpu.yaml
+python run_pipeline.py --rerun evaluate     all steps from the cache, except this one
 python run_pipeline.py models               the registered versions
 """
 
@@ -12,7 +12,10 @@ from __future__ import annotations
 import sys
 
 from dashboard.serving.command import ui
+from front_door.commands.run import cli
 from front_door.main import main
 
+cli.add_command(ui)
+
 if __name__ == "__main__":
-    sys.exit(main(more_commands=[ui]))
+    sys.exit(main())

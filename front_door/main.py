@@ -1,7 +1,7 @@
-"""The command line: its commands, its exit codes, and one paragraph for an error.
+"""The command line: commands, exit codes, and error messages of one paragraph.
 
-0: done; 1: the run failed or `doctor` found a problem; 2: wrong usage or
-settings; 130: interrupted; 143: told to end. A traceback is shown with `--debug` only.
+Exit codes: 0 done; 1 the run failed or `doctor` found a problem; 2 wrong usage or settings;
+130 interrupted; 143 terminated. Only `--debug` shows a traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from front_door.terminal.error_text import INTERRUPTED, error_text, exit_code_of
 from review_sentiment.errors import EXIT_FAILED, EXIT_USAGE
 
 EXIT_INTERRUPTED = 130
-COMMANDS = (
+
+for _command in (
     doctor,
     estimate_command,
     sweep,
@@ -38,14 +39,13 @@ COMMANDS = (
     score_command,
     serve,
     mlflow_ui,
-)
+):
+    cli.add_command(_command)
 
 
-def main(arguments: Sequence[str] | None = None, more_commands: Sequence[click.Command] = ()) -> int:
-    """Run a command line; return the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, by default that of this process, and return the exit code."""
     prepare_environment()
-    for command in (*COMMANDS, *more_commands):
-        cli.add_command(command)
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
         code = cli.main(arguments, prog_name="run_pipeline.py", standalone_mode=False)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None, more_commands: Sequence[click.C
         return EXIT_INTERRUPTED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_FAILED
-    except Exception as error:  # noqa: BLE001 - the last line before the person: one paragraph, no traceback
+    except Exception as error:  # noqa: BLE001 - every error ends as one paragraph
         if debug:
             traceback.print_exc()
         click.echo(f"error: {error_text(error)}", err=True)

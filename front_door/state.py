@@ -1,7 +1,7 @@
-"""Where a run keeps its state, and what is switched off: decided before ZenML is imported.
+"""Where a run keeps its state, and which telemetry is off. Both must be set before ZenML is imported.
 
-Each place is moved by its usual variable, so that two checkouts or a test
-share nothing: `ZENML_CONFIG_PATH`, `MLFLOW_TRACKING_URI`, `XDG_CACHE_HOME`, `HF_HOME`.
+Each location has its usual variable, so that checkouts and tests can be isolated:
+`ZENML_CONFIG_PATH`, `MLFLOW_TRACKING_URI`, `XDG_CACHE_HOME`, `HF_HOME`.
 """
 
 import os
@@ -25,18 +25,18 @@ OPT_OUTS = {
     "TOKENIZERS_PARALLELISM": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-"""No analytics or telemetry unless the user asks for it in the environment."""
+"""No analytics or telemetry, unless the user's environment enables it."""
 
 
 def prepare_environment() -> None:
-    """Set the defaults that the user's environment leaves open."""
+    """Set the variables that the user's environment does not."""
     for variable, value in OPT_OUTS.items():
         os.environ.setdefault(variable, value)
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{zenml_directory() / 'mlflow' / 'mlflow.db'}")
 
 
 def zenml_directory() -> Path:
-    """Return the directory of ZenML's own state."""
+    """Return the directory of ZenML's state."""
     return Path(os.environ.get("ZENML_CONFIG_PATH") or click.get_app_dir("zenml")).resolve()
 
 
@@ -46,10 +46,10 @@ def tracking_uri() -> str:
 
 
 def new_log_file() -> Path:
-    """Return the path of this run's log file, in a directory that exists.
+    """Create the log file of this process and return its path.
 
     Raises:
-        ReviewSentimentError: the cache directory cannot be written.
+        ReviewSentimentError: the cache directory is not writable.
     """
     directory = cache_directory() / "logs"
     try:
@@ -58,7 +58,7 @@ def new_log_file() -> Path:
         file.touch()
     except OSError as error:
         raise ReviewSentimentError(
-            f"The log file cannot be written to {directory}: {error.strerror}. Free some room, or set "
-            "XDG_CACHE_HOME to a directory that can be written."
+            f"The log file cannot be written to {directory}: {error.strerror}. Free some space, or set "
+            "XDG_CACHE_HOME to a writable directory."
         ) from error
     return file

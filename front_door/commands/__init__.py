@@ -1,1 +1,1 @@
-"""One module for each group of commands."""
+"""The commands, in modules by topic."""

@@ -1,4 +1,4 @@
-"""A comparison of two versions, for people and as JSON."""
+"""A comparison of two versions, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ WIDTH = 100
 
 
 def as_text(found: VersionComparison, examples: int) -> str:
-    """Return what is different; `examples` reviews are shown of those won and of those lost."""
+    """Return the differences, with up to `examples` reviews that the second version gained, and lost."""
     first, second = f"version {found.first.version}", f"version {found.second.version}"
     parts = [columns([("", first, second), *((key, *values) for key, values in found.figures.items())])]
     if found.settings:
-        parts.append(
-            columns([("setting", first, second), *((key, *both) for key, both in found.settings.items())])
-        )
+        rows = [(key, *values) for key, values in found.settings.items()]
+        parts.append(columns([("setting", first, second), *rows]))
     else:
         parts.append("Both have the same settings.")
     if found.test is None:
@@ -31,29 +30,21 @@ def as_text(found: VersionComparison, examples: int) -> str:
         return "\n\n".join(parts)
     overall = found.test.overall
     verdict = "significant" if overall.significant else "not significant"
-    parts.append(
-        f"{second} against {first}: accuracy {overall} ({verdict}; "
-        f"{overall.only_candidate} reviews won, {overall.only_other} lost)"
-    )
-    parts.append(
-        columns(
-            [
-                ("category (p by Holm)", "gain"),
-                *((key, str(one)) for key, one in found.test.categories.items()),
-            ]
-        )
-    )
+    gains = [(category, str(gain)) for category, gain in found.test.categories.items()]
     lost = found.changed[found.changed["first"] == found.changed["gold"]]
     won = found.changed[found.changed["second"] == found.changed["gold"]]
     parts += [
+        f"{second} against {first}: accuracy {overall} ({verdict}; "
+        f"{overall.only_candidate} reviews won, {overall.only_other} lost)",
+        columns([("category (p by Holm)", "gain"), *gains]),
         _examples(f"Lost by {second}", lost.head(examples)),
         _examples(f"Won by {second}", won.head(examples)),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(filter(None, parts))
 
 
 def as_json_object(found: VersionComparison) -> dict[str, Any]:
-    """Return everything, all changed reviews among it."""
+    """Return the comparison with all reviews whose answers differ."""
     return {
         "first": found.first.version,
         "second": found.second.version,
@@ -70,6 +61,6 @@ def _examples(title: str, rows: pd.DataFrame) -> str:
         return ""
     lines = [f"{title}:"]
     for row in rows.to_dict("records"):
-        said = ". ".join(filter(None, (row["title"], row["text"])))
-        lines.append("  " + textwrap.shorten(f"[{row['category']}, {row['gold']}] {said}", WIDTH))
+        review = ". ".join(filter(None, (row["title"], row["text"])))
+        lines.append("  " + textwrap.shorten(f"[{row['category']}, {row['gold']}] {review}", WIDTH))
     return "\n".join(lines)

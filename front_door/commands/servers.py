@@ -1,4 +1,4 @@
-"""Servers on this machine's loopback: MLflow's pages, and a version that answers requests."""
+"""Servers for this machine only: MLflow's user interface, and a REST API for a version."""
 
 from __future__ import annotations
 
@@ -12,45 +12,49 @@ from pathlib import Path
 
 import click
 
-from front_door.commands.registry_access import NAME, model_name
+from front_door.commands.options import NAME
+from front_door.commands.registry_access import model_name
 from front_door.state import tracking_uri
 from review_sentiment.errors import UsageError
 
 HOST = "127.0.0.1"
 MLFLOW_PORT = 5000
-"""Of MLflow's pages unless another is asked for."""
+"""Default port of MLflow's user interface."""
 
 
 @click.command("mlflow-ui")
 @click.option("--port", default=MLFLOW_PORT, show_default=True, help="Port on this machine.")
 def mlflow_ui(port: int) -> None:
-    """Open MLflow on the candidate runs, on this machine only. Ctrl-C ends it."""
+    """Start MLflow's user interface, for this machine only. Press Ctrl-C to stop."""
     serve_mlflow(port)
 
 
 @click.command()
-@click.option("--version", default="champion", show_default=True, help="A number or an alias.")
+@click.option("--version", default="champion", show_default=True, help="Version number or alias.")
 @click.option("--port", default=5001, show_default=True, help="Port on this machine.")
 @NAME
 def serve(version: str, port: int, name: str | None) -> None:
-    """Answer requests with a version, on this machine only. Ctrl-C ends it; restart it for a new champion."""
+    """Serve a version over HTTP, for this machine only. Press Ctrl-C to stop.
+
+    Restart it to serve a new champion.
+    """
     serve_version(model_name(name), version, port)
 
 
 def serve_mlflow(port: int) -> None:
-    """Serve MLflow until Ctrl-C, and say which address to open.
+    """Serve MLflow until Ctrl-C, and print its address.
 
     Raises:
-        UsageError: the port is taken.
+        UsageError: the port is in use.
     """
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
-        click.echo(f"MLflow is served at {uri}")
+        click.echo(f"MLflow is running at {uri}")
         return
     _require_free(port)
     click.echo(f"MLflow   http://{HOST}:{port}/#/experiments?workflowType=machine_learning", err=True)
     click.echo(f"models   http://{HOST}:{port}/#/models", err=True)
-    click.echo("Ctrl-C ends it.", err=True)
+    click.echo("Press Ctrl-C to stop.", err=True)
     _run(
         ["server", "--backend-store-uri", uri],
         port,
@@ -60,10 +64,10 @@ def serve_mlflow(port: int) -> None:
 
 
 def serve_version(name: str, version: str, port: int) -> None:
-    """Let a registered version answer requests until Ctrl-C, and say how to ask it.
+    """Serve a registered version until Ctrl-C, and print an example request.
 
     Raises:
-        UsageError: there is no such version, or the port is taken.
+        UsageError: there is no such version, or the port is in use.
         TrackingError: MLflow cannot be reached.
     """
     from review_sentiment.tracking import mlflow_store, model_versions
@@ -72,9 +76,7 @@ def serve_version(name: str, version: str, port: int) -> None:
     found = model_versions.get_version(name, version)
     _require_free(port)
     click.echo(
-        f"{found.name} version {found.version} on http://{HOST}:{port}; Ctrl-C ends it. Ask it:", err=True
-    )
-    click.echo(
+        f"{found.name} version {found.version} on http://{HOST}:{port}. Press Ctrl-C to stop. Example:\n"
         f"  curl http://{HOST}:{port}/invocations -H 'Content-Type: application/json' \\\n"
         """    -d '{"dataframe_records": [{"title": "Lovely", "text": "Fits well and is soft."}]}'""",
         err=True,
@@ -92,14 +94,14 @@ def _require_free(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise UsageError(f"--port: {port} is taken on this machine. Try --port {port + 1}.") from error
+            raise UsageError(f"--port: {port} is already in use. Try --port {port + 1}.") from error
 
 
 def _run(command: Sequence[str], port: int, variables: Mapping[str, str]) -> None:
-    """Run a server of MLflow on loopback until it ends; what ends this process ends it and its children."""
-    # A SIGTERM must end the server too: as an exception it reaches the `finally` below.
+    """Run an MLflow server on loopback until it exits; if this process ends, it ends with its children."""
+    # Turn SIGTERM into an exception, so that the `finally` below stops the server too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # MLflow (3.17) starts `uvicorn` by its name, which is not found where the environment is not activated.
+    # MLflow (3.17) runs `uvicorn` by name, so the environment must be on the PATH even if not activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", *command, "--host", HOST, "--port", str(port), "--workers", "1"],

@@ -1,4 +1,4 @@
-"""`sweep`: search settings on the validation reviews, and list the finished trials."""
+"""`sweep`: search for the best settings on the validation reviews."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from front_door.stack.configs import DEFAULT_STACK, default_config
+from front_door.commands.options import CONFIG, JSON, OVERRIDES
+from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
-from front_door.terminal.console import output_to
+from front_door.terminal.console import quiet
 from front_door.terminal.text_table import columns
 from review_sentiment.settings_files import known_keys, load_settings
 
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="KEY=VALUES",
-    help="What to search: lora.rank=8,16,32 or training.learning_rate=1e-4..1e-3. Can be repeated.",
+    help="Setting to search: lora.rank=8,16,32 or training.learning_rate=1e-4..1e-3. Can be repeated.",
 )
-@click.option("--trials", default=12, show_default=True, help="Trials that are finished at the end.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="As for a run.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for a run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the trials as JSON.")
+@click.option(
+    "--trials",
+    default=12,
+    show_default=True,
+    help="Total finished trials, including those of earlier sweeps.",
+)
+@CONFIG
+@OVERRIDES
+@JSON
 def sweep(
     dimensions: tuple[str, ...],
     trials: int,
@@ -41,20 +47,23 @@ def sweep(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Search settings by the macro-F1 on validation reviews; finished trials are never lost."""
-    settings = load_settings(config_file or default_config(DEFAULT_STACK), overrides)
+    """Search for the settings with the best validation score.
+
+    The score is the macro-F1 on the validation reviews. Finished trials are kept for later sweeps.
+    """
+    settings = load_settings(config_file or default_config(), overrides)
     log_file = new_log_file()
     click.echo(f"log {log_file}", err=True)
-    with output_to(log_file, debug=False):
+    with quiet(log_file):
         found = search(settings, dimensions, trials, tracking_uri())
     click.echo(json.dumps([asdict(trial) for trial in found]) if as_json else trials_table(found))
 
 
 def search(settings: Settings, dimensions: Sequence[str], trials: int, store: str) -> list[TrialResult]:
-    """Run the sweep and log each finished trial to the MLflow store.
+    """Run the sweep, log each finished trial to the MLflow store, and return the trials, the best first.
 
     Raises:
-        UsageError: a dimension is not one that can be searched.
+        UsageError: a dimension cannot be searched.
         TrackingError: MLflow cannot be reached.
     """
     from review_sentiment.tracking import candidate, mlflow_store
@@ -64,7 +73,7 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
     parsed = [parse_dimension(text, known_keys()) for text in dimensions]
     mlflow_store.configure(store)
 
-    def record(identity: str, result: TrialResult) -> None:
+    def log(identity: str, result: TrialResult) -> None:
         candidate.log_trial(
             settings.tracking.experiment,
             identity,
@@ -73,22 +82,17 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
             {f"validation/{name}": value for name, value in result.figures.items()},
         )
 
-    return run_sweep(settings, parsed, trials, record)
+    return run_sweep(settings, parsed, trials, log)
 
 
 def trials_table(trials: Sequence[TrialResult]) -> str:
-    """Return one line a trial, the best first, and how to run with its settings."""
+    """Return one line per trial, the best first, and the command that runs with its settings."""
     if not trials:
-        return "No trial could be finished; see the log."
-    shown = [" ".join(f"--set {key}={value}" for key, value in trial.values.items()) for trial in trials]
+        return "No trial finished; see the log."
+    options = [" ".join(f"--set {key}={value}" for key, value in trial.values.items()) for trial in trials]
     rows = [("macro-F1", "ROC AUC", "seconds", "settings")]
     rows += [
-        (
-            f"{trial.macro_f1:.4f}",
-            f"{trial.figures['roc_auc']:.4f}",
-            f"{trial.figures['seconds']:.0f}",
-            values,
-        )
-        for trial, values in zip(trials, shown, strict=True)
+        (f"{trial.macro_f1:.4f}", f"{trial.figures['roc_auc']:.4f}", f"{trial.figures['seconds']:.0f}", shown)
+        for trial, shown in zip(trials, options, strict=True)
     ]
-    return f"{columns(rows)}\n\npython run_pipeline.py {shown[0]}"
+    return f"{columns(rows)}\n\npython run_pipeline.py {options[0]}"

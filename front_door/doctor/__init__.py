@@ -1,1 +1,1 @@
-"""What a run needs, and whether it is there."""
+"""Checks of everything that a run needs."""

@@ -1,7 +1,7 @@
-"""What a run on a stack needs besides this machine: the GPU, the services, the model and the reviews.
+"""The checks of a stack: the GPU, the model, the reviews and the services that remote steps use.
 
-Each check does what a run would do, in small: a 4-bit product on the GPU, an object that is
-written, read and removed, a command on the GPU host.
+Each check does what a run does, on a small scale: a 4-bit product on the GPU, an object that is
+written, read and deleted, a command on the GPU host.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from front_door.doctor.checks import Check, run_check
-from front_door.doctor.machine import four_bit_product_is_finite
+from front_door.doctor.machine import multiply_in_four_bit
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
@@ -26,40 +26,41 @@ UNAUTHORIZED = 401
 
 
 def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
-    """Yield the checks of a stack's components, and of the settings' model and reviews."""
+    """Yield the checks of a stack, and of the model and reviews that the settings name."""
     if file.image is None and (file.has_step_operator or settings.model.device == "cuda"):
+        yield run_check("GPU", _gpu, "Run `nvidia-smi`. Install NVIDIA's driver and a CUDA build of torch.")
         yield run_check(
-            "GPU", _gpu, "See what `nvidia-smi` says; install NVIDIA's driver, and torch as a CUDA build."
+            "4-bit on GPU",
+            lambda: multiply_in_four_bit("cuda"),
+            "Reinstall torch and bitsandbytes for this CUDA version.",
         )
-        yield run_check(
-            "4-bit on GPU", _product_on_gpu, "Reinstall torch and bitsandbytes for this CUDA version."
-        )
-    yield run_check("model", lambda: _model(settings), "Choose a model that is there: model.name.")
-    yield run_check("reviews", lambda: _reviews(settings), "Choose a source that is there: data.source.")
+    yield run_check("model", lambda: _model(settings), "Set model.name to a model that you can access.")
+    yield run_check("reviews", lambda: _reviews(settings), "Set data.source to a source that you can access.")
     if file.image is not None:
         yield run_check(
-            "Docker", _docker, "Start Docker on this machine: it builds the image of remote steps."
+            "Docker", _docker, "Start Docker on this machine: it builds the image for remote steps."
         )
         yield from check_services(file)
 
 
 def require_services(file: StackFile) -> None:
-    """Look at the services of a remote stack before anything runs: it takes a few seconds.
+    """Check the services of a remote stack, which takes a few seconds, before anything runs.
 
     Raises:
-        ReviewSentimentError: some would stop the run; each with what to do.
+        ReviewSentimentError: a service is unavailable; the message has the advice for each of them.
     """
-    missing = [each for each in check_services(file) if not each.ok]
-    if missing:
-        said = " ".join(f"{each.name}: {each.found} {each.advice}" for each in missing)
-        raise ReviewSentimentError(f"The stack {file.name} cannot be used now. {said}")
+    failed = [check for check in check_services(file) if not check.ok]
+    if failed:
+        problems = " ".join(f"{check.name}: {check.found} {check.advice}" for check in failed)
+        raise ReviewSentimentError(f"The stack {file.name} is not available now. {problems}")
 
 
 def check_services(file: StackFile) -> Iterator[Check]:
-    """Yield the checks of what steps on another machine talk to, and of that machine."""
-    kinds = {(kind, component.flavor) for kind, component in file.components.items()}
+    """Yield the checks of the machine that runs remote steps, and of the services that they use."""
     yield run_check(
-        "ZenML server", _zenml_server, "Sign in: `zenml login URL`, or ZENML_STORE_URL and _API_KEY."
+        "ZenML server",
+        _zenml_server,
+        "Run `zenml login URL`, or set ZENML_STORE_URL and ZENML_STORE_API_KEY.",
     )
     configured = {kind: component.configuration for kind, component in file.components.items()}
     registry, store = configured["container_registry"], configured["artifact_store"]
@@ -72,8 +73,10 @@ def check_services(file: StackFile) -> Iterator[Check]:
         "Check S3_BUCKET, S3_ENDPOINT_URL and AWS_ACCESS_KEY_ID: the key must write, read and delete there.",
     )
     operator = configured["step_operator"]
-    if ("step_operator", "ssh_host") in kinds:
-        advice = "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY; add it: `ssh-keyscan HOST >> known_hosts`."
+    if file.components["step_operator"].flavor == "ssh_host":
+        advice = (
+            "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY. New host? `ssh-keyscan HOST >> known_hosts`."
+        )
         yield run_check("GPU host", lambda: _ssh_host(operator), advice)
     else:
         advice = "Check KUBERNETES_CONTEXT with `kubectl get nodes`; GPU nodes need NVIDIA's device plugin."
@@ -83,19 +86,15 @@ def check_services(file: StackFile) -> Iterator[Check]:
 def _gpu() -> str:
     import torch
 
-    found = _output(["nvidia-smi", GPU_QUERY, "--format=csv,noheader"])
+    query = ["nvidia-smi", GPU_QUERY, "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=True)
+    found = done.stdout.strip()
     if not torch.cuda.is_available():
         raise RuntimeError(
             f"{found}, but torch {torch.__version__} (CUDA {torch.version.cuda}) does not see it"
         )
     major, minor = torch.cuda.get_device_capability()
     return f"{found}; CUDA {torch.version.cuda}, capability {major}.{minor}"
-
-
-def _product_on_gpu() -> str:
-    if not four_bit_product_is_finite("cuda"):
-        raise RuntimeError("a product with NF4 weights is not finite")
-    return "a product with NF4 weights"
 
 
 def _model(settings: Settings) -> str:
@@ -106,9 +105,9 @@ def _model(settings: Settings) -> str:
 
 
 def _reviews(settings: Settings) -> str:
-    from front_door.run.launch import look_at_source
+    from front_door.run.launch import inspect_source
 
-    found = look_at_source(settings)
+    found = inspect_source(settings)
     return f"{settings.data.source}: {', '.join(found.revisions)}"
 
 
@@ -117,7 +116,7 @@ def _zenml_server() -> str:
 
     store = Client().zen_store
     if store.url.startswith("sqlite"):
-        raise RuntimeError("no server: steps on another machine cannot reach this machine's database")
+        raise RuntimeError("remote steps need a ZenML server: they cannot reach a database on this machine")
     return f"{store.url}, version {store.get_store_info().version}"
 
 
@@ -134,7 +133,7 @@ def _registry(uri: str) -> str:
     local = host.split(":")[0] in ("127.0.0.1", "localhost")
     answer = httpx2.get(f"{'http' if local else 'https'}://{host}/v2/", timeout=SECONDS_TO_ANSWER)
     if answer.status_code == UNAUTHORIZED:
-        return f"{host}, wants a sign-in: `docker login {host}`"
+        return f"{host}, requires `docker login {host}`"
     answer.raise_for_status()
     return host
 
@@ -149,11 +148,11 @@ def _s3(store: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
         config_kwargs={"connect_timeout": SECONDS_TO_ANSWER, "retries": {"max_attempts": 1}},
         skip_instance_cache=True,
     )
-    place = f"{store['path']}/doctor-{uuid.uuid4()}"
-    files.pipe_file(place, b"doctor")
-    if files.cat_file(place) != b"doctor":
-        raise RuntimeError(f"{place} does not hold what was written to it")
-    files.rm_file(place)
+    object_path = f"{store['path']}/doctor-{uuid.uuid4()}"
+    files.pipe_file(object_path, b"doctor")
+    if files.cat_file(object_path) != b"doctor":
+        raise RuntimeError(f"{object_path} does not contain what was written to it")
+    files.rm_file(object_path)
     return f"{store['path']}: written, read, deleted"
 
 
@@ -193,10 +192,5 @@ def _kubernetes(context: str) -> str:
     nodes = api.list_node(_request_timeout=SECONDS_TO_ANSWER).items
     gpus = sum(int(node.status.allocatable.get("nvidia.com/gpu", 0)) for node in nodes)
     if not gpus:
-        raise RuntimeError(f"context {context}: {len(nodes)} nodes, and none has nvidia.com/gpu to allocate")
+        raise RuntimeError(f"context {context}: {len(nodes)} nodes, none with an allocatable nvidia.com/gpu")
     return f"context {context}: {len(nodes)} nodes, {gpus} GPUs"
-
-
-def _output(command: list[str]) -> str:
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=True)
-    return finished.stdout.strip()

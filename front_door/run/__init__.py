@@ -1,1 +1,1 @@
-"""A pipeline run, from settings to summary."""
+"""A pipeline run, from its settings to its summary."""

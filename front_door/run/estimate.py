@@ -1,4 +1,4 @@
-"""What a training would take, on this machine and on common GPUs: memory, time, and what would fit."""
+"""Estimates the memory and time of a training, on this machine and on common GPUs, and what would fit."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from review_sentiment.config import Settings
 
 MEAN_LENGTH = 0.56
-"""Mean length of a chat as a share of the longest: of the embedded reviews, 108 of 192 tokens."""
+"""Mean length of a chat as a fraction of the maximum: for the embedded reviews, 108 of 192 tokens."""
 TIGHT = 0.85
-"""Share of the usable memory from which on a training is called tight."""
+"""Fraction of the usable memory above which a training is `tight`."""
 HOUR = 3_600
 
 
 @dataclass(frozen=True)
-class Row:
-    """One device: bytes that are needed and usable, the verdict, what would fit, and the hours."""
+class DeviceEstimate:
+    """The estimate for one device: memory needed and usable (bytes), hours, and changes that would fit."""
 
     device: str
     precision: str
@@ -46,23 +46,28 @@ class Row:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The settings in a line, the reviews that the hours are for, and a row a device."""
+    """The estimates for all devices, for this number of training reviews; `title` summarises the settings."""
 
     title: str
     reviews: int
-    rows: tuple[Row, ...]
+    rows: tuple[DeviceEstimate, ...]
 
     def as_json(self) -> dict[str, object]:
         """Return the estimate for `--json`."""
         return asdict(self)
 
     def as_text(self) -> str:
-        """Return the table for a person."""
+        """Return the table for the terminal."""
         heading = (
             f"{'device':14}{'precision':>10}{'checkp.':>9}{'weights':>9}{'adapter':>9}{'activ.':>8}"
             f"{'other':>7}{'needs':>8}{'usable':>8}  {'':13}{'hours':>7}"
         )
-        lines = [self.title, f"memory in GB (1e9 bytes), hours for {reviews_said(self.reviews)}", "", heading]
+        lines = [
+            self.title,
+            f"memory in GB (1e9 bytes), hours for {describe_reviews(self.reviews)}",
+            "",
+            heading,
+        ]
         for row in self.rows:
             m = row.memory
             lines.append(
@@ -75,21 +80,23 @@ class Estimate:
                 lines.append(f"{'':14}would fit: {row.would_fit}")
         lines += [
             "",
-            "Hours here follow from a measurement of this machine's matrix products; those of the GPUs "
-            f"assume {GPU_UTILISATION:.0%} of the peak.",
+            "The hours for this machine are based on its measured speed of matrix products; those for the "
+            f"GPUs assume {GPU_UTILISATION:.0%} of their peak.",
         ]
         return "\n".join(lines)
 
 
 def estimate_training(settings: Settings) -> Estimate:
-    """Return what the settings' training would take here and elsewhere.
+    """Return the estimates for this machine and for common GPUs.
 
     Raises:
         ModelUnavailableError: the model's configuration cannot be read.
     """
     rows = [estimate_here(settings)]
     rows += [
-        _row(settings, gpu_plan(gpu.precision), gpu.name, GPU_USABLE * gpu.memory, GPU_UTILISATION * gpu.peak)
+        _estimate(
+            settings, gpu_plan(gpu.precision), gpu.name, GPU_USABLE * gpu.memory, GPU_UTILISATION * gpu.peak
+        )
         for gpu in GPUS
     ]
     base, lora, training = identify(settings.model), settings.lora, settings.training
@@ -97,13 +104,13 @@ def estimate_training(settings: Settings) -> Estimate:
         f"{base.title}, {base.quantization}: batch_size {training.batch_size}, tokens_per_pass "
         f"{training.tokens_per_pass}, max_tokens {settings.prompt.max_tokens}, rank {lora.rank}"
     )
-    return Estimate(title, most_reviews(settings), tuple(rows))
+    return Estimate(title, max_training_reviews(settings), tuple(rows))
 
 
-def most_reviews(settings: Settings) -> int:
-    """Return how many reviews the settings train on at most, those of a second epoch counted again.
+def max_training_reviews(settings: Settings) -> int:
+    """Return the maximum number of reviews that the settings train on; each epoch counts.
 
-    A category that has fewer than its cap, or too few of a class, and `patience` make it fewer.
+    Small categories, unbalanced classes and early stopping reduce it.
     """
     data, training = settings.data, settings.training
     if training.max_steps > 0:
@@ -111,13 +118,13 @@ def most_reviews(settings: Settings) -> int:
     return round(training.epochs * len(data.categories) * settings.split.train_per_category)
 
 
-def reviews_said(reviews: int) -> str:
-    """Return the number that hours are for, and what it is."""
-    return f"{reviews:,} reviews of mean length, the most that these settings train on"
+def describe_reviews(reviews: int) -> str:
+    """Return the number of reviews that the hours are for, in words."""
+    return f"{reviews:,} reviews of mean length, the maximum for these settings"
 
 
-def estimate_here(settings: Settings) -> Row:
-    """Return what the settings' training would take on this machine.
+def estimate_here(settings: Settings) -> DeviceEstimate:
+    """Return the estimate for this machine.
 
     Raises:
         ModelUnavailableError: the model's configuration cannot be read.
@@ -125,11 +132,13 @@ def estimate_here(settings: Settings) -> Row:
     plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
     utilisation = GPU_UTILISATION if plan.device == "cuda" else CPU_UTILISATION
     speed = utilisation * matrix_speed(shape_of(identify(settings.model)), plan.dtype, plan.device)
-    return _row(settings, plan, "this machine", device.usable_bytes(plan.device), speed)
+    return _estimate(settings, plan, "this machine", device.usable_bytes(plan.device), speed)
 
 
-def _row(settings: Settings, plan: ComputePlan, device: str, usable: float, speed: float) -> Row:
-    """Return the row of a device with so many usable bytes and operations a second."""
+def _estimate(
+    settings: Settings, plan: ComputePlan, device: str, usable: float, speed: float
+) -> DeviceEstimate:
+    """Return the estimate for a device with `usable` bytes of memory and `speed` in FLOP/s."""
     recipe, longest = Recipe.from_settings(settings, plan), settings.prompt.max_tokens
     rows = PlannedRows(longest, settings.training.batch_size)
     memory = memory_of(recipe, rows)
@@ -140,8 +149,8 @@ def _row(settings: Settings, plan: ComputePlan, device: str, usable: float, spee
     verdict = (
         "does not fit" if memory.total > usable else "tight" if memory.total > TIGHT * usable else "fits"
     )
-    tokens = most_reviews(settings) * longest * MEAN_LENGTH
-    return Row(
+    tokens = max_training_reviews(settings) * longest * MEAN_LENGTH
+    return DeviceEstimate(
         device=device,
         precision=plan.precision,
         checkpointing=recipe.checkpoints_activations,

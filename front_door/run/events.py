@@ -1,17 +1,17 @@
-"""A run as JSON lines, for programs that follow it: the dashboard, a notebook, a job of CI.
+"""A run as JSON lines, for programs that follow it: the dashboard, a notebook, a CI job.
 
-The file stands beside the run's log file, or where `--events FILE` says. Each line has `time`
-(seconds since 1970) and `event`:
+The file is next to the run's log file, or at `--events FILE`. Each line has `time` (seconds
+since 1970) and `event`:
 
     run       `log`, `pid`, `stack`, `steps`: the names in order
     step      `step`, `status` (cached, running, completed, failed), `seconds`
     progress  `task`, `done`, `total`, `seconds_left` (or null), `detail`
-    message   `level`, `text`: what the run tells a person
-    end       `status` (completed, failed, interrupted), `text`: the error for a person,
-              `result`: as `--json` prints it, where the run was completed,
-              `exit_code`: that of the error, 2 where settings were refused; 0 without one
+    message   `level`, `text`: a message to the user
+    end       `status` (completed, failed, interrupted), `text`: the error message,
+              `result`: as `--json` prints it, if the run completed,
+              `exit_code`: of a failed run, 2 if the settings were refused; otherwise 0
 
-A file without a last `end` belongs to a run that goes on, or whose process was killed.
+If the last line is not an `end`, the run is in progress or its process was killed.
 """
 
 from __future__ import annotations
@@ -20,52 +20,27 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from front_door.terminal.step_messages import step_status
-from review_sentiment.progress import ATTRIBUTE, Snapshot
+from front_door.terminal.error_text import INTERRUPTED, error_text, exit_code_of
+from front_door.terminal.run_handler import RunHandler, StepStatus
+from review_sentiment.errors import UsageError
+from review_sentiment.progress import Snapshot
 
 
-class EventFile(logging.Handler):
-    """Writes what a run says of its steps and its progress."""
+class EventFile(RunHandler):
+    """Writes the events of a run."""
 
     def __init__(self, file: Path | None) -> None:
-        """Begin a new file in a directory that exists; without one, nothing is written before `begin`."""
-        super().__init__(logging.INFO)
+        """Open a new file in an existing directory; with None, events are dropped until `open`."""
+        super().__init__()
         self._file = None if file is None else _opened(file)
-        self._started: dict[str, float] = {}
 
-    def begin(self, file: Path) -> None:
-        """Begin this file, unless there is one."""
+    def open(self, file: Path) -> None:
+        """Open this file, unless one is open already."""
         self._file = self._file or _opened(file)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record of ours, or of ZenML's on a step."""
-        snapshot = getattr(record, ATTRIBUTE, None)
-        if isinstance(snapshot, Snapshot):
-            self.write(
-                "progress",
-                task=snapshot.task,
-                done=snapshot.done,
-                total=snapshot.total,
-                seconds_left=snapshot.seconds_left,
-                detail=snapshot.detail,
-            )
-        elif record.name.startswith("review_sentiment"):
-            self.write("message", level=record.levelname.lower(), text=record.getMessage())
-        elif record.name.startswith("zenml") and (found := step_status(record.getMessage())):
-            self._write_step(*found)
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the log's records within the block."""
-        logging.getLogger().addHandler(self)
-        try:
-            yield
-        finally:
-            logging.getLogger().removeHandler(self)
 
     def write(self, event: str, **values: Any) -> None:
         """Write one event."""
@@ -84,11 +59,58 @@ class EventFile(logging.Handler):
             self._file.close()
         super().close()
 
-    def _write_step(self, step: str, status: str) -> None:
-        now = time.monotonic()
-        if status == "running":
-            self._started[step] = now
-        self.write("step", step=step, status=status, seconds=round(now - self._started.get(step, now), 1))
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Write the log records of this block as events."""
+        logging.getLogger().addHandler(self)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(self)
+
+    def on_progress(self, snapshot: Snapshot) -> None:
+        """Write the progress of a task."""
+        self.write(
+            "progress",
+            task=snapshot.task,
+            done=snapshot.done,
+            total=snapshot.total,
+            seconds_left=snapshot.seconds_left,
+            detail=snapshot.detail,
+        )
+
+    def on_message(self, record: logging.LogRecord) -> None:
+        """Write a message."""
+        self.write("message", level=record.levelname.lower(), text=record.getMessage())
+
+    def on_step(self, step: str, status: StepStatus, seconds: float) -> None:
+        """Write a step's change of status."""
+        self.write("step", step=step, status=status, seconds=round(seconds, 1))
+
+
+@contextmanager
+def recorded(file: Path | None) -> Iterator[EventFile]:
+    """Yield an event file; an exception in the block is written as the run's end.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        events = EventFile(file)
+    except OSError as error:
+        raise UsageError(f"--events: {file} cannot be written: {error.strerror}.") from error
+    with closing(events):
+        try:
+            yield events
+        except KeyboardInterrupt:
+            events.end("interrupted", INTERRUPTED)
+            raise
+        except SystemExit:
+            events.end("interrupted", "Terminated (SIGTERM). Finished steps are kept.")
+            raise
+        except Exception as error:
+            events.end("failed", error_text(error), exit_code=exit_code_of(error))
+            raise
 
 
 def _opened(file: Path) -> IO[str]:

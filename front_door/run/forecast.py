@@ -1,9 +1,8 @@
-"""What a run would take from the cache, found out without running anything.
+"""Which steps a run would take from the cache, without running anything.
 
-ZenML answers that question when a run has started only, so this asks the cache
-the same way that ZenML 0.98 does (`orchestrators/step_run_utils.py`): the
-pipeline is compiled, and the cache key of each step is computed from the
-outputs of the steps before it, as long as those come from the cache.
+ZenML decides this only during a run. This module computes cache keys as ZenML 0.98 does
+(`orchestrators/step_run_utils.py`): it compiles the pipeline, and computes each step's key
+from the outputs of the steps before it, as long as those are cached.
 """
 
 from __future__ import annotations
@@ -24,46 +23,48 @@ if TYPE_CHECKING:
 CACHED = "cached"
 RUNS = "runs"
 DEPENDS = "depends"
-"""An earlier step runs: this one is cached if that one yields what it yielded before."""
+"""An earlier step runs: this one is cached if that step produces the same output as before."""
 
 
-def forecast(settings: Settings, source: SourceState, stack: str, rerun: Sequence[str]) -> dict[str, str]:
-    """Return CACHED, RUNS or DEPENDS for each step of a run, in the order of the pipeline."""
+def forecast_steps(
+    settings: Settings, source: SourceState, stack: str, rerun: Sequence[str]
+) -> dict[str, str]:
+    """Return CACHED, RUNS or DEPENDS for each step, in the order of the pipeline."""
     from zenml.client import Client
     from zenml.config.compiler import Compiler
     from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
 
+    from front_door.stack.active import activate_stack
     from front_door.stack.files import read_stack
-    from front_door.stack.used import use_stack
     from pipelines.review_sentiment import review_sentiment
 
-    use_stack(read_stack(stack))
+    activate_stack(read_stack(stack))
     prepared = review_sentiment.copy()
     prepared.prepare(settings=settings, available=source.available, revisions=source.revisions)
     compiled = Compiler().compile(prepared, Client().active_stack, PipelineRunConfiguration())
 
     cached: dict[str, StepRunResponse] = {}
-    fates: dict[str, str] = {}
+    forecasts: dict[str, str] = {}
     for name, step in compiled.step_configurations.items():
         if name in rerun:
-            fates[name] = RUNS
+            forecasts[name] = RUNS
         elif not set(step.spec.upstream_steps) <= cached.keys():
-            fates[name] = DEPENDS
+            forecasts[name] = DEPENDS
         elif earlier := _earlier(_as_stored(step), cached):
             cached[name] = earlier
-            fates[name] = CACHED
+            forecasts[name] = CACHED
         else:
-            fates[name] = RUNS
-    return fates
+            forecasts[name] = RUNS
+    return forecasts
 
 
-def there_is_a_cache() -> bool:
-    """Return whether ZenML has ever run here: else asking it would make its database."""
+def cache_exists() -> bool:
+    """Return whether ZenML has ever run here; if not, a query would create its database."""
     return zenml_directory().is_dir()
 
 
 def _as_stored(step: Step) -> Step:
-    """Return the step as ZenML has it when it computes the key: read from JSON, where tuples are lists."""
+    """Return the step as ZenML has it when it computes the key: read from JSON, with lists for tuples."""
     parameters = json.loads(step.config.model_dump_json(include={"parameters"}))["parameters"]
     return step.model_copy(update={"config": step.config.model_copy(update={"parameters": parameters})})
 

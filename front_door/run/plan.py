@@ -1,14 +1,11 @@
-"""What a run would do: the resolved settings, the steps and what the cache has. Nothing is run."""
+"""What a run would do (`--dry-run`): its settings, its steps, what is cached, and the cost of training."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import click
-
-from front_door.run.estimate import Row, most_reviews, reviews_said
+from front_door.run.estimate import DeviceEstimate, describe_reviews, max_training_reviews
 from front_door.run.forecast import DEPENDS
 from review_sentiment.config import Settings
 from review_sentiment.settings_files import flat
@@ -16,55 +13,48 @@ from review_sentiment.settings_files import flat
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that has not started: `steps` maps each step to what `forecast.py` knows of it."""
+    """A run that has not started; `steps` has the forecast of each step (`forecast.py`)."""
 
     stack: str
     settings: Settings
     steps: Mapping[str, str]
     data: Mapping[str, str]
-    training: Row
+    training: DeviceEstimate
 
-    def as_json(self) -> str:
-        """Return the plan as one object."""
-        return json.dumps(
-            {
-                "stack": self.stack,
-                "settings": self.settings.model_dump(mode="json"),
-                "steps": dict(self.steps),
-                "data": dict(self.data),
-                "training": {
-                    "needs_gb": self.training.memory.total / 1e9,
-                    "usable_gb": self.training.usable / 1e9,
-                    "verdict": self.training.verdict,
-                    "reviews": most_reviews(self.settings),
-                    "hours": self.training.hours,
-                },
-            }
-        )
+    def as_json(self) -> dict[str, object]:
+        """Return the plan for `--json`."""
+        return {
+            "stack": self.stack,
+            "settings": self.settings.model_dump(mode="json"),
+            "steps": dict(self.steps),
+            "data": dict(self.data),
+            "training": {
+                "needs_gb": self.training.memory.total / 1e9,
+                "usable_gb": self.training.usable / 1e9,
+                "verdict": self.training.verdict,
+                "reviews": max_training_reviews(self.settings),
+                "hours": self.training.hours,
+            },
+        }
 
-    def show(self) -> None:
-        """Print the settings, the ones that differ from the defaults marked, the steps and the data."""
+    def as_text(self) -> str:
+        """Return the plan for the terminal; an asterisk marks settings that differ from their defaults."""
         values, defaults = flat(self.settings), flat(Settings())
-        width = max(len(key) for key in values)
-        click.echo(f"stack {self.stack}; settings (* differs from the default)")
+        width = max(map(len, values))
+        lines = [f"stack {self.stack}; settings (* differs from the default)"]
         for key, value in values.items():
-            mark = "*" if value != defaults[key] else " "
-            click.echo(f" {mark} {key:{width}}  {_shown(value)}")
-        click.echo(f"\n{len(self.steps)} steps")
-        for step, fate in self.steps.items():
-            click.echo(f"   {fate:8} {step}")
+            text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            lines.append(f" {'*' if value != defaults[key] else ' '} {key:{width}}  {text}")
+        lines.append(f"\n{len(self.steps)} steps")
+        lines += [f"   {forecast:8} {step}" for step, forecast in self.steps.items()]
         if DEPENDS in self.steps.values():
-            click.echo(f"{DEPENDS}: cached if the steps before it yield what they yielded before")
-        row = self.training
-        click.echo(
-            f"\ntraining {row.verdict}: it needs about {row.memory.total / 1e9:.1f} GB, "
-            f"{row.usable / 1e9:.1f} GB are usable; {row.hours:.2g} hours for "
-            f"{reviews_said(most_reviews(self.settings))}"
-        )
-        click.echo("\ndata")
-        for category, revision in self.data.items():
-            click.echo(f"   {category}: {revision}")
-
-
-def _shown(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            lines.append(f"{DEPENDS}: cached if the steps before it produce the same outputs as before")
+        training = self.training
+        lines += [
+            f"\ntraining {training.verdict}: it needs about {training.memory.total / 1e9:.1f} GB of "
+            f"{training.usable / 1e9:.1f} GB usable memory, and {training.hours:.2g} hours for "
+            f"{describe_reviews(max_training_reviews(self.settings))}",
+            "\ndata",
+        ]
+        lines += [f"   {category}: {revision}" for category, revision in self.data.items()]
+        return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The last lines of a run, and the table of versions."""
+"""The summary of a run, and the tables of metrics and versions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING
 from front_door.terminal.text_table import columns
 
 if TYPE_CHECKING:
-    from front_door.run.launch import RunResult
+    from front_door.run.result import RunResult
     from review_sentiment.tracking.model_versions import ModelVersion
 
 
 def summary(result: RunResult) -> str:
-    """Return what a person wants to know first: figures, the model, and where to look next."""
+    """Return the metrics, the registered model, and how to use and inspect it."""
     cached = sum(step.status == "cached" for step in result.steps.values())
     lines = [f"{result.status} in {result.seconds:.0f} s: {len(result.steps)} steps, {cached} from the cache"]
     if result.metrics:
-        lines += ["", figures_table(result.metrics), *_audit(result.metrics.get("tuned", {}))]
+        lines += ["", figures_table(result.metrics)]
+        tuned = result.metrics.get("tuned", {})
+        if "audit_agreement" in tuned:
+            lines.append(
+                f"audit: {tuned['audit_inside']:.0f} of {tuned['audit_n']:.0f} generated answers are labels; "
+                f"{tuned['audit_agreement']:.1%} of these match the scored answers"
+            )
     if result.model:
         aliases = ", ".join(result.model["aliases"]) or "no alias"
         lines += [
@@ -25,43 +31,42 @@ def summary(result: RunResult) -> str:
             f"model        {result.model['name']} version {result.model['version']} ({aliases})",
             f'load it      mlflow.pyfunc.load_model("{result.model["uri"]}")',
             f"MLflow run   {result.mlflow['run_id']} in {result.mlflow['tracking_uri']}",
-            "look at it   python run_pipeline.py ui",
+            "dashboard    python run_pipeline.py ui",
         ]
     return "\n".join(lines)
 
 
 def figures_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Return one line a model, from the metrics of a result."""
+    """Return one line per model, from the metrics of a result."""
     heading = (
         f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'ROC AUC':>9}"
         f"{'constrained':>13}{'unparsed':>10}{'reviews':>9}"
     )
-    rows = [
-        f"{name:12}{found['accuracy']:10.3f}{_interval(found):>16}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
-        f"{found['constrained_accuracy']:13.3f}{found['unparsed_rate']:10.1%}{found['n']:9.0f}"
-        for name, found in metrics.items()
-    ]
-    return "\n".join([heading, *rows])
-
-
-def _audit(tuned: Mapping[str, float]) -> list[str]:
-    """Return a line on how often generated answers are the scored ones, where some were labels."""
-    if "audit_agreement" not in tuned:
-        return []
-    return [
-        f"audit: {tuned['audit_inside']:.0f} of {tuned['audit_n']:.0f} generated answers were labels, "
-        f"{tuned['audit_agreement']:.1%} of them the scored ones"
-    ]
-
-
-def _interval(found: Mapping[str, float]) -> str:
-    return f"{found['accuracy_low']:.3f}-{found['accuracy_high']:.3f}"
+    lines = [heading]
+    for name, found in metrics.items():
+        interval = f"{found['accuracy_low']:.3f}-{found['accuracy_high']:.3f}"
+        lines.append(
+            f"{name:12}{found['accuracy']:10.3f}{interval:>16}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
+            f"{found['constrained_accuracy']:13.3f}{found['unparsed_rate']:10.1%}{found['n']:9.0f}"
+        )
+    return "\n".join(lines)
 
 
 def versions_table(versions: Sequence[ModelVersion]) -> str:
-    """Return one line a version."""
+    """Return one line per version."""
     rows = [
-        ("version", "alias", "made", "accuracy", "interval", "F1", "ROC AUC", "reviews", "gate", "base model")
+        (
+            "version",
+            "alias",
+            "created",
+            "accuracy",
+            "interval",
+            "F1",
+            "ROC AUC",
+            "reviews",
+            "gate",
+            "base model",
+        )
     ]
     rows += [
         (
@@ -82,5 +87,5 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
 
 
 def tag_figure(found: ModelVersion, tag: str) -> str:
-    """Return a figure that a version has as a tag, with three decimals, or a dash."""
+    """Return a metric from a version's tags, with three decimals, or a dash."""
     return f"{float(found.tags[tag]):.3f}" if tag in found.tags else "-"

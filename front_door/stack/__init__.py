@@ -1,1 +1,1 @@
-"""Stacks as files, registered and used."""
+"""Stack files, and the ZenML stacks made from them."""

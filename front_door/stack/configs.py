@@ -1,4 +1,4 @@
-"""Which configuration a stack runs where none is named."""
+"""The default configuration of each stack."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ DEFAULT_STACK = "local"
 
 
 def default_config(stack: str = DEFAULT_STACK) -> Path:
-    """Return the configuration of a stack's name, or of its family: that of `gpu` for `gpu-local`."""
+    """Return the configuration named like the stack, or like its first part (`gpu` for `gpu-local`)."""
     names = (stack, stack.split("-", maxsplit=1)[0], DEFAULT_STACK)
     return next(file for name in names if (file := CONFIGS / f"{name}.yaml").is_file())

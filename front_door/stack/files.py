@@ -1,10 +1,9 @@
-"""Stacks as files: `stacks/NAME.yaml`, one component a block, values from the environment.
+"""Reads stack files, `stacks/NAME.yaml`, with values from the environment.
 
-A block's name is the kind of its component. Three blocks are no components:
-`environment` (variables of every step), `secrets` (the same, kept as a ZenML secret,
-which a component refers to as `{{SECRET.NAME}}`) and `image` (how that of remote steps
-is built). `${NAME}` stands for a variable of this machine, which must be set;
-`${NAME:-default}` need not be.
+Each block is a component, named by its kind, except three: `environment` (variables for
+every step), `secrets` (the same, stored as a ZenML secret, which components refer to as
+`{{SECRET.NAME}}`) and `image` (how the image of remote steps is built). `${NAME}` is an
+environment variable of this machine, which must be set; `${NAME:-default}` has a default.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from review_sentiment.settings_files import read_yaml
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "stacks"
 PREFIX = "review-sentiment"
-"""Stacks, components and secrets of ours bear this name, so that no other is ever touched."""
+"""Prefix of our stacks, components and secrets, so that no others are ever changed."""
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _SECRET = "{{SECRET."
 KINDS = (
@@ -54,7 +53,7 @@ class Image(BaseModel):
 
 
 class StackFile(BaseModel):
-    """A stack as its file has it, variables filled in."""
+    """The contents of a stack file, with variables substituted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -66,36 +65,36 @@ class StackFile(BaseModel):
 
     @property
     def zenml_name(self) -> str:
-        """Return the name that the stack and its secret have in ZenML."""
+        """Return the name of the stack, and of its secret, in ZenML."""
         return f"{PREFIX}-{self.name}"
 
     @property
     def has_step_operator(self) -> bool:
-        """Return whether some steps run elsewhere than on the orchestrator."""
+        """Return whether some steps run outside the orchestrator."""
         return "step_operator" in self.components
 
 
 def stack_path(name: str) -> Path:
-    """Return the file of a stack.
+    """Return the path of a stack file.
 
     Raises:
-        UsageError: there is none; the nearest right name is suggested.
+        UsageError: it does not exist; the message suggests the nearest name.
     """
     file = DIRECTORY / f"{name}.yaml"
     if not file.is_file():
         names = sorted(path.stem for path in DIRECTORY.glob("*.yaml"))
         raise UsageError(
             f"--stack: '{name}' is unknown.{did_you_mean(name, names)} "
-            f"There are: {', '.join(names)} (files in {DIRECTORY.name}/)."
+            f"Stacks: {', '.join(names)} (files in {DIRECTORY.name}/)."
         )
     return file
 
 
 def read_stack(name: str) -> StackFile:
-    """Read a stack's file.
+    """Read a stack file.
 
     Raises:
-        UsageError: the file is missing or wrong, or variables that it needs are not set.
+        UsageError: the file is missing or invalid, or variables that it needs are not set.
     """
     file = stack_path(name)
     content = read_yaml(file)
@@ -103,7 +102,7 @@ def read_stack(name: str) -> StackFile:
     if missing:
         raise UsageError(
             f"The stack file {file.parent.name}/{file.name} needs these environment variables, "
-            f"which are not set: {', '.join(missing)}.{_instead(name)}"
+            f"which are not set: {', '.join(missing)}.{_local_alternative(name)}"
         )
     secret = f"{{{{{PREFIX}-{name}."
     filled = _filled(content, lambda text: _VARIABLE.sub(_value, text).replace(_SECRET, secret))
@@ -111,10 +110,10 @@ def read_stack(name: str) -> StackFile:
     unknown = [kind for kind in filled if kind not in KINDS]
     if unknown:
         raise UsageError(
-            f"{file.parent.name}/{file.name}: '{unknown[0]}' is no kind of component."
+            f"{file.parent.name}/{file.name}: '{unknown[0]}' is not a kind of component."
             f"{did_you_mean(unknown[0], KINDS)}"
         )
-    # A value that is empty is not passed on: what its reader takes for missing is missing.
+    # Empty variables are dropped: programs should see them as not set.
     for block in ("environment", "secrets"):
         others[block] = {key: value for key, value in others.get(block, {}).items() if value != ""}
     try:
@@ -127,18 +126,16 @@ def read_stack(name: str) -> StackFile:
     tracking_uri = str(tracker.configuration.get("tracking_uri")) if tracker else ""
     if stack.image and tracking_uri.startswith("sqlite:"):
         raise UsageError(
-            f"Steps of the stack {name} run on another machine, which cannot reach {tracking_uri}. Set "
-            f"MLFLOW_TRACKING_URI to an MLflow server.{_instead(name)}"
+            f"The stack {name} runs steps on another machine, which cannot reach {tracking_uri}. Set "
+            f"MLFLOW_TRACKING_URI to the address of an MLflow server.{_local_alternative(name)}"
         )
     return stack
 
 
 def _missing(value: Any) -> set[str]:
-    """Return the variables without a default that are not set; comments are not looked at."""
-    if isinstance(value, dict):
-        return set().union(*map(_missing, value.values()))
-    if isinstance(value, list):
-        return set().union(*map(_missing, value))
+    """Return the names of variables that have no default and are not set."""
+    if isinstance(value, dict | list):
+        return set().union(*map(_missing, value.values() if isinstance(value, dict) else value))
     if not isinstance(value, str):
         return set()
     return {
@@ -160,10 +157,10 @@ def _filled(value: Any, fill: Callable[[str], str]) -> Any:
     return fill(value) if isinstance(value, str) else value
 
 
-def _instead(name: str) -> str:
-    """Name the stack that needs no variables, where this machine has what it is for."""
+def _local_alternative(name: str) -> str:
+    """Return a hint to the stack that needs no variables, if this machine has a GPU."""
     import shutil
 
     if name != "gpu-local" and name.startswith("gpu") and shutil.which("nvidia-smi"):
-        return " This machine has a GPU: `--stack gpu-local` needs none of them."
+        return " This machine has a GPU: `--stack gpu-local` does not need them."
     return ""

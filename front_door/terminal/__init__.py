@@ -1,1 +1,1 @@
-"""What a person sees on the console."""
+"""Console output."""

@@ -1,4 +1,4 @@
-"""One paragraph of an error for whoever must act: what, where, what to do next."""
+"""The one paragraph that an error becomes: what failed, where, and what to do next."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from front_door.state import zenml_directory
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import EXIT_FAILED, ReviewSentimentError
 
-INTERRUPTED = "Interrupted. What was finished is kept: the next run goes on from the cache."
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""A full disk, a full quota, a file larger than the user may write."""
+INTERRUPTED = "Interrupted. Finished steps are kept: the next run resumes from the cache."
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The disk is full, the quota is used up, or the file is larger than the user may write."""
 
 
 def error_text(error: Exception) -> str:
-    """Return the paragraph: our own errors are written for people, others are explained."""
+    """Return the paragraph: our own errors contain it, others are explained."""
     return str(error) if isinstance(error, ReviewSentimentError) else _unexpected(error)
 
 
 def exit_code_of(error: Exception) -> int:
-    """Return the code that the front door exits with for an error."""
+    """Return the exit code for an error."""
     return error.exit_code if isinstance(error, ReviewSentimentError) else EXIT_FAILED
 
 
@@ -30,22 +30,23 @@ def first_line(error: BaseException) -> str:
 
 
 def _unexpected(error: Exception) -> str:
-    advice = "Run again with --debug for the traceback; what was finished is kept in the cache."
-    if _is_full_disk(error):
-        own = f"under {zenml_directory()} or {cache_directory()}"
-        places = f"{own}, where a step ran, or in training.checkpoint_dir"
-        return f"There is no room left to write to ({places}). Free some. {advice}"
+    advice = "Run again with --debug for the traceback; finished steps are kept in the cache."
+    if _is_disk_full(error):
+        return (
+            f"There is no room left to write to ({zenml_directory()}, {cache_directory()}, "
+            f"training.checkpoint_dir, or the machine that ran the step). Free some space. {advice}"
+        )
     if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror} ({error.filename}). Give access to it. {advice}"
+        return f"{error.filename}: {error.strerror}. Check the path and its permissions. {advice}"
     return f"{type(error).__name__}: {first_line(error)} {advice}"
 
 
-def _is_full_disk(error: BaseException) -> bool:
-    """Tell whether the error, or what it was raised from, is a full disk or a quota."""
+def _is_disk_full(error: BaseException) -> bool:
+    """Return whether the error, or one that it was raised from, means a full disk or quota."""
     cause = error.__cause__ or error.__context__
     return (
-        getattr(error, "errno", None) in NO_ROOM
-        or any(os.strerror(code) in str(error) for code in NO_ROOM)  # raised in another process
+        getattr(error, "errno", None) in DISK_FULL
+        or any(os.strerror(code) in str(error) for code in DISK_FULL)  # raised in another process
         or "database or disk is full" in str(error)  # SQLite, through SQLAlchemy
-        or (cause is not None and _is_full_disk(cause))
+        or (cause is not None and _is_disk_full(cause))
     )

@@ -1,4 +1,4 @@
-"""A table in a terminal."""
+"""Tables for the terminal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text as aligned columns; there is at least one row."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    """Return the rows (at least one) as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )

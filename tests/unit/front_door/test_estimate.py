@@ -1,4 +1,4 @@
-"""The estimate says where a training fits, and what would fit where it does not."""
+"""The estimate shows where a training fits, and which changes would make it fit elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LLAMA_8B = {"name": "meta-llama/Llama-3.1-8B-Instruct"}
 
 @pytest.fixture(autouse=True)
 def a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this machine have 24 GB and a speed that needs no measuring."""
+    """Give this machine 24 GB and a fixed speed."""
     monkeypatch.setattr(module.device, "usable_bytes", lambda _device: 24e9)
     monkeypatch.setattr(module, "matrix_speed", lambda *_: 1e12)
 
@@ -26,14 +26,14 @@ def test_the_embedded_model_fits_everywhere() -> None:
     assert set(verdicts({}).values()) == {"fits"}
 
 
-def test_a_large_model_fits_where_it_should() -> None:
+def test_a_large_model_fits_on_large_gpus_only() -> None:
     large = {"model": {"name": "meta-llama/Llama-3.1-70B-Instruct"}, "prompt": {"max_tokens": 512}}
     found = verdicts(large)
     assert {found[name] for name in ("T4", "L4", "RTX 4090", "A100 40 GB")} == {"does not fit"}
     assert {found[name] for name in ("A100 80 GB", "H100 80 GB")} == {"fits"}
 
 
-def test_long_passes_without_checkpointing_are_told_what_would_fit() -> None:
+def test_the_estimate_suggests_micro_batches_that_would_fit() -> None:
     greedy = {"gradient_checkpointing": False, "tokens_per_pass": 16_384, "batch_size": 32}
     found = estimate_training(
         Settings.model_validate({"model": LLAMA_8B, "prompt": {"max_tokens": 512}, "training": greedy})
@@ -55,14 +55,14 @@ def test_long_passes_without_checkpointing_are_told_what_would_fit() -> None:
         ({"training": {"epochs": 3, "max_steps": 5, "batch_size": 8}}, 40),
     ],
 )
-def test_time_is_that_of_the_reviews_of_the_settings(settings: dict[str, object], reviews: int) -> None:
+def test_time_is_proportional_to_the_number_of_reviews(settings: dict[str, object], reviews: int) -> None:
     chosen = Settings.model_validate(settings)
     assert estimate_training(chosen).reviews == reviews
     one = Settings.model_validate({"training": {"max_steps": 1, "batch_size": 1}})
     assert estimate_here(chosen).hours == pytest.approx(reviews * estimate_here(one).hours)
 
 
-def test_time_follows_from_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_is_inversely_proportional_to_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     before = estimate_here(Settings()).hours
     monkeypatch.setattr(module, "matrix_speed", lambda *_: 2e12)
     assert estimate_here(Settings()).hours == pytest.approx(before / 2)

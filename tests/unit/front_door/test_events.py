@@ -1,4 +1,4 @@
-"""The file of events that a run writes beside its log."""
+"""The event file that a run writes next to its log."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from front_door.run.events import EventFile
-from front_door.terminal.step_messages import step_status
+from front_door.run.events import EventFile, recorded
+from front_door.terminal.run_handler import step_status
 from review_sentiment.errors import UsageError
 from review_sentiment.progress import Progress
 
@@ -29,11 +29,11 @@ def events_of(file: Path) -> list[dict[str, Any]]:
         ("Initiating a new run for the pipeline: `review_sentiment`.", None),
     ],
 )
-def test_zenmls_words_on_a_step_are_understood(message: str, expected: tuple[str, str] | None) -> None:
+def test_zenmls_messages_about_steps_are_parsed(message: str, expected: tuple[str, str] | None) -> None:
     assert step_status(message) == expected
 
 
-def test_steps_progress_and_messages_are_written_as_they_come(tmp_path: Path) -> None:
+def test_steps_progress_and_messages_become_events(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     events = EventFile(file)
     logging.getLogger("zenml").setLevel(logging.INFO)
@@ -44,7 +44,7 @@ def test_steps_progress_and_messages_are_written_as_they_come(tmp_path: Path) ->
             progress.advance(4, "loss 0.5")
         logging.getLogger("review_sentiment.resources.memory_fit").warning("tight")
         logging.getLogger("somebody.else").warning("noise")
-    logging.getLogger("zenml.step").info("Step `finetune` has finished in 1s.")  # nobody listens
+    logging.getLogger("zenml.step").info("Step `finetune` has finished in 1s.")  # no longer listening
     found = events_of(file)
     assert [event["event"] for event in found] == ["step", "progress", "progress", "message"]
     assert found[0]["status"] == "running"
@@ -52,7 +52,7 @@ def test_steps_progress_and_messages_are_written_as_they_come(tmp_path: Path) ->
     assert found[3] == found[3] | {"level": "warning", "text": "tight"}
 
 
-def test_an_end_has_status_text_and_result(tmp_path: Path) -> None:
+def test_an_end_event_has_status_text_and_result(tmp_path: Path) -> None:
     events = EventFile(tmp_path / "events.jsonl")
     events.end("completed", result={"status": "completed"})
     events.close()
@@ -66,17 +66,15 @@ def test_an_end_has_status_text_and_result(tmp_path: Path) -> None:
     }
 
 
-def test_what_ends_before_a_run_begins_leaves_no_file(tmp_path: Path) -> None:
+def test_events_before_the_file_is_open_are_dropped(tmp_path: Path) -> None:
     events = EventFile(None)
     events.end("failed", "a wrong name")
-    events.begin(tmp_path / "events.jsonl")
+    events.open(tmp_path / "events.jsonl")
     events.write("run")
     events.close()
     assert [event["event"] for event in events_of(tmp_path / "events.jsonl")] == ["run"]
 
 
-def test_events_that_cannot_be_written_are_wrong_usage(tmp_path: Path) -> None:
-    from front_door.commands.run import _recorded
-
-    with pytest.raises(UsageError, match="--events"), _recorded(tmp_path / "missing" / "events.jsonl"):
+def test_an_event_file_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--events"), recorded(tmp_path / "missing" / "events.jsonl"):
         pass

@@ -1,4 +1,4 @@
-"""What `--stack gpu` submits for a run and for a step, as the API server is sent it: valid, with image."""
+"""The manifests that `--stack gpu` sends to the Kubernetes API for a run and for a step."""
 
 from __future__ import annotations
 
@@ -21,27 +21,25 @@ from tests.unit.front_door.test_stack_files import VARIABLES
 
 IMAGE = "127.0.0.1:5000/zenml@sha256:0123"
 KUBERNETES = "1.31"
-
-
 API_VERSIONS = {"jobs": "batch/v1", "secrets": "v1"}
 KINDS = {"jobs": "Job", "secrets": "Secret"}
 
 
 class _ApiServer(BaseHTTPRequestHandler):
-    """Takes what is made and keeps it; it is no Kubernetes, only the end of the wire."""
+    """Stores created resources and does nothing else."""
 
-    made: list[dict[str, Any]]
+    created: list[dict[str, Any]]
 
     def do_GET(self) -> None:
-        """Say that there is nothing yet."""
+        """Answer that no resource exists yet."""
         self.send_error(404)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        # The client leaves out what the path says, and the API server adds it.
+        # The client omits what the path implies; a real API server adds it.
         resource = self.path.rsplit("/", 1)[1]
         known = {"apiVersion": API_VERSIONS[resource], "kind": KINDS[resource]}
-        self.made.append({"path": self.path, "manifest": known | body})
+        self.created.append({"path": self.path, "manifest": known | body})
         answer = json.dumps(body).encode()
         self.send_response(201)
         self.send_header("Content-Type", "application/json")
@@ -50,13 +48,13 @@ class _ApiServer(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """Yield what an API server on loopback, that of the context `team`, was told to make."""
-    handler = type("Handler", (_ApiServer,), {"made": []})
+def created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Yield the resources created at an API server on loopback, which the context `team` points to."""
+    handler = type("Handler", (_ApiServer,), {"created": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     kubeconfig = tmp_path / "kubeconfig"
@@ -78,7 +76,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    yield handler.made
+    yield handler.created
     server.shutdown()
     server.server_close()
 
@@ -143,9 +141,9 @@ def submit_step(file: StackFile, step: str, environment: dict[str, str]) -> None
     )
 
 
-def test_the_job_of_a_step_is_valid_and_asks_for_a_gpu(made: list[dict[str, Any]]) -> None:
+def test_a_steps_job_is_valid_and_requests_a_gpu(created: list[dict[str, Any]]) -> None:
     submit_step(read_stack("gpu"), "finetune", {"HF_TOKEN": "hf_word"})
-    (job,) = made
+    (job,) = created
     assert job["path"] == "/apis/batch/v1/namespaces/zenml/jobs"
     manifest = job["manifest"]
     kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
@@ -164,9 +162,9 @@ def test_the_job_of_a_step_is_valid_and_asks_for_a_gpu(made: list[dict[str, Any]
     assert pod["serviceAccountName"] == "zenml"
 
 
-def test_the_job_of_a_run_is_valid_and_has_the_token_as_a_secret(made: list[dict[str, Any]]) -> None:
+def test_a_runs_job_is_valid_and_has_the_token_as_a_secret(created: list[dict[str, Any]]) -> None:
     submit_run(read_stack("gpu"), {"ZENML_STORE_API_TOKEN": "zenml_word", "AWS_ENDPOINT_URL": "http://s3"})
-    secret, job = (item["manifest"] for item in made)
+    secret, job = (item["manifest"] for item in created)
     for manifest in (secret, job):
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
     assert "zenml_word" not in json.dumps(job)
@@ -177,12 +175,12 @@ def test_the_job_of_a_run_is_valid_and_has_the_token_as_a_secret(made: list[dict
     assert {"name": "AWS_ENDPOINT_URL", "value": "http://s3"} in container["env"]
     (token,) = [variable for variable in container["env"] if variable["name"] == "ZENML_STORE_API_TOKEN"]
     assert token["valueFrom"]["secretKeyRef"]["name"] == secret["metadata"]["name"]
-    assert "nvidia.com/gpu" not in json.dumps(pod)  # it only directs
+    assert "nvidia.com/gpu" not in json.dumps(pod)  # the orchestrator itself needs no GPU
 
 
-def test_a_manifest_that_is_wrong_is_refused(made: list[dict[str, Any]]) -> None:
+def test_an_invalid_manifest_is_rejected(created: list[dict[str, Any]]) -> None:
     submit_step(read_stack("gpu"), "finetune", {})
-    manifest = made[0]["manifest"]
+    manifest = created[0]["manifest"]
     manifest["spec"]["template"]["spec"]["tolerationz"] = []
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)

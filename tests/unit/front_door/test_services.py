@@ -1,4 +1,4 @@
-"""Each check of a stack says what was found and what to do, and never a secret."""
+"""Each check of a stack reports what was found and what to do, and never a secret."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from front_door.stack.files import read_stack
 from review_sentiment.config import Settings
 from tests.unit.front_door.test_stack_files import SECRETS, VARIABLES
 
-NOBODY = "127.0.0.1:9"
+UNUSED_ADDRESS = "127.0.0.1:9"
 
 
-def test_a_machine_without_a_gpu_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_a_gpu_fails_the_gpu_checks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
     monkeypatch.setenv("PATH", str(tmp_path))
     found = {each.name: each for each in check_stack(read_stack("gpu-local"), Settings())}
@@ -36,20 +38,20 @@ def test_the_stack_local_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("stack", "host"), [("gpu-ssh", "GPU host"), ("gpu", "Kubernetes")])
-def test_services_that_are_away_are_each_a_failed_check(
+def test_each_unavailable_service_is_a_failed_check(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stack: str, host: str
 ) -> None:
     (tmp_path / "known_hosts").touch()
-    away = {
-        "CONTAINER_REGISTRY": NOBODY,
-        "DOCKER_HOST": f"tcp://{NOBODY}",
+    unavailable = {
+        "CONTAINER_REGISTRY": UNUSED_ADDRESS,
+        "DOCKER_HOST": f"tcp://{UNUSED_ADDRESS}",
         "GPU_HOST": "127.0.0.1",
         "GPU_KNOWN_HOSTS": str(tmp_path / "known_hosts"),
         "GPU_PORT": "9",
         "KUBECONFIG": str(tmp_path / "kubeconfig"),
-        "S3_ENDPOINT_URL": f"http://{NOBODY}",
+        "S3_ENDPOINT_URL": f"http://{UNUSED_ADDRESS}",
     }
-    for name, value in (VARIABLES | away).items():
+    for name, value in (VARIABLES | unavailable).items():
         monkeypatch.setenv(name, value)
     checks = list(check_stack(read_stack(stack), Settings()))
     failed = {each.name: each for each in checks if not each.ok}
@@ -63,7 +65,7 @@ def test_services_that_are_away_are_each_a_failed_check(
 
 @pytest.fixture
 def registry() -> Iterator[tuple[str, list[int]]]:
-    """Yield the address of a registry on loopback, and the statuses that it is to answer with."""
+    """Yield the address of a registry on loopback, and the list of statuses for its next responses."""
     statuses: list[int] = []
 
     class Registry(BaseHTTPRequestHandler):
@@ -72,7 +74,7 @@ def registry() -> Iterator[tuple[str, list[int]]]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -81,15 +83,15 @@ def registry() -> Iterator[tuple[str, list[int]]]:
     server.server_close()
 
 
-def test_a_registry_may_want_a_sign_in(registry: tuple[str, list[int]]) -> None:
+def test_a_registry_that_requires_a_login_is_available(registry: tuple[str, list[int]]) -> None:
     address, statuses = registry
     host = address.split("/")[0]
     statuses += [200, 401, 500]
     assert _registry(address) == host
-    assert _registry(address) == f"{host}, wants a sign-in: `docker login {host}`"
+    assert _registry(address) == f"{host}, requires `docker login {host}`"
     assert not run_check("registry", lambda: _registry(address), "Start it.").ok
 
 
-def test_a_report_ends_with_how_many_failed() -> None:
+def test_a_report_ends_with_the_number_of_failures() -> None:
     assert report([Check("a", True, "there")]).endswith("All checks passed.")
     assert "-> do that" in report([Check("a", False, "not there", "do that")])

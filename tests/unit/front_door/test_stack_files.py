@@ -1,4 +1,4 @@
-"""Stack files are read, filled from the environment, and say everything that is missing at once."""
+"""Stack files are read with values from the environment, and all missing variables are reported at once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from front_door.stack import files
+from front_door.stack.active import ActiveStack
 from front_door.stack.files import DIRECTORY, read_stack
-from front_door.stack.used import UsedStack
 from pipelines.step_names import gpu_steps, step_names
 from review_sentiment.config import EvaluationSettings, RobustnessSettings, Settings
 from review_sentiment.errors import UsageError
@@ -38,7 +38,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_the_stacks_of_the_contract_are_there() -> None:
+def test_all_documented_stacks_exist() -> None:
     assert NAMES == ["gpu", "gpu-local", "gpu-ssh", "local"]
 
 
@@ -51,7 +51,7 @@ def test_every_stack_file_can_be_read(environment: None, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gpu", "gpu-ssh"])
-def test_secrets_are_referred_to_and_never_in_a_component(environment: None, name: str) -> None:
+def test_components_refer_to_secrets_and_do_not_contain_them(environment: None, name: str) -> None:
     file = read_stack(name)
     configured = file.model_dump_json(exclude={"secrets"})
     assert not any(secret in configured for secret in SECRETS)
@@ -59,10 +59,10 @@ def test_secrets_are_referred_to_and_never_in_a_component(environment: None, nam
     assert store["secret"] == f"{{{{review-sentiment-{name}.AWS_SECRET_ACCESS_KEY}}}}"
     assert store["path"] == "s3://reviews"
     assert store["client_kwargs"] == {"endpoint_url": "https://s3.amazonaws.com"}
-    assert "HF_TOKEN" not in file.secrets, "a variable that is empty is not passed on"
+    assert "HF_TOKEN" not in file.secrets, "empty variables are dropped"
 
 
-def test_all_missing_variables_are_named_at_once(
+def test_all_missing_variables_are_reported_at_once(
     environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -71,11 +71,11 @@ def test_all_missing_variables_are_named_at_once(
     with pytest.raises(UsageError, match=r"which are not set: GPU_HOST, S3_BUCKET\.$"):
         read_stack("gpu-ssh")
     (tmp_path / "nvidia-smi").touch(mode=0o755)
-    with pytest.raises(UsageError, match="This machine has a GPU: `--stack gpu-local` needs none of them"):
+    with pytest.raises(UsageError, match="This machine has a GPU: `--stack gpu-local` does not need them"):
         read_stack("gpu")
 
 
-def test_a_database_of_this_machine_is_no_tracking_server(
+def test_a_remote_stack_refuses_a_local_mlflow_database(
     environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
@@ -83,28 +83,28 @@ def test_a_database_of_this_machine_is_no_tracking_server(
         read_stack("gpu-ssh")
 
 
-def test_a_wrong_name_is_answered_with_the_right_one() -> None:
+def test_an_unknown_stack_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match=r"'gpu-lokal' is unknown\. Did you mean 'gpu-local'\?"):
         read_stack("gpu-lokal")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             "orchestrater: {flavor: local}",
-            r"'orchestrater' is no kind of component\. Did you mean 'orchestrator'",
+            r"'orchestrater' is not a kind of component\. Did you mean 'orchestrator'",
         ),
         ("orchestrator: {flavour: local}", r"own\.yaml: orchestrator\.flavor"),
         ("image: {}", r"own\.yaml: image\.base_image"),
     ],
 )
-def test_a_wrong_file_is_answered_with_the_place(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, said: str
+def test_an_invalid_file_is_reported_with_the_location(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "own.yaml").write_text(text)
     monkeypatch.setattr(files, "DIRECTORY", tmp_path)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         read_stack("own")
 
 
@@ -112,20 +112,20 @@ def test_a_wrong_file_is_answered_with_the_place(
     ("shards", "evaluating"),
     [(1, {"evaluate"}), (2, {"evaluate_shard_0", "evaluate_shard_1"})],
 )
-def test_the_steps_that_a_model_runs_in_need_a_gpu(shards: int, evaluating: set[str]) -> None:
+def test_steps_that_run_a_model_need_a_gpu(shards: int, evaluating: set[str]) -> None:
     settings = Settings(evaluation=EvaluationSettings(shards=shards))
     assert gpu_steps(settings) == {"evaluate_baseline", "finetune", "evaluate_champion", *evaluating}
     assert gpu_steps(settings) < set(step_names(settings))
 
 
-def test_a_probe_of_robustness_is_a_step_that_a_model_runs_in_where_it_is_asked_for() -> None:
+def test_a_robustness_probe_adds_a_gpu_step() -> None:
     settings = Settings(robustness=RobustnessSettings(samples=40))
     added = set(step_names(settings)) - set(step_names(Settings()))
     assert added == gpu_steps(settings) - gpu_steps(Settings()) == {"probe_robustness"}
 
 
-def test_what_needs_a_gpu_runs_on_the_step_operator(environment: None) -> None:
-    remote = UsedStack("gpu-ssh", "ssh_host", read_stack("gpu-ssh").image)
+def test_gpu_steps_run_on_the_step_operator(environment: None) -> None:
+    remote = ActiveStack("gpu-ssh", "ssh_host", read_stack("gpu-ssh").image)
     assert remote.gpu_options == {"step_operator": True}
     docker = remote.pipeline_options["settings"]["docker"]
     assert Path(docker["dockerfile"]).is_file()
@@ -133,8 +133,8 @@ def test_what_needs_a_gpu_runs_on_the_step_operator(environment: None) -> None:
         "BASE_IMAGE": "python:3.11-slim"
     }
 
-    cluster = UsedStack("gpu", "kubernetes", remote.image)
+    cluster = ActiveStack("gpu", "kubernetes", remote.image)
     assert cluster.gpu_options["retry"]["max_retries"] > 0
-    here = UsedStack("gpu-local", "local_gpu", None)
-    assert here.gpu_options == {"step_operator": True}
-    assert here.pipeline_options == {}
+    local = ActiveStack("gpu-local", "local_gpu", None)
+    assert local.gpu_options == {"step_operator": True}
+    assert local.pipeline_options == {}

@@ -1,4 +1,4 @@
-"""The stack of a run: made or updated from its file, and used by this process only."""
+"""Registers a stack file as a ZenML stack, and activates it for this process only."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ OWN_FLAVORS = {
     "local_gpu": "operators.local_gpu.LocalGpuFlavor",
     "ssh_host": "operators.ssh_host.SshHostFlavor",
 }
-"""Step operators that ZenML does not ship, and where they are."""
+"""Our own step operators, and the classes of their flavors."""
 CLUSTER_RETRIES = {"max_retries": 3, "delay": 15, "backoff": 2}
-"""Of a step on a cluster, whose pods are killed: the pauses are 15, 30 and 60 s, and training goes on from
-its checkpoint. Our own operators start a step again themselves, and only where it was killed."""
+"""For GPU steps on a cluster, whose pods may be killed: retries after 15, 30 and 60 s; training resumes from
+its checkpoint. Our own operators restart steps themselves, and only those that were killed."""
 
 
 @dataclass(frozen=True)
-class UsedStack:
-    """The stack of this process."""
+class ActiveStack:
+    """The stack that this process runs on; `step_operator` is its flavor."""
 
     name: str
     step_operator: str | None
-    """Its flavour."""
     image: Image | None
 
     @property
     def gpu_options(self) -> dict[str, Any]:
-        """Return how a step is configured that a model runs in: on the step operator, where there is one."""
+        """Return the options of steps that run a model: on the step operator, if there is one."""
         if self.step_operator is None:
             return {}
         retry = {} if self.step_operator in OWN_FLAVORS else {"retry": CLUSTER_RETRIES}
@@ -44,7 +43,7 @@ class UsedStack:
 
     @property
     def pipeline_options(self) -> dict[str, Any]:
-        """Return how a pipeline is configured on this stack: one image, built from docker/Dockerfile."""
+        """Return the options of a pipeline on this stack: one image, built from docker/Dockerfile."""
         if self.image is None:
             return {}
         docker = {
@@ -57,10 +56,10 @@ class UsedStack:
                 },
                 "dockerignore": str(ROOT / ".dockerignore"),
             },
-            # All of it is in the Dockerfile: a second build on top of it would only repeat it.
+            # The Dockerfile installs everything: a second build on top of it would only repeat that.
             "install_stack_requirements": False,
             "disable_automatic_requirements_detection": True,
-            # Code travels through the artifact store: an edit needs no build.
+            # Steps download the code from the artifact store: a change of code needs no new image.
             "allow_including_files_in_images": False,
             "allow_download_from_code_repository": False,
             "allow_download_from_artifact_store": True,
@@ -68,13 +67,13 @@ class UsedStack:
         return {"settings": {"docker": docker}}
 
 
-def use_stack(file: StackFile) -> UsedStack:
-    """Make the stack and choose it through the environment: the active stack stays as it is."""
+def activate_stack(file: StackFile) -> ActiveStack:
+    """Create or update the stack, and activate it through the environment: ZenML's active stack stays."""
     from zenml.client import Client
     from zenml.enums import StackComponentType
 
     client = Client()
-    _activate_only({component.flavor for component in file.components.values()})
+    _drop_integrations_except({component.flavor for component in file.components.values()})
     if file.secrets:
         _ensure_secret(client, file.zenml_name, file.secrets)
     components = {
@@ -91,20 +90,18 @@ def use_stack(file: StackFile) -> UsedStack:
         if present != {kind: [component] for kind, component in components.items()}:
             stack = client.update_stack(file.zenml_name, component_updates=components)
     if stack.environment != file.environment:
-        # A variable that is None is removed.
-        gone = dict.fromkeys(set(stack.environment) - set(file.environment))
-        stack = client.update_stack(file.zenml_name, environment={**gone, **file.environment})
+        removed = dict.fromkeys(set(stack.environment) - set(file.environment))  # None removes a variable
+        stack = client.update_stack(file.zenml_name, environment={**removed, **file.environment})
     os.environ[ACTIVE_STACK_VARIABLE] = str(stack.id)
     operator = file.components.get("step_operator")
-    return UsedStack(file.name, operator.flavor if operator else None, file.image)
+    return ActiveStack(file.name, operator.flavor if operator else None, file.image)
 
 
-def _activate_only(flavors: set[str]) -> None:
-    """Leave the integrations that the stack has no component of out of this process.
+def _drop_integrations_except(flavors: set[str]) -> None:
+    """Disable the integrations that the stack does not use, in this process.
 
-    ZenML 0.98 imports every integration whose packages are installed (torch, scikit-learn,
-    evidently, ...) each time it compiles a pipeline, to register materializers that
-    our artifacts do not use.
+    Whenever it compiles a pipeline, ZenML 0.98 imports every integration whose packages are installed
+    (torch, scikit-learn, evidently, ...), to register materializers that our artifacts do not use.
     """
     from zenml.integrations.registry import integration_registry
 
@@ -121,7 +118,7 @@ def _ensure_secret(client: Client, name: str, values: dict[str, str]) -> None:
 
 
 def _ensure_component(client: Client, file: StackFile, kind: StackComponentType, component: Component) -> str:
-    """Return the component's name; a local store or orchestrator without settings is ZenML's own."""
+    """Create or update a component, and return its name; for a local one without settings, it is ZenML's."""
     if kind.value in ("orchestrator", "artifact_store") and component == Component(flavor="local"):
         return "default"
     if component.flavor in OWN_FLAVORS and not client.list_flavors(name=component.flavor, type=kind).items:

@@ -1,0 +1,104 @@
+"""The result of a finished run, read from ZenML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from review_sentiment.errors import ReviewSentimentError
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse, StepRunResponse
+
+EVALUATIONS = {"evaluate_baseline": "baseline", "evaluate": "tuned", "evaluate_classical": "classical"}
+"""Each evaluation step, and the output that has its metrics."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """How a step ended: `cached`, `completed` or `failed`."""
+
+    status: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run; `--json` prints these fields."""
+
+    pipeline_run: str
+    status: str
+    stack: str
+    seconds: float
+    steps: Mapping[str, StepResult] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    mlflow: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_result(finished: PipelineRunResponse | None, stack: str, seconds: float) -> RunResult:
+    """Return the result of a pipeline run, as ZenML returned it, which took `seconds`.
+
+    Raises:
+        ReviewSentimentError: the stack's orchestrator did not wait for the run.
+        TrackingError: everything came from the cache, but MLflow no longer has the version.
+    """
+    from zenml.client import Client
+
+    if finished is None:
+        raise ReviewSentimentError(
+            f"The orchestrator of the stack {stack} runs pipelines in the background: see ZenML's dashboard."
+        )
+    latest = Client().get_pipeline_run(finished.id)
+    steps = dict(sorted(latest.steps.items(), key=lambda item: item[1].created))
+    return RunResult(
+        pipeline_run=latest.name,
+        status=str(latest.status),
+        stack=stack,
+        seconds=round(seconds, 1),
+        steps={name: StepResult(str(step.status), _seconds(step)) for name, step in steps.items()},
+        metrics=_metrics(steps),
+        **_registered(steps),
+    )
+
+
+def _seconds(step: StepRunResponse) -> float:
+    if str(step.status) == "cached" or not step.start_time or not step.end_time:
+        return 0.0
+    return round(float((step.end_time - step.start_time).total_seconds()), 1)
+
+
+def _metrics(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, float]]:
+    """Read the headline metrics from the artifacts' metadata, without loading the artifacts."""
+    metrics = {}
+    for step, name in EVALUATIONS.items():
+        if step in steps and name in steps[step].outputs:
+            metadata = steps[step].outputs[name][0].run_metadata
+            metrics[name] = {key: float(value) for key, value in metadata.items() if key != "storage_size"}
+    return metrics
+
+
+def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any]]:
+    """Return the fields `model` and `mlflow` of the version that the run registered, if any."""
+    if "register_model" not in steps or "registered" not in steps["register_model"].outputs:
+        return {}
+    from review_sentiment.tracking import candidate, model_versions
+
+    record = steps["register_model"].outputs["registered"][0].load()
+    candidate.require_run(record.run_id)
+    versions = model_versions.list_versions(record.name)
+    aliases = next((list(each.aliases) for each in versions if each.version == record.version), [])
+    return {
+        "model": {
+            "name": record.name,
+            "version": record.version,
+            "aliases": aliases,
+            "uri": record.uri,
+        },
+        "mlflow": {
+            "tracking_uri": record.tracking_uri,
+            "experiment": record.experiment,
+            "run_id": record.run_id,
+        },
+    }

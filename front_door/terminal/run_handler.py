@@ -1,0 +1,65 @@
+"""The base of the log handlers that follow a run: the console and the file of events."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import Literal
+
+from review_sentiment.progress import ATTRIBUTE, Snapshot
+
+StepStatus = Literal["cached", "running", "completed", "failed"]
+_STEP_MESSAGE = re.compile(
+    r"(?P<event>Using cached version of step|Step|Failed to run step) `(?P<step>[^`]+)`(?P<rest>.*)",
+    re.DOTALL,
+)
+
+
+class RunHandler(logging.Handler):
+    """Sorts log records into progress, our own messages and ZenML's messages about steps; drops the rest."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._started: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Call the method for this kind of record."""
+        snapshot = getattr(record, ATTRIBUTE, None)
+        if isinstance(snapshot, Snapshot):
+            self.on_progress(snapshot)
+        elif record.name.startswith("review_sentiment"):
+            self.on_message(record)
+        elif record.name.startswith("zenml") and (found := step_status(record.getMessage())):
+            step, status = found
+            now = time.monotonic()
+            if status == "running":
+                self._started[step] = now
+            self.on_step(step, status, now - self._started.get(step, now))
+
+    def on_progress(self, snapshot: Snapshot) -> None:
+        """Handle the progress of a task."""
+        raise NotImplementedError
+
+    def on_message(self, record: logging.LogRecord) -> None:
+        """Handle a log record of ours."""
+        raise NotImplementedError
+
+    def on_step(self, step: str, status: StepStatus, seconds: float) -> None:
+        """Handle a step's change of status, `seconds` after it started."""
+        raise NotImplementedError
+
+
+def step_status(message: str) -> tuple[str, StepStatus] | None:
+    """Return the step that a log message of ZenML (0.98) is about, and its status; None for others."""
+    found = _STEP_MESSAGE.match(message)
+    if found is None:
+        return None
+    step = found["step"]
+    if found["event"].startswith("Using cached"):
+        return step, "cached"
+    if found["event"].startswith("Failed"):
+        return step, "failed"
+    if "has started" in found["rest"]:
+        return step, "running"
+    return (step, "completed") if "has finished" in found["rest"] else None
