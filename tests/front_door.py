@@ -1,7 +1,7 @@
-"""The front door as a user has it: a process of its own, with its own state directories.
+"""The command line as users run it: as a process, with its own state directories.
 
-Of 15 seconds that a run from the cache takes on a slow day, 12 are the process: imports
-and first queries. `Project.kept_open` has one process answer many command lines.
+A cached run takes 15 seconds on a slow machine, and 12 of them are imports and first queries.
+With `Project.kept_open`, one process therefore runs many command lines.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ CODE = (
     "review_sentiment",
     "stacks",
     "steps",
-    # What an image is built from.
+    # What the image is built from.
     ".dockerignore",
     "constraints.txt",
     "pyproject.toml",
     "requirements-embedded.txt",
 )
 TIMEOUT_SECONDS = 300
-FRONT_DOOR = """
+RUN_SCRIPT = """
 import runpy, sys
 sys.argv[0] = "run_pipeline.py"
 runpy.run_path("run_pipeline.py", run_name="__main__")
@@ -70,14 +70,14 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class OpenDoor:
-    """A front door that answers one command line after the other."""
+class OpenProcess:
+    """A process that runs one command line after another."""
 
     process: subprocess.Popen[str]
     directory: Path
 
     def run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        """Return what a process of its own would."""
+        """Run a command line and return its result, as a new process would."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         files = [self.directory / name for name in ("out.txt", "err.txt")]
@@ -85,7 +85,7 @@ class OpenDoor:
         print(json.dumps(request), file=self.process.stdin, flush=True)
         code = self.process.stdout.readline()
         out, err = (file.read_text() for file in files)
-        assert code, f"the front door ended: {err}"
+        assert code, f"the process ended: {err}"
         return subprocess.CompletedProcess(arguments, int(code), out, err)
 
 
@@ -97,10 +97,10 @@ class Project:
     state: Path
     settings: dict[str, Any]
     services: Mapping[str, str] = field(default_factory=dict)
-    """Variables that lead to the services of a stack."""
+    """Environment variables with the addresses of a stack's services."""
     timeout_seconds: int = TIMEOUT_SECONDS
-    door: OpenDoor | None = None
-    """Answers what needs no process of its own."""
+    open_process: OpenProcess | None = None
+    """Runs command lines that do not need a new process."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -119,38 +119,38 @@ class Project:
 
     @property
     def tracking_uri(self) -> str:
-        """Return the address of MLflow."""
+        """Return the address of the MLflow store."""
         return self.services.get(
             "MLFLOW_TRACKING_URI", f"sqlite:///{self.state / 'zenml' / 'mlflow' / 'mlflow.db'}"
         )
 
     @property
     def checkpoints(self) -> set[Path]:
-        """Whole checkpoints of trainings that were not finished."""
+        """Return the complete checkpoints of unfinished trainings."""
         return set((self.state / "cache" / "review-sentiment" / "checkpoints").glob("*/step-*/manifest.json"))
 
     def with_settings(self, **sections: dict[str, Any]) -> Project:
-        """Return a project of the same state with these keys of these sections changed."""
+        """Return a project with the same state and these settings changed."""
         changed = {name: self.settings.get(name, {}) | section for name, section in sections.items()}
         return replace(self, settings=self.settings | changed)
 
     def copied_to(self, root: Path) -> Project:
-        """Return a project of the same state with a copy of the code, which may be edited."""
+        """Return a project with the same state and a copy of the code, which tests may edit."""
         root.mkdir()
         for name in CODE:
             if (ROOT / name).is_dir():
                 shutil.copytree(ROOT / name, root / name)
             else:
                 shutil.copy2(ROOT / name, root / name)
-        return replace(self, root=root, door=None)
+        return replace(self, root=root, open_process=None)
 
-    def in_a_process_of_its_own(self) -> Project:
-        """Return a project of the same state each of whose runs is a new process."""
-        return replace(self, door=None)
+    def in_new_processes(self) -> Project:
+        """Return a project with the same state that starts a new process for each run."""
+        return replace(self, open_process=None)
 
     @contextmanager
     def kept_open(self, **variables: str) -> Iterator[Project]:
-        """Give a project of the same state whose runs share a process with these variables."""
+        """Yield a project with the same state whose runs share one process with these variables."""
         process = subprocess.Popen(
             [sys.executable, "-c", KEPT_OPEN],
             cwd=self.root,
@@ -160,7 +160,7 @@ class Project:
             text=True,
         )
         try:
-            yield replace(self, door=OpenDoor(process, self.state))
+            yield replace(self, open_process=OpenProcess(process, self.state))
         finally:
             try:
                 process.communicate(timeout=TIMEOUT_SECONDS)
@@ -168,15 +168,12 @@ class Project:
                 process.kill()
 
     def start(self, *arguments: str, before: str = "", **variables: str) -> subprocess.Popen[str]:
-        """Start the front door, with the project's configuration where no command is named.
-
-        `before` is Python that the process runs first.
-        """
-        door = ["-c", before + FRONT_DOOR] if before else ["run_pipeline.py"]
-        # ZenML takes the directory of the main module's file, which a command line has not.
+        """Start a command, or a run with the project's settings; `before` is Python to run first."""
+        script = ["-c", before + RUN_SCRIPT] if before else ["run_pipeline.py"]
+        # ZenML uses the directory of the main module's file, which does not exist with `-c`.
         root = {"ZENML_CUSTOM_SOURCE_ROOT": str(self.root)} if before else {}
         return subprocess.Popen(
-            [sys.executable, *door, *self._command_line(arguments)],
+            [sys.executable, *script, *self._command_line(arguments)],
             cwd=self.root,
             env=self.environment | root | variables,
             stdout=subprocess.PIPE,
@@ -185,19 +182,19 @@ class Project:
         )
 
     def write_config(self) -> None:
-        """Write the settings to the file that runs take them from."""
+        """Write the settings to the file that runs read."""
         self.config.write_text(yaml.safe_dump(self.settings))
 
     def _command_line(self, arguments: tuple[str, ...]) -> list[str]:
-        """Write the configuration; return the arguments that name it where no command is named."""
+        """Write the configuration, and add it to the arguments unless they name a command."""
         self.write_config()
-        of_a_command = bool(arguments) and not arguments[0].startswith("-")
-        return [*([] if of_a_command else ["--config", str(self.config)]), *arguments]
+        is_command = bool(arguments) and not arguments[0].startswith("-")
+        return [*([] if is_command else ["--config", str(self.config)]), *arguments]
 
     def run(self, *arguments: str, **options: str) -> subprocess.CompletedProcess[str]:
-        """Go through the open door, or start the front door and wait for its end; options as of `start`."""
-        if self.door is not None and not options:
-            return self.door.run(self._command_line(arguments))
+        """Run in the open process, or in a new one if options of `start` are given; return the result."""
+        if self.open_process is not None and not options:
+            return self.open_process.run(self._command_line(arguments))
         process = self.start(*arguments, **options)
         try:
             out, err = process.communicate(timeout=self.timeout_seconds)
@@ -206,7 +203,7 @@ class Project:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def result(self, *arguments: str) -> dict[str, Any]:
-        """Run, insist on success, and return the JSON result."""
+        """Run, require success, and return the JSON result."""
         finished = self.run(*arguments, "--json")
         assert finished.returncode == 0, finished.stderr
         found: dict[str, Any] = json.loads(finished.stdout)
@@ -214,7 +211,7 @@ class Project:
 
 
 def wait_for(found: Callable[[], Found], process: subprocess.Popen[str]) -> Found:
-    """Return what is found while the process runs; a process in which nothing is found is ended."""
+    """Wait until `found` returns something and return it; fail if the process ends or takes too long."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not (thing := found()):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -225,14 +222,14 @@ def wait_for(found: Callable[[], Found], process: subprocess.Popen[str]) -> Foun
 
 
 def wait_for_line(text: str, process: subprocess.Popen[str]) -> None:
-    """Return when the process has written a line with the text to standard error, before it ends."""
+    """Wait until the process writes a line with the text to standard error; fail if it ends first."""
     assert process.stderr is not None
-    said = []
+    lines = []
     for line in process.stderr:
-        said.append(line)
+        lines.append(line)
         if text in line:
             return
-    pytest.fail(f"{text!r} was not said: {''.join(said)}")
+    pytest.fail(f"{text!r} is not in the output: {''.join(lines)}")
 
 
 def steps_that_ran(result: dict[str, Any]) -> set[str]:
@@ -240,7 +237,7 @@ def steps_that_ran(result: dict[str, Any]) -> set[str]:
 
 
 def trainings(project: Project) -> list[tuple[str, list[int]]]:
-    """Return status and trained steps, as they were logged, of each of the experiment's MLflow runs."""
+    """Return the status and the logged training steps of each of the experiment's MLflow runs."""
     client = mlflow.MlflowClient(project.tracking_uri)
     experiment = client.get_experiment_by_name(project.settings["tracking"]["experiment"])
     return [
@@ -250,7 +247,7 @@ def trainings(project: Project) -> list[tuple[str, list[int]]]:
 
 
 def trained_steps(project: Project, status: str = "FINISHED") -> list[int]:
-    """Return the steps whose loss is in the experiment's one run, in order; repeated ones twice."""
+    """Return the steps with a loss in the experiment's only run, in order, with repetitions."""
     ((found, steps),) = trainings(project)
     assert found == status
     return sorted(steps)

@@ -1,4 +1,4 @@
-"""Wrong input through the front door: one clear message, the right exit code, nothing lost."""
+"""Wrong input on the command line: one clear message, the right exit code, nothing lost."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ pytestmark = pytest.mark.integration
         (["--rerun", "finetun"], "Did you mean 'finetune'?"),
         (["--only", "ingest_reviews"], "name one of ingest_reviews_Tops, ingest_reviews_Shoes"),
         (["--config", "configs/locl.yaml"], "Did you mean 'configs/local.yaml'?"),
-        (["--only", "evaluate", "--rerun", "evaluate"], "exclude each other"),
+        (["--only", "evaluate", "--rerun", "evaluate"], "cannot be combined"),
         (["--nonsense"], "No such option"),
         (["modles"], "No such command"),
     ],
 )
-def test_wrong_usage_is_exit_2_and_says_what_is_right(
+def test_wrong_usage_exits_with_2_and_a_suggestion(
     settings: dict[str, Any],
     arguments: list[str],
     message: str,
@@ -46,7 +46,7 @@ def test_wrong_usage_is_exit_2_and_says_what_is_right(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In this process: what is wrong is found before anything is loaded that could not be loaded twice."""
+    """Run in this process: the error is found before anything is loaded that cannot be loaded twice."""
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(settings))
     monkeypatch.chdir(ROOT)
@@ -55,10 +55,10 @@ def test_wrong_usage_is_exit_2_and_says_what_is_right(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     own = [] if arguments[0] == "--config" or not arguments[0].startswith("-") else ["--config", str(config)]
     assert main([*own, *arguments]) == 2
-    said = capsys.readouterr()
-    assert message in said.err
-    assert said.out == ""
-    assert not (tmp_path / "cache").exists(), "nothing was begun"
+    output = capsys.readouterr()
+    assert message in output.err
+    assert output.out == ""
+    assert not (tmp_path / "cache").exists(), "nothing was started"
 
 
 @pytest.fixture
@@ -69,15 +69,15 @@ def fresh(settings: dict[str, Any], tmp_path: Path) -> Project:
 VERSION_COMMANDS = [
     ["compare", "1", "99"],
     ["promote", "99"],
-    ["export", "99", "-o", "{there}/merged"],
+    ["export", "99", "-o", "{state}/merged"],
     ["serve", "--version", "99"],
-    ["score", "{there}/in.csv", "-o", "{there}/out.csv", "--version", "99"],
+    ["score", "{state}/in.csv", "-o", "{state}/out.csv", "--version", "99"],
 ]
 
 
 @pytest.fixture
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Yield a directory with the state of commands in this process, and a file to score."""
+    """Yield the state directory of commands in this process, with a file to score."""
     import mlflow
 
     monkeypatch.chdir(ROOT)
@@ -89,35 +89,35 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     mlflow.set_registry_uri("")
 
 
-def begun_in(directory: Path) -> set[str]:
-    """Return what of an export or of scored rows is in the directory."""
+def outputs_in(directory: Path) -> set[str]:
+    """Return the outputs of `export` and `score` that are in the directory."""
     return {"merged", "out.csv", "out.csv.parts"} & {file.name for file in directory.iterdir()}
 
 
-def test_a_version_that_is_not_there_is_exit_2_and_the_ones_that_are_are_named(
+def test_an_unknown_version_exits_with_2_and_lists_the_known_ones(
     own_state: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One test, since a database of MLflow takes six seconds to make."""
+    """One test for all commands, since creating an MLflow database takes six seconds."""
     import mlflow
 
     store = f"sqlite:///{own_state / 'mlflow.db'}"
-    client = mlflow.MlflowClient(store, registry_uri=store)  # else that of whatever ran before
+    client = mlflow.MlflowClient(store, registry_uri=store)  # not the registry of an earlier test
     client.create_registered_model("review-sentiment")
     run = client.create_run("0").info.run_id
     client.create_model_version("review-sentiment", f"runs:/{run}/model", run)
     client.set_registered_model_alias("review-sentiment", "champion", "1")
     for arguments in VERSION_COMMANDS:
         capfd.readouterr()
-        assert main([argument.format(there=own_state) for argument in arguments]) == 2, arguments
-        said = capfd.readouterr()
-        assert "'review-sentiment' has no version '99'. There are: 1, champion." in said.err, arguments
-        assert said.out == "", arguments
+        assert main([argument.format(state=own_state) for argument in arguments]) == 2, arguments
+        output = capfd.readouterr()
+        assert "'review-sentiment' has no version '99'. There are: 1, champion." in output.err, arguments
+        assert output.out == "", arguments
     assert client.get_registered_model("review-sentiment").aliases == {"champion": 1}
-    assert not begun_in(own_state)
+    assert not outputs_in(own_state)
 
 
 @pytest.mark.parametrize("arguments", [["models"], *VERSION_COMMANDS], ids=lambda arguments: arguments[0])
-def test_a_registry_that_cannot_be_reached_is_exit_1_and_says_where_it_should_be(
+def test_an_unreachable_registry_exits_with_1_and_shows_its_address(
     own_state: Path,
     arguments: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -125,17 +125,15 @@ def test_a_registry_that_cannot_be_reached_is_exit_1_and_says_where_it_should_be
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert main([argument.format(there=own_state) for argument in arguments]) == 1
-    said = capfd.readouterr()
-    assert "MLflow at http://127.0.0.1:9 did not answer" in said.err
-    assert "MLFLOW_TRACKING_URI is right" in said.err
-    assert "Traceback" not in said.err
-    assert not begun_in(own_state)
+    assert main([argument.format(state=own_state) for argument in arguments]) == 1
+    output = capfd.readouterr()
+    assert "MLflow at http://127.0.0.1:9 did not answer" in output.err
+    assert "MLFLOW_TRACKING_URI is right" in output.err
+    assert "Traceback" not in output.err
+    assert not outputs_in(own_state)
 
 
-def test_broken_lines_fail_their_category_with_examples_and_keep_the_other(
-    beside: Project, tmp_path: Path
-) -> None:
+def test_broken_lines_fail_their_category_only_and_are_shown(beside: Project, tmp_path: Path) -> None:
     data = tmp_path / "data"
     for category in ("Tops", "Shoes"):
         write_category(data, category, 90)
@@ -151,14 +149,14 @@ def test_broken_lines_fail_their_category_with_examples_and_keep_the_other(
     assert "failed   ingest_reviews_Tops" in finished.stderr
 
 
-def test_mlflow_that_cannot_be_reached_is_said_before_the_first_step(fresh: Project) -> None:
+def test_an_unreachable_mlflow_is_reported_before_the_first_step(fresh: Project) -> None:
     finished = fresh.run(MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert finished.returncode == 1
     assert "MLflow at http://127.0.0.1:9 did not answer" in finished.stderr
     assert "running" not in finished.stderr
 
 
-ORDINARY_PACKAGES_ONLY = """
+WITHOUT_EMBEDDED_PACKAGES = """
 import importlib.metadata as metadata
 
 find = metadata.distribution
@@ -182,17 +180,17 @@ metadata.distribution = without
         ),
     ],
 )
-def test_missing_embedded_packages_are_named(
+def test_missing_embedded_packages_are_reported(
     fresh: Project, arguments: list[str], messages: tuple[str, ...]
 ) -> None:
-    finished = fresh.run(*arguments, before=ORDINARY_PACKAGES_ONLY)
+    finished = fresh.run(*arguments, before=WITHOUT_EMBEDDED_PACKAGES)
     assert finished.returncode == 1
-    said = finished.stdout + finished.stderr
-    assert all(message in said for message in messages), said
-    assert "requirements-embedded.txt" in said
+    output = finished.stdout + finished.stderr
+    assert all(message in output for message in messages), output
+    assert "requirements-embedded.txt" in output
 
 
-def test_state_that_cannot_be_written_is_one_message(fresh: Project, tmp_path: Path) -> None:
+def test_an_unwritable_state_directory_is_one_message(fresh: Project, tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("")
     finished = fresh.run(XDG_CACHE_HOME=str(blocked))
@@ -202,7 +200,7 @@ def test_state_that_cannot_be_written_is_one_message(fresh: Project, tmp_path: P
 
 
 def test_a_full_disk_is_one_message_and_loses_nothing(beside: Project) -> None:
-    """A limit on the size of a file stands in for a full disk: the data report is the largest, 4 MB."""
+    """A limit on file sizes simulates a full disk: the data report is the largest file, 4 MB."""
     project = beside.with_settings(split={"validation_share": 0.22})
     finished = project.run(
         before="import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000,) * 2)"

@@ -174,7 +174,7 @@ def test_a_version_loads_with_plain_mlflow_and_answers_label_and_probability(
 
 
 def test_nothing_changed_means_everything_is_cached(project: Project, first_run: dict[str, Any]) -> None:
-    again = project.in_a_process_of_its_own().result()
+    again = project.in_new_processes().result()
     assert steps_that_ran(again) == set()
     assert {step["status"] for step in again["steps"].values()} == {"cached"}
     for key in ("metrics", "mlflow"):

@@ -1,4 +1,4 @@
-"""`score` and `serve`: the champion at work, on files and for many clients at once."""
+"""`score` and `serve`: the champion on files, and with many concurrent clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def reviews(count: int) -> pd.DataFrame:
     return pd.DataFrame({"text": [f"{words[n % 7]} {words[n % 5]} shirt number {n}" for n in range(count)]})
 
 
-def test_a_file_is_scored_comes_from_the_cache_and_tells_its_drift(
+def test_a_file_is_scored_cached_and_checked_for_drift(
     project: Project, first_run: dict[str, Any], tmp_path: Path
 ) -> None:
     source, output = tmp_path / "in.csv", tmp_path / "out.csv"
@@ -43,7 +43,7 @@ def test_a_file_is_scored_comes_from_the_cache_and_tells_its_drift(
     assert list(rows) == ["text", "label", "p_negative", "p_positive", "model_version"]
     assert len(rows) == 39
     assert set(found["distances"]) == {"label", "text_words", "title_words"}
-    assert "text_words" in found["drifted"]  # five words each
+    assert "text_words" in found["drifted"]  # each has only a few words
     assert "<html" in Path(found["drift_page"]).read_text().lower()
 
     again = project.run("score", str(source), "-o", str(output), "--fail-on-drift", *config)
@@ -60,16 +60,14 @@ def test_a_file_is_scored_comes_from_the_cache_and_tells_its_drift(
 
 @pytest.fixture(scope="module")
 def served(project: Project, first_run: dict[str, Any]) -> Iterator[str]:
-    """Serve the champion; return its address."""
+    """Serve the champion and yield its address."""
     with serving(project) as address:
         yield address
-    with pytest.raises(urllib.error.URLError):  # nothing is left that answers
+    with pytest.raises(urllib.error.URLError):  # the server has stopped
         urllib.request.urlopen(f"{address}/ping", timeout=5)
 
 
-def test_requests_are_answered_with_probabilities_and_the_version(
-    served: str, first_run: dict[str, Any]
-) -> None:
+def test_responses_have_probabilities_and_the_version(served: str, first_run: dict[str, Any]) -> None:
     answers = ask(served, [{"title": "Lovely", "text": "Fits well."}, {"text": "Itchy and thin."}])
     assert [set(answer) for answer in answers] == [
         {"label", "probability", "p_negative", "p_positive", "model_version"}
@@ -84,9 +82,9 @@ def test_requests_are_answered_with_probabilities_and_the_version(
 
 @pytest.mark.parametrize(
     ("records", "message"),
-    [([{"review": "x"}], "text"), ([{"text": None}], "text"), ("no list", "")],
+    [([{"review": "x"}], "text"), ([{"text": None}], "text"), ("not a list", "")],
 )
-def test_bad_input_is_refused_and_the_server_goes_on(served: str, records: Any, message: str) -> None:
+def test_bad_input_is_rejected_and_the_server_continues(served: str, records: Any, message: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(served, records)
     assert refused.value.code == 400
@@ -94,7 +92,7 @@ def test_bad_input_is_refused_and_the_server_goes_on(served: str, records: Any, 
     assert len(ask(served, [{"text": "fine"}])) == 1
 
 
-def test_many_clients_at_once_get_their_own_answers(served: str) -> None:
+def test_concurrent_clients_get_their_own_answers(served: str) -> None:
     texts = reviews(REQUESTS)["text"].to_list()
     alone = [ask(served, [{"text": text}])[0]["p_positive"] for text in texts[:12]]
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -102,4 +100,4 @@ def test_many_clients_at_once_get_their_own_answers(served: str) -> None:
     assert together[:12] == pytest.approx(alone, abs=1e-5)
     in_one = [answer["p_positive"] for answer in ask(served, [{"text": text} for text in texts])]
     assert together == pytest.approx(in_one, abs=1e-4)
-    assert len(set(together)) > REQUESTS // 2  # answers that could be told apart
+    assert len(set(together)) > REQUESTS // 2  # the answers differ

@@ -1,4 +1,4 @@
-"""A run that was killed, and a step that is tried again, go on from the checkpoint."""
+"""Killed runs and retried steps resume from the checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.front_door import TIMEOUT_SECONDS, Project, trained_steps, trainings,
 
 pytestmark = pytest.mark.integration
 
-MLFLOW_AWAY_ONCE = """
+MLFLOW_FAILS_ONCE = """
 import sys
 sys.path.insert(0, ".")
 from zenml.config.retry_config import StepRetryConfig
@@ -18,56 +18,56 @@ import steps.finetune as module
 from review_sentiment.tracking.candidate import Candidate
 
 module.finetune = module.finetune.with_options(retry=StepRetryConfig(max_retries=1))
-log_step, away_at = Candidate.log_step, {12}
+log_step, fails_at = Candidate.log_step, {12}
 
 def log_step_or_fail(self, step, figures):
-    if step in away_at:
-        away_at.clear()
-        raise ConnectionError("MLflow is away")
+    if step in fails_at:
+        fails_at.clear()
+        raise ConnectionError("MLflow is unavailable")
     log_step(self, step, figures)
 
 Candidate.log_step = log_step_or_fail
 """
 
 
-STORE_AWAY = """
+STORE_FAILS = """
 from materializers.adapter import TrainedAdapterMaterializer
 
 def save(self, trained):
-    raise ConnectionError("the artifact store is away")
+    raise ConnectionError("the artifact store is unavailable")
 
 TrainedAdapterMaterializer.save = save
 """
 
 
-def test_what_was_trained_before_a_service_was_away_is_not_trained_again(beside: Project) -> None:
+def test_an_unavailable_service_does_not_repeat_training(beside: Project) -> None:
     project = beside.with_settings(
-        training={"max_steps": 12, "checkpoint_steps": 10}, tracking={"experiment": "away"}
+        training={"max_steps": 12, "checkpoint_steps": 10}, tracking={"experiment": "unavailable"}
     )
     before = project.checkpoints
-    failed = project.run("--only", "finetune", before=MLFLOW_AWAY_ONCE + STORE_AWAY)
+    failed = project.run("--only", "finetune", before=MLFLOW_FAILS_ONCE + STORE_FAILS)
     assert failed.returncode == 1
-    assert "the artifact store is away" in failed.stderr
+    assert "the artifact store is unavailable" in failed.stderr
     assert project.checkpoints - before
 
     project.result()
-    # Both times the checkpoint of step 10 is gone on from, in the same MLflow run.
+    # Both attempts resume from the checkpoint at step 10, in the same MLflow run.
     assert trained_steps(project) == sorted([*range(1, 13), 11, 11, 12])
     assert project.checkpoints == before
 
 
-def test_a_training_that_had_finished_is_trained_anew(beside: Project) -> None:
+def test_a_finished_training_is_repeated_from_the_start(beside: Project) -> None:
     project = beside.with_settings(
-        training={"max_steps": 12, "checkpoint_steps": 10}, tracking={"experiment": "anew"}
+        training={"max_steps": 12, "checkpoint_steps": 10}, tracking={"experiment": "repeated"}
     )
     before = project.checkpoints
     for _ in range(2):
-        project.result("--only", "finetune")  # no evaluation, which would clear the checkpoints
+        project.result("--only", "finetune")  # without the evaluation, which deletes the checkpoints
         assert project.checkpoints - before
     assert [steps for _, steps in trainings(project)] == [list(range(1, 13))] * 2
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(beside: Project) -> None:
+def test_a_killed_run_resumes_from_its_checkpoint_in_the_same_mlflow_run(beside: Project) -> None:
     project = beside.with_settings(
         training={"max_steps": 60, "checkpoint_steps": 10}, tracking={"experiment": "killed"}
     )
@@ -80,20 +80,20 @@ def test_a_killed_run_goes_on_from_its_checkpoint_in_the_same_mlflow_run(beside:
     project.result()
     steps = trained_steps(project)
     assert set(steps) == set(range(1, 61))
-    assert len(steps) < 120  # what was trained before is not trained again
+    assert len(steps) < 120  # not all steps are repeated
     assert project.checkpoints == before, "a finished training leaves no checkpoint"
 
 
-def test_ctrl_c_is_exit_130_and_the_next_run_goes_on_from_checkpoint_and_cache(beside: Project) -> None:
+def test_ctrl_c_exits_with_130_and_keeps_a_checkpoint_and_the_cache(beside: Project) -> None:
     project = beside.with_settings(training={"max_steps": 4000}, split={"validation_share": 0.21})
     before = project.checkpoints
     process = project.start()
     wait_for_line("/4000", process)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=TIMEOUT_SECONDS)
-    assert process.returncode == 130, said
-    assert "Interrupted" in said
-    assert "Traceback" not in said
+    _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert process.returncode == 130, errors
+    assert "Interrupted" in errors
+    assert "Traceback" not in errors
     assert len(project.checkpoints - before) == 1
 
     plan = project.result("--dry-run")["steps"]
