@@ -714,8 +714,8 @@ def room_for_models() -> Path:
     return known if roomy else Path(tempfile.gettempdir()) / "gpu_check_models"
 
 
-def main() -> None:
-    """Run the stages, each in a process with a time limit, and print the last line of each."""
+def parsed(options: list[str] | None = None) -> argparse.Namespace:
+    """Return the options of the command line, with the directories that they name."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -729,10 +729,16 @@ def main() -> None:
     parser.add_argument("--stage")
     parser.add_argument("--life")
     parser.add_argument("--tiny", action="store_true")
-    args = parser.parse_args()
+    args = parser.parse_args(options)
     args.models = args.models or room_for_models()
     args.out.mkdir(parents=True, exist_ok=True)
     args.scratch.mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def main() -> None:
+    """Run the stages, each in a process with a time limit, and print the last line of each."""
+    args = parsed()
     if args.life:
         name, at = args.life.split(":")
         live(args, name, int(at))

@@ -68,7 +68,7 @@ def test_a_cleared_training_starts_anew(address: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", ["no manifest", "half a manifest", "file gone", "file cut", "file changed"]
 )
-def test_a_torn_checkpoint_is_passed_over_with_a_warning(
+def test_an_incomplete_checkpoint_is_skipped_with_a_warning(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = CheckpointStore(str(tmp_path / "durable"), "a")
@@ -88,7 +88,7 @@ def test_a_torn_checkpoint_is_passed_over_with_a_warning(
     assert found is not None
     assert found.step == 1
     assert (tmp_path / "back" / "weights").read_text() == "weights 1"
-    assert "step 2 is not whole" in caplog.text
+    assert "Skipped the checkpoint of step 2" in caplog.text
 
 
 def test_a_step_that_was_half_written_is_written_anew(tmp_path: Path) -> None:
