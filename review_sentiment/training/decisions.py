@@ -1,43 +1,59 @@
-"""Log the decisions of a run, each with its reason: what a person asks first when a run is slow or fails."""
+"""The decisions of a run, each with its reason: what a person asks first when a run is slow or fails."""
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from review_sentiment.models.recipe import Recipe
     from review_sentiment.resources.micro_batches import Rows
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Decision:
+    """One choice of a run and why it was made."""
+
+    name: str
+    choice: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.choice} ({self.reason})"
 
 
-def log_decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> None:
-    """Log each choice of this run and its reason."""
-    plan, training, reasons = recipe.plan, recipe.training, recipe.plan.reasons
-    asked = f"training.gradient_checkpointing={training.gradient_checkpointing}"
-    checkpointing = (
-        reasons.get("gradient_checkpointing", "") if training.gradient_checkpointing == "auto" else asked
-    )
+def decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> list[Decision]:
+    """Return the decisions of a training whose heaviest batch has these rows."""
+    plan, training = recipe.plan, recipe.training
+    why = plan.reasons
+    recomputes, asked = recipe.checkpoints_activations, training.gradient_checkpointing
     cannot_pack = plan.packs_rows and not packs_rows
-    packing = "this model's attention cannot be packed" if cannot_pack else reasons.get("packs_rows", "")
     heaviest = rows.heaviest(training.tokens_per_pass, packs_rows)
-    for name, choice, reason in (
-        ("device", plan.device, reasons.get("device", "")),
-        ("precision", plan.precision, reasons.get("precision", "")),
-        ("weights", recipe.base.quantization, f"model.quantization={recipe.base.quantization}"),
-        (
+    return [
+        Decision("device", plan.device, why["device"]),
+        Decision("precision", plan.precision, why["precision"]),
+        Decision("weights", recipe.base.quantization, f"model.quantization={recipe.base.quantization}"),
+        Decision(
             "attention",
             "packed" if packs_rows else plan.attention,
-            "each row sees the shared prefix and itself" if packs_rows else reasons.get("attention", ""),
+            "each row sees the shared prefix and itself" if packs_rows else why["attention"],
         ),
-        ("optimizer", plan.optimizer, reasons.get("optimizer", "")),
-        ("packing", "on" if packs_rows else "off", packing),
-        ("gradient checkpointing", "on" if recipe.checkpoints_activations else "off", checkpointing),
-        (
-            "micro-batch",
+        Decision("optimizer", plan.optimizer, why["optimizer"]),
+        Decision(
+            "packing",
+            "on" if packs_rows else "off",
+            "this model's attention cannot be packed" if cannot_pack else why["packs_rows"],
+        ),
+        Decision(
+            "gradient checkpointing",
+            "on" if recomputes else "off",
+            why["gradient_checkpointing"]
+            if asked == "auto"
+            else f"training.gradient_checkpointing={str(asked).lower()}",
+        ),
+        Decision(
+            "micro-batches",
             f"up to {training.tokens_per_pass} tokens",
-            f"the heaviest batch has micro-batches of up to {heaviest.tokens} tokens",
+            f"training.tokens_per_pass; the heaviest has {heaviest.tokens}",
         ),
-    ):
-        logger.info("%s: %s (%s)", name, choice, reason)
+    ]

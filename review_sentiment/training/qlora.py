@@ -19,6 +19,7 @@ The same code runs on a CPU and on a GPU; `ComputePlan` holds the differences. W
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ from review_sentiment.resources import memory_fit
 from review_sentiment.resources.device import free_memory, peak_memory_gb
 from review_sentiment.training.arguments import trainer_arguments
 from review_sentiment.training.callback import Checkpointing, TrainingCallback
-from review_sentiment.training.decisions import log_decisions
+from review_sentiment.training.decisions import decisions
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.lora_proof import LoraProof, LoraWatcher
 from review_sentiment.training.sampler import heaviest_batch
@@ -69,6 +70,8 @@ RELOAD_PROMPTS = 16
 """Prompts that the trained model and the one loaded from its files must answer alike."""
 REVIEWS_SHOWN = 3
 """Reviews of a failed batch that an error message names."""
+
+logger = logging.getLogger(__name__)
 
 
 def finetune(job: TrainingJob, context: TrainingContext | None = None) -> FinishedTraining:
@@ -138,7 +141,8 @@ def load(job: TrainingJob, scratch: Path) -> Loaded:
     model = load_model(recipe.base, recipe.plan)
     # Packing needs plain causal attention. Models with a sliding window or attention dropout are padded.
     packs_rows = recipe.plan.packs_rows and can_pack(model)
-    log_decisions(recipe, heaviest, packs_rows)
+    for decision in decisions(recipe, heaviest, packs_rows):
+        logger.info("%s", decision)
     if packs_rows:
         use_packed_attention(model)
     # All linear layers of the blocks get adapters by default, attention and MLP alike: adapting only the

@@ -145,6 +145,20 @@ def test_training_learns_proves_every_layer_and_reports_its_steps(
     assert scores.label_mass.mean() > 0.9
 
 
+def test_a_training_logs_its_decisions_with_their_reasons(
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "review_sentiment")
+    train(tiny_model, chats, tmp_path / "a")
+    logged = {line.partition(":")[0]: line for line in caplog.messages}
+    assert logged["device"] == "device: cpu (model.device=cpu)"
+    assert logged["precision"] == "precision: fp32 (model.precision=fp32)"
+    assert logged["packing"].startswith("packing: on (no padding")
+    for name in ("weights", "attention", "optimizer", "gradient checkpointing", "micro-batches"):
+        assert logged[name].endswith(")")
+        assert "()" not in logged[name]
+
+
 def test_the_same_seed_gives_the_same_adapter_file(
     tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path
 ) -> None:
