@@ -1,9 +1,8 @@
-"""From raw records to clean, labelled reviews; every dropped row is counted by its reason."""
+"""From raw records to clean, labelled reviews; dropped rows are counted by reason."""
 
 import html
 import logging
 import re
-import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,16 @@ from typing import Any
 from review_sentiment.data.labels import LabelScheme
 from review_sentiment.data.records import BrokenRecord, ReviewRecord
 from review_sentiment.data.review_table import ReviewTable, ingested, table_of
-from review_sentiment.data.sampling import BottomK, Row
+from review_sentiment.data.sampling import BottomK
 from review_sentiment.data.sources.source import Reading
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.progress import Progress
 
 logger = logging.getLogger(__name__)
+
+CleanRow = dict[str, Any]
+"""A clean review by the columns of `review_table`."""
 
 EXAMPLES_SHOWN = 3
 """Broken rows that an error message quotes."""
@@ -39,10 +41,7 @@ _STAR_TITLE = re.compile(
 
 @dataclass(frozen=True)
 class CleaningRules:
-    """What is kept: the labels, the most rows of a class, and how many broken rows are borne.
-
-    `max_broken_share` is a fraction of the rows read; `max_per_class` bounds memory.
-    """
+    """The labels, the maximum of rows per class, which limits memory, and the fraction that may be broken."""
 
     scheme: LabelScheme
     max_per_class: int
@@ -50,23 +49,23 @@ class CleaningRules:
 
 
 def clean_text(text: str) -> str:
-    """Return the text without HTML, shop markers and repeated white space."""
+    """Return the text without HTML tags, shop markers and repeated white space."""
     without_tags = _TAGS.sub(" ", html.unescape(text))
     return _SPACE.sub(" ", _MARKERS.sub(" ", without_tags)).strip()
 
 
 def mask_title(title: str) -> str:
-    """Return the title, or nothing where it only repeats the stars ("Five Stars", "4/5")."""
+    """Return the title, or an empty string if it only repeats the stars ("Five Stars", "4/5")."""
     return "" if _STAR_TITLE.match(title) else title
 
 
 def normalised(text: str) -> str:
-    """Return the words of a text in lower case: equal for texts that a reader calls the same."""
+    """Return the words of a text in lower case: equal for texts that a reader would call the same."""
     return _NOT_WORDS.sub(" ", text.casefold()).strip()
 
 
 def in_latin_script(text: str) -> bool:
-    """Tell whether most letters are Latin: the models are evaluated on no other script."""
+    """Return whether most letters are Latin. The models are evaluated on no other script."""
     if text.isascii():
         return True
     letters = sum(character.isalpha() for character in text)
@@ -76,99 +75,126 @@ def in_latin_script(text: str) -> bool:
 def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: int) -> ReviewTable:
     """Clean, label, deduplicate and sample the records of one category.
 
-    A reading in random order ends when there are `max_per_class` rows of every
-    class, any other one at its end.
-
-    Of every class the `max_per_class` rows with the smallest hash of their text
-    are kept: a uniform sample that does not depend on the order of the rows and
-    takes constant memory. Rows with the same normalised text have the same
-    hash, so they meet in the sample and the first by content is kept.
+    A reading in random order stops as soon as there are `max_per_class` rows of every class. Any other
+    reading is read to its end, and the sample takes `max_per_class` rows of every class from it.
 
     Raises:
-        DataError: the category has no usable row, or more rows are broken than
-            the rules bear.
+        DataError: the category has no usable row, or the rules allow fewer broken rows.
     """
-    dropped: Counter[str] = Counter()
-    broken: list[BrokenRecord] = []
-    samples = {label: BottomK(rules.max_per_class) for label in rules.scheme.names}
-    stars: Counter[int] = Counter()
-    read = broken_count = 0
-    with ReadingProgress(category, reading, rules.max_per_class) as progress:
+    sample = _CategorySample(category, rules, seed)
+    total = rules.max_per_class if reading.shuffled else reading.size or 1
+    size = 0
+    with Progress(f"reading {category}", total) as progress:
         for chunk in reading.chunks:
-            read += len(chunk.rows)
             for record in chunk.rows:
-                if isinstance(record, BrokenRecord):
-                    broken_count += 1
-                    if len(broken) < EXAMPLES_SHOWN:
-                        broken.append(record)
-                    dropped[record.reason] += 1
-                    continue
-                stars[int(record.rating)] += 1
-                row, reason = _clean_record(category, record, rules.scheme)
-                if row is None:
-                    dropped[reason] += 1
-                    continue
-                key = stable_hash(str(seed), normalised(row["text"]))
-                outcome = samples[row["label"]].add(key, tie_break=row["review_id"], row=row)
-                if outcome is not None:
-                    dropped[outcome] += 1
-            scarcest = min(len(sample) for sample in samples.values())
-            progress.follow(read, chunk.size, scarcest)
-            if reading.shuffled and scarcest == rules.max_per_class:
+                sample.add(record)
+            size += chunk.size
+            done = sample.rarest_class if reading.shuffled else size
+            speed = size / 1e6 / max(progress.seconds, 1e-9)
+            detail = f"{sample.read:,} rows, {size / 1e6:,.1f} MB, {speed:.1f} MB/s"
+            progress.advance(done - progress.done, detail)
+            if reading.shuffled and sample.rarest_class == rules.max_per_class:
                 break
-
-    if read and broken_count / read > rules.max_broken_share:
-        examples = "; ".join(f"{item.place}: {item.reason}" for item in broken)
-        raise DataError(
-            f"{category}: {broken_count} of {read} rows are broken, more than "
-            f"cleaning.max_broken_share = {rules.max_broken_share:.1%} ({examples}). "
-            "Repair the file, or raise that setting if the loss is acceptable."
-        )
-    rows = _once_a_product(
-        sorted(
-            (row for sample in samples.values() for row in sample.rows()),
-            key=lambda row: str(row["review_id"]),
-        ),
-        dropped,
-    )
-    if not rows:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-        raise DataError(
-            f"{category}: no usable review in {read} rows ({reasons or 'the category is empty'}). "
-            "Take it out of data.categories or check its file."
-        )
-    table = table_of(rows, read, dropped, stars)
+    table = sample.table()
     kept = ", ".join(f"{count:,} {label}" for label, count in table.class_counts().items())
-    logger.info("%s: %s of %s rows kept; dropped: %s", category, kept, f"{read:,}", ingested(table).reasons())
+    reasons = ingested(table).reasons()
+    logger.info("%s: %s of %s rows kept; dropped: %s", category, kept, f"{table.read:,}", reasons)
     return table
 
 
-def _once_a_product(rows: list[Row], dropped: Counter[str]) -> list[Row]:
-    """Keep the first of several reviews of one product by one user."""
-    kept: dict[object, Row] = {}
+class _CategorySample:
+    """The rows kept from a category so far, and what became of the others.
+
+    The sample of a class is that of the rows with the smallest hashes of their text: uniform, in constant
+    memory, and the same for every order of the rows. Rows with the same normalised text have the same hash,
+    so they meet in the sample, and one of them is kept.
+    """
+
+    def __init__(self, category: str, rules: CleaningRules, seed: int) -> None:
+        self.read = 0
+        self._category = category
+        self._rules = rules
+        self._seed = seed
+        self._samples = {label: BottomK[CleanRow](rules.max_per_class) for label in rules.scheme.names}
+        self._dropped: Counter[str] = Counter()
+        self._stars: Counter[int] = Counter()
+        self._broken = 0
+        self._examples: list[str] = []
+
+    @property
+    def rarest_class(self) -> int:
+        """Return the number of rows kept from the class with the fewest."""
+        return min(map(len, self._samples.values()))
+
+    def add(self, record: ReviewRecord | BrokenRecord) -> None:
+        """Keep the record's row, or count the reason for dropping a row."""
+        self.read += 1
+        if isinstance(record, BrokenRecord):
+            self._broken += 1
+            if self._broken <= EXAMPLES_SHOWN:
+                self._examples.append(f"{record.place}: {record.reason}")
+            reason: str | None = record.reason
+        else:
+            self._stars[int(record.rating)] += 1
+            reason = self._offer(record)
+        if reason is not None:
+            self._dropped[reason] += 1
+
+    def _offer(self, record: ReviewRecord) -> str | None:
+        """Offer the record's row to the sample of its class; return the reason if a row was dropped."""
+        row = _clean_row(self._category, record, self._rules.scheme)
+        if isinstance(row, str):
+            return row
+        key = stable_hash(str(self._seed), normalised(row["text"]))
+        return self._samples[row["label"]].add(key, tie_break=row["review_id"], row=row)
+
+    def table(self) -> ReviewTable:
+        """Return the sample.
+
+        Raises:
+            DataError: it is empty, or the rules allow fewer broken rows.
+        """
+        if self.read and self._broken / self.read > self._rules.max_broken_share:
+            raise DataError(
+                f"{self._category}: {self._broken} of {self.read} rows are broken, more than "
+                f"cleaning.max_broken_share = {self._rules.max_broken_share:.1%} "
+                f"({'; '.join(self._examples)}). Repair the file, or raise that setting if the loss is "
+                "acceptable."
+            )
+        rows = [row for sample in self._samples.values() for row in sample]
+        kept = _one_per_user_and_product(sorted(rows, key=lambda row: str(row["review_id"])))
+        if not kept:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self._dropped.items())
+            raise DataError(
+                f"{self._category}: no usable review in {self.read} rows "
+                f"({reasons or 'the category is empty'}). Remove it from data.categories or check its file."
+            )
+        repeated = Counter({"same user and product": len(rows) - len(kept)})
+        return table_of(kept, self.read, +(self._dropped + repeated), self._stars)
+
+
+def _one_per_user_and_product(rows: list[CleanRow]) -> list[CleanRow]:
+    """Return the first review of each product by each user. Reviews without a user are all kept."""
+    first: dict[object, CleanRow] = {}
     for row in rows:
-        known = row["user"] is not None
-        kept.setdefault((row["user"], row["product"]) if known else row["review_id"], row)
-    if len(rows) > len(kept):
-        dropped["same user and product"] += len(rows) - len(kept)
-    return list(kept.values())
+        anonymous = row["user"] is None
+        first.setdefault(row["review_id"] if anonymous else (row["user"], row["product"]), row)
+    return list(first.values())
 
 
-def _clean_record(
-    category: str, record: ReviewRecord, scheme: LabelScheme
-) -> tuple[dict[str, Any] | None, str]:
-    """Return the clean row, or None and the reason for dropping it."""
+def _clean_row(category: str, record: ReviewRecord, scheme: LabelScheme) -> CleanRow | str:
+    """Return the clean row, or the reason for dropping it."""
     text = clean_text(record.text)
     if not normalised(text):
-        return None, "empty text"
+        return "empty text"
     if not in_latin_script(text):
-        return None, "not in Latin script"
+        return "not in Latin script"
     label = scheme.label(record.rating)
     if label is None:
-        return None, f"{record.rating:g} stars"
+        return f"{record.rating:g} stars"
     title = mask_title(clean_text(record.title or ""))
     identity = stable_hash(record.user_id or "", record.parent_asin, title, text, str(record.rating))
-    row = {
+    return {
         "review_id": f"{identity:016x}",
         "category": category,
         "product": record.parent_asin,
@@ -179,22 +205,3 @@ def _clean_record(
         "title": title,
         "text": text,
     }
-    return row, ""
-
-
-class ReadingProgress(Progress):
-    """Counts rows of the scarcest class where reading can stop early, else bytes."""
-
-    def __init__(self, category: str, reading: Reading, wanted: int) -> None:
-        """Follow a reading that ends with `wanted` rows of every class, or with its last byte."""
-        super().__init__(f"reading {category}", wanted if reading.shuffled else reading.size or 1)
-        self._shuffled = reading.shuffled
-        self._bytes = 0
-
-    def follow(self, rows: int, size: int, scarcest: int) -> None:
-        """Tell the rows so far, the bytes of the last chunk, and the rows of the scarcest class so far."""
-        self._bytes += size
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        done = scarcest if self._shuffled else self._bytes
-        megabytes = self._bytes / 1e6
-        self.advance(done - self._done, f"{rows:,} rows, {megabytes:,.1f} MB, {megabytes / seconds:.1f} MB/s")

@@ -1,4 +1,4 @@
-"""A table of clean, labelled reviews, and what was dropped on the way to it."""
+"""A table of clean, labelled reviews, and the counts of dropped rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,16 +18,15 @@ COLUMNS = {
     "title": "str",
     "text": "str",
 }
-"""Column names and pandas types. `user` and `verified_purchase` are missing where the source has none."""
+"""Column names and pandas types. `user` and `verified_purchase` are missing if the source has none."""
 
 
 @dataclass(frozen=True)
 class ReviewTable:
-    """Reviews of one or several categories, one row each, with the columns of `COLUMNS`.
+    """Reviews of one or more categories, one row each, with the columns of `COLUMNS`.
 
-    `read` counts the rows that the source gave for them; `dropped` counts those
-    that are no longer here, by reason; `stars` counts the readable rows by
-    rating, before anything was dropped, where they come from a source.
+    `read` counts the rows before any was dropped, and `dropped` those that were, by reason. `stars` counts
+    the readable rows of a source by rating.
     """
 
     frame: pd.DataFrame
@@ -39,24 +38,13 @@ class ReviewTable:
         return len(self.frame)
 
     def fingerprint(self) -> str:
-        """Return a hash of the reviews, equal for the same ones in any order: an id is one of its content."""
+        """Return a hash of the reviews, independent of their order; an id is a hash of the content."""
         return f"{stable_hash(*sorted(self.frame['review_id'])):016x}"
-
-    def count(self, label: str) -> int:
-        """Return the number of rows with this label."""
-        return int((self.frame["label"] == label).sum())
 
     def class_counts(self) -> dict[str, int]:
         """Return the number of rows by label, sorted by label."""
         counts = self.frame["label"].value_counts()
         return {str(label): int(counts[label]) for label in sorted(counts.index)}
-
-    def category_counts(self) -> dict[str, dict[str, int]]:
-        """Return the number of rows by category and label."""
-        counts: dict[str, dict[str, int]] = {}
-        for (category, label), rows in self.frame.groupby(["category", "label"]):
-            counts.setdefault(str(category), {})[str(label)] = len(rows)
-        return counts
 
 
 def table_of(
@@ -72,7 +60,7 @@ def table_of(
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of the rows of one category; `stars` are the readable ones by rating."""
+    """Counts of the rows of one category; `stars` counts the readable ones by rating."""
 
     category: str
     read: int
@@ -87,6 +75,6 @@ class Ingested:
 
 
 def ingested(table: ReviewTable) -> Ingested:
-    """Return what became of the rows of a category's table."""
+    """Return the counts of the table of one category."""
     category = str(table.frame["category"].iloc[0])
     return Ingested(category, table.read, len(table), dict(table.dropped), dict(table.stars))

@@ -1,12 +1,14 @@
 """Train, validation and evaluation reviews that share no product, no user and no text.
 
-A product's place is decided by a hash of its identifier, not by a draw: it is
-the same on every machine, and a new category, another cap or more reviews move
-no product from one part to another. So a change of an evaluation setting leaves
-the training rows as they are, and training stays cached.
+A model that has memorised a product, an author or a text looks better than it is on another review of them.
+
+A hash of the product decides which part it belongs to. Unlike a draw, a hash is the same on every machine,
+and a new category, another cap or more reviews move no product to another part. So a change of an evaluation
+setting leaves the training rows as they are, and the cached training stays valid.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -20,7 +22,7 @@ from review_sentiment.hashing import stable_hash, unit_interval
 
 @dataclass(frozen=True)
 class SplitRules:
-    """Shares of the products (0-1), caps in rows a category, and which parts are balanced."""
+    """Fractions of the products (0-1), maximum rows per category, and which parts are balanced."""
 
     evaluation_share: float
     validation_share: float
@@ -33,7 +35,7 @@ class SplitRules:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts. Validation is balanced as training is."""
+    """The three parts. Validation is balanced if training is."""
 
     train: ReviewTable
     validation: ReviewTable
@@ -41,86 +43,90 @@ class Splits:
 
 
 def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Splits:
-    """Split the union of the categories' tables.
+    """Split the reviews of all categories.
 
     Raises:
-        DataError: a part would be empty or has rows of one class only.
+        DataError: a part would be empty or have reviews of one class only.
     """
-    everything = pd.concat([table.frame for table in tables], ignore_index=True)
-    everything = everything.sort_values(["review_id", "category"], ignore_index=True)
-    plain = everything["text"].map(normalised)
-    duplicate = plain.duplicated()
-    unique = everything[~duplicate].assign(plain=plain[~duplicate])
+    reviews = pd.concat([table.frame for table in tables], ignore_index=True)
+    # The order of the tables must not decide which of several reviews with the same text is kept.
+    reviews = reviews.sort_values(["review_id", "category"], ignore_index=True)
+    plain = reviews["text"].map(normalised)
+    unique = reviews.assign(plain=plain)[~plain.duplicated()]
 
     place = unique["product"].map(lambda product: unit_interval(str(seed), "product", product))
-    in_evaluation = place < rules.evaluation_share
-    in_validation = ~in_evaluation & (place < rules.evaluation_share + rules.validation_share)
-    evaluation_users = set(unique.loc[in_evaluation, "user"].dropna())
-    validation_users = set(unique.loc[in_validation, "user"].dropna())
-    knows_evaluation = ~in_evaluation & unique["user"].isin(evaluation_users)
-    knows_validation = ~in_evaluation & ~in_validation & unique["user"].isin(validation_users)
+    held_out = rules.evaluation_share + rules.validation_share
+    evaluation = unique[place < rules.evaluation_share]
+    validation = unique[(place >= rules.evaluation_share) & (place < held_out)]
+    train = unique[place >= held_out]
 
-    evaluation = unique[in_evaluation]
-    validation, near_evaluation = _unlike(unique[in_validation & ~knows_evaluation], evaluation)
-    train, near_others = _unlike(
-        unique[~in_evaluation & ~in_validation & ~knows_evaluation & ~knows_validation],
-        pd.concat([evaluation, validation]),
-    )
+    # Users are in several parts, because products decide. The evaluation keeps all its reviews, so that
+    # nothing but its products shapes what we report; then the validation; training has the most reviews to
+    # lose.
+    evaluation_users = set(evaluation["user"].dropna())
+    held_out_users = evaluation_users | set(validation["user"].dropna())
+    validation, validation_users = _without(validation, validation["user"].isin(evaluation_users))
+    train, train_users = _without(train, train["user"].isin(held_out_users))
+    validation, validation_texts = _without(validation, _near(validation, evaluation))
+    train, train_texts = _without(train, _near(train, pd.concat([evaluation, validation])))
     shared = {
-        "same text in another category or product": int(duplicate.sum()),
-        "user also in another part": int((knows_evaluation | knows_validation).sum()),
-        "nearly the same text in another part": near_evaluation + near_others,
+        "same text in another category or product": len(reviews) - len(unique),
+        "user also in another part": validation_users + train_users,
+        "nearly the same text in another part": validation_texts + train_texts,
     }
-    parts = {
-        "train": (train, rules.train_per_category, rules.balance_train),
-        "validation": (validation, rules.validation_per_category, rules.balance_train),
-        "evaluation": (evaluation, rules.evaluation_per_category, rules.balance_evaluation),
-    }
-    capped = {
-        name: _cap(name, rows, cap, balanced, shared if name == "train" else {}, seed)
-        for name, (rows, cap, balanced) in parts.items()
-    }
-    return Splits(**capped)
+    return Splits(
+        _part("train", train, rules, seed, shared),
+        _part("validation", validation, rules, seed),
+        _part("evaluation", evaluation, rules, seed),
+    )
 
 
-def _unlike(rows: pd.DataFrame, others: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the rows whose text is not nearly one of the others, and the number of the rest."""
-    near = near_duplicates(rows["plain"].tolist(), others["plain"].tolist())
-    return rows[~near], int(near.sum())
+def _near(reviews: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
+    return pd.Series(near_duplicates(reviews["plain"].tolist(), others["plain"].tolist()), reviews.index)
 
 
-def _shuffled(rows: pd.DataFrame, seed: int, purpose: str) -> pd.DataFrame:
-    """Return the rows in the order of a hash of the review: the same on every machine."""
-    keys = [stable_hash(str(seed), purpose, review) for review in rows["review_id"]]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return rows.iloc[order]
+def _without(reviews: pd.DataFrame, dropped: pd.Series) -> tuple[pd.DataFrame, int]:
+    """Return the other reviews, and the number of dropped ones."""
+    return reviews[~dropped], int(dropped.sum())
 
 
-def _cap(
-    part: str, rows: pd.DataFrame, cap: int, balanced: bool, shared: dict[str, int], seed: int
+def _part(
+    name: str, reviews: pd.DataFrame, rules: SplitRules, seed: int, shared: Mapping[str, int] | None = None
 ) -> ReviewTable:
-    """Take at most `cap` rows of every category, by the order of a hash of the review."""
-    dropped = Counter(shared)
-    shuffled = _shuffled(rows, seed, "choice")
-    kept: list[pd.DataFrame] = []
-    for _, category_rows in shuffled.groupby("category", sort=True):
-        by_label = [group for _, group in category_rows.groupby("label", sort=True)]
-        if balanced:
-            each = min(cap // len(by_label), *(len(group) for group in by_label)) if len(by_label) > 1 else 0
-            kept.extend(group.head(each) for group in by_label)
-        else:
-            kept.append(category_rows.head(cap))
-    # Another order than the one of the choice: there the scarce class, which is
-    # taken whole, would come last, and the head would be no random sample.
-    table = _shuffled(pd.concat(kept), seed, "order") if kept else shuffled
-    dropped["beyond the cap or the balance"] += len(rows) - len(table)
-    frame = table[list(COLUMNS)].reset_index(drop=True)
-    result = ReviewTable(frame, len(rows) + sum(shared.values()), dict(sorted(dropped.items())))
-    if len(result.class_counts()) <= 1:
-        share = "validation_share" if part == "validation" else "evaluation_share"
+    """Return the rows of a part within its cap. `shared` counts rows that no part has, by reason."""
+    cap = getattr(rules, f"{name}_per_category")
+    balanced = rules.balance_evaluation if name == "evaluation" else rules.balance_train
+    shuffled = _shuffled(reviews, seed, "choice")
+    chosen = [_chosen(category, cap, balanced) for _, category in shuffled.groupby("category", sort=True)]
+    # A second order: in that of the choice the rare class, which is taken whole, would come last, because the
+    # other class has only small hashes. Then the first rows would not be a random sample of all.
+    rows = _shuffled(pd.concat(chosen), seed, "order") if chosen else shuffled
+    dropped = Counter(shared or {})
+    read = len(reviews) + dropped.total()
+    dropped["beyond the cap or the balance"] += len(reviews) - len(rows)
+    table = ReviewTable(rows[list(COLUMNS)].reset_index(drop=True), read, dict(sorted(dropped.items())))
+    if len(table.class_counts()) <= 1:
+        fraction = "validation_share" if name == "validation" else "evaluation_share"
         raise DataError(
-            f"The {part} part has {len(result)} reviews with the labels "
-            f"{sorted(result.class_counts()) or 'none'}; it needs both. Add categories, or change "
-            f"split.{part}_per_category or split.{share}."
+            f"The {name} part has {len(table)} reviews with the labels "
+            f"{sorted(table.class_counts()) or 'none'}; it needs both. Add categories, or change "
+            f"split.{name}_per_category or split.{fraction}."
         )
-    return result
+    return table
+
+
+def _chosen(reviews: pd.DataFrame, cap: int, balanced: bool) -> pd.DataFrame:
+    """Return the first reviews of a category up to its cap, as many of each label if balanced."""
+    if not balanced:
+        return reviews.head(cap)
+    labels = reviews.groupby("label")
+    # With one label there is no balance, and the category gives nothing.
+    each = min(cap // labels.ngroups, labels.size().min()) if labels.ngroups > 1 else 0
+    return labels.head(each)
+
+
+def _shuffled(reviews: pd.DataFrame, seed: int, purpose: str) -> pd.DataFrame:
+    """Return the reviews in the order of a hash: random, and the same on every machine."""
+    keys = [stable_hash(str(seed), purpose, review) for review in reviews["review_id"]]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return reviews.iloc[order]

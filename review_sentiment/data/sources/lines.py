@@ -92,9 +92,10 @@ def lines_of_block(file: RangeFile, block: int) -> tuple[list[tuple[int, bytes]]
     # A line belongs to the block that contains its first byte: every line to exactly one, so its chance is
     # that of its block, however long it is. Taking the line around a random byte would be simpler, but would
     # draw a line of 2,000 bytes ten times as often as one of 200, and unhappy reviews are longer: a sample of
-    # the file in our test would have 15 points too many. Blocks hold different numbers of lines, so a
-    # fraction of the sample is a ratio of two random sums; its bias is of the order of one over the number of
-    # blocks, and a sample takes thousands.
+    # the file in our test would have 15 points too many.
+    #
+    # Blocks hold different numbers of lines, so a fraction of the sample is a ratio of two random sums. Its
+    # bias is of the order of one over the number of blocks drawn, and a sample takes thousands.
     start, stop = block * BLOCK_BYTES, min((block + 1) * BLOCK_BYTES, file.size)
     origin = max(0, start - 1)  # a line starts at `start` only if the byte before it ends a line
     data = file.read(origin, min(stop + TAIL_BYTES, file.size))

@@ -34,12 +34,12 @@ def review(text: str, rating: float = 5, **fields: str | bool | None) -> ReviewR
 
 
 def reading(records: Iterable[Raw], shuffled: bool = False) -> Reading:
-    """Return a reading of one row a chunk."""
+    """Return a reading with one row per chunk."""
     return Reading((Chunk([record], 100) for record in records), shuffled)
 
 
 def rules(max_per_class: int = 100, max_broken_share: float = 1.0) -> CleaningRules:
-    """Return rules that keep everything unless told otherwise."""
+    """Return rules that by default keep everything."""
     return CleaningRules(BINARY, max_per_class, max_broken_share)
 
 
@@ -68,7 +68,7 @@ RECORDS = st.lists(
         ("[[brackets]] stay", "[[brackets]] stay"),
     ],
 )
-def test_html_markers_and_white_space_go_and_words_stay(raw: str, clean: str) -> None:
+def test_html_markers_and_white_space_are_removed_and_words_are_kept(raw: str, clean: str) -> None:
     assert clean_text(raw) == clean
 
 
@@ -80,22 +80,22 @@ def test_a_title_that_only_repeats_the_stars_is_masked(title: str) -> None:
 
 
 @pytest.mark.parametrize("title", ["Five Stars for comfort", "One size", "Great", "5 pairs", "!!!", ""])
-def test_any_other_title_stays(title: str) -> None:
+def test_any_other_title_is_kept(title: str) -> None:
     assert mask_title(title) == title
 
 
-def test_a_long_title_of_stars_and_a_word_is_judged_at_once() -> None:
+def test_a_long_title_of_stars_and_a_word_takes_no_time() -> None:
     start = time.process_time()
     assert mask_title("*" * 400 + "a")
     assert time.process_time() - start < 0.05
 
 
-def test_texts_that_a_reader_calls_the_same_are_normalised_alike() -> None:
+def test_texts_that_a_reader_would_call_the_same_are_equal_when_normalised() -> None:
     assert normalised("  GREAT, really_great!! ") == normalised("great really great") == "great really great"
     assert normalised("great") != normalised("grate")
 
 
-def test_a_row_carries_what_the_record_says() -> None:
+def test_a_row_has_the_values_of_the_record() -> None:
     known: dict[str, str | bool] = {"title": "Five Stars", "user_id": "U7", "parent_asin": "0012"}
     record = review("Fits <b>well</b>", 4, **known, verified_purchase=True)
     row = clean_category("Tops", reading([record]), rules(), seed=1).frame.iloc[0].to_dict()
@@ -113,11 +113,11 @@ def test_a_row_carries_what_the_record_says() -> None:
 
 
 @pytest.mark.parametrize("column", ["user", "verified_purchase"])
-def test_what_the_source_does_not_say_stays_missing(column: str) -> None:
+def test_a_value_that_the_source_does_not_have_is_missing(column: str) -> None:
     assert clean_category("Tops", reading([review("ok")]), rules(), seed=1).frame[column].isna().all()
 
 
-def test_every_dropped_row_is_counted_by_its_reason() -> None:
+def test_dropped_rows_are_counted_by_reason() -> None:
     records: list[Raw] = [
         review("Good"),
         review("good!"),
@@ -133,9 +133,7 @@ def test_every_dropped_row_is_counted_by_its_reason() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(RECORDS, st.integers(1, 3))
-def test_rows_are_kept_or_counted_as_dropped_and_no_text_is_twice_in_a_class(
-    records: list[Raw], cap: int
-) -> None:
+def test_rows_are_kept_or_counted_and_no_text_is_twice_in_a_class(records: list[Raw], cap: int) -> None:
     try:
         table = clean_category("Tops", reading(records), rules(max_per_class=cap), seed=1)
     except DataError:
@@ -168,39 +166,41 @@ def test_the_order_of_the_records_does_not_matter(
     assert_frame_equal(first.frame, second.frame)
 
 
-def test_the_seed_draws_another_sample() -> None:
+def test_another_seed_draws_another_sample() -> None:
     records = [review(f"text {number}") for number in range(50)]
     first, second = (clean_category("Tops", reading(records), rules(10), seed).frame for seed in (1, 2))
     assert len(first) == len(second) == 10
     assert set(first["text"]) != set(second["text"])
 
 
-def test_broken_rows_up_to_the_share_are_borne() -> None:
+def test_broken_rows_up_to_the_limit_are_accepted() -> None:
     table = clean_category(
         "Tops", reading([*map(review, "abc"), BROKEN]), rules(max_broken_share=0.25), seed=1
     )
     assert table.dropped == {"not JSON": 1}
 
 
-def test_more_broken_rows_than_the_share_are_an_error_with_examples() -> None:
+def test_more_broken_rows_than_the_limit_are_an_error_with_examples() -> None:
     with pytest.raises(DataError, match=r"Tops: 1 of 3 rows.*max_broken_share = 25\.0%.*line 1: not JSON"):
         clean_category("Tops", reading([*map(review, "ab"), BROKEN]), rules(max_broken_share=0.25), seed=1)
 
 
 @pytest.mark.parametrize(("records", "why"), [([], "the category is empty"), ([review("a", 3)], "1 3 stars")])
-def test_a_category_without_a_usable_review_is_an_error_that_says_why(records: list[Raw], why: str) -> None:
+def test_a_category_without_a_usable_review_is_an_error_with_the_reasons(
+    records: list[Raw], why: str
+) -> None:
     with pytest.raises(DataError, match=f"Tops: no usable review.*{why}"):
         clean_category("Tops", reading(records), rules(), seed=1)
 
 
-def test_one_review_of_a_product_by_a_user_is_kept() -> None:
+def test_one_review_per_user_and_product_is_kept() -> None:
     records = [review("first", user_id="U1"), review("second", user_id="U1"), review("third"), review("4th")]
     table = clean_category("Tops", reading(records), rules(), seed=1)
     assert table.dropped == {"same user and product": 1}
-    assert len(table) == 3  # without a user nothing is known of who wrote it
+    assert len(table) == 3  # without a user it is unknown who wrote it
 
 
-def test_a_reading_in_random_order_ends_when_every_class_is_full() -> None:
+def test_a_reading_in_random_order_stops_when_every_class_is_full() -> None:
     records = [review(f"text {number}", 1 if number % 4 else 5) for number in range(100)]
     table = clean_category("Tops", reading(records, shuffled=True), rules(max_per_class=3), seed=1)
     assert table.read == 9  # the third positive review is the ninth row
@@ -222,7 +222,7 @@ def test_a_reading_in_random_order_ends_when_every_class_is_full() -> None:
         ("５５５", True),
     ],
 )
-def test_texts_in_other_scripts_are_told_apart(text: str, latin: bool) -> None:
+def test_texts_in_other_scripts_are_dropped(text: str, latin: bool) -> None:
     assert in_latin_script(text) is latin
     kept = clean_category("Tops", reading([review(text), review("other")]), rules(), seed=1)
     assert kept.dropped == ({} if latin else {"not in Latin script": 1})

@@ -16,15 +16,15 @@ SIZES = st.integers(1, 12)
 
 
 def sample(offers: list[Offer], size: int) -> tuple[list[Offer], Counter[str | None]]:
-    """Return the kept rows in the order of their keys, and what was reported."""
-    kept = BottomK(size)
+    """Return the kept rows in the order of their keys, and the reported reasons."""
+    kept = BottomK[dict[str, Offer]](size)
     reported = Counter(kept.add(key, tie, {"offer": (key, tie)}) for key, tie in offers)
-    return sorted(row["offer"] for row in kept.rows()), reported
+    return sorted(row["offer"] for row in kept), reported
 
 
 @settings(max_examples=50, deadline=None)
 @given(OFFERS, SIZES)
-def test_the_sample_is_the_head_of_the_distinct_rows_sorted_by_key(offers: list[Offer], size: int) -> None:
+def test_the_sample_is_the_first_of_the_distinct_rows_sorted_by_key(offers: list[Offer], size: int) -> None:
     smallest: dict[int, Offer] = {}
     for offer in sorted(offers, reverse=True):
         smallest[offer[0]] = offer
@@ -52,7 +52,7 @@ def test_samples_of_parts_merge_into_the_sample_of_the_whole(
 
 @settings(max_examples=50, deadline=None)
 @given(OFFERS, SIZES)
-def test_every_row_is_kept_or_its_loss_is_reported(offers: list[Offer], size: int) -> None:
+def test_every_row_is_kept_or_reported_as_dropped(offers: list[Offer], size: int) -> None:
     kept, reported = sample(offers, size)
     assert reported[None] == len(kept)
     assert reported.total() == len(offers)
@@ -60,14 +60,14 @@ def test_every_row_is_kept_or_its_loss_is_reported(offers: list[Offer], size: in
 
 @settings(max_examples=50, deadline=None)
 @given(OFFERS)
-def test_while_there_is_room_every_repeated_key_is_a_duplicate(offers: list[Offer]) -> None:
+def test_before_the_sample_is_full_every_repeated_key_is_a_duplicate(offers: list[Offer]) -> None:
     keys = {key for key, _ in offers}
     assert sample(offers, 100)[1] == Counter({None: len(keys), DUPLICATE: len(offers) - len(keys)})
 
 
-def test_a_full_sample_reports_one_row_beyond_the_cap_whichever_goes() -> None:
-    kept = BottomK(1)
+def test_a_full_sample_reports_one_row_beyond_the_cap_whichever_is_dropped() -> None:
+    kept = BottomK[dict[str, int]](1)
     assert kept.add(5, "a", {"n": 5}) is None
     assert kept.add(9, "a", {"n": 9}) == BEYOND_CAP
     assert kept.add(1, "a", {"n": 1}) == BEYOND_CAP
-    assert list(kept.rows()) == [{"n": 1}]
+    assert list(kept) == [{"n": 1}]
