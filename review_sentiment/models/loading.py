@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.errors import ModelUnavailableError
+from review_sentiment.errors import ModelUnavailableError, first_line
 from review_sentiment.models import embedded_model
 from review_sentiment.models.base_model import EMBEDDED, ModelIdentity
 from review_sentiment.models.compute import ComputePlan
@@ -124,9 +124,8 @@ def _nf4(plan: ComputePlan) -> Any:
 
 
 def _unavailable(base: ModelIdentity, error: Exception) -> ModelUnavailableError:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelUnavailableError(
-        f"The model '{base.name}' could not be loaded: {first_line} "
+        f"The model '{base.name}' could not be loaded: {first_line(error)} "
         "Check model.name and model.revision. For a gated model of the Hub: accept its terms on its "
         "page, then sign in with `hf auth login` or set HF_TOKEN."
     )

@@ -118,7 +118,7 @@ def pack(rows: Sequence[list[int]], most_shared: int) -> PackedBatch:
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Tell whether the model's attention is one that `packed_attention` computes."""
+    """Return whether the model's attention is one that `packed_attention` computes."""
     # A sliding window would have to count positions within rows, and a padded batch draws another dropout
     # mask: both would change the result.
     config = model.config

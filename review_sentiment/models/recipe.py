@@ -46,10 +46,10 @@ class Recipe:
 
     @property
     def checkpoints_activations(self) -> bool:
-        """Tell whether activations are recomputed in the backward pass."""
+        """Return whether activations are recomputed in the backward pass."""
         return self.plan.checkpoints_activations(self.training.gradient_checkpointing)
 
     @property
     def dequantises_once(self) -> bool:
-        """Tell whether the 4-bit weights are kept dequantised as well."""
+        """Return whether the 4-bit weights are kept dequantised as well."""
         return self.plan.dequantises_once(self.training.dequantise_once)

@@ -43,7 +43,7 @@ class RandomBatches(Sampler[int]):
         """Yield the rows of the epoch that the current optimizer step is in."""
         size = self._batch_size
         # The trainer asks for a new iterator at every epoch, and when it resumes in the middle of one. In
-        # both cases the step tells the epoch, so the batches are the ones of an uninterrupted training.
+        # both cases the step determines the epoch, so the batches are the ones of an uninterrupted training.
         generator = _generator_of_epoch(len(self), size, self._seed, self._step())
         order = torch.randperm(len(self), generator=generator).tolist()
         batches = [order[start : start + size] for start in range(0, len(order), size)]

@@ -61,7 +61,7 @@ class OutOfMemoryError(TrainingError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether the device or the machine ran out of memory: CPU and GPU report it differently."""
+    """Return whether the device or the machine ran out of memory: CPU and GPU report it differently."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError)
         and any(sign in str(error) for sign in ("can't allocate memory", "CUDA out of memory"))
@@ -245,7 +245,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         return self.lr_scheduler
 
     def had_ended(self, checkpoint: Path) -> bool:
-        """Tell whether a checkpoint is that of the last step: `train` would go one step further."""
+        """Return whether a checkpoint is that of the last step: `train` would go one step further."""
         state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         return bool(state.global_step >= state.max_steps)
 

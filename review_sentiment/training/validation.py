@@ -32,7 +32,7 @@ class Validation:
 
     @staticmethod
     def is_as_good(macro_f1: float, best: float, reviews: int) -> bool:
-        """Tell whether a figure is within one standard error of the best.
+        """Return whether a figure is within one standard error of the best.
 
         The one-standard-error rule of Breiman et al. (1984). On 150 reviews the standard error is two points.
         Taking the best validation instead kept an adapter from halfway through, better by 0.7 points on those
