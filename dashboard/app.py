@@ -1,8 +1,8 @@
 """The dashboard: python run_pipeline.py ui, or: marimo run dashboard/app.py.
 
-The cells are wiring: what they show and do is in this directory's modules. A section's cells run
-when its tab is open, and their names begin with its name: `head.html` hides the others' at a click.
-What is typed is kept in the address, runs are kept on disk.
+The cells only connect functions from `dashboard/pages/`. A section's cells run while its tab is open. Their
+names start with the section's name: `head.html` hides all other cells as soon as a tab is clicked.
+Typed settings are kept in the URL, runs on disk.
 """
 
 import marimo
@@ -27,14 +27,14 @@ with app.setup:
 
     from dashboard import settings_form
     from dashboard.pages import sections
-    from dashboard.pages.sections import RUN_PARAMETER, SECTION_PARAMETER, guarded, parameter, remember
+    from dashboard.pages.sections import RUN_PARAMETER, SECTION_PARAMETER, parameter, remember
     from dashboard.queries.machine import read_machine
-    from dashboard.widgets.layout import column
+    from dashboard.widgets.layout import column, row
 
 
 @app.cell(hide_code=True)
 def page_title():
-    column([mo.md("## review-sentiment"), None if guarded() else sections.unguarded_notice()])
+    column([mo.md("## review-sentiment"), sections.guard_notice()])
 
 
 @app.cell
@@ -52,9 +52,7 @@ def page_tabs():
 def page_tick(tab):
     _live = tab.value in {sections.MACHINE, sections.RUN}
     tick = (
-        mo.ui.refresh(options=["2s", "10s"], default_interval="2s", label="read again every")
-        if _live
-        else None
+        mo.ui.refresh(options=["2s", "10s"], default_interval="2s", label="Refresh every") if _live else None
     )
     tick
     return (tick,)
@@ -72,21 +70,21 @@ def machine(tab, tick):
 
 @app.cell
 def configure_start():
-    # Configure: which configuration the fields begin with
+    # Configure: the configuration whose values the fields start from
     _config, _stack, _typed = settings_form.from_address(sections.address())
-    config = mo.ui.dropdown(settings_form.config_names(), value=_config, label="begin with configs/")
-    stack = mo.ui.dropdown(list(settings_form.STACKS), value=_stack, label="run on")
-    first = (_config, _typed)
-    return config, first, stack
+    config = mo.ui.dropdown(settings_form.config_names(), value=_config, label="Start from")
+    stack = mo.ui.dropdown(list(settings_form.STACKS), value=_stack, label="Stack")
+    from_url = (_config, _typed)
+    return config, from_url, stack
 
 
 @app.cell
-def configure_fields(config, first):
-    # Another configuration begins with its own values; the one of the address with what was typed.
-    from dashboard.pages.configure import make_fields, make_more
+def configure_fields(config, from_url):
+    # The settings in the URL belong to its configuration; any other one starts with its own values.
+    from dashboard.pages.configure import make_fields, make_other_settings
 
-    _typed = first[1] if config.value == first[0] else {}
-    typed, more = make_fields(config.value, _typed), make_more(_typed)
+    _typed = from_url[1] if config.value == from_url[0] else {}
+    typed, more = make_fields(config.value, _typed), make_other_settings(_typed)
     return more, typed
 
 
@@ -104,51 +102,46 @@ def configure(config, form, more, stack, tab, typed):
 
     column(
         [
-            mo.hstack([config, stack], justify="start", wrap=True),
+            row([config, stack]),
             fields_view(typed, form),
-            mo.accordion({"Settings without a field of their own": more}),
+            mo.accordion({"Other settings": more}),
             problems_view(form),
         ]
     )
 
 
 @app.cell
-def configure_elsewhere(form, tab):
+def configure_equivalents(form, tab):
     mo.stop(tab.value != sections.CONFIGURE, None)
-    from dashboard.pages.configure import elsewhere_view
+    from dashboard.pages.configure import equivalents_view
     from dashboard.widgets.memory_badge import memory_badge
 
-    column([memory_badge(form.settings) if form.settings else None, elsewhere_view(form)])
+    column([memory_badge(form.settings) if form.settings else None, equivalents_view(form)])
 
 
 @app.cell
-def run_pressed():
-    # Run: what was pressed last; a press makes the cells below look again
-    get_pressed, set_pressed = mo.state("", allow_self_loops=True)
-    return get_pressed, set_pressed
-
-
-@app.cell
-def run_drawn():
+def run_state():
+    # Run: what a button reported last, and when the curves were drawn last; setting one reruns its readers.
+    get_reported, report = mo.state("", allow_self_loops=True)
     get_drawn, set_drawn = mo.state(0.0)
-    return get_drawn, set_drawn
+    return get_drawn, get_reported, report, set_drawn
 
 
 @app.cell
-def run_start(form, get_pressed, set_pressed, tab):
+def run_start(form, get_reported, report, tab):
     mo.stop(tab.value != sections.RUN, None)
-    get_pressed()
+    get_reported()
     from dashboard.pages.run_controls import start_view
 
-    start = start_view(form, set_pressed)
+    start = start_view(form, report)
     start.view
     return (start,)
 
 
 @app.cell
-def run_chooser_view(get_pressed, tab):
+def run_chooser_view(get_reported, tab):
     mo.stop(tab.value != sections.RUN, None)
-    get_pressed()
+    get_reported()
     from dashboard.pages.run_controls import run_chooser
 
     chosen_run = run_chooser(parameter(RUN_PARAMETER))
@@ -158,38 +151,38 @@ def run_chooser_view(get_pressed, tab):
 
 @app.cell
 def run_followed(chosen_run):
-    from dashboard.pages.run_controls import Followed
+    from dashboard.pages.run_controls import FollowedRun
 
-    followed = Followed.named(chosen_run.value)
+    followed = FollowedRun.find(chosen_run.value)
     return (followed,)
 
 
 @app.cell
-def run_end(followed, get_pressed, set_pressed, tab):
-    # Again when the run has ended, not with each reading: a button must stay while it is pressed
+def run_end(followed, get_reported, report, tab):
+    # Rerun when the run ends, but not at each tick: a button must stay in place while it is pressed.
     mo.stop(tab.value != sections.RUN, None)
     from dashboard.pages.run_controls import end_controls
 
-    end = end_controls(followed, get_pressed(), set_pressed)
+    end = end_controls(followed, get_reported(), report)
     end.view
     return (end,)
 
 
 @app.cell
-def run_progress(followed, set_drawn, set_pressed, tab, tick):
+def run_progress(followed, report, set_drawn, tab, tick):
     mo.stop(tab.value != sections.RUN, None)
     tick
-    from dashboard.pages.run_controls import note_curves, note_end, run_view
+    from dashboard.pages.run_controls import refresh_buttons, refresh_curves, run_view
 
-    note_end(followed, set_pressed)
-    note_curves(followed, set_drawn)
+    refresh_buttons(followed, report)
+    refresh_curves(followed, set_drawn)
     run_view(followed)
     return
 
 
 @app.cell
 def run_curves(followed, get_drawn, tab):
-    # Less often than the rest: curves are what costs the training its processor
+    # Rerun less often than the rest: drawing curves takes CPU time from the training.
     mo.stop(tab.value != sections.RUN, None)
     get_drawn()
     from dashboard.pages.run_controls import live_curves_view
@@ -204,7 +197,7 @@ def compare_choosers(registry, tab):
     from dashboard.pages.compare import choosers
 
     pair_chosen = choosers(registry, parameter("first"), parameter("second"))
-    mo.hstack(list(pair_chosen.elements.values()), justify="start", wrap=True)
+    row(pair_chosen.elements.values())
     return (pair_chosen,)
 
 
@@ -267,7 +260,7 @@ def compare_runs(form, listed, registry, tab):
 
     recorded_runs = read_runs(form, listed.value)
     runs_chosen = run_choosers(recorded_runs)
-    column(list(runs_chosen.elements.values()))
+    column(runs_chosen.elements.values())
     return recorded_runs, runs_chosen
 
 
@@ -296,43 +289,43 @@ def try_it_fields(registry, tab):
 @app.cell
 def try_it_load(registry, tab, tried_version):
     mo.stop(tab.value != sections.TRY or registry is None, None)
-    from dashboard.pages.try_it import rivals_or_notice
+    from dashboard.pages.try_it import models_or_notice
 
-    rivals, _missing = rivals_or_notice(registry.find(tried_version.value or ""))
+    tried_models, _missing = models_or_notice(registry.find(tried_version.value or ""))
     _missing
-    return (rivals,)
+    return (tried_models,)
 
 
 @app.cell
-def try_it_answers(review, rivals, tab):
-    mo.stop(tab.value != sections.TRY or rivals is None, None)
-    from dashboard.pages.try_it import answers_view as both_answers
+def try_it_answers(review, tab, tried_models):
+    mo.stop(tab.value != sections.TRY or tried_models is None, None)
+    from dashboard.pages.try_it import both_answers_view
 
-    both_answers(rivals, review.value["title"], review.value["text"])
+    both_answers_view(tried_models, review.value["title"], review.value["text"])
     return
 
 
 @app.cell
-def try_it_words(review, rivals, tab):
-    mo.stop(tab.value != sections.TRY or rivals is None, None)
+def try_it_words(review, tab, tried_models):
+    mo.stop(tab.value != sections.TRY or tried_models is None, None)
     from dashboard.pages.try_it import words_view
 
-    words_view(rivals, review.value["title"], review.value["text"])
+    words_view(tried_models, review.value["title"], review.value["text"])
     return
 
 
 @app.cell
-def models_changed():
+def models_state():
     # Models: what was pressed last
-    get_changed, set_changed = mo.state("", allow_self_loops=True)
-    return get_changed, set_changed
+    get_changed, report_change = mo.state("", allow_self_loops=True)
+    return get_changed, report_change
 
 
 @app.cell
-def page_versions(form, get_changed, get_pressed, tab):
+def page_versions(form, get_changed, get_reported, tab):
     mo.stop(tab.value not in sections.NEED_VERSIONS, None)
     get_changed()
-    get_pressed()
+    get_reported()
     from dashboard.queries.versions import model_of, registry_or_notice
 
     registry, _problem = registry_or_notice(model_of(form))
@@ -341,11 +334,11 @@ def page_versions(form, get_changed, get_pressed, tab):
 
 
 @app.cell
-def models_list(get_changed, registry, set_changed, tab):
+def models_list(get_changed, registry, report_change, tab):
     mo.stop(tab.value != sections.MODELS or registry is None, None)
     from dashboard.pages.models import change_view, versions_view
 
-    change = change_view(registry, get_changed(), set_changed)
+    change = change_view(registry, get_changed(), report_change)
     column([versions_view(registry), change.view])
     return (change,)
 
@@ -355,7 +348,7 @@ def models_chooser(registry, tab):
     mo.stop(tab.value != sections.MODELS or registry is None, None)
     from dashboard.queries.versions import version_chooser
 
-    shown_version = version_chooser(registry, label="show the gate and the card of")
+    shown_version = version_chooser(registry, label="Details of")
     shown_version
     return (shown_version,)
 
@@ -374,18 +367,18 @@ def learn_update(registry, tab):
     mo.stop(tab.value != sections.LEARN or registry is None, None)
     from dashboard.pages.learn import WHY_LORA, update_choosers
 
-    learnt_version = registry.champion or next(iter(registry.versions), None)
-    update_chosen = update_choosers(learnt_version)
-    column([mo.md(WHY_LORA), mo.hstack(list(update_chosen.elements.values()), justify="start", wrap=True)])
-    return learnt_version, update_chosen
+    learn_version = registry.champion or next(iter(registry.versions), None)
+    update_chosen = update_choosers(learn_version)
+    column([mo.md(WHY_LORA), row(update_chosen.elements.values())])
+    return learn_version, update_chosen
 
 
 @app.cell
-def learn_low_rank(learnt_version, tab, update_chosen):
+def learn_low_rank(learn_version, tab, update_chosen):
     mo.stop(tab.value != sections.LEARN, None)
     from dashboard.pages.learn import low_rank_view
 
-    low_rank_view(learnt_version, update_chosen.value)
+    low_rank_view(learn_version, update_chosen.value)
     return
 
 
@@ -418,27 +411,27 @@ def learn_rank(tab):
 
 
 @app.cell
-def learn_errors(learnt_version, tab):
+def learn_mistakes(learn_version, tab):
     mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.pages.learn import errors_view
+    from dashboard.pages.learn import mistakes_view
 
-    errors_view(learnt_version)
+    mistakes_view(learn_version)
     return
 
 
 @app.cell
-def cpu_and_gpu_measured():
-    # CPU and GPU: what was pressed last
-    get_measured, set_measured = mo.state("", allow_self_loops=True)
-    return get_measured, set_measured
+def cpu_and_gpu_state():
+    # CPU and GPU: what the button reported last
+    get_measured, report_measured = mo.state("", allow_self_loops=True)
+    return get_measured, report_measured
 
 
 @app.cell
-def cpu_and_gpu(get_measured, set_measured, tab):
+def cpu_and_gpu(get_measured, report_measured, tab):
     mo.stop(tab.value != sections.SPEED, None)
     from dashboard.pages.speed import speed_view
 
-    speed = speed_view(read_machine(), get_measured(), set_measured)
+    speed = speed_view(read_machine(), get_measured(), report_measured)
     speed.view
     return (speed,)
 
@@ -455,7 +448,7 @@ def self_test(registry, tab):
 
 @app.cell
 def page_warm_up():
-    # Last, so that the first page does not wait for what later ones need
+    # Last, so that the first page does not wait for what only the other pages need
     from dashboard.serving.warm_up import start_in_background, unseen_figure
 
     start_in_background()

@@ -1,7 +1,7 @@
-"""Settings as a form: what can be set, what is wrong with what was typed, and how to say it elsewhere.
+"""Settings as a form: its fields, the problems with what was typed, and the equivalent command and file.
 
-The fields come from `review_sentiment/config.py`: their kind from the type, their help from
-the sentence below them. What is typed is text, and goes the way of `--set`.
+The fields come from `review_sentiment/config.py`: the type decides the kind of field, and the sentence below
+a setting is its help. Typed text is parsed in the same way as `--set`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel
 
 from front_door.stack.configs import CONFIGS, DEFAULT_STACK
 from review_sentiment.config import Settings
@@ -44,16 +43,16 @@ KEYS = (
     "training.tokens_per_pass",
     "training.gradient_checkpointing",
 )
-"""Settings with a field of their own; any other is written as KEY=VALUE."""
+"""Settings with a field of their own; all others are written as KEY=VALUE."""
 CONFIG_PARAMETER, STACK_PARAMETER = "config", "stack"
 DEFAULT_CONFIG = "local"
 STACKS = ("local", "gpu-local")
-"""Where a run can be started from here: on this machine."""
+"""Stacks that run on this machine."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A setting's field: its key, what it means, and what can be chosen where that is a list."""
+    """A setting's field: its key, its meaning, and its values if there are only a few."""
 
     key: str
     help: str
@@ -62,10 +61,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Form:
-    """What was typed: `settings` is None where something is wrong; `problems` are said by key.
+    """What was typed: `settings` is None if there are problems; `problems` are by key.
 
-    `overrides` are the values that differ from the configuration's. Problems of several keys
-    together are under an empty key.
+    `overrides` are the values that differ from the configuration's. A problem that several keys cause
+    together is under the empty key.
     """
 
     config: str
@@ -76,7 +75,7 @@ class Form:
 
 
 def config_names() -> list[str]:
-    """Return the configurations of configs/, the default one first."""
+    """Return the names of the files in configs/, the default one first."""
     names = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
     return sorted(names, key=lambda name: name != DEFAULT_CONFIG)
 
@@ -86,7 +85,7 @@ def base_settings(config: str) -> Settings:
     """Return a configuration's settings.
 
     Raises:
-        UsageError: there is no such configuration.
+        UsageError: the configuration does not exist.
     """
     if config not in config_names():
         raise UsageError(f"There is no configuration '{config}'.{did_you_mean(config, config_names())}")
@@ -99,8 +98,8 @@ def fields() -> tuple[Field, ...]:
     return tuple(_field(key) for key in KEYS)
 
 
-def shown(value: object) -> str:
-    """Return a value as one would type it."""
+def as_text(value: object) -> str:
+    """Return a value as a user would type it."""
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     if value is None or isinstance(value, bool):
@@ -109,33 +108,30 @@ def shown(value: object) -> str:
 
 
 def read_form(config: str, stack: str, typed: Mapping[str, str], more: str = "") -> Form:
-    """Return what the form says; `more` has lines KEY=VALUE for settings without a field.
+    """Return the form of what was typed; `more` has KEY=VALUE lines for settings without a field.
 
     Raises:
-        UsageError: there is no such configuration.
+        UsageError: the configuration does not exist.
     """
     base = base_settings(config)
-    values = {key: shown(value) for key, value in flat(base).items()}
+    values = {key: as_text(value) for key, value in flat(base).items()}
     lines, problems = _read_lines(more)
     written = {**typed, **lines}
     overrides = {key: text.strip() for key, text in written.items() if text.strip() != values[key]}
-    for key, text in overrides.items():
-        problem = _problem(base, [f"{key}={text}"])
+    assignments = [f"{key}={text}" for key, text in overrides.items()]
+    for key, assignment in zip(overrides, assignments, strict=True):
+        _, problem = _apply(base, [assignment])
         if problem:
             problems[key] = problem.removeprefix(f"{key}: ")
     settings = None
     if not problems:
-        together = [f"{key}={text}" for key, text in overrides.items()]
-        if problem := _problem(base, together):
-            problems[""] = problem
-        else:
-            settings = with_overrides(base, together)
-            problems |= _unknown_categories(settings)
+        settings, problem = _apply(base, assignments)
+        problems = {"": problem} if settings is None else _unknown_categories(settings)
     return Form(config, stack, overrides, None if problems else settings, problems)
 
 
 def options_of(form: Form, directory: Path) -> list[str]:
-    """Return the front door's options for the form's run, where it is started in a directory."""
+    """Return the command-line options of the form's run, if it is started in a directory."""
     configs = CONFIGS.relative_to(directory) if CONFIGS.is_relative_to(directory) else CONFIGS
     options = [] if form.stack == DEFAULT_STACK else ["--stack", form.stack]
     options += ["--config", str(configs / f"{form.config}.yaml")]
@@ -145,12 +141,12 @@ def options_of(form: Form, directory: Path) -> list[str]:
 
 
 def command_line(form: Form) -> str:
-    """Return what to type in a shell, in the project's directory, for the same run."""
+    """Return the shell command that starts the same run from the project's directory."""
     return shlex.join(["python", "run_pipeline.py", *options_of(form, CONFIGS.parent)])
 
 
 def as_yaml(settings: Settings) -> str:
-    """Return a file for `--config`: every setting that differs from the defaults."""
+    """Return the text of a file for `--config`: every setting that differs from its default."""
     defaults = flat(Settings())
     tree: dict[str, Any] = {}
     for key, value in flat(settings).items():
@@ -162,14 +158,14 @@ def as_yaml(settings: Settings) -> str:
 
 
 def to_address(form: Form) -> dict[str, str]:
-    """Return the parameters of the address that `from_address` reads; defaults are left out."""
+    """Return the form as URL parameters, which `from_address` reads; defaults are left out."""
     parameters = {} if form.config == DEFAULT_CONFIG else {CONFIG_PARAMETER: form.config}
     parameters |= {} if form.stack == DEFAULT_STACK else {STACK_PARAMETER: form.stack}
     return {**parameters, **form.overrides}
 
 
 def from_address(parameters: Mapping[str, str]) -> tuple[str, str, dict[str, str]]:
-    """Return configuration, stack and typed settings of an address; what is not known is left out."""
+    """Return configuration, stack and typed settings from URL parameters; unknown ones are ignored."""
     config, stack = parameters.get(CONFIG_PARAMETER), parameters.get(STACK_PARAMETER)
     known = known_keys()
     return (
@@ -180,23 +176,23 @@ def from_address(parameters: Mapping[str, str]) -> tuple[str, str, dict[str, str
 
 
 def all_parameters() -> list[str]:
-    """Return the names of all parameters of an address that a form may have."""
+    """Return the names of all URL parameters that a form can have."""
     return [CONFIG_PARAMETER, STACK_PARAMETER, *known_keys()]
 
 
-def wants_gpu(form: Form) -> bool:
-    """Tell whether the form's run cannot do without a GPU."""
+def needs_gpu(form: Form) -> bool:
+    """Return whether the form's run needs a GPU."""
     return form.stack == "gpu-local" or (form.settings is not None and form.settings.model.device == "cuda")
 
 
 def _read_lines(more: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the values of lines KEY=VALUE, and what is wrong with others."""
+    """Return the values of KEY=VALUE lines, and the problems of all others."""
     values, problems = {}, {}
     known = known_keys()
     for line in filter(None, map(str.strip, more.splitlines())):
         key, separator, text = (part.strip() for part in line.partition("="))
         if not separator:
-            problems[line] = "Write it as section.key=value, such as training.patience=2."
+            problems[line] = "Write section.key=value, for example training.patience=2."
         elif key not in known:
             problems[key] = f"This is not a setting.{did_you_mean(key, known)}"
         else:
@@ -204,17 +200,16 @@ def _read_lines(more: str) -> tuple[dict[str, str], dict[str, str]]:
     return values, problems
 
 
-def _problem(base: Settings, overrides: Sequence[str]) -> str:
-    """Return what is wrong with the overrides, or an empty text."""
+def _apply(base: Settings, assignments: Sequence[str]) -> tuple[Settings | None, str]:
+    """Return the settings with KEY=VALUE assignments applied, or None and the problem."""
     try:
-        with_overrides(base, overrides)
+        return with_overrides(base, assignments), ""
     except UsageError as error:
-        return str(error).removeprefix("Settings from the configuration and --set: ")
-    return ""
+        return None, str(error).removeprefix("Settings from the configuration and --set: ")
 
 
 def _unknown_categories(settings: Settings) -> dict[str, str]:
-    """Check the categories of the embedded reviews; other sources may be slow to ask."""
+    """Check the categories of the embedded reviews only: listing those of other sources can be slow."""
     if settings.data.source != EMBEDDED:
         return {}
     try:
@@ -230,16 +225,13 @@ def _embedded_categories() -> tuple[str, ...]:
 
 
 def _field(key: str) -> Field:
-    model: type[BaseModel] = Settings
-    *sections, name = key.split(".")
-    for section in sections:
-        model = type(getattr(Settings(), section))
-    found = model.model_fields[name]
+    section, _, name = key.partition(".")
+    found = type(getattr(Settings(), section)).model_fields[name]
     return Field(key, found.description or "", _choices(found.annotation))
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:
-    """Return the values of a type that has few, else none."""
+    """Return the values of a type that has only a few, otherwise nothing."""
     if annotation is bool:
         return ("true", "false")
     if get_origin(annotation) is Literal:

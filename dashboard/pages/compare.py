@@ -1,4 +1,4 @@
-"""The page that puts two models side by side, and curves of several runs over each other."""
+"""Compare: two models side by side, and the training curves of several runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from dashboard.widgets.figures import (
     lines,
     unit_square,
 )
-from dashboard.widgets.layout import Shown, column, grid, notice, plot_when_seen, said, table
+from dashboard.widgets.layout import Panel, column, grid_of, lazy_plot, notice, paragraph, table
 from review_sentiment.errors import DataError
 from review_sentiment.training.curves import CURVES
 
@@ -49,92 +49,69 @@ if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
     from review_sentiment.tracking.recorded_runs import RecordedRun
 
-MOST_OVERLAID = 6
-"""Runs whose curves are drawn over each other: as many as there are colours."""
+Pair = tuple[RecordedEvaluation, RecordedEvaluation]
+MAX_OVERLAID = 6
+"""Runs in one figure: as many as there are colours."""
 OVERLAID_HEIGHT = 420
-ROWS_SHOWN = 10
+ROWS_PER_PAGE = 10
 RUNS_LISTED = (30, 200)
 REVIEW_PIXELS = 320
 
 
 def choosers(registry: Registry, first: str, second: str) -> mo.ui.dictionary:
-    """Return the choice of two models; what the address names where it is there."""
+    """Return the choices of two models, set to the named ones if they exist."""
     titles = list(choices(registry))
     if not titles:
         return mo.ui.dictionary({})
-    begin = default_choices(registry)
-    values = [
-        name if name in titles else default for name, default in zip((first, second), begin, strict=True)
-    ]
-    return mo.ui.dictionary(
-        {
-            "first": mo.ui.dropdown(titles, value=values[0], label="first", searchable=True),
-            "second": mo.ui.dropdown(titles, value=values[1], label="second", searchable=True),
-        }
-    )
+    made = {}
+    wanted = {"first": first, "second": second}
+    for (place, name), default in zip(wanted.items(), default_choices(registry), strict=True):
+        value = name if name in titles else default
+        made[place] = mo.ui.dropdown(titles, value=value, label=f"{place.title()} model", searchable=True)
+    return mo.ui.dictionary(made)
 
 
-def read_pair(
-    registry: Registry, chosen: dict[str, str]
-) -> tuple[tuple[RecordedEvaluation, RecordedEvaluation] | None, mo.Html | None]:
-    """Return the evaluations of the chosen models, or what to show where there are none."""
+def read_pair(registry: Registry, chosen: dict[str, str]) -> tuple[Pair | None, mo.Html | None]:
+    """Return the evaluations of the chosen models, or a notice if there are none."""
     if not registry.versions:
         return None, notice("Nothing to compare", NOTHING_YET, "info")
     known = choices(registry)
     try:
         first, second = (read_evaluation(known[chosen[place]]) for place in ("first", "second"))
     except DataError as error:
-        return None, notice("No such evaluation", str(error), "warn")
+        return None, notice("No evaluation", str(error), "warn")
     return (first, second), None
 
 
-def figures_view(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> mo.Html:
-    """Show the figures of two models with their intervals: they are recorded, nothing is computed."""
+def figures_view(pair: Pair) -> mo.Html:
+    """Show the recorded figures of two models with their intervals."""
     return table(("", *(recorded.choice.title for recorded in pair)), figure_rows(pair))
 
 
-def pictures_view(registry: Registry, pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> Shown:
-    """Show the paired test and the pictures of two models."""
+def pictures_view(registry: Registry, pair: Pair) -> Panel:
+    """Show the paired test, the plots and the different settings of two models."""
     titles = [recorded.choice.title for recorded in pair]
-    try:
-        found = paired_test(pair[0].choice, pair[1].choice)
-        test = said(paired_test_text(found, titles[1]))
-        categories = table(
-            ("category (p by Holm)", "gain"), [(name, str(one)) for name, one in found.categories.items()]
-        )
-    except DataError as error:
-        test, categories = said(f"No paired test: {error}"), None
+    test, categories = _paired_test_view(pair)
     rows = setting_rows(*(_version(registry, recorded.choice) for recorded in pair))
-    matrices, curves, slices = _confusions(pair), _curves(pair), _slices(pair)
-    view = column(
-        [
-            test,
-            grid([shown.view for shown in matrices]),
-            grid([shown.view for shown in curves]),
-            grid([shown.view for shown in slices], least_rem=24),
-            mo.accordion(
-                {
-                    "Gain by category": categories or said("No category to compare."),
-                    "Settings that differ": table(("setting", *titles), rows) if rows else said("None."),
-                }
-            ),
-        ]
-    )
-    return Shown(view, tuple(shown.controls for shown in (*matrices, *curves, *slices)))
+    settings = table(("Setting", *titles), rows) if rows else paragraph("None.")
+    plots = [grid_of(_confusions(pair)), grid_of(_curves(pair)), grid_of(_slices(pair), min_rem=24)]
+    tables = mo.accordion({"Gain by category": categories, "Settings that differ": settings})
+    controls = [control for panel in plots for control in panel.controls]
+    return Panel(column([test, *(panel.view for panel in plots), tables]), tuple(controls))
 
 
 def change_chooser() -> mo.ui.dropdown:
     """Return the choice of which reviews to show."""
-    return mo.ui.dropdown(list(CHANGES), value="changed", label="reviews")
+    return mo.ui.dropdown(list(CHANGES), value="changed", label="Reviews")
 
 
 def answers_view(answers: pd.DataFrame, change: str) -> mo.ui.table:
-    """Show the reviews of a kind in a table to search and sort."""
+    """Show the reviews of one of `CHANGES` in a table that can be searched and sorted."""
     chosen = only(answers, change)
     return mo.ui.table(
         chosen,
         selection=None,
-        page_size=ROWS_SHOWN,
+        page_size=ROWS_PER_PAGE,
         pagination=True,
         wrapped_columns=["review"],
         column_widths={"review": REVIEW_PIXELS},
@@ -145,9 +122,9 @@ def answers_view(answers: pd.DataFrame, change: str) -> mo.ui.table:
 
 
 def list_chooser() -> mo.ui.dropdown:
-    """Return the choice of how many runs to ask MLflow for: 200 take it most of a second."""
-    options = {f"the newest {count}": count for count in RUNS_LISTED}
-    return mo.ui.dropdown(options, value=next(iter(options)), label="choose from")
+    """Return the choice of how many runs to list: reading 200 from MLflow takes most of a second."""
+    options = {f"the {count} newest runs": count for count in RUNS_LISTED}
+    return mo.ui.dropdown(options, value=next(iter(options)), label="Choose from")
 
 
 def read_runs(form: Form, count: int) -> list[RecordedRun]:
@@ -158,40 +135,51 @@ def read_runs(form: Form, count: int) -> list[RecordedRun]:
 
 
 def run_choosers(runs: Sequence[RecordedRun]) -> mo.ui.dictionary:
-    """Return the choice of runs whose curves are drawn over each other, the newest two first."""
+    """Return the choices of runs, by default the newest two, and of a curve."""
     titles = {_title(run): run.run_id for run in runs if "train/loss" in run.metrics}
     return mo.ui.dictionary(
         {
             "runs": mo.ui.multiselect(
-                titles, value=list(titles)[:2], label="runs", max_selections=MOST_OVERLAID, full_width=True
+                titles, value=list(titles)[:2], label="Runs", max_selections=MAX_OVERLAID, full_width=True
             ),
             "figure": mo.ui.dropdown(
-                {title: name for name, title in CURVES.items()}, value="loss", label="figure"
+                {title: name for name, title in CURVES.items()}, value="loss", label="Curve"
             ),
         }
     )
 
 
-def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str) -> Shown:
-    """Show a curve of several runs over each other."""
+def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str) -> Panel:
+    """Show one curve of several runs in the same figure."""
     from review_sentiment.tracking.recorded_runs import recorded_curve
 
     if not run_ids:
-        return Shown(said("Choose runs: their curves are drawn over each other."))
+        return Panel(paragraph("Choose the runs whose curves to compare."))
     titles = {run.run_id: _title(run) for run in runs}
     shown = []
     for run_id in run_ids:
         curve = recorded_curve(run_id, name)
         shown.append(Line(titles.get(run_id, run_id[:8]), curve.steps, curve.values))
     title, logarithmic = CURVES[name], name == "loss"
-    draw = partial(lines, title, "optimiser step", "", shown, logarithmic=logarithmic, height=OVERLAID_HEIGHT)
-    return plot_when_seen(title, OVERLAID_HEIGHT, draw)
+    draw = partial(lines, title, "Optimiser step", "", shown, logarithmic=logarithmic, height=OVERLAID_HEIGHT)
+    return lazy_plot(title, OVERLAID_HEIGHT, draw)
 
 
-def _confusions(pair: Sequence[RecordedEvaluation]) -> list[Shown]:
+def _paired_test_view(pair: Pair) -> tuple[mo.Html, mo.Html]:
+    """Return the paired test in a sentence, and a table of the gain by category."""
+    try:
+        found = paired_test(pair[0].choice, pair[1].choice)
+    except DataError as error:
+        return paragraph(f"No paired test: {error}"), paragraph("No category to compare.")
+    rows = [(name, str(one)) for name, one in found.categories.items()]
+    test = paragraph(paired_test_text(found, pair[1].choice.title))
+    return test, table(("Category", "Accuracy gain (p with Holm's correction)"), rows)
+
+
+def _confusions(pair: Pair) -> list[Panel]:
     return [
-        plot_when_seen(
-            f"Answers of {one.choice.title}",
+        lazy_plot(
+            f"Confusion matrix of {one.choice.title}",
             CONFUSION_HEIGHT,
             partial(confusion, one.choice.title, *confusion_counts(one)),
         )
@@ -199,33 +187,30 @@ def _confusions(pair: Sequence[RecordedEvaluation]) -> list[Shown]:
     ]
 
 
-def _curves(pair: Sequence[RecordedEvaluation]) -> list[Shown]:
+def _curves(pair: Pair) -> list[Panel]:
     label = pair[1].labels[-1]
     roc, reliability = f"ROC of '{label}'", f"Reliability of '{label}'"
 
     def draw_roc() -> go.Figure:
-        return unit_square(roc, "false positive rate", "true positive rate", [roc_line(one) for one in pair])
+        return unit_square(roc, "False positive rate", "True positive rate", [roc_line(one) for one in pair])
 
     def draw_reliability() -> go.Figure:
-        return unit_square(
-            reliability, "probability said", "share that is so", [reliability_line(one) for one in pair]
-        )
+        curves = [reliability_line(one) for one in pair]
+        return unit_square(reliability, "Predicted probability", "Fraction of positives", curves)
 
     return [
-        plot_when_seen(roc, SQUARE_HEIGHT, draw_roc),
-        plot_when_seen(reliability, SQUARE_HEIGHT, draw_reliability),
+        lazy_plot(roc, SQUARE_HEIGHT, draw_roc),
+        lazy_plot(reliability, SQUARE_HEIGHT, draw_reliability),
     ]
 
 
-def _slices(pair: Sequence[RecordedEvaluation]) -> list[Shown]:
-    by_dimension = {
-        f"Accuracy by {dimension}": [slice_line(one, dimension) for one in pair]
-        for dimension in dimensions(pair)
-    }
-    return [
-        plot_when_seen(title, intervals_height(shown), partial(intervals, title, "accuracy", shown))
-        for title, shown in by_dimension.items()
-    ]
+def _slices(pair: Pair) -> list[Panel]:
+    panels = []
+    for dimension in dimensions(pair):
+        title, shown = f"Accuracy by {dimension}", [slice_line(one, dimension) for one in pair]
+        draw = partial(intervals, title, "Accuracy", shown)
+        panels.append(lazy_plot(title, intervals_height(shown), draw))
+    return panels
 
 
 def _version(registry: Registry, choice: Choice) -> ModelVersion | None:

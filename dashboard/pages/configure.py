@@ -1,4 +1,4 @@
-"""The page of the settings: a field each, what is wrong beside it, and the same as command and file."""
+"""Configure: a field per setting with its problem beside it, and the equivalent command and file."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from collections.abc import Mapping
 
 import marimo as mo
 
-from dashboard.settings_form import KEYS, Form, as_yaml, base_settings, command_line, fields, shown
-from dashboard.widgets.layout import code, column, grid, notice, said
+from dashboard.settings_form import KEYS, Form, as_text, as_yaml, base_settings, command_line, fields
+from dashboard.widgets.layout import code, column, grid, notice, paragraph
 from review_sentiment.settings_files import flat
 
 TYPING_MILLISECONDS = 250
-"""Pause in typing after which what was typed is looked at."""
+"""What was typed is checked after a pause this long."""
 
 
 def make_fields(config: str, typed: Mapping[str, str]) -> mo.ui.dictionary:
     """Return a field for each of `KEYS`, with what was typed before or the configuration's value."""
-    values = {key: shown(value) for key, value in flat(base_settings(config)).items()}
+    defaults = {key: as_text(value) for key, value in flat(base_settings(config)).items()}
     made: dict[str, mo.ui.text | mo.ui.dropdown] = {}
     for field in fields():
-        value = typed.get(field.key, values[field.key])
+        default = defaults[field.key]
+        value = typed.get(field.key, default)
         if field.choices:
-            chosen = value if value in field.choices else values[field.key]
             made[field.key] = mo.ui.dropdown(
-                list(field.choices), value=chosen, label=field.key, full_width=True
+                list(field.choices),
+                value=value if value in field.choices else default,
+                label=field.key,
+                full_width=True,
             )
         else:
             made[field.key] = mo.ui.text(
@@ -33,12 +36,12 @@ def make_fields(config: str, typed: Mapping[str, str]) -> mo.ui.dictionary:
     return mo.ui.dictionary(made)
 
 
-def make_more(typed: Mapping[str, str]) -> mo.ui.text_area:
-    """Return a field for the other settings, a line each."""
+def make_other_settings(typed: Mapping[str, str]) -> mo.ui.text_area:
+    """Return a text area for the settings that have no field, one per line."""
     lines = [f"{key}={text}" for key, text in typed.items() if key not in KEYS]
     return mo.ui.text_area(
         value="\n".join(lines),
-        label="Other settings, one section.key=value a line",
+        label="One section.key=value per line",
         placeholder="training.patience=2",
         rows=3,
         debounce=TYPING_MILLISECONDS,
@@ -47,34 +50,34 @@ def make_more(typed: Mapping[str, str]) -> mo.ui.text_area:
 
 
 def fields_view(made: mo.ui.dictionary, form: Form) -> mo.Html:
-    """Show the fields, with their meaning and what is wrong with them."""
+    """Show the fields, each with its meaning and its problem, if it has one."""
     cells = []
     for field in fields():
-        problem = form.problems.get(field.key, "")
-        below = f"<div class=rs-problem role=alert>✗ {html.escape(problem)}</div>" if problem else ""
+        problem = html.escape(form.problems.get(field.key, ""))
         cells.append(
             mo.Html(
-                f"<div class=rs-field>{made[field.key].text}{below}"
+                f"<div class=rs-field>{made[field.key].text}"
+                f"{f'<div class=rs-problem role=alert>✗ {problem}</div>' if problem else ''}"
                 f"<div class=rs-small>{html.escape(field.help.replace('`', ''))}</div></div>"
             )
         )
-    return grid(cells, least_rem=17)
+    return grid(cells, min_rem=17)
 
 
 def problems_view(form: Form) -> mo.Html | None:
-    """Show what is wrong beyond single fields."""
+    """Show the problems that belong to no single field."""
     others = [f"{key}: {text}".removeprefix(": ") for key, text in form.problems.items() if key not in KEYS]
     return notice("Not a valid configuration", "\n".join(others), "danger") if others else None
 
 
-def elsewhere_view(form: Form) -> mo.Html:
-    """Show the command line and the file that stand for the form."""
+def equivalents_view(form: Form) -> mo.Html:
+    """Show the command line and the file that are equivalent to the form."""
     if form.settings is None:
-        return said("Command line and file appear when the settings are right.")
+        return paragraph("The equivalent command and file appear when all settings are valid.")
     return column(
         [
-            mo.md("**The same as a command** (a click selects it)"),
+            mo.md("**Equivalent command** (a click selects it)"),
             code(command_line(form)),
-            mo.accordion({"The same as a file for --config": code(as_yaml(form.settings))}),
+            mo.accordion({"Equivalent file for --config": code(as_yaml(form.settings))}),
         ]
     )

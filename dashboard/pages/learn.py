@@ -1,18 +1,19 @@
-"""The page that explains, on this project's own weights, runs and errors."""
+"""Learn: how LoRA and quantisation work, shown on this project's own weights, runs and errors."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import marimo as mo
 import numpy as np
 
 from dashboard.explain.four_bit import histogram, read_rounding, weight_names
-from dashboard.explain.low_rank import Update, energy, projections, spectra, subsample, updates_of
+from dashboard.explain.low_rank import energy, projections, spectra, subsample, updates_of
 from dashboard.explain.rank_choice import rank_sweep
 from dashboard.queries.versions import NOTHING_YET
 from dashboard.widgets.figures import Line, bars, heatmap, histogram_with_levels, lines
-from dashboard.widgets.layout import column, grid, notice, plot, said, table
+from dashboard.widgets.layout import column, grid, notice, paragraph, plot, table
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.scoring.answers import labels_of, probability_columns
 
@@ -21,95 +22,92 @@ if TYPE_CHECKING:
 
     from review_sentiment.tracking.model_versions import ModelVersion
 
-ERRORS_SHOWN = 6
+MISTAKES_SHOWN = 6
 WHY_LORA = """
 ### Why LoRA works
-Fine-tuning changes a weight W by an update D. For a narrow task most of D lies in a few directions,
-so it can be written as a product of two thin matrices, D = B A: with rank r, r (in + out) numbers
-instead of in x out. Only A and B are trained; W stays as it is. The bars are the singular values of
-D, how much it does in each of its directions. Where they fall off quickly, a smaller rank would
-have done.
+Fine-tuning changes a weight matrix W by an update D. For a narrow task, most of D lies in a few directions.
+LoRA therefore writes D as the product of two thin matrices, D = scale · B A. With rank r, A and B have
+r · (in + out) numbers instead of the in · out of D. Only A and B are trained; W stays frozen.
+
+The bars below are the singular values of D: how strongly it acts in each of its directions. If they fall off
+quickly, a smaller rank would have been enough.
 """
 WHAT_NF4 = """
 ### What quantisation does
-QLoRA keeps the frozen W in 4 bits: weights in blocks of 64 are divided by the largest of their
-block and rounded to one of 16 levels. Most weights are near zero, so NF4 puts its levels there (the
-vertical lines), where levels of equal distance waste theirs. A and B stay in 16 or 32 bits, and
-learn around the rounding error.
+QLoRA stores the frozen W in 4 bits per weight. It divides each block of 64 weights by the block's largest
+magnitude, and rounds the results to one of 16 levels. Most weights are close to zero, so NF4 places most of
+its levels there (the vertical lines below); evenly spaced levels would be wasted on rare values.
+
+Only the frozen weights are rounded. A and B stay in 16 or 32 bits. They are trained on top of the rounded W,
+so they can make up for part of the rounding error.
 """
+CHOOSING_RANK = (
+    "A higher rank can learn more, but needs more memory and time. Choose the smallest rank beyond which the "
+    "score on validation reviews no longer rises by more than its noise. Raise alpha together with the rank, "
+    "because the update is scaled by alpha / rank."
+)
 FULL_TUNING = """
 ### When to use full fine-tuning instead
-When the task is far from what the model knows (another language, another kind of text), when there
-are very many examples, and where the gain of larger ranks does not level off. It takes 16 bytes a
-weight for weight, gradient and optimiser (about 130 GB for 8 billion, before activations), where
-QLoRA takes half a byte a frozen weight and 16 bytes a trained one. For labels on reviews the sweep
-above tells whether more rank still helps.
+Consider it if the task is far from what the model knows (another language, another kind of text), there are
+very many examples, and larger ranks keep improving the score.
+
+It costs memory. Full fine-tuning with Adam takes 16 bytes per weight for the weight, its gradient and the
+optimiser's state: about 130 GB for 8 billion weights, before activations. QLoRA takes half a byte per frozen
+weight, and 16 bytes only for each trained one. For labelling reviews, the sweep above shows whether a higher
+rank still helps.
 """
 
 
 def update_choosers(version: ModelVersion | None) -> mo.ui.dictionary:
-    """Return the choices of a picture of an update: projection, layer, and the rank that is kept."""
+    """Return the choices of an update: its projection, its layer, and how many directions to keep."""
     if version is None:
         return mo.ui.dictionary({})
     updates = updates_of(version)
     names = projections(updates)
-    rank = updates[0].a.shape[0]
     layers = sorted({update.layer for update in updates})
+    rank = updates[0].a.shape[0]
     return mo.ui.dictionary(
         {
-            "projection": mo.ui.dropdown(names, value=names[0], label="projection"),
+            "projection": mo.ui.dropdown(names, value=names[0], label="Projection"),
             "layer": mo.ui.slider(
-                steps=layers, value=layers[len(layers) // 2], label="layer", show_value=True
+                steps=layers, value=layers[len(layers) // 2], label="Layer", show_value=True
             ),
-            "rank": mo.ui.slider(1, rank, value=max(1, rank // 4), label="directions kept", show_value=True),
+            "rank": mo.ui.slider(1, rank, value=max(1, rank // 4), label="Directions kept", show_value=True),
         }
     )
 
 
-def low_rank_view(version: ModelVersion | None, chosen: dict[str, object]) -> mo.Html:
-    """Show the singular values of a version's updates, and one of them with fewer directions."""
+def low_rank_view(version: ModelVersion | None, chosen: Mapping[str, Any]) -> mo.Html:
+    """Show the singular values of a version's updates, and one update with fewer directions."""
     if version is None:
         return notice("No adapter yet", NOTHING_YET, "info")
     updates = updates_of(version)
-    projection, layer, kept = str(chosen["projection"]), int(str(chosen["layer"])), int(str(chosen["rank"]))
+    projection, layer, kept = chosen["projection"], chosen["layer"], chosen["rank"]
     by_layer = spectra(updates, projection)
-    update = _find(updates, projection, layer)
+    update = next(one for one in updates if (one.projection, one.layer) == (projection, layer))
     values = by_layer[layer]
-    out, into = update.b.shape[0], update.a.shape[1]
-    share = energy(values, kept)
-    return column(
-        [
-            said(
-                f"{kept} of {len(values)} directions hold {share:.1%} of this update (by squares), in "
-                f"{kept * (out + into):,} numbers instead of {out * into:,}."
-            ),
-            grid(
-                [
-                    plot(
-                        heatmap(
-                            f"Singular values of {projection} by layer",
-                            "direction",
-                            "layer",
-                            np.stack([by_layer[number] for number in sorted(by_layer)]),
-                            first_column=1,
-                        )
-                    ),
-                    plot(
-                        bars(
-                            f"Singular values, layer {layer}",
-                            "direction",
-                            "",
-                            {str(number + 1): float(value) for number, value in enumerate(values)},
-                        )
-                    ),
-                    plot(_picture("The update", update.full)),
-                    plot(_picture(f"With {kept} of its directions", update.truncated(kept))),
-                ],
-                least_rem=24,
-            ),
-            said("The pictures show every n-th row and column of the matrix.", small=True),
-        ]
+    rows, columns = update.b.shape[0], update.a.shape[1]
+    bar_heights = {str(number): float(value) for number, value in enumerate(values, start=1)}
+    figures = [
+        heatmap(
+            f"Singular values of {projection} by layer",
+            "Direction",
+            "Layer",
+            np.stack([by_layer[number] for number in sorted(by_layer)]),
+            first_column=1,
+        ),
+        bars(f"Singular values of layer {layer}", "Direction", "", bar_heights),
+        heatmap("The update", "In", "Out", subsample(update.full), signed=True),
+        heatmap(
+            f"With {kept} of its directions", "In", "Out", subsample(update.truncated(kept)), signed=True
+        ),
+    ]
+    summary = (
+        f"{kept} of {len(values)} directions hold {energy(values, kept):.1%} of this update (of the sum of "
+        f"its squares), in {kept * (rows + columns):,} numbers instead of {rows * columns:,}."
     )
+    note = "For large matrices, the pictures show every n-th row and column."
+    return column([paragraph(summary), grid(map(plot, figures), min_rem=24), paragraph(note, small=True)])
 
 
 def weight_chooser() -> mo.ui.dropdown | None:
@@ -118,33 +116,30 @@ def weight_chooser() -> mo.ui.dropdown | None:
         names = weight_names()
     except ReviewSentimentError:
         return None
-    return mo.ui.dropdown(list(names), value=names[len(names) // 2], label="weight", searchable=True)
+    return mo.ui.dropdown(list(names), value=names[len(names) // 2], label="Weight", searchable=True)
 
 
 def quantisation_view(name: str | None) -> mo.Html:
-    """Show a weight's values among the levels that they are rounded to."""
+    """Show the distribution of a weight's values, and the levels that they are rounded to."""
     if name is None:
-        return notice("The embedded model is not there", "make install unpacks it.", "info")
+        return notice("The embedded model is missing", "make install unpacks it.", "info")
     found = read_rounding(name)
-    shares, edges = histogram(found.weights)
+    fractions, edges = histogram(found.weights)
+    axis = "Weight divided by its block's largest magnitude"
     return column(
         [
-            plot(
-                histogram_with_levels(
-                    name, "weight over the largest of its block", shares, edges, list(found.levels)
-                )
-            ),
-            said(
-                f"Rounding to NF4 changes these weights by {found.error:.1%} (root mean square); 16 levels "
-                f"of equal distance would change them by {found.equal_error:.1%}."
+            plot(histogram_with_levels(name, axis, fractions, edges, list(found.levels))),
+            paragraph(
+                f"Rounding to NF4 changes these weights by {found.error:.1%} (root mean square); 16 evenly "
+                f"spaced levels would change them by {found.equal_error:.1%}."
             ),
         ]
     )
 
 
 def rank_view() -> mo.Html:
-    """Show what a sweep over the rank found."""
-    found = rank_sweep()
+    """Show the results of a sweep over the rank."""
+    sweep = rank_sweep()
     rows = [
         (
             result.rank,
@@ -153,62 +148,49 @@ def rank_view() -> mo.Html:
             f"{result.roc_auc:.3f}",
             f"{result.seconds:.0f}",
         )
-        for result in found.results
+        for result in sweep.results
     ]
-    ranks = [str(result.rank) for result in found.results]
-    line = Line("macro-F1", ranks, [result.macro_f1 for result in found.results])
+    ranks = [str(result.rank) for result in sweep.results]
+    line = Line("macro-F1", ranks, [result.macro_f1 for result in sweep.results])
+    heading = ("Rank", "Trials", "Macro-F1: mean (range)", "ROC AUC", "Seconds")
+    figure = plot(lines("Macro-F1 on validation reviews", "Rank", "", [line]))
     return column(
         [
             mo.md("### Choosing the rank"),
-            said(
-                "More rank is more room to learn, and more memory and time. Take the smallest after which "
-                "the figure on validation reviews no longer rises beyond its noise; raise alpha with it, "
-                "since the update is scaled by alpha / rank."
-            ),
-            grid(
-                [
-                    table(("rank", "trials", "macro-F1, mean (ends)", "ROC AUC", "seconds"), rows),
-                    plot(lines("macro-F1 on validation reviews", "rank", "", [line])),
-                ]
-            ),
-            said(f"Measured: {found.command}", small=True),
+            paragraph(CHOOSING_RANK),
+            grid([table(heading, rows), figure]),
+            paragraph(f"Measured with: {sweep.command}", small=True),
         ]
     )
 
 
-def errors_view(version: ModelVersion | None) -> mo.Html:
-    """Show the reviews that a version was most sure of and had wrong."""
-    heading = mo.md("### Where it is wrong")
+def mistakes_view(version: ModelVersion | None) -> mo.Html:
+    """Show the wrong answers that a version was most confident about."""
+    heading = mo.md("### Most confident mistakes")
     if version is None:
-        return column([heading, notice("No errors yet", NOTHING_YET, "info")])
+        return column([heading, notice("No answers yet", NOTHING_YET, "info")])
     from review_sentiment.tracking import recorded_runs
 
     predictions = recorded_runs.recorded_predictions(version.run_id)
     reviews = recorded_runs.recorded_reviews(version.run_id)
     if predictions is None or reviews is None:
-        return column([heading, said("The version's run has no predictions.")])
-    rows = surest_errors(predictions, reviews)
-    note = f"The surest of {int((predictions['gold'] != predictions['predicted']).sum())} wrong answers."
-    return column([heading, said(note), table(("review", "gold", "answer", "probability"), rows)])
+        return column([heading, paragraph("The version's run has no predictions.")])
+    rows = most_confident_mistakes(predictions, reviews)
+    count = int((predictions["gold"] != predictions["predicted"]).sum())
+    note = f"{len(rows)} of {count} wrong answers, those with the highest probability first."
+    return column([heading, paragraph(note), table(("Review", "Gold label", "Answer", "Probability"), rows)])
 
 
-def surest_errors(predictions: pd.DataFrame, reviews: pd.DataFrame) -> list[tuple[str, str, str, str]]:
-    """Return text, gold label, answer and its probability of the wrong answers, the surest first."""
-    sureness = predictions[probability_columns(labels_of(predictions))].max(axis=1)
-    wrong = predictions.assign(p=sureness)[predictions["gold"] != predictions["predicted"]]
+def most_confident_mistakes(
+    predictions: pd.DataFrame, reviews: pd.DataFrame
+) -> list[tuple[str, str, str, str]]:
+    """Return text, gold label, answer and probability of wrong answers, the most confident first."""
+    confidence = predictions[probability_columns(labels_of(predictions))].max(axis=1)
+    wrong = predictions.assign(p=confidence)[predictions["gold"] != predictions["predicted"]]
     texts = reviews.set_index("review_id")[["title", "text"]]
     rows = []
-    for row in wrong.sort_values("p", ascending=False).head(ERRORS_SHOWN).to_dict("records"):
+    for row in wrong.sort_values("p", ascending=False).head(MISTAKES_SHOWN).to_dict("records"):
         title, text = texts.loc[row["review_id"]] if row["review_id"] in texts.index else ("", "")
         whole = ". ".join(filter(None, (title, text)))
         rows.append((whole, str(row["gold"]), str(row["predicted"]), f"{row['p']:.1%}"))
     return rows
-
-
-def _find(updates: list[Update], projection: str, layer: int) -> Update:
-    return next(one for one in updates if one.projection == projection and one.layer == layer)
-
-
-def _picture(title: str, matrix: object) -> object:
-    assert isinstance(matrix, np.ndarray)
-    return heatmap(title, "in", "out", subsample(matrix), signed=True)

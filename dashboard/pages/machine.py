@@ -1,4 +1,4 @@
-"""The page of this machine: what it has at the moment, and what was looked at where there is no GPU."""
+"""Machine: the load of this machine and, if no GPU can be used, why not."""
 
 from __future__ import annotations
 
@@ -7,63 +7,50 @@ import html
 import marimo as mo
 
 from dashboard.queries.machine import Gpu, Machine, has_gpu
-from dashboard.widgets.layout import bar, card, grid, table
+from dashboard.widgets.layout import bar, card, column, grid, notice, table
 
 GIGABYTE = 1e9
+CARD_REM = 14
+NOT_REPORTED = "not reported"
 
 
 def machine_page(machine: Machine) -> mo.Html:
-    """Show the machine."""
-    parts = [
-        grid(
-            [
-                card("Processor", f"{machine.cpu_load:.0%} busy", f"{machine.cores} cores"),
-                card(
-                    "Memory",
-                    f"{machine.memory_free / GIGABYTE:.1f} GB free",
-                    f"of {machine.memory / GIGABYTE:.1f} GB",
-                ),
-                card("Disk", f"{machine.disk_free / GIGABYTE:.1f} GB free", machine.disk_place),
-            ],
-            least_rem=14,
-        )
+    """Show the machine at the moment."""
+    memory, total = machine.memory_free / GIGABYTE, machine.memory / GIGABYTE
+    cards = [
+        card("Processor", f"{machine.cpu_load:.0%} busy", f"{machine.cores} cores"),
+        card("Memory", f"{memory:.1f} GB free", f"of {total:.1f} GB"),
+        card("Disk", f"{machine.disk_free / GIGABYTE:.1f} GB free", machine.disk_place),
     ]
-    parts += [_gpu(gpu) for gpu in machine.gpus]
-    if not has_gpu(machine):
-        parts.append(no_gpu(machine))
-    return mo.vstack(parts)
+    gpus = [_gpu(gpu) for gpu in machine.gpus]
+    return column([grid(cards, CARD_REM), *gpus, None if has_gpu(machine) else no_gpu(machine)])
 
 
 def no_gpu(machine: Machine) -> mo.Html:
-    """Say what was looked at in search of a GPU, what was found, and what to try."""
+    """Show why no GPU can be used, and what to do about it."""
     rows = [
         (f"{check.name}: {'ok' if check.ok else 'missing'}", f"{check.found}. {check.advice}".strip())
         for check in machine.checks
     ]
-    text = (
-        "A configuration with <code>model.device=cuda</code> cannot be started here. The default "
-        "configuration works meanwhile: it trains a small model on the processor."
-    )
-    return mo.callout(
-        mo.Html(
-            f"<b>No GPU that a training can use</b><p>{text}</p>"
-            f"{table(('looked at', 'found, and what to try'), rows).text}"
-        ),
-        kind="warn",
+    return notice(
+        "No GPU that a training can use",
+        "Configurations with model.device=cuda cannot be started here. The default configuration still "
+        "works: it trains a small model on the CPU.",
+        "warn",
+        below=table(("Check", "Result and fix"), rows),
     )
 
 
 def _gpu(gpu: Gpu) -> mo.Html:
-    known = gpu.memory is not None and gpu.used is not None
-    memory = (
-        f"{(gpu.used or 0) / GIGABYTE:.1f} of {(gpu.memory or 0) / GIGABYTE:.1f} GB"
-        if known
-        else "not reported"
-    )
-    busy = "not reported" if gpu.utilisation is None else f"{gpu.utilisation:.0%}"
-    warmth = "not reported" if gpu.temperature is None else f"{gpu.temperature:.0f} °C"
-    cards = [card("Memory in use", memory), card("Utilisation", busy), card("Temperature", warmth)]
-    parts = [mo.Html(f"<h3>GPU {gpu.index}: {html.escape(gpu.name)}</h3>"), grid(cards, least_rem=14)]
-    if known and gpu.memory:
-        parts.append(bar((gpu.used or 0) / gpu.memory, f"memory of GPU {gpu.index}"))
-    return mo.vstack(parts)
+    memory, fraction = NOT_REPORTED, None
+    if gpu.memory and gpu.used is not None:
+        memory = f"{gpu.used / GIGABYTE:.1f} of {gpu.memory / GIGABYTE:.1f} GB"
+        fraction = gpu.used / gpu.memory
+    cards = [
+        card("Memory in use", memory),
+        card("Utilisation", NOT_REPORTED if gpu.utilisation is None else f"{gpu.utilisation:.0%}"),
+        card("Temperature", NOT_REPORTED if gpu.temperature is None else f"{gpu.temperature:.0f} °C"),
+    ]
+    heading = mo.Html(f"<h3>GPU {gpu.index}: {html.escape(gpu.name)}</h3>")
+    usage = None if fraction is None else bar(fraction, f"Memory of GPU {gpu.index}")
+    return column([heading, grid(cards, CARD_REM), usage])

@@ -1,29 +1,28 @@
-"""The page of the registered versions: aliases, gate decisions, cards, and which one is in use."""
+"""Models: the registered versions with their aliases, gate checks and cards; promotion and rollback."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import marimo as mo
 import yaml
 
 from dashboard.queries.versions import NOTHING_YET, Registry, title_of, version_chooser
-from dashboard.widgets.layout import Shown, badge, column, notice, said, table
+from dashboard.widgets.actions import Report, action_button, outcome_view
+from dashboard.widgets.layout import Panel, badge, column, notice, paragraph, passed_badge, row, table
 from front_door.commands.servers import HOST, MLFLOW_PORT
 from front_door.run.summary import tag_figure
 from front_door.state import tracking_uri, zenml_directory
-from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
 
-Changed = Callable[[str], None]
-"""Told what was asked for or done: the cells that depend on it look again."""
 ROLL_BACK = "roll back"
-MOST_ROWS = 200
+MAX_ROWS = 200
 PROBE_SECONDS = 0.2
 
 
@@ -39,37 +38,44 @@ def versions_view(registry: Registry) -> mo.Html:
             f"{tag_figure(version, 'accuracy')} ({version.tags.get('accuracy_interval', '-')})",
             tag_figure(version, "roc_auc"),
             version.tags.get("evaluation_reviews", "-"),
-            _gate(version),
+            _gate_badge(version),
             version.tags.get("base_model", "-"),
         )
-        for version in registry.versions[:MOST_ROWS]
+        for version in registry.versions[:MAX_ROWS]
     ]
-    heading = ("version", "alias", "made", "accuracy (95 %)", "ROC AUC", "reviews", "gate", "base model")
+    heading = ("Version", "Alias", "Created", "Accuracy (95 %)", "ROC AUC", "Reviews", "Gate", "Base model")
     return table(heading, rows)
 
 
-def change_view(registry: Registry, last: str, changed: Changed) -> Shown:
-    """Show how to change the champion; nothing happens before it is confirmed.
+def change_view(registry: Registry, last: str, report: Report) -> Panel:
+    """Show how to change the champion; nothing happens before the user confirms it.
 
-    `last` is what was asked for or done last: `promote NUMBER`, `roll back`, or `done TEXT`.
+    `last` is what was pressed last: `promote NUMBER` and `roll back` have to be confirmed; anything else is
+    the outcome of a confirmed change.
     """
     if not registry.versions:
-        return Shown(None)
-    asked, _, rest = last.partition(" ")
+        return Panel(None)
+    asked, _, number = last.partition(" ")
     if asked == "promote":
-        return _confirm(change_text(registry, rest), lambda: promote(registry, rest), changed)
+        return _confirm(change_text(registry, number), partial(promote, registry, number), report)
     if last == ROLL_BACK:
-        text = "Give the champion's place back to the champion before?"
-        return _confirm(text, lambda: roll_back(registry), changed)
-    choice = version_chooser(registry, label="version")
-    ask = mo.ui.button(label="Promote …", on_click=lambda _: changed(f"promote {choice.value}"))
-    back = mo.ui.button(label="Roll back …", on_click=lambda _: changed(ROLL_BACK))
-    view = column([mo.hstack([choice, ask, back], justify="start", wrap=True), said(rest) if rest else None])
-    return Shown(view, (choice, ask, back))
+        return _confirm(
+            "Make the previous champion the champion again?", partial(roll_back, registry), report
+        )
+    choice = version_chooser(registry, label="Version")
+    ask = mo.ui.button(label="Promote …", on_click=lambda _: report(f"promote {choice.value}"))
+    back = mo.ui.button(label="Roll back …", on_click=lambda _: report(ROLL_BACK))
+    return Panel(column([row([choice, ask, back]), outcome_view(last)]), (choice, ask, back))
+
+
+def _confirm(question: str, action: Callable[[], str], report: Report) -> Panel:
+    yes = action_button("Yes, do it", action, report, "warn")
+    no = mo.ui.button(label="No", on_click=lambda _: report(""))
+    return Panel(mo.callout(column([paragraph(question), row([yes, no])]), kind="warn"), (yes, no))
 
 
 def version_view(version: ModelVersion) -> mo.Html:
-    """Show gate, card and links of a version."""
+    """Show the links, the gate checks and the model card of a version."""
     return column(
         [
             links_view(version),
@@ -80,94 +86,74 @@ def version_view(version: ModelVersion) -> mo.Html:
     )
 
 
-def _confirm(text: str, action: Callable[[], str], changed: Changed) -> Shown:
-    def confirmed(_: object) -> None:
-        try:
-            outcome = action()
-        except ReviewSentimentError as error:
-            outcome = str(error)
-        changed(f"done {outcome}")
-
-    yes = mo.ui.button(label="Yes, do it", kind="warn", on_click=confirmed)
-    no = mo.ui.button(label="No", on_click=lambda _: changed(""))
-    view = mo.callout(column([said(text), mo.hstack([yes, no], justify="start")]), kind="warn")
-    return Shown(view, (yes, no))
-
-
 def gate_view(version: ModelVersion) -> mo.Html:
-    """Show the gate's rules of a version, each with its figure."""
-    verdict = _recorded_gate(version)
+    """Show a version's gate checks with their figures."""
+    from review_sentiment.tracking.recorded_runs import recorded_json
+
+    verdict = recorded_json(version.run_id, "gate.json")
     if verdict is None:
-        return said("The version's run has no record of its gate.")
+        return paragraph("The version's run has no gate.json.")
     rows = [
-        (
-            rule["name"],
-            rule["asked"],
-            rule["found"],
-            badge("holds", "good") if rule["passed"] else badge("does not hold", "bad"),
-        )
-        for rule in verdict["rules"]
+        (check["name"], check["required"], check["measured"], passed_badge(check["passed"]))
+        for check in verdict["checks"]
     ]
-    return table(("rule of the gate", "asked", "found", ""), rows)
+    return table(("Gate check", "Required", "Measured", "Passed"), rows)
 
 
 def card_view(version: ModelVersion) -> mo.Html:
-    """Show the model card; its Markdown is ours, with names of reviews' categories in it."""
+    """Show the model card. It is our own Markdown, but contains category names from the reviews."""
     from review_sentiment.tracking import recorded_runs
 
     card = recorded_runs.recorded_text(version.run_id, "model_card.md")
-    return mo.md(card.replace("<", "&lt;")) if card else said("The version's run has no card.")
+    return mo.md(card.replace("<", "&lt;")) if card else paragraph("The version's run has no model card.")
 
 
 def links_view(version: ModelVersion) -> mo.Html:
-    """Show where MLflow and ZenML have more of a version."""
-    from review_sentiment.tracking import mlflow_store
+    """Show links to the version in MLflow and to its run in MLflow and ZenML."""
+    from review_sentiment.tracking.recorded_runs import experiment_of, recorded_tags
 
-    run = mlflow_store.client().get_run(version.run_id).info
+    experiment = experiment_of(version.run_id)
+    run = recorded_tags(version.run_id).get("mlflow.runName", version.run_id)
     store = tracking_uri()
     served = store if store.startswith("http") else f"http://{HOST}:{MLFLOW_PORT}"
     lines = [
         f"[Version in MLflow]({served}/#/models/{version.name}/versions/{version.version}) · "
-        f"[its run]({served}/#/experiments/{run.experiment_id}/runs/{version.run_id})"
+        f"[Run in MLflow]({served}/#/experiments/{experiment}/runs/{version.run_id})"
     ]
-    if not store.startswith("http") and not _answers(MLFLOW_PORT):
-        lines.append("These open when MLflow is served: `python run_pipeline.py mlflow-ui`")
+    if not store.startswith("http") and not _is_listening(MLFLOW_PORT):
+        lines.append("To open these links, start MLflow's pages: `python run_pipeline.py mlflow-ui`")
     zenml = zenml_store()
     lines.append(
-        f"[ZenML]({zenml}), where the run bears the name `{run.run_name}`"
+        f"[ZenML]({zenml}): run `{run}`"
         if zenml.startswith("http")
-        else f"ZenML keeps the run `{run.run_name}` in its local store; `zenml login --local` shows it "
-        "where ZenML's server is installed."
+        else f"ZenML run `{run}` is in the local store. To see it, install ZenML's server and run "
+        "`zenml login --local`."
     )
     return mo.md("\n\n".join(lines))
 
 
 def zenml_store() -> str:
-    """Return the address of ZenML's store as its own settings have it; ZenML is not imported."""
+    """Return the address of ZenML's store from its configuration file, without importing ZenML."""
     file = Path(zenml_directory()) / "config.yaml"
-    if not file.is_file():
-        return "none yet"
-    content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    return str((content.get("store") or {}).get("url", "none yet"))
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return str(((content or {}).get("store") or {}).get("url", "none yet"))
 
 
 def change_text(registry: Registry, number: str) -> str:
-    """Return what a promotion would do, for whoever confirms it."""
+    """Return what a promotion would do, for the user to confirm."""
     chosen, present = registry.find(number), registry.champion
     if chosen is None:
         return f"There is no version {number}."
     gate = "" if chosen.tags.get("gate") == "passed" else f" Its gate: {chosen.tags.get('gate', 'unknown')}."
     instead = f" instead of {title_of(present)}" if present else ""
-    return (
-        f"Make {title_of(chosen)} the champion{instead}?{gate} Whoever loads @champion gets it from then on."
-    )
+    return f"Make {title_of(chosen)} the champion{instead}?{gate} Everyone who loads @champion will get it."
 
 
 def promote(registry: Registry, number: str) -> str:
-    """Make a version the champion; return what was done.
+    """Make a version the champion, and return what was done.
 
     Raises:
-        UsageError: there is no such version.
+        UsageError: the version does not exist.
         TrackingError: MLflow cannot be reached.
     """
     from review_sentiment.tracking import mlflow_store, model_versions
@@ -179,10 +165,10 @@ def promote(registry: Registry, number: str) -> str:
 
 
 def roll_back(registry: Registry) -> str:
-    """Give the place back to the champion before; return what was done.
+    """Make the previous champion the champion again, and return what was done.
 
     Raises:
-        UsageError: there was none.
+        UsageError: there was no previous champion.
         TrackingError: MLflow cannot be reached.
     """
     from review_sentiment.tracking import mlflow_store, model_versions
@@ -192,20 +178,12 @@ def roll_back(registry: Registry) -> str:
     return f"Version {number} is the champion again."
 
 
-def _recorded_gate(version: ModelVersion) -> Mapping[str, Any] | None:
-    from review_sentiment.tracking.recorded_runs import recorded_json
-
-    return recorded_json(version.run_id, "gate.json")
-
-
-def _answers(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+def _is_listening(port: int) -> bool:
+    with socket.socket() as probe:
         probe.settimeout(PROBE_SECONDS)
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _gate(version: ModelVersion) -> mo.Html | str:
+def _gate_badge(version: ModelVersion) -> mo.Html | str:
     gate = version.tags.get("gate")
-    if gate is None:
-        return "-"
-    return badge(gate, "good" if gate == "passed" else "bad")
+    return "-" if gate is None else badge(gate, "good" if gate == "passed" else "bad")

@@ -1,4 +1,4 @@
-"""The page of a run: its steps, its progress, its curves, and how it ended."""
+"""Run, the part to look at: a run's steps, progress and curves, and how it ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import marimo as mo
 from dashboard.runs.failures import explain
 from dashboard.runs.progress import RunState, StepState, fraction_done, step_number
 from dashboard.widgets.figures import Line, lines
-from dashboard.widgets.layout import bar, clock, grid, notice, plot, said, table
+from dashboard.widgets.layout import bar, clock, column, grid, notice, paragraph, plot, table
 from review_sentiment.training.curves import CURVES
 
 if TYPE_CHECKING:
@@ -29,40 +29,35 @@ STEP_MARKS = {
     "interrupted": "■",
 }
 STEP_WORDS = {"completed": "done"}
-ENDED_WORDS = STEP_WORDS | {"waiting": "not begun"}
+ENDED_WORDS = STEP_WORDS | {"waiting": "not started"}
 
 
 def progress_view(record: RunRecord, state: RunState, left: TimeLeft | None) -> mo.Html:
-    """Show where a run stands; `left` is the time of the whole run, where earlier runs tell it."""
-    parts: list[mo.Html] = [
-        mo.Html(
-            f"<b>Run {html.escape(record.name)}: <span data-testid=run-status>{state.status}</span></b>"
-            f"<div class=rs-small>{html.escape(record.title)}</div>"
-        )
-    ]
+    """Show how far a run is; `left` is None if no earlier run tells how long it will take."""
+    heading = (
+        f"<b>Run {html.escape(record.name)}: <span data-testid=run-status>{state.status}</span></b>"
+        f"<div class=rs-small>{html.escape(record.title)}</div>"
+    )
+    parts = [mo.Html(heading)]
     if state.status == "starting":
-        parts.append(said("The process has started; its first words take some seconds."))
-    if state.ended:
-        parts.append(end_view(record, state))
-    else:
-        parts += run_bars(state, left)
+        parts.append(paragraph("The process has started. The first progress report takes a few seconds."))
+    parts += [end_view(record, state)] if state.ended else run_bars(state, left)
     parts.append(steps_view(state))
-    warnings = [text for level, text in state.messages if level != "info"]
-    parts += [said(f"! {text}") for text in warnings]
-    return mo.vstack(parts)
+    parts += [paragraph(f"! {text}") for level, text in state.messages if level != "info"]
+    return column(parts)
 
 
 def run_bars(state: RunState, left: TimeLeft | None) -> list[mo.Html]:
-    """Show how far the run is, by its time where that is known, else by its steps; and the present task."""
+    """Show the run's progress, by time if that is known or else by steps, and its current task's."""
     if not state.steps:
         return []
     number = f"step {step_number(state)} of {len(state.steps)}"
     if left is None:
-        text = f"{number}. The time left of the whole run is known once a run of this size has ended."
+        text = f"{number}. The time left is shown once a run of this size has completed."
         bars = [bar(fraction_done(state), text)]
     else:
-        late = ", which takes longer than before" if left.bound == "more than" else ""
-        bars = [bar(left.share, f"{left.bound} {clock(left.seconds)} left of the run, {number}{late}")]
+        late = ", slower than last time" if left.bound == "more than" else ""
+        bars = [bar(left.fraction, f"{left.bound} {clock(left.seconds)} left of the run, {number}{late}")]
     if task := state.progress:
         parts = [f"{task.task} {task.done} of {task.total}"]
         parts += [] if task.seconds_left is None else [f"{clock(task.seconds_left)} left of this task"]
@@ -72,7 +67,7 @@ def run_bars(state: RunState, left: TimeLeft | None) -> list[mo.Html]:
 
 
 def steps_view(state: RunState) -> mo.Html:
-    """Show the steps in order, with their state and time."""
+    """Show the steps in order, with their status and time."""
     words = ENDED_WORDS if state.ended else STEP_WORDS
     rows = [
         f"<li><span class=mark aria-hidden=true>{STEP_MARKS.get(step.status, '?')}</span>"
@@ -84,27 +79,19 @@ def steps_view(state: RunState) -> mo.Html:
 
 
 def end_view(record: RunRecord, state: RunState) -> mo.Html:
-    """Say how a run ended, and what to do next."""
+    """Show how a run ended, and what to do next."""
     if state.status == "completed":
-        return mo.vstack(
-            [
-                notice(
-                    "Completed",
-                    f"in {clock(state.seconds)}. Compare and Models show what it made.",
-                    "success",
-                ),
-                result_view(state.result),
-            ]
-        )
+        text = f"in {clock(state.seconds)}. See Compare and Models for the result."
+        return column([notice("Completed", text, "success"), result_view(state.result)])
     found = explain(state, record.settings_file, record.errors)
     return notice(found.title, found.text, "warn" if state.status == "interrupted" else "danger")
 
 
 def result_view(result: Mapping[str, object]) -> mo.Html:
-    """Show the headline figures of a result as `--json` prints it."""
+    """Show the headline figures of a result, which has the format of `--json`."""
     metrics = result.get("metrics")
     if not isinstance(metrics, dict) or not metrics:
-        return said("No figures.")
+        return paragraph("No figures.")
     rows = [
         (
             name,
@@ -116,29 +103,26 @@ def result_view(result: Mapping[str, object]) -> mo.Html:
         )
         for name, found in metrics.items()
     ]
-    return table(("model", "accuracy (95 %)", "F1", "ROC AUC", "unparsed", "reviews"), rows)
+    return table(("Model", "Accuracy (95 %)", "F1", "ROC AUC", "Unparsed", "Reviews"), rows)
 
 
 def curves_view(curves: Mapping[str, Curve]) -> mo.Html:
-    """Show the live figures of a training."""
+    """Show the curves of a training run."""
     if not curves:
-        return said(
-            "Curves appear with the first optimiser step. A training from the cache has none of its own."
+        return paragraph(
+            "Curves appear after the first optimiser step. If training comes from the cache, there are none."
         )
-    return grid(
-        [
-            plot(
-                lines(
-                    CURVES[name],
-                    "optimiser step",
-                    "",
-                    [Line(name, curve.steps, curve.values)],
-                    logarithmic=name == "loss",
-                )
-            )
-            for name, curve in curves.items()
-        ]
-    )
+    figures = [
+        lines(
+            CURVES[name],
+            "Optimiser step",
+            "",
+            [Line(name, curve.steps, curve.values)],
+            logarithmic=name == "loss",
+        )
+        for name, curve in curves.items()
+    ]
+    return grid(map(plot, figures))
 
 
 def _time(step: StepState) -> str:

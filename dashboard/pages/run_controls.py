@@ -1,11 +1,11 @@
-"""Starting, following, cancelling and resuming runs from a page."""
+"""Run, the part to act on: start, follow, cancel and resume a run."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +20,9 @@ from dashboard.runs import process as run_process
 from dashboard.runs.failures import can_resume
 from dashboard.runs.progress import RunFollower, RunState, has_started
 from dashboard.runs.time_left import earlier_runs, time_left
-from dashboard.settings_form import command_line, options_of, wants_gpu
-from dashboard.widgets.layout import Shown, code, column, notice, said
+from dashboard.settings_form import command_line, needs_gpu, options_of
+from dashboard.widgets.actions import Report, action_button, outcome_view
+from dashboard.widgets.layout import Panel, code, column, notice, paragraph, row
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.settings_files import load_settings
 
@@ -32,25 +33,23 @@ if TYPE_CHECKING:
 
 RUNS_SHOWN = 50
 CURVES_SECONDS = 10.0
-"""Between two drawings of a live run's curves. Drawn every 2 s they took a quarter of the speed from a
-training on two cores, which has to share them with browser and server."""
-Pressed = Callable[[str], None]
-"""Told what was pressed: the cells that depend on it look again."""
+"""Between two drawings of a live run's curves. Drawing them every 2 s slowed down a training run on two cores
+by a quarter, because browser and server share the cores with it."""
 
 
 @dataclass
-class Followed:
-    """A run that the page shows, the reader of its events, and what was seen of it at the last look."""
+class FollowedRun:
+    """The run that the page shows, the reader of its events, and what the page last saw of it."""
 
     record: RunRecord
     follower: RunFollower
     was_alive: bool
     drawn: float
-    """When its curves were drawn, in seconds since 1970."""
+    """When its curves were last drawn, in seconds since 1970."""
 
     @classmethod
-    def named(cls, name: str | None) -> Followed | None:
-        """Return the run with a name, or None where there is none."""
+    def find(cls, name: str | None) -> FollowedRun | None:
+        """Return the run with a name, or None."""
         record = next((one for one in run_process.list_runs() if one.name == name), None)
         if record is None:
             return None
@@ -58,91 +57,84 @@ class Followed:
 
     @cached_property
     def earlier(self) -> tuple[RunState, ...]:
-        """Return what the runs of the same size before this one did."""
+        """Return the states of earlier runs of the same size."""
         return earlier_runs(self.record)
 
     @property
     def alive(self) -> bool:
-        """Tell whether the run's process is there."""
+        """Return whether the run's process is running."""
         return run_process.is_alive(self.record)
 
     def read(self) -> RunState:
-        """Return how the run stands."""
-        alive = self.alive  # asked first: the last events come before the end
+        """Return the run's current state."""
+        alive = self.alive  # first: a process writes its last events before it exits
         return self.follower.read(alive)
 
 
-def start_view(form: Form, pressed: Pressed) -> Shown:
-    """Show the button that starts a run with the form's settings, or why it cannot."""
+def start_view(form: Form, report: Report) -> Panel:
+    """Show the button that starts a run with the form's settings, or why it cannot start."""
     if other := run_process.active_run():
-        return Shown(said(f"The run {other.name} is going on; one runs at a time."))
+        return Panel(paragraph(f"Run {other.name} is in progress. Only one run at a time is possible."))
     if form.settings is None:
-        text = f"The settings are not right yet: see {CONFIGURE}."
-        return Shown(notice("Cannot be started", text, "warn"))
-    if wants_gpu(form) and not has_gpu(read_machine()):
+        text = f"Some settings are not valid yet: see {CONFIGURE}."
+        return Panel(notice("Cannot be started", text, "warn"))
+    if needs_gpu(form) and not has_gpu(read_machine()):
         text = (
-            "These settings ask for a GPU, and there is none that can be used: see Machine. "
+            "These settings need a GPU, and no usable GPU was found: see Machine. "
             "Choose model.device=auto or cpu and the stack local."
         )
-        return Shown(notice("Cannot be started here", text, "warn"))
-    settings = form.settings
-
-    def start(_: object) -> None:
-        _do(lambda: _start(settings, options_of(form, Path.cwd()), command_line(form)), pressed)
-
-    button = mo.ui.button(label="Start the run", kind="success", on_click=start)
-    return Shown(
-        column([button, mo.accordion({"The same as a command": code(command_line(form))})], gap=0.2),
-        (button,),
-    )
+        return Panel(notice("Cannot be started here", text, "warn"))
+    command, options = command_line(form), options_of(form, Path.cwd())
+    start = partial(_start, form.settings, options, command)
+    button = action_button("Start the run", start, report, "success")
+    view = column([button, mo.accordion({"Equivalent command": code(command)})], gap=0.2)
+    return Panel(view, (button,))
 
 
 def run_chooser(name: str) -> mo.ui.dropdown:
-    """Return a choice of runs: the one that is going on, else the one of the address, else the newest."""
+    """Return a choice of runs; the active run is chosen first, then the named one, then the newest."""
     names = [record.name for record in run_process.list_runs()[:RUNS_SHOWN]]
     active = run_process.active_run()
     chosen = active.name if active else name if name in names else next(iter(names), None)
     return mo.ui.dropdown(
-        names, value=chosen, label="run", on_change=lambda value: remember({RUN_PARAMETER: value or ""})
+        names, value=chosen, label="Run", on_change=lambda value: remember({RUN_PARAMETER: value or ""})
     )
 
 
-def run_view(followed: Followed | None) -> mo.Html:
-    """Show how a run stands."""
+def run_view(followed: FollowedRun | None) -> mo.Html:
+    """Show the state of a run."""
     if followed is None:
-        return notice("No run yet", f"Choose settings under {CONFIGURE}, then start one here.", "info")
+        return notice("No run yet", f"Choose settings under {CONFIGURE}, then start a run here.", "info")
     state = followed.read()
     left = None if state.ended else time_left(state, followed.earlier, time.time())
     return progress_view(followed.record, state, left)
 
 
-def note_end(followed: Followed | None, pressed: Pressed) -> None:
-    """Let the cells with buttons look again when a run that they took for alive has ended."""
+def refresh_buttons(followed: FollowedRun | None, report: Report) -> None:
+    """Refresh the cells with buttons once a run that they show as alive has ended."""
     if followed is not None and followed.was_alive and not followed.alive:
         followed.was_alive = False
-        pressed(f"{time.time()} ")
+        report(f"{time.time()} ")
 
 
-def note_curves(followed: Followed | None, due: Callable[[float], None]) -> None:
-    """Let the curves of a run that is going on be drawn again when the last drawing is old enough."""
+def refresh_curves(followed: FollowedRun | None, set_drawn: Callable[[float], None]) -> None:
+    """Redraw the curves of an active run if `CURVES_SECONDS` have passed."""
     now = time.time()
     if followed is not None and followed.alive and now - followed.drawn >= CURVES_SECONDS:
         followed.drawn = now
-        due(now)
+        set_drawn(now)
 
 
-def end_controls(followed: Followed | None, last: str, pressed: Pressed) -> Shown:
-    """Show what can be done about a run; `last` is the time and what the last press led to."""
+def end_controls(followed: FollowedRun | None, reported: str, report: Report) -> Panel:
+    """Show the buttons that cancel or resume a run, and what the last one reported."""
     if followed is None:
-        return Shown(None)
-    outcome = last.partition(" ")[2]
-    buttons = _buttons(followed.record, followed.alive, followed.read(), pressed)
-    view = column([mo.hstack(buttons, justify="start", wrap=True), said(outcome) if outcome else None])
-    return Shown(view, tuple(buttons))
+        return Panel(None)
+    buttons = _buttons(followed.record, followed.alive, followed.read(), report)
+    return Panel(column([row(buttons), outcome_view(reported)]), tuple(buttons))
 
 
-def live_curves_view(followed: Followed | None) -> mo.Html | None:
-    """Show the curves of the training that a run does or did."""
+def live_curves_view(followed: FollowedRun | None) -> mo.Html | None:
+    """Show the training curves of a run."""
     if followed is None:
         return None
     from review_sentiment.tracking.recorded_runs import recorded_curves, run_of_training
@@ -161,24 +153,18 @@ def live_curves_view(followed: Followed | None) -> mo.Html | None:
         return notice("No curves", str(error), "warn")
 
 
-def _buttons(record: RunRecord, alive: bool, state: RunState, pressed: Pressed) -> list[mo.ui.button]:
-    def cancel(_: object) -> None:
-        _do(lambda: _cancel(record), pressed)
-
-    def kill(_: object) -> None:
-        _do(lambda: _kill(record), pressed)
-
-    def resume(_: object) -> None:
-        _do(lambda: _start(load_settings(record.settings_file), record.options, record.title), pressed)
+def _buttons(record: RunRecord, alive: bool, state: RunState, report: Report) -> list[mo.ui.button]:
+    def resume() -> str:
+        return _start(load_settings(record.settings_file), record.options, record.title)
 
     if alive:
         return [
-            mo.ui.button(label="Cancel (keeps a checkpoint)", kind="warn", on_click=cancel),
-            mo.ui.button(label="End it at once", kind="danger", on_click=kill),
+            action_button("Cancel (keeps a checkpoint)", partial(_cancel, record), report, "warn"),
+            action_button("Stop immediately", partial(_kill, record), report, "danger"),
         ]
-    if not can_resume(state):
-        return []
-    return [mo.ui.button(label="Resume with the same settings", kind="success", on_click=resume)]
+    if can_resume(state):
+        return [action_button("Resume with the same settings", resume, report, "success")]
+    return []
 
 
 def _start(settings: Settings, options: Sequence[str], title: str) -> str:
@@ -189,18 +175,9 @@ def _start(settings: Settings, options: Sequence[str], title: str) -> str:
 
 def _cancel(record: RunRecord) -> str:
     run_process.cancel(record)
-    return "Told to stop: a training ends after its present step."
+    return "Cancelling: training stops after the current step."
 
 
 def _kill(record: RunRecord) -> str:
     run_process.kill(record)
-    return "Ended."
-
-
-def _do(action: Callable[[], str], pressed: Pressed) -> None:
-    """Do what a button is for; what is said of it, or of its failure, is passed on with the time."""
-    try:
-        outcome = action()
-    except ReviewSentimentError as error:
-        outcome = str(error)
-    pressed(f"{time.time()} {outcome}")
+    return "Stopped."

@@ -1,4 +1,4 @@
-"""The parts of the dashboard, in the order of their tabs, and what its address says."""
+"""The dashboard's sections in the order of their tabs, and its URL parameters."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ SECTION_PARAMETER, RUN_PARAMETER = "section", "run"
 
 
 def section_of(name: str) -> str:
-    """Return the section that an address names, the first one where it names none."""
+    """Return the section with a name, or the first one if there is none."""
     return name if name in SECTIONS else SECTIONS[0]
 
 
 def address() -> dict[str, str]:
-    """Return the parameters of the page's address, the last value of each."""
+    """Return the URL parameters; a repeated one has its last value."""
     found = mo.query_params().to_dict()
     return {key: value if isinstance(value, str) else value[-1] for key, value in found.items() if value}
 
 
 def parameter(name: str) -> str:
-    """Return a parameter of the page's address, or an empty text."""
+    """Return a URL parameter, or an empty string."""
     return address().get(name, "")
 
 
 def remember(parameters: Mapping[str, str], instead_of: Iterable[str] = ()) -> None:
-    """Put parameters into the page's address; those of `instead_of` that are not among them go."""
+    """Set URL parameters, and remove those named in `instead_of` that are not set."""
     query, present = mo.query_params(), address()
     for name in set(instead_of) & present.keys() - parameters.keys():
         query.remove(name)
@@ -43,15 +43,13 @@ def remember(parameters: Mapping[str, str], instead_of: Iterable[str] = ()) -> N
             query.set(name, value)
 
 
-def guarded() -> bool:
-    """Tell whether `server.py` is in front of the app."""
-    return bool(os.environ.get(GUARDED))
-
-
-def unguarded_notice() -> mo.Html:
-    """Say what `marimo run` leaves open."""
+def guard_notice() -> mo.Html | None:
+    """Warn if the app runs without `dashboard/serving/server.py`, which checks where requests come from."""
+    if os.environ.get(GUARDED):
+        return None
     return notice(
-        "Started without its own server",
-        "`marimo run` does not check which site a request comes from. Instead: python run_pipeline.py ui",
+        "Access control is off",
+        "`marimo run` does not check which site a request comes from. "
+        "Start the dashboard with: python run_pipeline.py ui",
         "warn",
     )

@@ -1,9 +1,8 @@
-"""Checks of the data that the dashboard shows, against what it can be computed from."""
+"""Self-test: recompute figures that the pages show from the data that they come from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,70 +11,61 @@ import numpy as np
 
 from dashboard.runs.process import list_runs
 from dashboard.runs.progress import RunFollower
-from dashboard.settings_form import DEFAULT_CONFIG, as_yaml, config_names, from_address, read_form, to_address
-from dashboard.widgets.layout import badge, column, said, table
+from dashboard.settings_form import as_yaml, config_names, from_address, read_form, to_address
+from dashboard.widgets.layout import badge, column, paragraph, passed_badge, table
+from front_door.doctor.checks import Check, run_check
 from front_door.stack.configs import DEFAULT_STACK
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.scoring.answers import labels_of, probability_columns
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dashboard.queries.versions import Registry
     from review_sentiment.tracking.model_versions import ModelVersion
 
-
-ROUNDING = 1e-6
+TOLERANCE = 1e-6
 VERSIONS_CHECKED = 3
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check: what it is about, whether it holds, and what was found."""
+def self_test_view(registry: Registry) -> mo.Html:
+    """Run the checks and show their results."""
+    checks = list(self_test(registry))
+    passed = sum(check.ok for check in checks)
+    total = badge(f"{passed} of {len(checks)} checks passed", "good" if passed == len(checks) else "bad")
+    rows = [(check.name, passed_badge(check.ok), check.found) for check in checks]
+    introduction = paragraph("These checks were just run on the data that the pages show.")
+    return column([introduction, total, table(("Check", "Passed", "Result"), rows)])
 
-    name: str
-    ok: bool
-    found: str
 
-
-def self_test(registry: Registry) -> Iterator[Finding]:
-    """Yield the findings, one after the other."""
-    yield _check("settings come back from their address", _settings_round_trip)
-    yield _check("runs can be read from their events", _runs_can_be_read)
-    yield _check("the champion is one of the versions", lambda: _champion(registry))
+def self_test(registry: Registry) -> Iterator[Check]:
+    """Yield the result of each check."""
+    yield run_check("settings survive the round trip through the page's address", _settings_round_trip)
+    yield run_check("the events of all runs can be read", _runs_can_be_read)
+    yield run_check("there is at most one champion", partial(_champion, registry))
     for version in registry.versions[:VERSIONS_CHECKED]:
-        run_id, number = version.run_id, version.version
-        yield _check(
-            f"version {number}: recorded figures follow from its predictions", partial(_figures, run_id)
-        )
-        yield _check(f"version {number}: probabilities sum to one", partial(_probabilities, run_id))
+        name = f"version {version.version}"
+        yield run_check(f"{name}: recorded metrics match its predictions", partial(_metrics, version))
+        yield run_check(f"{name}: probabilities sum to one", partial(_probabilities, version))
     for version in registry.versions[:1]:
-        yield _check(
-            f"version {version.version}: singular values follow from its adapter",
-            partial(_singular_values, version),
-        )
+        name = f"version {version.version}: singular values match the full-size update"
+        yield run_check(name, partial(_singular_values, version))
 
 
-def _check(name: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(name, True, look())
-    except Exception as error:  # noqa: BLE001 - whatever fails here is the finding
-        first_line = (str(error).strip() or "no message").splitlines()[0]
-        return Finding(name, False, f"{type(error).__name__}: {first_line}")
-
-
-def _require(holds: bool, otherwise: str) -> None:
+def _require(holds: bool, problem: str) -> None:
     if not holds:
-        raise ValueError(otherwise)
+        raise ValueError(problem)
 
 
 def _settings_round_trip() -> str:
     for name in config_names():
         form = read_form(name, DEFAULT_STACK, {"lora.rank": "3", "training.epochs": "0.5"})
-        config, stack, typed = from_address(to_address(form))
-        _require(read_form(config, stack, typed) == form, f"configs/{name}.yaml comes back changed")
         _require(
-            form.settings is not None and "rank: 3" in as_yaml(form.settings), f"{name}: not in the file"
+            read_form(*from_address(to_address(form))) == form, f"configs/{name}.yaml comes back changed"
         )
-    return f"{len(config_names())} configurations, {DEFAULT_CONFIG} first"
+        written = form.settings is not None and "rank: 3" in as_yaml(form.settings)
+        _require(written, f"{name}: lora.rank is missing from the file")
+    return f"{len(config_names())} configurations"
 
 
 def _runs_can_be_read() -> str:
@@ -84,48 +74,47 @@ def _runs_can_be_read() -> str:
         state = RunFollower(record.event_file).read(alive=False)
         _require(state.ended, f"{record.name} has no end")
         for step in state.steps.values():
-            _require(step.status != "running", f"{record.name}: {step.name} runs after its end")
+            _require(step.status != "running", f"{record.name}: {step.name} is running after the run's end")
     return f"{len(runs)} runs"
 
 
 def _champion(registry: Registry) -> str:
     champions = [version for version in registry.versions if "champion" in version.aliases]
     _require(len(champions) <= 1, f"{len(champions)} champions")
-    return f"version {champions[0].version}" if champions else "there is none yet"
+    return f"version {champions[0].version}" if champions else "no champion yet"
 
 
-def _figures(run_id: str) -> str:
-    from review_sentiment.tracking import recorded_runs
+def _metrics(version: ModelVersion) -> str:
     from review_sentiment.tracking.recorded_runs import recorded_json
 
-    recorded, predictions = (
-        recorded_json(run_id, "tuned/metrics.json"),
-        recorded_runs.recorded_predictions(run_id),
-    )
-    if recorded is None or predictions is None:
+    predictions, recorded = _predictions(version), recorded_json(version.run_id, "tuned/metrics.json")
+    if recorded is None:
         raise ValueError("its run has no evaluation")
     metrics = compute_metrics(predictions, labels_of(predictions))
     for name in ("accuracy", "f1", "roc_auc", "calibration_error"):
-        found = getattr(metrics, name)
-        _require(
-            abs(recorded[name] - found) < ROUNDING, f"{name}: {recorded[name]} recorded, {found} computed"
-        )
-    _require(
-        sum(map(sum, recorded["confusion"])) == len(predictions), "the confusion matrix has other reviews"
-    )
+        computed = getattr(metrics, name)
+        same = abs(recorded[name] - computed) < TOLERANCE
+        _require(same, f"{name}: {recorded[name]} recorded, {computed} computed")
+    counted = sum(map(sum, recorded["confusion"]))
+    _require(counted == len(predictions), "the confusion matrix has another number of reviews")
     return f"accuracy {metrics.accuracy:.4f} on {metrics.n} reviews"
 
 
-def _probabilities(run_id: str) -> str:
-    from review_sentiment.tracking import recorded_runs
+def _probabilities(version: ModelVersion) -> str:
+    predictions = _predictions(version)
+    p = predictions[probability_columns(labels_of(predictions))].to_numpy()
+    error = float(np.abs(p.sum(axis=1) - 1).max())
+    _require(error < TOLERANCE, f"off by {error:.2g}")
+    return f"{len(p)} reviews"
 
-    predictions = recorded_runs.recorded_predictions(run_id)
+
+def _predictions(version: ModelVersion) -> pd.DataFrame:
+    from review_sentiment.tracking.recorded_runs import recorded_predictions
+
+    predictions = recorded_predictions(version.run_id)
     if predictions is None:
         raise ValueError("its run has no predictions")
-    p = predictions[probability_columns(labels_of(predictions))].to_numpy()
-    worst = float(np.abs(p.sum(axis=1) - 1).max())
-    _require(worst < ROUNDING, f"off by {worst:.2g}")
-    return f"{len(p)} reviews"
+    return predictions
 
 
 def _singular_values(version: ModelVersion) -> str:
@@ -133,21 +122,7 @@ def _singular_values(version: ModelVersion) -> str:
 
     updates = updates_of(version)
     update = updates[len(updates) // 2]
-    whole = np.linalg.svd(update.full, compute_uv=False)[: len(update.a)]
-    apart = float(np.abs(whole - update.singular_values()).max() / whole[0])
-    _require(apart < ROUNDING, f"off by {apart:.2g}")
-    return f"{len(updates)} layers, one compared with the product of full size"
-
-
-def self_test_view(registry: Registry) -> mo.Html:
-    """Run the checks and show what they found."""
-    findings = list(self_test(registry))
-    failed = sum(not finding.ok for finding in findings)
-    rows = [
-        (finding.name, badge("holds", "good") if finding.ok else badge("fails", "bad"), finding.found)
-        for finding in findings
-    ]
-    total = badge(f"{len(findings) - failed} of {len(findings)} checks hold", "bad" if failed else "good")
-    return column(
-        [said("Checks of the data on these pages, made now."), total, table(("check", "", "found"), rows)]
-    )
+    expected = np.linalg.svd(update.full, compute_uv=False)[: len(update.a)]
+    error = float(np.abs(expected - update.singular_values()).max() / expected[0])
+    _require(error < TOLERANCE, f"off by {error:.2g}")
+    return f"{len(updates)} layers, one of them compared with its full-size product"

@@ -1,9 +1,6 @@
-"""The page that compares the processor with the GPU."""
+"""CPU and GPU: how fast each of them trains."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable
 
 import marimo as mo
 
@@ -16,38 +13,38 @@ from dashboard.queries.device_speed import (
     saved_speed,
 )
 from dashboard.queries.machine import Machine, has_gpu
-from dashboard.widgets.layout import Shown, column, notice, said, table
-from review_sentiment.errors import ReviewSentimentError
-
-Pressed = Callable[[str], None]
+from dashboard.widgets.actions import Report, action_button, outcome_view
+from dashboard.widgets.layout import Panel, column, notice, paragraph, table
 
 
-def speed_view(machine: Machine, last: str, pressed: Pressed) -> Shown:
-    """Show what was measured here, and estimates where there is no GPU; `last` is what a press led to."""
+def speed_view(machine: Machine, reported: str, report: Report) -> Panel:
+    """Show the speeds measured on this machine and, if it has no GPU, estimates for common ones."""
     devices = ["cpu", "cuda"] if has_gpu(machine) else ["cpu"]
 
-    def measure(_: object) -> None:
-        pressed(f"{time.time()} {_measure(devices)}")
+    def measure() -> str:
+        with mo.status.spinner(title="Measuring"):
+            for device in devices:
+                measure_in_subprocess(device)
+        return "Measured."
 
-    button = mo.ui.button(label=f"Measure {' and '.join(devices)} (a minute each)", on_click=measure)
+    button = action_button(f"Measure {' and '.join(devices)} (a minute each)", measure, report)
     speeds = [speed for device in devices if (speed := saved_speed(device))]
-    outcome = last.partition(" ")[2]
     parts = [
-        said(
-            f"{STEPS} optimiser steps of the embedded model on embedded reviews; each device in a process "
-            "of its own."
+        paragraph(
+            f"Trains the embedded model for {STEPS} optimiser steps on the embedded reviews. Each device is "
+            "measured in its own process."
         ),
         button,
-        said(outcome) if outcome else None,
+        outcome_view(reported),
         measured_table(speeds) if speeds else notice("Nothing measured yet", "Press the button.", "info"),
         None if has_gpu(machine) else estimates_view(),
-        said(f"Settings: {', '.join(OVERRIDES)}", small=True),
+        paragraph(f"Settings: {', '.join(OVERRIDES)}", small=True),
     ]
-    return Shown(column(parts), (button,))
+    return Panel(column(parts), (button,))
 
 
 def measured_table(speeds: list[Speed]) -> mo.Html:
-    """Show measured speeds, and the ratio where there are two."""
+    """Show measured speeds and, if there are two, their ratio."""
     rows = [
         (
             speed.device,
@@ -57,36 +54,25 @@ def measured_table(speeds: list[Speed]) -> mo.Html:
         )
         for speed in speeds
     ]
-    shown = table(("device", "precision", "tokens a second, measured", "steps"), rows)
-    if len(speeds) < 2:  # noqa: PLR2004 - there is nothing to compare with
+    shown = table(("Device", "Precision", "Tokens per second, measured", "Steps"), rows)
+    if len(speeds) == 1:
         return shown
     ratio = speeds[1].tokens_per_second / speeds[0].tokens_per_second
-    return column([shown, said(f"The GPU trains {ratio:.1f} times as fast as the processor.")])
+    return column([shown, paragraph(f"The GPU trains {ratio:.1f} times as fast as the CPU.")])
 
 
 def estimates_view() -> mo.Html:
-    """Show what common GPUs would reach, said to be an estimate."""
+    """Show estimated speeds of common GPUs, marked as estimates."""
     from review_sentiment.resources.throughput import GPU_UTILISATION
 
     rows = [(name, precision, f"{tokens:,.0f}") for name, precision, tokens in estimated_speeds()]
+    text = (
+        f"They assume {GPU_UTILISATION:.0%} of the vendor's peak throughput. A model this small uses much "
+        "less of a GPU, so read them as upper bounds."
+    )
     return column(
         [
-            notice(
-                "There is no GPU here: these are estimates",
-                f"They assume {GPU_UTILISATION:.0%} of the vendor's peak, and a model so small keeps a GPU "
-                "far less busy: take them as an upper end.",
-                "warn",
-            ),
-            table(("GPU", "precision", "tokens a second, estimated"), rows),
+            notice("This machine has no usable GPU: these are estimates", text, "warn"),
+            table(("GPU", "Precision", "Tokens per second, estimated"), rows),
         ]
     )
-
-
-def _measure(devices: list[str]) -> str:
-    try:
-        with mo.status.spinner(title="Measuring"):
-            for device in devices:
-                measure_in_subprocess(device)
-    except ReviewSentimentError as error:
-        return str(error)
-    return "Measured."

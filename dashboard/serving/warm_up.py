@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import marimo as mo
 
 from dashboard.queries.versions import SQLITE, store_exists
-from dashboard.widgets.layout import Shown, plot
+from dashboard.widgets.layout import Panel, plot
 from front_door.stack.configs import DEFAULT_STACK
 from front_door.state import tracking_uri
 from review_sentiment.errors import ReviewSentimentError
@@ -44,13 +44,13 @@ def start_in_background() -> None:
     Thread(target=warm_up, name="warm-up", daemon=True).start()
 
 
-def unseen_figure() -> Shown:
+def unseen_figure() -> Panel:
     """Return a figure that nobody sees: with its first one a browser loads Plotly, up to a second.
 
     The browser asks for it when the page stands and nobody presses anything (head.html).
     """
     later = mo.lazy(_empty_figure)
-    return Shown(mo.Html(f"<div class=rs-unseen aria-hidden=true>{later.text}</div>"), (later,))
+    return Panel(mo.Html(f"<div class=rs-unseen aria-hidden=true>{later.text}</div>"), (later,))
 
 
 def _empty_figure() -> mo.Html:

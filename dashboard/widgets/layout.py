@@ -1,4 +1,4 @@
-"""What pages are made of: cards, grids, tables, badges. Texts are escaped, whoever wrote them."""
+"""The building blocks of a page: cards, grids, tables, badges. They escape every text."""
 
 from __future__ import annotations
 
@@ -14,47 +14,52 @@ if TYPE_CHECKING:
 
 Judgement = Literal["good", "warn", "bad"]
 MARKS = {"good": "✓", "warn": "!", "bad": "✗"}
-"""Beside the colour, for those who cannot tell it."""
+"""Shown with the colour, for readers who cannot tell the colours apart."""
 LONG_TEXT = 80
-"""Characters above which a cell of a table keeps a width to read it at."""
+"""Table cells with more characters than this keep a readable width."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a cell shows, and its controls: marimo forgets a control that no cell's name leads to."""
+class Panel:
+    """What a cell shows, and its controls: marimo drops a control that no cell variable refers to."""
 
     view: mo.Html | None
     controls: tuple[Any, ...] = ()
 
 
-def said(text: str, small: bool = False) -> mo.Html:
+def paragraph(text: str, small: bool = False) -> mo.Html:
     """Return a paragraph of plain text."""
     return mo.Html(f"<p{' class=rs-small' if small else ''}>{html.escape(text)}</p>")
 
 
 def card(title: str, figure: str, below: str = "") -> mo.Html:
-    """Return a figure with its title and a line below it."""
+    """Return a figure with a title above and a line below."""
     return mo.Html(
         f"<div class=rs-card><b>{html.escape(title)}</b><div class=rs-figure>{html.escape(figure)}</div>"
         f"<div class=rs-small>{html.escape(below)}</div></div>"
     )
 
 
-def grid(items: Iterable[Any], least_rem: int = 20) -> mo.Html:
-    """Return items side by side where there is room for so many rem each, else below one another."""
+def grid(items: Iterable[Any], min_rem: int = 20) -> mo.Html:
+    """Return items side by side if each gets at least `min_rem` rem, otherwise stacked."""
     cells = "".join(f"<div>{mo.as_html(item).text}</div>" for item in items)
-    return mo.Html(f"<div class=rs-grid style='--rs-least:{least_rem}rem'>{cells}</div>")
+    return mo.Html(f"<div class=rs-grid style='--rs-min:{min_rem}rem'>{cells}</div>")
 
 
 def badge(text: str, judgement: Judgement) -> mo.Html:
-    """Return a word with a mark and a colour."""
+    """Return a short text with a mark and a colour."""
     return mo.Html(
         f"<div><span class='rs-badge {judgement}'>{MARKS[judgement]} {html.escape(text)}</span></div>"
     )
 
 
+def passed_badge(passed: bool) -> mo.Html:
+    """Return the badge of a check."""
+    return badge("passed", "good") if passed else badge("failed", "bad")
+
+
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> mo.Html:
-    """Return a small table that scrolls sideways where it is too wide; cells may be `mo.Html`."""
+    """Return a small table that scrolls sideways if it is too wide; cells may be `mo.Html`."""
     head = "".join(f"<th scope=col>{html.escape(name)}</th>" for name in heading)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return mo.Html(
@@ -64,18 +69,23 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> mo.Html:
 
 
 def column(items: Iterable[Any], gap: float = 0.6) -> mo.Html:
-    """Return items below one another; what is None is left out."""
+    """Return stacked items; None is skipped."""
     return mo.vstack([item for item in items if item is not None], gap=gap)
 
 
+def row(items: Iterable[Any]) -> mo.Html:
+    """Return items side by side, wrapped if the window is narrow."""
+    return mo.hstack(list(items), justify="start", wrap=True)
+
+
 def code(text: str) -> mo.Html:
-    """Return text to copy: a click selects all of it."""
+    """Return text to copy: one click selects all of it."""
     return mo.Html(f"<pre class=rs-code tabindex=0>{html.escape(text)}</pre>")
 
 
-def bar(share: float, label: str) -> mo.Html:
-    """Return a progress bar for a share of 0-1."""
-    percent = round(100 * min(1.0, max(0.0, share)))
+def bar(fraction: float, label: str) -> mo.Html:
+    """Return a progress bar for a fraction (0-1)."""
+    percent = round(100 * min(1.0, max(0.0, fraction)))
     return mo.Html(
         f"<div class=rs-bar role=progressbar aria-valuemin=0 aria-valuemax=100 aria-valuenow={percent} "
         f"aria-label='{html.escape(label, quote=True)}'><div style='width:{percent}%'></div></div>"
@@ -83,34 +93,43 @@ def bar(share: float, label: str) -> mo.Html:
     )
 
 
-def notice(title: str, text: str, kind: Literal["neutral", "warn", "danger", "success", "info"]) -> mo.Html:
-    """Return a box with a title and plain text."""
-    return mo.callout(
-        mo.Html(f"<b>{html.escape(title)}</b><p style='white-space:pre-line'>{html.escape(text)}</p>"),
-        kind=kind,
-    )
+def notice(
+    title: str,
+    text: str,
+    kind: Literal["neutral", "warn", "danger", "success", "info"],
+    below: mo.Html | None = None,
+) -> mo.Html:
+    """Return a box with a title, plain text, and optionally more below."""
+    message = f"<b>{html.escape(title)}</b><p style='white-space:pre-line'>{html.escape(text)}</p>"
+    return mo.callout(mo.Html(message + (below.text if below else "")), kind=kind)
 
 
 def plot(figure: go.Figure) -> mo.Html:
-    """Return a figure as wide as its place and as high as its layout says."""
+    """Return a figure that is as wide as its container and as high as its layout says."""
     shown = mo.ui.plotly(figure, config={"responsive": True, "displaylogo": False, "displayModeBar": False})
     return mo.Html(f"<div style='height:{figure.layout.height}px'>{shown.text}</div>")
 
 
-def plot_when_seen(title: str, height: int, draw: Callable[[], go.Figure]) -> Shown:
-    """Return a place of a height in pixels whose figure is drawn when it comes into sight.
+def lazy_plot(title: str, height: int, draw: Callable[[], go.Figure]) -> Panel:
+    """Return a placeholder, `height` pixels high, whose figure is drawn when it scrolls into view.
 
-    What is below the window costs nothing then, and another tab can be chosen between two figures. A
-    window's first ones wait for a moment in which nothing is pressed (head.html).
+    Figures below the fold then cost nothing, and the server can react to a click on another tab between two
+    figures. A window's first figures wait until the user has been idle for a moment (head.html).
     """
     later = mo.lazy(lambda: plot(draw()), show_loading_indicator=True)
     name = html.escape(title, quote=True)
-    place = f"class=rs-figure role=figure aria-label='{name}' style='min-height:{height}px'"
-    return Shown(mo.Html(f"<div {place}>{later.text}</div>"), (later,))
+    attributes = f"class=rs-figure role=figure aria-label='{name}' style='min-height:{height}px'"
+    return Panel(mo.Html(f"<div {attributes}>{later.text}</div>"), (later,))
+
+
+def grid_of(panels: Sequence[Panel], min_rem: int = 20) -> Panel:
+    """Return panels side by side, as one."""
+    view = grid([panel.view for panel in panels], min_rem)
+    return Panel(view, tuple(control for panel in panels for control in panel.controls))
 
 
 def clock(seconds: float) -> str:
-    """Return a duration as people say it."""
+    """Return a duration as text, such as `2 min 05 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

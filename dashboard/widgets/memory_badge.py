@@ -1,4 +1,4 @@
-"""Whether a training would fit into this machine's memory, and what would."""
+"""Whether a training fits into this machine's memory and, if not, which settings would."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import marimo as mo
 
-from dashboard.widgets.layout import Judgement, badge, clock, said
+from dashboard.widgets.layout import Judgement, badge, clock, column, paragraph, row
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
-    from front_door.run.estimate import Row
+    from front_door.run.estimate import DeviceEstimate
     from review_sentiment.config import Settings
 
 JUDGEMENTS: dict[str, Judgement] = {"fits": "good", "tight": "warn", "does not fit": "bad"}
@@ -18,32 +18,30 @@ HOUR = 3_600
 
 
 def memory_badge(settings: Settings) -> mo.Html:
-    """Show verdict and figures of the settings' training; a model that cannot be read is said so."""
-    from front_door.run.estimate import estimate_here, most_reviews, reviews_said
+    """Show whether the settings' training fits into memory, or why that cannot be estimated."""
+    from front_door.run.estimate import describe_reviews, estimate_here, max_training_reviews
 
     try:
-        row = estimate_here(settings)
+        found = estimate_here(settings)
     except ReviewSentimentError as error:
-        return said(f"No estimate: {error}")
-    lines = [
-        mo.hstack(
-            [mo.md("**Memory on this machine**"), badge(row.verdict, JUDGEMENTS[row.verdict])],
-            justify="start",
-        ),
-        said(memory_text(row)),
-    ]
-    if row.would_fit:
-        lines.append(said(f"Would fit: {row.would_fit}"))
-    reviews = reviews_said(most_reviews(settings))
-    lines.append(said(f"About {clock(row.hours * HOUR)} for {reviews}; an estimate.", small=True))
-    return mo.vstack(lines, gap=0.2)
+        return paragraph(f"No estimate: {error}")
+    reviews = describe_reviews(max_training_reviews(settings))
+    return column(
+        [
+            row([mo.md("**Memory on this machine**"), badge(found.verdict, JUDGEMENTS[found.verdict])]),
+            paragraph(memory_text(found)),
+            paragraph(f"Would fit: {found.would_fit}") if found.would_fit else None,
+            paragraph(f"Estimated time: {clock(found.hours * HOUR)} for {reviews}.", small=True),
+        ],
+        gap=0.2,
+    )
 
 
-def memory_text(row: Row) -> str:
-    """Return what is needed, by what it is for."""
-    m = row.memory
+def memory_text(found: DeviceEstimate) -> str:
+    """Return how much memory the training needs, and for what."""
+    m = found.memory
     return (
-        f"It needs about {m.total / 1e9:.1f} of {row.usable / 1e9:.1f} usable GB ({row.precision}): "
+        f"Needs about {m.total / 1e9:.1f} of {found.usable / 1e9:.1f} usable GB ({found.precision}): "
         f"weights {m.weights / 1e9:.2f}, adapters {m.adapters / 1e9:.2f}, activations "
-        f"{m.activations / 1e9:.2f}, the rest {(m.logits + m.dequantised + m.overhead) / 1e9:.2f}."
+        f"{m.activations / 1e9:.2f}, other {(m.logits + m.dequantised + m.overhead) / 1e9:.2f}."
     )

@@ -1,4 +1,4 @@
-"""Runs that really fail, started from the page: what happened, the values, and what to do are on it."""
+"""Runs that really fail: the page shows what happened, the values it happened with, and what to do."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ Visits = Callable[..., AbstractContextManager["Visit"]]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 RESUMABLE = ("gated", "disk")
 DATA_BYTES = 4 * 10**9
-"""That a run may have: it takes 1 without the large adapters of the test, and 7 with them."""
+"""Limit for a run: it needs 1 GB without the test's large adapters, and 7 with them."""
 
 
 def see_it_fail(
     dashboard: Dashboard, visit: Visits, name: str, settings: dict[str, str], *texts: str
 ) -> None:
-    """Start a run from the page, and see these texts when it has ended.
+    """Start a run from the page, and expect these texts after it has failed.
 
-    It may be resumed where something else than its settings stood in its way.
+    Resume is offered only if a retry with the same settings can succeed.
     """
 
     def see_texts(page: Page) -> None:
@@ -51,12 +51,12 @@ def see_it_fail(
         page = found.page
         page.goto(dashboard.address("Run", **settings))
         page.get_by_role("button", name="Start the run").click()
-        status = page.get_by_test_id("run-status")  # it may be that of the run before
+        status = page.get_by_test_id("run-status")  # at first it may be the previous run's
         expect(status).to_have_text(re.compile("starting|running"), timeout=WAIT_MILLISECONDS)
         expect(status).to_have_text("failed", timeout=RUN_MILLISECONDS)
         see_texts(page)
         expect(page.get_by_role("button", name="Start the run")).to_be_enabled(timeout=WAIT_MILLISECONDS)
-        expect(page.get_by_role("button", name="End it at once")).to_have_count(0)
+        expect(page.get_by_role("button", name="Stop immediately")).to_have_count(0)
         resume = page.get_by_role("button", name="Resume with the same settings")
         expect(resume).to_have_count(1 if name in RESUMABLE else 0)
         found.keep(f"failure_{name}_1280", full_page=True)
@@ -69,20 +69,20 @@ def see_it_fail(
         found.keep(f"failure_{name}_390", full_page=True)
 
 
-def test_a_loss_that_is_no_number(dashboard: Dashboard, visit: Visits) -> None:
+def test_a_loss_that_is_not_finite(dashboard: Dashboard, visit: Visits) -> None:
     see_it_fail(
         dashboard,
         visit,
         "nan",
         {"training.learning_rate": "0.99", "training.weight_decay": "1e30"},
-        "The loss or the gradient was no number",
+        "The loss or the gradient is not finite",
         r"Training stopped at step \d+: (loss|grad_norm) is (nan|inf)",
         r"Present values: .*training\.learning_rate=0\.99",
         "Lower training.learning_rate to a third",
     )
 
 
-def test_a_training_that_is_refused_for_memory(dashboard: Dashboard, visit: Visits) -> None:
+def test_training_is_refused_for_lack_of_memory(dashboard: Dashboard, visit: Visits) -> None:
     see_it_fail(
         dashboard,
         visit,
@@ -91,13 +91,13 @@ def test_a_training_that_is_refused_for_memory(dashboard: Dashboard, visit: Visi
         "Not enough memory",
         r"This training needs about [\d.]+ GB and [\d.]+ GB are free",
         r"Present values: .*lora\.rank=1000000000",
-        "tokens_per_pass do not suffice here",
+        "tokens_per_pass is not enough here",
     )
 
 
 @contextmanager
 def data_limit(limit: int) -> Iterator[None]:
-    """Let the processes that are started within the block have so many bytes of data each."""
+    """Limit the data of each process that is started within the block to this many bytes."""
     before = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
     try:
@@ -106,7 +106,7 @@ def data_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def test_memory_that_runs_out(dashboard_project: Project, visit: Visits) -> None:
+def test_memory_runs_out(dashboard_project: Project, visit: Visits) -> None:
     with data_limit(DATA_BYTES), served(dashboard_project) as limited:
         see_it_fail(
             limited,
@@ -116,7 +116,7 @@ def test_memory_that_runs_out(dashboard_project: Project, visit: Visits) -> None
             "Not enough memory",
             "Memory ran out",
             r"Present values: .*lora\.rank=200000",
-            "tokens_per_pass do not suffice here",
+            "tokens_per_pass is not enough here",
         )
 
 
@@ -151,7 +151,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_disk_that_is_full(dashboard: Dashboard, visit: Visits, full_disk: Path) -> None:
+def test_a_full_disk(dashboard: Dashboard, visit: Visits, full_disk: Path) -> None:
     see_it_fail(
         dashboard,
         visit,
@@ -160,5 +160,5 @@ def test_a_disk_that_is_full(dashboard: Dashboard, visit: Visits, full_disk: Pat
         "The disk is full",
         r"no room left to write to",
         f"Present values: .*training.checkpoint_dir={re.escape(str(full_disk))}",
-        "Free some room, then resume",
+        "Free some space, then resume",
     )

@@ -1,6 +1,6 @@
-"""A visit: a page in a window that reaches nothing but this machine, and what went wrong behind it.
+"""A browser window that can reach only this machine, and the errors on its page.
 
-SCREENSHOTS=directory keeps what the tests looked at.
+SCREENSHOTS=directory keeps the screenshots.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ MLFLOW_CHOICES = """
 localStorage.setItem('mlflow.workflowType_v1', '"machine_learning"');
 localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');
 """
-"""What MLflow's pages (3.17) keep of a visitor who has closed the assistant."""
+"""What MLflow's pages (3.17) store for a visitor who has closed the assistant."""
 SECONDS_TO_RENDER = 60
-"""Of a page, on a machine that is busy."""
+"""Timeout for a page on a busy machine."""
 
 
 @dataclass
@@ -33,11 +33,11 @@ class Visit:
     page: Page
     screenshots: Path
     outside: list[str] = field(default_factory=list)
-    """Addresses elsewhere that were asked for; none was reached."""
+    """External addresses that were requested and blocked."""
     errors: list[str] = field(default_factory=list)
 
     def keep(self, name: str, **options: Any) -> Path:
-        """Save what is seen."""
+        """Save a screenshot."""
         path = self.screenshots / f"{name}.png"
         self.page.screenshot(path=path, **options)
         return path
@@ -51,7 +51,7 @@ def visiting(
     height: int = 900,
     scheme: Literal["light", "dark"] = "light",
 ) -> Iterator[Visit]:
-    """Open a window of that many pixels; screenshots go to the directory, or to SCREENSHOTS."""
+    """Open a window of this size in pixels; screenshots go to SCREENSHOTS or else to the directory."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     context.set_default_timeout(SECONDS_TO_RENDER * 1000)
     # A file or a sandboxed frame has no storage.

@@ -18,7 +18,7 @@ from dashboard.explain import four_bit, low_rank
 from dashboard.explain.occlusion import occlude, split_text
 from dashboard.explain.rank_choice import by_rank, rank_sweep
 from dashboard.pages import models, sections
-from dashboard.pages.learn import surest_errors
+from dashboard.pages.learn import most_confident_mistakes
 from dashboard.pages.try_it import words
 from dashboard.queries import comparison
 from dashboard.queries.comparison import Choice, RecordedEvaluation
@@ -86,7 +86,7 @@ def test_curves_lie_in_the_unit_square(pair: tuple[RecordedEvaluation, RecordedE
         assert all(0 <= float(value) <= 1 for value in (*line.x, *line.y))
 
 
-def test_the_column_of_unparsed_answers_is_there_only_where_it_is_needed(
+def test_the_column_of_unparsed_answers_is_left_out_if_it_is_empty(
     pair: tuple[RecordedEvaluation, RecordedEvaluation],
 ) -> None:
     counts, gold, answers = comparison.confusion_counts(pair[0])
@@ -101,7 +101,7 @@ def test_parts_of_a_text_are_the_text(text: str, most: int) -> None:
     assert "".join(parts) == (text if text.strip() else "")
 
 
-def test_the_word_that_decides_has_the_weight() -> None:
+def test_the_decisive_word_has_the_weight() -> None:
     def ask(_titles: object, texts: list[str]) -> list[float]:
         return [0.9 if "awful" in text else 0.2 for text in texts]
 
@@ -116,7 +116,7 @@ def test_the_word_that_decides_has_the_weight() -> None:
     assert "solid" in shown
 
 
-def test_a_review_is_shown_as_text() -> None:
+def test_a_review_is_escaped() -> None:
     parts = occlude("", "<script>alert(1)</script>", lambda _t, texts: [float(bool(text)) for text in texts])
     assert "<script>" not in words(parts)
 
@@ -163,7 +163,7 @@ def test_nf4_rounds_normal_weights_better_than_equal_levels() -> None:
     assert len(edges) == len(shares) + 1
 
 
-def test_rounding_is_that_of_bitsandbytes() -> None:
+def test_rounding_matches_bitsandbytes() -> None:
     import torch
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
@@ -185,7 +185,9 @@ def test_trials_of_a_rank_are_averaged() -> None:
     assert (high.rank, high.trials, high.macro_f1) == (8, 2, pytest.approx(0.85))
 
 
-def test_the_projects_own_sweep_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweep_that_comes_with_the_project_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     found = rank_sweep()
     assert len(found.results) > 1
@@ -196,7 +198,7 @@ def version(number: str, *aliases: str, gate: str = "passed") -> ModelVersion:
     return ModelVersion("m", number, aliases, f"models:/m/{number}", "run", datetime.now(UTC), {"gate": gate})
 
 
-def test_a_promotion_says_what_it_replaces_and_that_a_gate_was_not_passed() -> None:
+def test_a_promotion_names_the_champion_it_replaces_and_a_failed_gate() -> None:
     registry = Registry("m", [version("2", "challenger", gate="not passed"), version("1", "champion")])
     assert registry.champion is registry.versions[1]
     text = models.change_text(registry, "2")
@@ -206,7 +208,7 @@ def test_a_promotion_says_what_it_replaces_and_that_a_gate_was_not_passed() -> N
     assert "no version 9" in models.change_text(registry, "9")
 
 
-def test_an_empty_registry_says_what_to_do() -> None:
+def test_an_empty_registry_shows_what_to_do() -> None:
     assert "python run_pipeline.py" in models.versions_view(Registry("m", [])).text
 
 
@@ -220,21 +222,21 @@ def test_a_rollback_without_an_earlier_champion_is_refused(
         models.roll_back(Registry("m", []))
 
 
-def test_the_surest_wrong_answers_come_first(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
+def test_the_most_confident_mistakes_come_first(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
     reviews = pd.DataFrame({"review_id": [f"r{n}" for n in range(6)], "title": "", "text": list("abcdef")})
-    assert surest_errors(pair[0].predictions, reviews) == [
+    assert most_confident_mistakes(pair[0].predictions, reviews) == [
         ("c", "negative", "positive", "80.0%"),
         ("f", "positive", "negative", "80.0%"),
     ]
 
 
-def test_the_first_steps_are_no_part_of_a_speed() -> None:
+def test_the_first_steps_do_not_count_for_a_speed() -> None:
     speed = speed_of("cpu", "bf16", [1.0, 2.0, 100.0, 110.0, 120.0])
     assert (speed.tokens_per_second, speed.low, speed.high, speed.steps) == (110.0, 100.0, 120.0, 3)
     assert all(tokens > 0 for _, _, tokens in estimated_speeds())
 
 
-def test_lines_differ_in_more_than_their_colour() -> None:
+def test_lines_differ_by_more_than_their_colour() -> None:
     figure = lines("t", "x", "y", [Line(str(n), [0, 1], [n, n]) for n in range(len(COLOURS))])
     looks = {(trace.line.dash, trace.marker.symbol) for trace in figure.data}
     assert len(looks) == len({trace.line.color for trace in figure.data}) == len(COLOURS)
@@ -246,8 +248,8 @@ def test_intervals_are_drawn_from_end_to_end() -> None:
     assert trace.error_x.arrayminus == pytest.approx((0.1,))
 
 
-def test_cells_bear_their_sections_name() -> None:
-    """`head.html` hides those of other sections at a click."""
+def test_cell_names_start_with_their_sections_name() -> None:
+    """`head.html` hides the cells of other sections by name."""
     source = (Path(sections.__file__).parents[1] / "app.py").read_text(encoding="utf-8")
     names = re.findall(r"^def (\w+)\(", source, re.MULTILINE)
     slugs = {re.sub(r"[^a-z]+", "_", section.lower()) for section in sections.SECTIONS}

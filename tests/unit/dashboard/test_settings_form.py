@@ -1,4 +1,4 @@
-"""Settings as a form: kinds from the schema, problems beside their field, and back from the address."""
+"""Settings as a form: fields from the schema, problems at their fields, round trip through the URL."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import load_settings
 
 
-def test_every_field_is_a_setting_with_its_sentence() -> None:
+def test_every_field_is_a_setting_with_a_help_sentence() -> None:
     assert [field.key for field in form.fields()] == list(form.KEYS)
     assert all(field.help.endswith(".") for field in form.fields())
 
 
-def test_what_has_few_values_is_chosen_from_them() -> None:
+def test_a_setting_with_few_values_has_choices() -> None:
     choices = {field.key: field.choices for field in form.fields()}
     assert choices["model.precision"] == ("auto", "bf16", "fp16", "fp32")
     assert set(choices["training.gradient_checkpointing"]) == {"true", "false", "auto"}
     assert choices["lora.rank"] == ()
 
 
-def test_each_wrong_value_is_said_at_its_own_field() -> None:
+def test_each_invalid_value_is_reported_at_its_own_field() -> None:
     found = form.read_form("local", "local", {"lora.rank": "many", "training.epochs": "-1"})
     assert set(found.problems) == {"lora.rank", "training.epochs"}
     assert "many" in found.problems["lora.rank"]
     assert found.settings is None
 
 
-def test_a_scale_that_overwrites_the_model_is_said_at_its_field() -> None:
+def test_a_scale_that_overwrites_the_model_is_reported_at_its_field() -> None:
     found = form.read_form("local", "local", {"lora.alpha": "1000000000000000"})
     assert "overwrites the model" in found.problems["lora.alpha"]
     assert found.settings is None
 
 
-def test_values_that_exclude_each_other_are_said_together() -> None:
+def test_conflicting_values_are_reported_together() -> None:
     typed = {"split.evaluation_share": "0.6", "split.validation_share": "0.5"}
     more = "\n".join(f"{key}={value}" for key, value in typed.items())
     found = form.read_form("local", "local", {}, more)
     assert "must stay below" in found.problems[""]
 
 
-def test_a_wrong_category_gets_the_nearest_right_one() -> None:
+def test_an_unknown_category_gets_the_nearest_one_suggested() -> None:
     found = form.read_form("local", "local", {"data.categories": "Tosp"})
     assert "did you mean 'Tops'" in found.problems["data.categories"]
 
 
 @pytest.mark.parametrize("line", ["training.patiense=2", "lora", "import os"])
-def test_a_line_that_is_no_setting_is_refused(line: str) -> None:
+def test_a_line_that_is_not_a_setting_is_refused(line: str) -> None:
     assert form.read_form("local", "local", {}, line).settings is None
 
 
-def test_the_command_line_quotes_what_a_shell_would_read() -> None:
+def test_the_command_line_quotes_shell_syntax() -> None:
     found = form.read_form("smoke", "local", {"data.source": "$(touch x); y", "lora.rank": "8"})
     words = ["--config", "configs/smoke.yaml", "--set", "lora.rank=8", "--set", "data.source=$(touch x); y"]
     said = shlex.split(form.command_line(found))
@@ -65,7 +65,7 @@ def test_the_command_line_quotes_what_a_shell_would_read() -> None:
     assert sorted(said[2:]) == sorted(words)
 
 
-def test_the_configuration_is_named_from_where_the_run_starts(tmp_path: Path) -> None:
+def test_the_path_of_the_configuration_is_relative_to_where_the_run_starts(tmp_path: Path) -> None:
     found = form.read_form("smoke", "local", {})
     assert form.options_of(found, form.CONFIGS.parent) == ["--config", "configs/smoke.yaml"]
     assert Path(form.options_of(found, tmp_path)[1]).is_file()
@@ -86,14 +86,16 @@ def test_the_file_gives_the_same_settings(tmp_path: Path) -> None:
     epochs=st.floats(0.01, 50),
     patience=st.integers(0, 9),
 )
-def test_settings_come_back_from_their_address(config: str, rank: int, epochs: float, patience: int) -> None:
+def test_settings_survive_the_round_trip_through_the_url(
+    config: str, rank: int, epochs: float, patience: int
+) -> None:
     typed = {"lora.rank": str(rank), "training.epochs": repr(epochs)}
     found = form.read_form(config, "local", typed, f"training.patience={patience}")
     again = form.read_form(*form.from_address(form.to_address(found)))
     assert again.settings == found.settings is not None
 
 
-def test_an_address_that_is_not_known_begins_with_the_defaults() -> None:
+def test_an_unknown_url_parameter_is_ignored() -> None:
     assert form.from_address({"config": "../../etc", "stack": "rm", "no.setting": "1"}) == (
         "local",
         "local",
@@ -106,15 +108,15 @@ def test_an_unknown_configuration_is_refused() -> None:
         form.base_settings("smok")
 
 
-def test_what_asks_for_a_gpu_is_known() -> None:
-    assert form.wants_gpu(form.read_form("gpu", "local", {}))
-    assert form.wants_gpu(form.read_form("local", "gpu-local", {}))
-    assert not form.wants_gpu(form.read_form("local", "local", {}))
+def test_a_form_that_needs_a_gpu_is_recognised() -> None:
+    assert form.needs_gpu(form.read_form("gpu", "local", {}))
+    assert form.needs_gpu(form.read_form("local", "gpu-local", {}))
+    assert not form.needs_gpu(form.read_form("local", "local", {}))
 
 
 @pytest.mark.parametrize("value", [True, None, ("a", "b"), 0.5, "text"])
-def test_values_are_shown_as_one_types_them(value: object) -> None:
-    assert form.shown(value) in {"true", "null", "a, b", "0.5", "text"}
+def test_values_are_shown_as_a_user_types_them(value: object) -> None:
+    assert form.as_text(value) in {"true", "null", "a, b", "0.5", "text"}
 
 
 def test_defaults_need_no_file() -> None:
