@@ -1,4 +1,4 @@
-"""What to do about a run that ended early: its own message, the values it ran with, and a suggestion."""
+"""What to do about a run that did not complete: its error, the settings that matter, and a suggestion."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What happened and what to do, for the person who started the run."""
+    """What happened, and what to do about it."""
 
     title: str
     text: str
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of failure: how its message is known, the settings that matter, and what to try.
+class FailureKind:
+    """A kind of failure: the pattern of its message, the settings that matter, and a suggestion.
 
-    `resumable` tells whether the same settings can lead to another end.
+    Resume is offered only if a retry with the same settings can succeed (`resumable`).
     """
 
     title: str
@@ -45,66 +45,71 @@ MEMORY_KEYS = (
     "model.quantization",
 )
 KINDS = (
-    Kind(
+    FailureKind(
         "Not enough memory",
-        r"not even .* would do|although one review|outside the passes",
+        r"not even .* would be enough|although a single review|outside the micro-batches",
         MEMORY_KEYS,
-        "Fewer training.tokens_per_pass do not suffice here: lower lora.rank, shorten prompt.max_tokens, or "
-        "take a smaller model.name. Configure shows what fits.",
+        "A smaller training.tokens_per_pass is not enough here: lower lora.rank, shorten prompt.max_tokens, "
+        "or choose a smaller model.name. Configure shows what fits.",
         resumable=False,
     ),
-    Kind(
+    FailureKind(
         "Not enough memory",
         r"out of memory|memory ran out|can(not|'t) allocate memory|MemoryError|GB are free on",
         MEMORY_KEYS,
-        "Take fewer training.tokens_per_pass first: the result stays as it is. Configure shows what fits.",
+        "Lower training.tokens_per_pass first: it does not change the result. Configure shows what fits.",
     ),
-    Kind(
-        "The loss or the gradient was no number",
+    FailureKind(
+        "The loss or the gradient is not finite",
         r"\bnan\b|not finite|non-finite|infinite",
         ("training.learning_rate", "training.weight_decay", "training.max_grad_norm", "model.precision"),
         "Lower training.learning_rate to a third, and a training.weight_decay above 0.1; "
         "with fp16, try model.precision=bf16 or fp32.",
         resumable=False,
     ),
-    Kind(
+    FailureKind(
         "No access to the model",
-        r"gated|HF_TOKEN|hf auth login|private and not yours",
+        r"gated|HF_TOKEN|hf auth login|private and you have no access",
         ("model.name", "model.revision"),
         "Until access is granted, model.name=embedded works without an account.",
     ),
-    Kind(
+    FailureKind(
         "The disk is full",
         r"no room left|no space left|quota exceeded|database or disk is full|file too large",
         ("training.checkpoint_dir", "training.checkpoint_minutes"),
-        "Free some room, then resume: what was finished is kept.",
+        "Free some space, then resume: finished steps and checkpoints are kept.",
     ),
 )
-LOST = Kind(
-    "The run's process is gone, and it said no end",
+LOST = FailureKind(
+    "The run's process exited without reporting a result",
     "",
     MEMORY_KEYS,
-    "The system ends processes so when memory runs out, and so does a restart of the machine. Resume goes on "
-    "from the newest checkpoint; take fewer training.tokens_per_pass where memory was short.",
+    "The system kills processes when memory runs out, and a restart of the machine ends them too. Resume "
+    "continues from the newest checkpoint; lower training.tokens_per_pass if memory was short.",
 )
 
 
 def explain(state: RunState, settings_file: Path, errors: str) -> Explanation:
-    """Return what to tell about a run that was interrupted, failed or lost."""
+    """Explain a run that was interrupted, failed or lost; `errors` is its standard error."""
     if state.status == "interrupted":
-        return Explanation("Interrupted", f"{state.error}\nResume starts it again with the same settings.")
+        return Explanation("Interrupted", f"{state.error}\nResume restarts it with the same settings.")
+    message, kind = state.error, failure_kind(state.error)
     if state.status == "lost":
-        return Explanation(LOST.title, _text(last_words(errors), LOST, settings_file))
-    kind = failure_kind(state.error)
+        message, kind = last_line(errors), LOST
     if kind is None:
-        return Explanation("Failed", state.error or last_words(errors))
-    return Explanation(kind.title, _text(state.error, kind, settings_file))
+        return Explanation("Failed", message or last_line(errors))
+    try:
+        values = flat(load_settings(settings_file))
+        present = "Present values: " + ", ".join(f"{key}={values[key]}" for key in kind.keys) + "."
+    except UsageError as error:
+        present = str(error)
+    return Explanation(kind.title, f"{message}\n{present}\n{kind.suggestion}")
 
 
 def can_resume(state: RunState) -> bool:
-    """Tell whether a run that ended early could go on with the settings that it has.
+    """Return whether a run that ended early can succeed with the settings that it has.
 
-    Settings that were refused are refused again, and so is what a kind of failure says of itself.
+    Settings that were rejected once are rejected again.
     """
     if state.status != "failed":
         return state.status != "completed"
@@ -112,21 +117,12 @@ def can_resume(state: RunState) -> bool:
     return state.exit_code != EXIT_USAGE and (kind is None or kind.resumable)
 
 
-def failure_kind(message: str) -> Kind | None:
-    """Return the kind of failure that a message is about, or None."""
+def failure_kind(message: str) -> FailureKind | None:
+    """Return the kind of failure that an error message describes, or None."""
     return next((kind for kind in KINDS if re.search(kind.pattern, message, re.IGNORECASE)), None)
 
 
-def last_words(errors: str) -> str:
-    """Return the last line of a standard error."""
-    said = [line for line in errors.strip().splitlines() if line.strip()]
-    return f"Its last words were: {said[-1].strip()}" if said else "It wrote nothing."
-
-
-def _text(message: str, kind: Kind, settings_file: Path) -> str:
-    try:
-        values = flat(load_settings(settings_file))
-        present = "Present values: " + ", ".join(f"{key}={values[key]}" for key in kind.keys) + "."
-    except UsageError as error:
-        present = str(error)
-    return f"{message}\n{present}\n{kind.suggestion}"
+def last_line(errors: str) -> str:
+    """Return the last line of a run's standard error."""
+    lines = errors.strip().splitlines()
+    return f"Last line of its standard error: {lines[-1].strip()}" if lines else "It wrote no error message."

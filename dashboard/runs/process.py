@@ -1,8 +1,7 @@
-"""Runs that the dashboard starts: each a process of its own, known from files alone.
+"""Runs that the dashboard starts, each as a process of its own whose state is in files only.
 
-A run's directory has its settings, what was started (`run.json`), the events that the front
-door writes, and its output. So a page that is closed, a second tab or another server find
-the same runs; nothing about them is kept in memory.
+A run's directory has its settings, its process (`run.json`), the events that the front door writes, and
+its output. A reloaded page, a second tab or a restarted server therefore find the same runs.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
 FRONT_DOOR = Path(__file__).resolve().parents[2] / "run_pipeline.py"
 RECORD, SETTINGS, EVENTS, OUTPUT, ERRORS = "run.json", "settings.yaml", "events.jsonl", "out.txt", "err.txt"
 SAME_PROCESS_SECONDS = 2.0
-"""Most that two readings of a process's start may differ: another process with its id began later."""
+"""Tolerance for a process's start time; a later start means that the id was reused."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run that was started: its directory's name, its process and when that began, and its options."""
+    """A run that was started: the name of its directory, its process and start time, and its options."""
 
     name: str
     pid: int
@@ -47,17 +46,17 @@ class RunRecord:
 
     @property
     def directory(self) -> Path:
-        """Return where the run's files are."""
+        """Return the directory of the run's files."""
         return runs_directory() / self.name
 
     @property
     def settings_file(self) -> Path:
-        """Return the settings that it was started with."""
+        """Return the file of the settings that it was started with."""
         return self.directory / SETTINGS
 
     @property
     def event_file(self) -> Path:
-        """Return the file of `front_door/run/events.py`."""
+        """Return the file that `front_door/run/events.py` writes."""
         return self.directory / EVENTS
 
     @property
@@ -68,15 +67,15 @@ class RunRecord:
 
 
 def runs_directory() -> Path:
-    """Return the directory of the runs that were started from the dashboard."""
+    """Return the directory of all runs that were started from the dashboard."""
     return cache_directory() / "dashboard" / "runs"
 
 
 def list_runs() -> list[RunRecord]:
-    """Return the runs, the newest first; what is not a whole record is left out."""
+    """Return the runs, newest first; records that cannot be read are skipped."""
     found = []
     for file in sorted(runs_directory().glob(f"*/{RECORD}"), reverse=True):
-        with suppress(OSError, ValueError, TypeError, KeyError):  # one that is being written
+        with suppress(OSError, ValueError, TypeError, KeyError):  # deleted meanwhile, or of another version
             values = json.loads(file.read_text(encoding="utf-8"))
             found.append(RunRecord(**(values | {"options": tuple(values["options"])})))
     return found
@@ -88,14 +87,14 @@ def active_run() -> RunRecord | None:
 
 
 def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
-    """Start a run with the front door's options, which stand for the settings; no shell reads them.
+    """Start a run with the front door's options, which must describe the same settings; no shell is involved.
 
     Raises:
-        UsageError: another run is going on, or its files cannot be written.
+        UsageError: another run is active, or the run's files cannot be written.
     """
     with _one_at_a_time():
         if other := active_run():
-            raise UsageError(f"The run {other.name} is going on. Wait for its end, or cancel it.")
+            raise UsageError(f"The run {other.name} is still active. Wait until it ends, or cancel it.")
         name = f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
         directory = runs_directory() / name
         directory.mkdir(parents=True)
@@ -110,9 +109,8 @@ def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
                 stderr=errors,
                 start_new_session=True,
             )
-        record = RunRecord(
-            name, process.pid, psutil.Process(process.pid).create_time(), tuple(options), title
-        )
+        began = psutil.Process(process.pid).create_time()
+        record = RunRecord(name, process.pid, began, tuple(options), title)
         scratch = directory / f".{RECORD}"
         scratch.write_text(json.dumps(asdict(record)), encoding="utf-8")
         scratch.rename(directory / RECORD)
@@ -120,8 +118,8 @@ def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
 
 
 def is_alive(record: RunRecord) -> bool:
-    """Tell whether the run's process is there; one that has ended and is our child is taken off the list."""
-    with suppress(ChildProcessError):  # not a child of this server: it was started by an earlier one
+    """Return whether the run's process is alive; if it has ended as our child, reap it."""
+    with suppress(ChildProcessError):  # an earlier server started it
         os.waitpid(record.pid, os.WNOHANG)
     try:
         process = psutil.Process(record.pid)
@@ -132,27 +130,27 @@ def is_alive(record: RunRecord) -> bool:
 
 
 def cancel(record: RunRecord) -> None:
-    """Interrupt the run as Ctrl-C does: a training ends after its present step, with a checkpoint."""
+    """Interrupt the run as Ctrl-C does: training stops after its current step and saves a checkpoint."""
     if is_alive(record):
         os.kill(record.pid, signal.SIGINT)
 
 
 def kill(record: RunRecord) -> None:
-    """End the run and its children at once; the newest checkpoint stays."""
+    """Kill the run and its children; the newest checkpoint is kept."""
     if is_alive(record):
         os.killpg(record.pid, signal.SIGKILL)
 
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Let one of several tabs or servers start a run."""
+    """Make sure that only one tab or server starts a run at a time."""
     try:
         runs_directory().mkdir(parents=True, exist_ok=True)
         lock = (runs_directory() / ".lock").open("w")
     except OSError as error:
         raise UsageError(
-            f"A run's files cannot be written to {runs_directory()}: {error.strerror}. Free some room, or "
-            "set XDG_CACHE_HOME to a directory that can be written."
+            f"Cannot write a run's files to {runs_directory()}: {error.strerror}. Free some space, or set "
+            "XDG_CACHE_HOME to a writable directory."
         ) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

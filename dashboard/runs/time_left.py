@@ -1,9 +1,9 @@
-"""How long a run still takes, from how long the same steps took in earlier runs of its size.
+"""How long a run will still take, from how long the same steps took in earlier runs of the same size.
 
-Earlier runs are those of the dashboard's own directory, so of this machine. Two are of one size when they
-agree in every setting but those that change no duration. A step counts from the end of the one before.
-The present step is scaled by its own progress; a step to come by nothing: a step that other programs
-slowed tells little of the next.
+Only runs that this dashboard started count, so all are of this machine. Runs have the same size if they
+agree in every setting that a duration depends on. A step is timed from the end of the previous one. Only
+the current step is scaled by its own progress: if other programs slowed it, that says little about the
+steps to come.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
 
 from dashboard.runs.process import RunRecord, list_runs
 from dashboard.runs.progress import WAITING, Mark, RunFollower, RunState, StepState
@@ -31,35 +33,35 @@ TIMELESS = (
     "tracking.",
     "registry.",
 )
-"""Settings, and beginnings of settings, that change what a run finds and not how long it takes."""
-RECORDS_READ = 50
-"""Newest runs among which those of the same size are looked for."""
-SECONDS_OF_DOUBT = 10.0
-"""Of work at the earlier pace, added to what this run has shown: its first second decides nothing."""
+"""Settings, or prefixes of settings, that change a run's result but not its duration."""
+RUNS_READ = 50
+"""Newest runs among which those of the same size are searched."""
+PRIOR_SECONDS = 10.0
+"""Weight of the earlier speed, as seconds of work, so that the first second of progress decides nothing."""
 
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """Seconds until the run's end, and the share (0-1) of its whole time that has passed.
+    """Seconds until the end of the run, and the fraction (0-1) of its total time that has passed.
 
-    `bound` is "at most" while no step has worked, for those to come may be found in the cache too, and
-    "more than" once the present step takes longer than it did before.
+    `bound` is "at most" before any step has worked, because the next ones may be cached too, and
+    "more than" once the current step takes longer than it did before.
     """
 
     seconds: float
-    share: float
+    fraction: float
     bound: Literal["at most", "about", "more than"]
 
 
 def earlier_runs(record: RunRecord) -> tuple[RunState, ...]:
-    """Return what the runs of the same size before this one did, the newest first."""
+    """Return the states of earlier runs of the same size, newest first."""
     try:
         size = size_of(record)
     except UsageError:
         return ()
     found = []
-    for other in list_runs()[:RECORDS_READ]:
-        with suppress(UsageError):  # settings that this version does not know: of no use here
+    for other in list_runs()[:RUNS_READ]:
+        with suppress(UsageError):  # settings of another version of this project
             if other.name < record.name and size_of(other) == size:
                 found.append(RunFollower(other.event_file).read(alive=False))
     return tuple(found)
@@ -76,21 +78,22 @@ def size_of(record: RunRecord) -> Mapping[str, Any]:
 
 
 def time_left(state: RunState, earlier: Sequence[RunState], now: float) -> TimeLeft | None:
-    """Return how long the run still takes, or None where a step to come was never seen at work.
+    """Return how long the run will still take; None if a remaining step never did its work before.
 
     `now` is in seconds since 1970.
     """
-    to_come = [step for step in state.steps.values() if step.status in {WAITING, "running"}]
-    if state.ended or not to_come:
+    remaining = [step for step in state.steps.values() if step.status in {WAITING, "running"}]
+    if state.ended or not remaining:
         return None
     seconds, late = 0.0, False
-    for step in to_come:
-        before = _worked_before(step.name, state.stack, earlier)
+    for step in remaining:
+        before = _last_completed(step.name, state.stack, earlier)
         if before is None:
             return None
-        rest = _rest(step, before, now)
-        seconds, late = seconds + rest, late or (step.status == "running" and rest == 0)
-        if step is to_come[0] and step.status == WAITING:  # between two steps
+        rest = _seconds_left(step, before, now)
+        seconds += rest
+        late = late or (step.status == "running" and rest == 0)
+        if step is remaining[0] and step.status == WAITING:  # between two steps
             seconds -= min(before.wait, max(0.0, now - state.idle_since))
     passed = max(0.0, now - state.since)
     worked = any(_has_worked(step) for step in state.steps.values())
@@ -101,40 +104,37 @@ def time_left(state: RunState, earlier: Sequence[RunState], now: float) -> TimeL
     )
 
 
-def _worked_before(name: str, stack: str, earlier: Sequence[RunState]) -> StepState | None:
-    """Return the step as it was worked last from its begin to its end."""
-    seen = (run.steps[name] for run in earlier if run.stack == stack and name in run.steps)
-    return next((step for step in seen if step.status == "completed" and not step.resumed), None)
+def _last_completed(name: str, stack: str, earlier: Sequence[RunState]) -> StepState | None:
+    """Return the step of the newest run that did all of its work."""
+    steps = (run.steps[name] for run in earlier if run.stack == stack and name in run.steps)
+    return next((step for step in steps if step.status == "completed" and not step.resumed), None)
 
 
-def _rest(step: StepState, before: StepState, now: float) -> float:
-    """Return the seconds that a step takes that waits or runs.
+def _seconds_left(step: StepState, before: StepState, now: float) -> float:
+    """Return the seconds that a waiting or running step will still take.
 
-    Where its progress shows how far it is, what is left of the earlier one is taken at the present pace.
+    If its progress can be compared with the earlier step's, what remains of that is scaled by the ratio of
+    their speeds.
     """
     if step.status == WAITING:
         return before.wait + before.seconds
-    place = _place(step.marks[-1], before) if step.marks else None
-    begun = _place(step.marks[0], before) if step.resumed else 0.0
-    if place is None or begun is None:
+    place = _seconds_at(step.marks[-1], before) if step.marks else None
+    start = _seconds_at(step.marks[0], before) if step.resumed else 0.0
+    if place is None or start is None:
         return max(0.0, before.seconds - (now - step.since))
     took = step.marks[-1].seconds - (step.marks[0].seconds if step.resumed else 0.0)
-    pace = (took + SECONDS_OF_DOUBT) / (place - begun + SECONDS_OF_DOUBT)
+    slowdown = (took + PRIOR_SECONDS) / (place - start + PRIOR_SECONDS)
     since_mark = now - step.since - step.marks[-1].seconds
-    return max(0.0, pace * (before.seconds - place) - since_mark)
+    return max(0.0, slowdown * (before.seconds - place) - since_mark)
 
 
-def _place(mark: Mark, before: StepState) -> float | None:
-    """Return the seconds after which the earlier step was as far, None where it had no such task."""
-    same = [one for one in before.marks if (one.task, one.round) == (mark.task, mark.round)]
+def _seconds_at(mark: Mark, before: StepState) -> float | None:
+    """Return the seconds after which the earlier step had got as far; None if it had no such task."""
+    same = [other for other in before.marks if (other.task, other.round) == (mark.task, mark.round)]
     if not same:
         return None
-    low = max((one for one in same if one.share <= mark.share), key=lambda one: one.share, default=same[0])
-    high = min((one for one in same if one.share >= mark.share), key=lambda one: one.share, default=same[-1])
-    if high.share <= low.share:
-        return low.seconds
-    part = (mark.share - low.share) / (high.share - low.share)
-    return low.seconds + part * (high.seconds - low.seconds)
+    fractions, seconds = [other.fraction for other in same], [other.seconds for other in same]
+    return float(np.interp(mark.fraction, fractions, seconds))
 
 
 def _has_worked(step: StepState) -> bool:

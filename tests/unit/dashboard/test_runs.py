@@ -1,4 +1,4 @@
-"""Runs as processes of their own: started, found again, interrupted, and followed by their events."""
+"""Runs as processes of their own: started, found again, interrupted, and followed through their events."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from dashboard.pages.run import progress_view
 from dashboard.runs import process as run_process
 from dashboard.runs.failures import can_resume, explain, failure_kind
 from dashboard.runs.progress import RunFollower, RunState, Status, after, fraction_done
-from review_sentiment.config import Settings
+from review_sentiment.config import LoraSettings, Settings, TrainingSettings
 from review_sentiment.errors import UsageError
+from review_sentiment.models.base_model import ModelIdentity
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.recipe import Recipe
+from review_sentiment.resources import device, memory_fit
+from review_sentiment.resources.micro_batches import PlannedRows
 
 FRONT_DOOR = """
 import json, signal, sys, time
@@ -27,7 +32,7 @@ write("step", step="finetune", status="running", seconds=0)
 try:
     time.sleep(60)
 except KeyboardInterrupt:
-    write("step", step="finetune", status="failed", seconds=1)  # says ZenML
+    write("step", step="finetune", status="failed", seconds=1)  # ZenML reports this
     write("end", status="interrupted", text="Interrupted.", result=None)
     sys.exit(130)
 """
@@ -35,7 +40,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def front_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a front door of one step in place of the real one, with state of its own."""
+    """Replace the front door by one with a single step, with state of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "door.py").write_text(FRONT_DOOR, encoding="utf-8")
     monkeypatch.setattr(run_process, "FRONT_DOOR", tmp_path / "door.py")
@@ -50,12 +55,12 @@ def until(found: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.usefixtures("front_door")
-def test_a_run_is_found_by_others_interrupted_and_gone() -> None:
+def test_a_run_is_found_from_its_files_and_interrupted() -> None:
     record = run_process.start(Settings(), ["--stack", "local"], "title")
     follower = RunFollower(record.event_file)
     until(lambda: follower.read(True).status == "running")
-    assert run_process.active_run() == record  # as another server would: from the files
-    with pytest.raises(UsageError, match="is going on"):
+    assert run_process.active_run() == record  # from the files, as another server would find it
+    with pytest.raises(UsageError, match="is still active"):
         run_process.start(Settings(), ["--stack", "local"], "second")
     run_process.cancel(record)
     until(lambda: not run_process.is_alive(record))
@@ -67,7 +72,7 @@ def test_a_run_is_found_by_others_interrupted_and_gone() -> None:
 
 
 @pytest.mark.usefixtures("front_door")
-def test_a_run_that_is_killed_is_lost_and_says_what_it_ran_with() -> None:
+def test_a_killed_run_is_lost_and_shows_its_settings() -> None:
     record = run_process.start(Settings(), ["--stack", "local"], "title")
     follower = RunFollower(record.event_file)
     until(lambda: follower.read(True).status == "running")
@@ -115,7 +120,7 @@ def test_steps_and_tasks_are_counted(tmp_path: Path) -> None:
     assert state.progress.seconds_left == 9.0
 
 
-def test_a_line_that_is_half_written_waits_for_its_rest(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_read_once_it_is_complete(tmp_path: Path) -> None:
     file = events(tmp_path, RUN)
     whole = json.dumps({"time": 105.0, "event": "step", "step": "a", "status": "cached", "seconds": 0}) + "\n"
     follower = RunFollower(file)
@@ -127,7 +132,7 @@ def test_a_line_that_is_half_written_waits_for_its_rest(tmp_path: Path) -> None:
     assert follower.read(True).steps["a"].status == "cached"
 
 
-def test_what_a_run_says_is_text_and_no_html(tmp_path: Path) -> None:
+def test_the_output_of_a_run_is_escaped(tmp_path: Path) -> None:
     record = run_process.RunRecord("<img src=x>", 1, 0.0, (), "<script>alert(1)</script>")
     state = RunState(status="failed", since=1.0, until=2.0, error="<b onclick=x>gone</b>")
     page = progress_view(record, state, None).text
@@ -139,22 +144,19 @@ def test_what_a_run_says_is_text_and_no_html(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("message", "title"),
     [
-        (
-            "Memory ran out on this machine although one review of 90 tokens was trained on",
-            "Not enough memory",
-        ),
-        ("Memory ran out on this machine outside the passes over reviews: on", "Not enough memory"),
+        ("Memory ran out on the CPU although a single review of 90 tokens was trained", "Not enough memory"),
+        ("Memory ran out on the CPU outside the micro-batches: on the model", "Not enough memory"),
         ("This training needs about 9.1 GB and 4.0 GB are free on this machine", "Not enough memory"),
-        ("It needs 9 GB. Not even training.tokens_per_pass=90 would do: take a", "Not enough memory"),
+        ("Not even training.tokens_per_pass=90 would be enough.", "Not enough memory"),
         ("CUDA out of memory. Tried to allocate 2 GiB", "Not enough memory"),
         ("[enforce fail] DefaultCPUAllocator: can't allocate memory", "Not enough memory"),
-        ("The loss is nan at step 7", "The loss or the gradient was no number"),
+        ("The loss is nan at step 7", "The loss or the gradient is not finite"),
         ("meta-llama/Llama-3.1-8B-Instruct is gated, and nobody is signed in.", "No access to the model"),
         ("There is no room left to write to (under /x).", "The disk is full"),
         ("OSError: [Errno 28] No space left on device", "The disk is full"),
     ],
 )
-def test_failures_are_known_by_their_message(message: str, title: str, tmp_path: Path) -> None:
+def test_failures_are_recognised_by_their_message(message: str, title: str, tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text("lora:\n  rank: 77\ntraining:\n  learning_rate: 0.123\n")
     found = explain(RunState(status="failed", error=message), settings, "")
@@ -167,10 +169,10 @@ def test_failures_are_known_by_their_message(message: str, title: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "may"),
+    ("status", "message", "expected"),
     [
         ("failed", "Training stopped at step 3: loss is nan.", False),
-        ("failed", "It needs 9 GB. Not even training.tokens_per_pass=90 would do: take a", False),
+        ("failed", "Not even training.tokens_per_pass=90 would be enough.", False),
         ("failed", "CUDA out of memory. Tried to allocate 2 GiB", True),
         ("failed", "There is no room left to write to (under /x).", True),
         ("failed", "MLflow did not answer.", True),
@@ -179,19 +181,34 @@ def test_failures_are_known_by_their_message(message: str, title: str, tmp_path:
         ("completed", "", False),
     ],
 )
-def test_a_run_is_resumed_where_the_same_settings_can_end_otherwise(
-    status: Status, message: str, may: bool
-) -> None:
-    assert can_resume(RunState(status=status, error=message)) is may
+def test_resume_is_offered_only_if_a_retry_can_succeed(status: Status, message: str, expected: bool) -> None:
+    assert can_resume(RunState(status=status, error=message)) is expected
 
 
-def test_settings_that_were_refused_are_not_resumed() -> None:
+def test_a_run_with_rejected_settings_cannot_be_resumed() -> None:
     refused = {"text": "model.precision is 'fp16', which needs a GPU.", "exit_code": 2}
     event = {"event": "end", "time": 1.0, "status": "failed", "result": None}
     assert not can_resume(after(RunState(), event | refused))
     assert can_resume(after(RunState(), event | refused | {"exit_code": 1}))
 
 
-def test_any_other_failure_is_shown_as_it_is(tmp_path: Path) -> None:
+def test_the_message_of_any_other_failure_is_shown_unchanged(tmp_path: Path) -> None:
     found = explain(RunState(status="failed", error="MLflow did not answer."), tmp_path / "none", "")
     assert (found.title, found.text) == ("Failed", "MLflow did not answer.")
+
+
+def test_the_errors_of_a_training_without_memory_are_recognised(
+    tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(tiny_model, plan_compute("cpu", "fp32"), LoraSettings(), TrainingSettings(), 0)
+    monkeypatch.setattr(device, "usable_bytes", lambda _device: 1.0)
+    with pytest.raises(memory_fit.FitError) as refused:
+        memory_fit.fitted(recipe, PlannedRows(256, recipe.training.batch_size))
+    for error in (
+        memory_fit.out_of_memory(recipe, 90),
+        memory_fit.out_of_memory_elsewhere(recipe),
+        refused.value,
+    ):
+        kind = failure_kind(str(error))
+        assert kind is not None
+        assert (kind.title, kind.resumable) == ("Not enough memory", False)
