@@ -1,8 +1,8 @@
-# make run           the packages, the embedded data and model, then the pipeline
-# make test          the tests
-# make browser       Debian's chromium for tests/browser (root)
-# make test-remote   the tests on real engines (Debian, root)
-# make check         what a commit must pass: ruff, mypy and marimo check
+# make run           install the packages, the embedded data and model, and run the pipeline
+# make test          run the tests
+# make browser       install Debian's chromium for tests/browser (needs root)
+# make test-remote   run the tests with real services (needs Debian and root)
+# make check         run what a commit must pass: ruff, mypy and marimo check
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -18,7 +18,7 @@ run: install
 
 install: $(INSTALLED)
 
-# Again only when what is to be installed has changed.
+# Reinstall only if the requirements have changed.
 $(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dashboard,dev,remote]'
