@@ -51,15 +51,13 @@ def make_runs(store: str) -> None:
     from review_sentiment.evaluation.predictions import prediction_table
     from review_sentiment.evaluation.result import evaluation_of
     from review_sentiment.settings_files import flat
-    from review_sentiment.tracking import candidate, mlflow_store
+    from review_sentiment.tracking import mlflow_store, run_log
 
     mlflow_store.configure(store)
     client = mlflow_store.client()
     settings = Settings()
     model = settings.registry.model_name
-    experiment = client.create_experiment(
-        settings.tracking.experiment, artifact_location=candidate._artifact_location(store)
-    )
+    experiment = run_log.experiment_id(settings.tracking.experiment)
     client.create_registered_model(model)
     parameters = [Param(key.replace(".", "/"), str(value)[:200]) for key, value in flat(settings).items()]
     for number in range(RUNS):
@@ -114,8 +112,7 @@ def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, ev
         both = np.stack([1 - p, p], axis=1)
         table = prediction_table(frame, labels, both, both.argmax(1), np.ones(n))
         run_id = client.get_model_version(model, str(number)).run_id
-        candidate.log_evaluation(run_id, evaluation_of("tuned", chats, table))
-        candidate.log_reviews(run_id, chats)
+        candidate.log_tuned_evaluation(run_id, chats, evaluation_of("tuned", chats, table))
 
 
 @contextmanager

@@ -40,6 +40,11 @@ class TrackingError(ReviewSentimentError):
     """MLflow cannot be reached, or does not have the requested object."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type if it has no message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to `name`, or None if none is close."""
     from rapidfuzz import fuzz, process, utils

@@ -1,4 +1,4 @@
-"""Show how the tuned model classifies beside the untuned one: evidently's report."""
+"""Report how the tuned and the untuned model classify, with evidently."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "classification_report", packages=("evidently",))
 
 
@@ -24,13 +24,13 @@ def depends_on() -> str:
 def classification_report(
     adapter: TrainedAdapter, tuned: Evaluation, baseline: Evaluation | None = None
 ) -> Annotated[ClassificationReport, "classification_report"]:
-    """Return the page, which the candidate's run gets too."""
+    """Return the page, and log it to the candidate's run."""
     from review_sentiment.evaluation.classification_report import classification_report as report_on
-    from review_sentiment.tracking import candidate, mlflow_store
-    from steps.mlflow_joint import connect
+    from review_sentiment.tracking.mlflow_store import TUNED
+    from review_sentiment.tracking.run_log import log_text
+    from steps.mlflow_connection import connect_to_run
 
-    connect()
-    candidate.require_run(adapter.run_id)
+    run_id = connect_to_run(adapter)
     report = report_on(tuned, baseline)
-    candidate.log_text(adapter.run_id, report.html, f"{mlflow_store.TUNED}/classification_report.html")
+    log_text(run_id, report.html, f"{TUNED}/classification_report.html")
     return report

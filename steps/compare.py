@@ -14,7 +14,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "compare")
 
 
@@ -33,14 +33,13 @@ def compare(
     """Return every gate check with its figures, and log the other models' evaluations."""
     from review_sentiment.registry.gate import Evaluations, judge
     from review_sentiment.registry.registration import log_verdict
-    from review_sentiment.tracking import candidate
-    from steps.mlflow_joint import connect
+    from review_sentiment.tracking.candidate import log_evaluation
+    from steps.mlflow_connection import connect_to_run
 
     verdict = judge(Evaluations(tuned, classical, baseline), champion, adapter.proof, gate)
-    connect()
-    candidate.require_run(adapter.run_id)
+    run_id = connect_to_run(adapter)
     for other in (baseline, classical, champion.evaluation):
         if other is not None:
-            candidate.log_evaluation(adapter.run_id, other)
-    log_verdict(adapter.run_id, verdict)
+            log_evaluation(run_id, other)
+    log_verdict(run_id, verdict)
     return verdict

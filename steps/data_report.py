@@ -1,4 +1,4 @@
-"""Show what was ingested; compare evaluation with training reviews, and category with category."""
+"""Report what was ingested; compare evaluation with training reviews, and categories with each other."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "data_report", packages=("evidently",))
 
 
@@ -23,7 +23,7 @@ def depends_on() -> str:
 def data_report(
     reviews: list[ReviewTable], train: ReviewTable, evaluation: ReviewTable
 ) -> Annotated[DataReport, "data_report"]:
-    """Return the page and the distances of the columns."""
+    """Return the page and each column's distance between evaluation and training reviews."""
     from review_sentiment.data.data_report import data_report as compare
     from review_sentiment.data.review_table import ingested
 

@@ -1,4 +1,4 @@
-"""Evaluate the tuned model and write the result to the candidate's run."""
+"""Evaluate the tuned model and log the result to the candidate's run."""
 
 from typing import Annotated
 
@@ -13,11 +13,11 @@ from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "scikit-learn")
-"""Packages whose version changes what a tuned model answers."""
+"""Packages whose versions may change a tuned model's answers."""
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "evaluate", packages=PACKAGES)
 
 
@@ -31,15 +31,13 @@ def evaluate(
     model: ModelSettings,
     evaluation: EvaluationSettings,
 ) -> Annotated[Evaluation, "tuned"]:
-    """Return the evaluation of the adapter as it was saved."""
+    """Return the evaluation of the saved adapter."""
     from review_sentiment.evaluation.evaluate import evaluate_model
     from review_sentiment.evaluation.result import with_calibration
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.tracking import candidate
-    from steps.mlflow_joint import connect, record_evaluation
+    from steps.mlflow_connection import connect_to_run, record_evaluation
 
-    connect()
-    candidate.require_run(adapter.run_id)
+    connect_to_run(adapter)
     plan = plan_compute(model.device, model.precision)
     found = evaluate_model(adapter.base, adapter.directory, evaluation_chats, plan, evaluation)
     result = with_calibration(found, adapter.validation)

@@ -1,4 +1,4 @@
-"""Evaluate the model before it is tuned."""
+"""Evaluate the untuned model."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(
         __name__,
         "evaluate_baseline",

@@ -1,4 +1,4 @@
-"""Evaluate the version in use on the reviews that the candidate was evaluated on."""
+"""Evaluate the champion on the reviews that the candidate was evaluated on."""
 
 from typing import Annotated
 
@@ -16,7 +16,10 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale; a new champion does not: a candidate is judged once."""
+    """Return a key that changes when an earlier result is stale.
+
+    A new champion does not change it: a candidate is judged once.
+    """
     return fingerprint(__name__, "evaluate_champion", packages=PACKAGES)
 
 
@@ -26,19 +29,19 @@ def depends_on() -> str:
 )
 def evaluate_champion(
     adapter: TrainedAdapter,
-    tuned: Evaluation,  # noqa: ARG001 - the candidate is evaluated first
+    tuned: Evaluation,  # noqa: ARG001 - makes the candidate's evaluation run first
     evaluation_chats: ChatDataset,
     model: ModelSettings,
     evaluation: EvaluationSettings,
     registry: RegistrySettings,
 ) -> Annotated[Champion, "champion"]:
-    """Return the champion's evaluation, or none where there is no champion yet."""
+    """Return the champion's evaluation, or an empty `Champion` if there is none yet."""
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.registry.champion import evaluate_champion as evaluate_present_one
-    from steps.mlflow_joint import connect
+    from review_sentiment.registry.champion import evaluate_champion as evaluate_current
+    from steps.mlflow_connection import connect
 
     connect()
-    return evaluate_present_one(
+    return evaluate_current(
         registry.model_name,
         adapter.run_id,
         evaluation_chats,

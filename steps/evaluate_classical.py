@@ -1,4 +1,4 @@
-"""Train and evaluate the classical model that a language model must beat."""
+"""Train and evaluate the classical model that the tuned model must beat."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "evaluate_classical", packages=("scikit-learn",))
 
 
@@ -23,7 +23,7 @@ def depends_on() -> str:
 def evaluate_classical(
     train: ChatDataset, evaluation_chats: ChatDataset, seed: int
 ) -> Annotated[Evaluation, "classical"]:
-    """Return the evaluation of TF-IDF with logistic regression."""
+    """Return the evaluation of logistic regression on TF-IDF features."""
     from review_sentiment.evaluation.classical import evaluate_classical as fit_and_evaluate
 
     return fit_and_evaluate(train, evaluation_chats, seed)

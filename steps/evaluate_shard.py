@@ -1,4 +1,4 @@
-"""Evaluate the tuned model on a share of the reviews, beside the steps that have the others."""
+"""Evaluate the tuned model on one shard of the reviews, in parallel with the other shards."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "evaluate_shard", packages=PACKAGES)
 
 
@@ -30,7 +30,7 @@ def evaluate_shard(
     evaluation: EvaluationSettings,
     shard: int,
 ) -> Annotated[Evaluation, "shard"]:
-    """Return the evaluation of every `evaluation.shards`-th review, from number `shard` on (0-based)."""
+    """Return the evaluation of every `evaluation.shards`-th review, starting at index `shard`."""
     from review_sentiment.evaluation import evaluate as evaluations
     from review_sentiment.models.compute import plan_compute
 

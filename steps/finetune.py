@@ -23,7 +23,7 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate"
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "finetune", packages=PACKAGES)
 
 
@@ -48,13 +48,13 @@ def finetune(
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.models.recipe import Recipe
     from review_sentiment.settings_files import flat
-    from review_sentiment.tracking.candidate import Candidate
+    from review_sentiment.tracking.candidate import Candidate, RunDetails
     from review_sentiment.tracking.provenance import SOURCE_COMMIT, package_versions
     from review_sentiment.training.checkpoints import CheckpointStore, default_address
     from review_sentiment.training.job import TrainingContext, TrainingJob, identity_of
     from review_sentiment.training.processes import finetune_in_processes
     from review_sentiment.training.qlora import finetune as finetune_here
-    from steps.mlflow_joint import connect
+    from steps.mlflow_connection import connect
 
     recipe = Recipe(identify(model), plan_compute(model.device, model.precision), lora, training, seed)
     job = TrainingJob(recipe, train, _directory_until_exit(), validation)
@@ -76,7 +76,7 @@ def finetune(
         checkpoints.clear()
         interrupted = None
     run = get_step_context().pipeline_run
-    candidate = (Candidate.reopen(interrupted) if interrupted else None) or Candidate.open(
+    details = RunDetails(
         experiment=tracking.experiment,
         name=run.name,
         base=recipe.base,
@@ -84,8 +84,9 @@ def finetune(
         settings=settings,
         packages=PACKAGES,
         commit=run.config.extra[SOURCE_COMMIT],
-        train=train,
     )
+    candidate = Candidate.reopen(interrupted) if interrupted else None
+    candidate = candidate or Candidate.open(details, train)
     with candidate.recording():
         train_adapter = finetune_in_processes if training.processes > 1 else finetune_here
         notes = {"run_id": candidate.run_id}

@@ -1,4 +1,4 @@
-"""Turn reviews into chats in the model's own template."""
+"""Turn reviews into chats in the model's own chat template."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "format_chat", packages=("transformers", "tokenizers"))
 
 
@@ -24,7 +24,7 @@ def depends_on() -> str:
 def format_chat(
     reviews: ReviewTable, model: ModelSettings, prompt: PromptSettings, labels: str
 ) -> Annotated[ChatDataset, "chats"]:
-    """Return one chat a review."""
+    """Return one chat per review."""
     from review_sentiment.data.chats import format_chats
     from review_sentiment.data.labels import LABEL_SCHEMES
     from review_sentiment.models.base_model import identify

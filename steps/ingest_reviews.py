@@ -12,7 +12,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "ingest_reviews", packages=("pandas", "pyarrow", "pydantic"))
 
 
@@ -24,17 +24,15 @@ def ingest_reviews(
     source: str,
     category: str,
     labels: str,
-    revision: str,  # noqa: ARG001 - it is there for the cache
+    revision: str,  # noqa: ARG001 - part of the cache key
     cleaning: CleaningSettings,
     needed_per_class: int,
     seed: int,
 ) -> Annotated[ReviewTable, "reviews"]:
     """Return a category's clean reviews.
 
-    `labels` names a label scheme; `needed_per_class` reviews are taken where `cleaning` does not say
-    how many.
-    `revision` is not read: it changes with the source's data and so makes an
-    earlier result stale.
+    `labels` names a label scheme. `needed_per_class` is the number of reviews per class if `cleaning` sets
+    none. `revision` only invalidates the cache: it changes when the source's data does.
     """
     from review_sentiment.data.cleaning import CleaningRules, clean_category
     from review_sentiment.data.labels import LABEL_SCHEMES

@@ -1,4 +1,4 @@
-"""What ZenML knows of where a version comes from, and what it is told of the version in return."""
+"""A version's lineage as ZenML recorded it, and the version in the metadata of its ZenML runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def lineage_of(
     context: StepContext, source: str, reviews: list[ReviewTable], train: ReviewTable, evaluation: ReviewTable
 ) -> Lineage:
-    """Return the lineage of the version that the step with the inputs `adapter` and `reviews` registers."""
+    """Return the lineage of the version that this step registers; `adapter` and `reviews` are its inputs."""
     inputs = context.step_run.inputs
     revisions = [_revision(artifact.producer_step_run_id) for artifact in inputs["reviews"]]
     categories = [str(table.frame["category"].iloc[0]) for table in reviews]
@@ -34,11 +34,11 @@ def lineage_of(
     )
 
 
-def tell_runs(version: RegisteredVersion, lineage: Lineage) -> None:
-    """Write the version into the metadata of the run that registered it and of the one that trained it."""
+def record_version(version: RegisteredVersion, lineage: Lineage) -> None:
+    """Add the version to the metadata of the runs that trained and registered it."""
     from zenml import log_metadata
 
-    known = {
+    metadata = {
         "model": version.name,
         "model_version": version.version,
         "model_uri": version.uri,
@@ -48,11 +48,11 @@ def tell_runs(version: RegisteredVersion, lineage: Lineage) -> None:
         "evaluation_rows": lineage.evaluation_rows,
     }
     for run_id in {lineage.registering.run_id, lineage.training.run_id} - {UNKNOWN}:
-        log_metadata(metadata=known, run_id_name_or_prefix=run_id)
+        log_metadata(metadata=metadata, run_id_name_or_prefix=run_id)
 
 
 def _run_of(run_id: UUID | None) -> PipelineRun:
-    """Return a run by its id; a run that was deleted since is unknown."""
+    """Return a run by its id, or `UNKNOWN_RUN` if it has been deleted."""
     from zenml.client import Client
 
     if run_id is None:
@@ -75,10 +75,10 @@ def _described(run: PipelineRunResponse) -> PipelineRun:
 
 
 def _revision(step_run_id: UUID | None) -> str:
-    """Return the revision of the data that an ingestion was asked for."""
+    """Return the data revision in the parameters of an ingestion step."""
     from zenml.client import Client
 
-    if step_run_id is None:  # the list was loaded and saved again for a step that ran alone
+    if step_run_id is None:  # --only saved the list again as an artifact of its own
         return UNKNOWN
     try:
         return str(Client().get_run_step(step_run_id).config.parameters.get("revision", UNKNOWN))

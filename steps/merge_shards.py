@@ -1,4 +1,4 @@
-"""Put the evaluations of the shards together, and write the result to the candidate's run."""
+"""Merge the evaluations of the shards, and log the result to the candidate's run."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "merge_shards", packages=("scikit-learn",))
 
 
@@ -28,14 +28,12 @@ def merge_shards(
     shards: list[Evaluation],
     evaluation: EvaluationSettings,
 ) -> Annotated[Evaluation, "tuned"]:
-    """Return the evaluation that one step would have found."""
+    """Return the same evaluation as a single `evaluate` step."""
     from review_sentiment.evaluation import evaluate as evaluations
     from review_sentiment.evaluation.result import with_calibration
-    from review_sentiment.tracking import candidate
-    from steps.mlflow_joint import connect, record_evaluation
+    from steps.mlflow_connection import connect_to_run, record_evaluation
 
-    connect()
-    candidate.require_run(adapter.run_id)
+    connect_to_run(adapter)
     found = evaluations.merge_shards(shards, evaluation_chats, evaluation.sample_predictions)
     result = with_calibration(found, adapter.validation)
     record_evaluation(adapter, evaluation_chats, result)

@@ -1,4 +1,4 @@
-"""Ask the tuned model again with changed reviews and prompts, and write what changed to its run."""
+"""Test the tuned model on changed reviews and prompts, and log the effect to its run."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "probe_robustness", packages=PACKAGES)
 
 
@@ -34,11 +34,10 @@ def probe_robustness(
     """Return accuracy before and after each change, on the first `samples` reviews."""
     from review_sentiment.evaluation import robustness
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.tracking import candidate
-    from steps.mlflow_joint import connect
+    from review_sentiment.tracking.run_log import log_metrics, log_text
+    from steps.mlflow_connection import connect_to_run
 
-    connect()
-    candidate.require_run(adapter.run_id)
+    run_id = connect_to_run(adapter)
     found = robustness.probe_robustness(
         adapter.base,
         adapter.directory,
@@ -48,6 +47,6 @@ def probe_robustness(
         plan_compute(model.device, model.precision),
         settings.samples,
     )
-    candidate.log_metrics(adapter.run_id, found.metrics())
-    candidate.log_text(adapter.run_id, found.csv(), "robustness/probes.csv")
+    log_metrics(run_id, found.metrics())
+    log_text(run_id, found.csv(), "robustness/probes.csv")
     return found

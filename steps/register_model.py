@@ -1,4 +1,4 @@
-"""Register the candidate in MLflow: champion when the gate is passed, else challenger."""
+"""Register the candidate in MLflow: as champion if it passed the gate, otherwise as challenger."""
 
 from typing import Annotated
 
@@ -12,14 +12,14 @@ from review_sentiment.data.review_table import ReviewTable
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Robustness
 from review_sentiment.registry.gate import Verdict
-from review_sentiment.registry.model_card import RegisteredVersion
+from review_sentiment.registry.model_card import TEMPLATE, RegisteredVersion
 from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
-    return fingerprint(__name__, "register_model", packages=("mlflow",))
+    """Return a key that changes when an earlier result is stale."""
+    return fingerprint(__name__, "register_model", packages=("mlflow",), files=(TEMPLATE,))
 
 
 @step(
@@ -42,46 +42,32 @@ def register_model(
     baseline: Evaluation | None = None,
     robustness: Robustness | None = None,
 ) -> Annotated[RegisteredVersion, "registered"]:
-    """Return the new version, with a card that says why it has its alias."""
+    """Return the new version, with a card that explains its alias.
+
+    ZenML passes each artifact as a parameter of its own, hence the long signature.
+    """
     from zenml import get_step_context
 
-    from review_sentiment.data.labels import LABEL_SCHEMES
     from review_sentiment.data.review_table import ingested
+    from review_sentiment.registry.gate import Evaluations
     from review_sentiment.registry.licences import data_licence, model_licence
     from review_sentiment.registry.model_card import CardFacts
     from review_sentiment.registry.registration import register
-    from steps.lineage import lineage_of, tell_runs
-    from steps.mlflow_joint import connect
+    from steps.lineage import lineage_of, record_version
+    from steps.mlflow_connection import connect
 
     connect()
     lineage = lineage_of(get_step_context(), data.source, reviews, train, evaluation)
     facts = CardFacts(
-        base=adapter.base,
-        base_licence=model_licence(adapter.base),
-        run_id=adapter.run_id,
+        adapter=adapter,
         lineage=lineage,
+        base_licence=model_licence(adapter.base),
         data_licence=data_licence(data.source),
-        train_counts=train.class_counts(),
-        evaluation_counts=evaluation.class_counts(),
-        ingested=tuple(ingested(table) for table in reviews),
-        summary=adapter.summary,
-        proof=adapter.proof,
-        settings=adapter.settings,
-        max_tokens=adapter.max_tokens,
+        train=train,
+        evaluation=evaluation,
+        ingested=tuple(map(ingested, reviews)),
     )
-    version = register(
-        registry.model_name,
-        tracking.experiment,
-        adapter,
-        LABEL_SCHEMES[data.labels].names,
-        verdict,
-        tuned,
-        baseline,
-        classical,
-        facts,
-        report,
-        train,
-        robustness,
-    )
-    tell_runs(version, lineage)
+    evaluations = Evaluations(tuned, classical, baseline, robustness)
+    version = register(registry.model_name, tracking.experiment, verdict, evaluations, facts, report)
+    record_version(version, lineage)
     return version

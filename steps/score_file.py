@@ -1,4 +1,4 @@
-"""Score a file of reviews with a registered version, and compare its reviews with the training's."""
+"""Score a file of reviews with a registered version, and compare them with the training reviews."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "score_file", packages=PACKAGES)
 
 
@@ -25,15 +25,15 @@ def depends_on() -> str:
 )
 def score_file(
     source: str,
-    content: str,  # noqa: ARG001 - it is there for the cache
+    content: str,  # noqa: ARG001 - part of the cache key
     output: str,
     name: str,
     version: str,
     model: ModelSettings,
 ) -> tuple[Annotated[BulkResult, "scored"], Annotated[DataReport, "drift"]]:
-    """Return what became of the file, and how far its reviews lie from those of the training.
+    """Return counts and output path, and the drift from the training reviews.
 
-    `content` is a hash of the file: it makes an earlier result stale.
+    `content` is a hash of the file. It only invalidates the cache: a changed file is scored again.
     """
     import tempfile
     from pathlib import Path
@@ -43,7 +43,7 @@ def score_file(
     from review_sentiment.scoring.bulk_scoring import score_file as score_into
     from review_sentiment.scoring.scorer import tuned_scorer
     from review_sentiment.tracking import model_versions
-    from steps.mlflow_joint import connect
+    from steps.mlflow_connection import connect
 
     connect()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-score-") as scratch:

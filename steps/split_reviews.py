@@ -1,4 +1,4 @@
-"""Split the reviews of all categories into parts that share nothing."""
+"""Split the reviews of all categories into parts that share no product, user or text."""
 
 from typing import Annotated
 
@@ -14,14 +14,14 @@ PARTS = ("train", "validation", "evaluation")
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "split_reviews", packages=("pandas", "scikit-learn"))
 
 
 @step(
     cache_policy=CachePolicy(cache_func=depends_on),
-    # One materializer for all outputs would put them into the order of a set
-    # (zenml 0.98), which differs from process to process and is part of the cache key.
+    # With one materializer for all outputs, ZenML 0.98 would order them like a set: the order is part of
+    # the cache key and differs from process to process.
     output_materializers=dict.fromkeys(PARTS, ReviewTableMaterializer),
 )
 def split_reviews(

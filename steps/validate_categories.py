@@ -1,4 +1,4 @@
-"""Check the category names against the source before anything is loaded."""
+"""Check the category names against the source before anything is downloaded."""
 
 from typing import Annotated
 
@@ -10,16 +10,16 @@ from steps.source_fingerprint import fingerprint
 
 
 def depends_on() -> str:
-    """Return what makes an earlier result stale."""
+    """Return a key that changes when an earlier result is stale."""
     return fingerprint(__name__, "validate_categories")
 
 
 @step(cache_policy=CachePolicy(cache_func=depends_on))
 def validate_categories(data: DataSettings, available: list[str]) -> Annotated[list[str], "categories"]:
-    """Return the categories, or fail with every wrong name and the nearest right one.
+    """Return the categories, or fail with each unknown name and the closest known one.
 
-    `available` are the names that the source has now, so that a result from the
-    cache is never older than they are.
+    `available` are the source's categories at the start of the run: as a parameter they are part of the
+    cache key, so that a cached result is never outdated.
     """
     from review_sentiment.data.categories import validate_categories as validate
 

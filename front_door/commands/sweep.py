@@ -66,7 +66,8 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
         UsageError: a dimension cannot be searched.
         TrackingError: MLflow cannot be reached.
     """
-    from review_sentiment.tracking import candidate, mlflow_store
+    from review_sentiment.tracking import mlflow_store
+    from review_sentiment.tracking.trials import log_trial
     from review_sentiment.training.sweep import parse_dimension
     from review_sentiment.training.sweep import sweep as run_sweep
 
@@ -74,7 +75,7 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
     mlflow_store.configure(store)
 
     def log(identity: str, result: TrialResult) -> None:
-        candidate.log_trial(
+        log_trial(
             settings.tracking.experiment,
             identity,
             f"trial-{result.number}",

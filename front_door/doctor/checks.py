@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from front_door.terminal.error_text import first_line
+from review_sentiment.errors import first_line
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 
 from front_door.state import zenml_directory
 from review_sentiment.cache import cache_directory
-from review_sentiment.errors import EXIT_FAILED, ReviewSentimentError
+from review_sentiment.errors import EXIT_FAILED, ReviewSentimentError, first_line
 
 INTERRUPTED = "Interrupted. Finished steps are kept: the next run resumes from the cache."
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -22,11 +22,6 @@ def error_text(error: Exception) -> str:
 def exit_code_of(error: Exception) -> int:
     """Return the exit code for an error."""
     return error.exit_code if isinstance(error, ReviewSentimentError) else EXIT_FAILED
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).strip() or "no message").splitlines()[0]
 
 
 def _unexpected(error: Exception) -> str:

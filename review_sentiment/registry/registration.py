@@ -1,6 +1,7 @@
-"""Register a candidate: alias, card, tags and reports, from the artifacts alone.
+"""Register a candidate: version, alias, card, tags and reports.
 
-Nothing here looks for the present run, so it works when training came from the cache.
+Only the artifacts and the candidate's run are used, not the present pipeline run, so it works when training
+came from the cache.
 """
 
 from __future__ import annotations
@@ -16,80 +17,73 @@ from review_sentiment.registry.gate import still_against
 from review_sentiment.registry.model_card import CardFacts, RegisteredVersion, write_card
 from review_sentiment.scoring.scorer import REFERENCE_FILE, Serving
 from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
-from review_sentiment.tracking.candidate import set_tags
-from review_sentiment.tracking.mlflow_store import client
 from review_sentiment.tracking.provenance import software_here, trained_with
+from review_sentiment.tracking.run_log import log_json, set_tags
 
 if TYPE_CHECKING:
     from review_sentiment.data.data_report import DataReport
-    from review_sentiment.data.review_table import ReviewTable
-    from review_sentiment.evaluation.result import Evaluation
-    from review_sentiment.evaluation.robustness import Robustness
-    from review_sentiment.registry.gate import Verdict
-    from review_sentiment.training.trained_adapter import TrainedAdapter
+    from review_sentiment.evaluation.metrics import Metrics
+    from review_sentiment.models.base_model import ModelIdentity
+    from review_sentiment.registry.gate import Evaluations, Verdict
 
 
 def register(
     name: str,
     experiment: str,
-    adapter: TrainedAdapter,
-    labels: tuple[str, ...],
     verdict: Verdict,
-    tuned: Evaluation,
-    baseline: Evaluation | None,
-    classical: Evaluation,
+    evaluations: Evaluations,
     facts: CardFacts,
     report: DataReport,
-    train: ReviewTable,
-    robustness: Robustness | None = None,
 ) -> RegisteredVersion:
     """Register a version and give it its alias.
 
-    The champion's alias moves when the gate is passed and the present champion is the one that the
-    candidate was compared with; else the version becomes the challenger.
+    It becomes the champion if it passed the gate and was compared with the present champion. Otherwise it
+    becomes the challenger.
 
     Raises:
         TrackingError: MLflow does not know the candidate's run.
     """
-    candidate.require_run(adapter.run_id)
+    adapter, metrics = facts.adapter, evaluations.tuned.metrics
+    run_id = adapter.run_id
+    candidate.require_run(run_id)
     champion = model_versions.find_version(name, model_versions.CHAMPION)
-    if champion is None or champion.run_id != adapter.run_id:
+    if champion is None or champion.run_id != run_id:
         verdict = still_against(verdict, champion.version if champion else None)
     alias = model_versions.CHAMPION if verdict.passed else model_versions.CHALLENGER
-    software = trained_with(recorded_runs.recorded_tags(adapter.run_id)) | software_here()
-    card = write_card(name, alias, verdict, tuned, baseline, classical, facts, software, robustness)
-    log_verdict(adapter.run_id, verdict)
-    candidate.log_text(adapter.run_id, report.html, "reports/data_report.html")
-    candidate.log_text(adapter.run_id, card, "model_card.md")
-    candidate.log_text(adapter.run_id, json.dumps(adapter.settings, indent=2), "settings.json")
-    tags = _tags(adapter, tuned, verdict) | facts.lineage.tags()
-    shown_by_mlflow = {"mlflow.note.content": card, **candidate.SOURCE_TAGS}
-    candidate.set_tags(adapter.run_id, {**shown_by_mlflow, **facts.lineage.tags()})
+    software = trained_with(recorded_runs.recorded_tags(run_id)) | software_here()
+    card = write_card(name, alias, verdict, evaluations, facts, software)
+    log_verdict(run_id, verdict)
+    reports = {
+        "reports/data_report.html": report.html,
+        "settings.json": json.dumps(adapter.settings, indent=2),
+    }
+    lineage = facts.lineage.tags()
+    candidate.record_registration(run_id, card, reports, lineage)
     with mlflow_store.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
-        Serving(adapter.base, labels, adapter.max_tokens).save(files)
-        reference_of(train).to_parquet(files / REFERENCE_FILE, index=False)
-        version = model_versions.register_version(name, adapter.run_id, files, card, tags)
-    with model_versions.taken_back_on_failure(name, version):
+        Serving(adapter.base, metrics.labels, adapter.max_tokens).save(files)
+        reference_of(facts.train).to_parquet(files / REFERENCE_FILE, index=False)
+        tags = _tags(adapter.base, metrics, verdict) | lineage
+        version = model_versions.register_version(name, run_id, files, card, tags)
+    with model_versions.deleted_on_failure(name, version):
         if alias == model_versions.CHAMPION:
             model_versions.make_champion(name, version)
         else:
             model_versions.set_alias(name, version, alias)
-    candidate.set_tags(adapter.run_id, {"alias": alias})  # last: a run never says what is not so
+    set_tags(run_id, {"alias": alias})  # last, so that no run shows an alias that its version does not have
     return RegisteredVersion(
         name=name,
         version=version,
         alias=alias,
         uri=f"models:/{name}/{version}",
-        run_id=adapter.run_id,
+        run_id=run_id,
         tracking_uri=mlflow_store.current_uri(),
         experiment=experiment,
         card=card,
     )
 
 
-def _tags(adapter: TrainedAdapter, tuned: Evaluation, verdict: Verdict) -> dict[str, str]:
-    metrics = tuned.metrics
+def _tags(base: ModelIdentity, metrics: Metrics, verdict: Verdict) -> dict[str, str]:
     return {
         model_versions.ACCURACY_TAG: f"{metrics.accuracy:.6f}",
         "accuracy_interval": "{:.3f}-{:.3f}".format(*metrics.intervals["accuracy"]),
@@ -97,16 +91,13 @@ def _tags(adapter: TrainedAdapter, tuned: Evaluation, verdict: Verdict) -> dict[
         "roc_auc": f"{metrics.roc_auc:.6f}",
         "calibration_error": f"{metrics.calibration_error:.6f}",
         "evaluation_reviews": str(metrics.n),
-        "base_model": adapter.base.title,
-        "quantization": adapter.base.quantization,
-        "gate": "passed" if verdict.passed else "not passed",
+        "base_model": base.title,
+        "quantization": base.quantization,
+        "gate": verdict.outcome,
     }
 
 
 def log_verdict(run_id: str, verdict: Verdict) -> None:
-    """Log the gate's decision: every rule with its figure, and tags."""
-    client().log_dict(run_id, asdict(verdict), "gate.json")
-    set_tags(
-        run_id,
-        {"gate": "passed" if verdict.passed else "not passed", "gate.reason": verdict.reason()},
-    )
+    """Log the gate's decision: every check with its figures, and tags."""
+    log_json(run_id, asdict(verdict), "gate.json")
+    set_tags(run_id, {"gate": verdict.outcome, "gate.reason": verdict.reason()})

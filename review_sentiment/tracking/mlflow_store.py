@@ -1,7 +1,7 @@
-"""One MLflow run for each model candidate: everything that is known of it lands there.
+"""The MLflow store: its address, a client of it, and the names of the files in a candidate's run.
 
-Training opens the run; evaluation, the gate and the registration write to that
-same run by its id, also when training came from the cache.
+Everything that is known of a candidate is in one run. Training opens it; evaluation, gate and registration
+write to it by its id, also when training came from the cache.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.errors import TrackingError
+from review_sentiment.errors import TrackingError, first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
-"""Seconds and repetitions of the first request, which asks whether the server is there."""
+"""Seconds and retries of the first request, which checks that the server responds."""
 TUNED = "tuned"
-"""Directory of a run's artifacts that has the evaluation of its own model."""
+"""Directory of a run's files with the evaluation of its own model."""
 PREDICTIONS_FILE = "predictions.parquet"
 REVIEWS_FILE = "reviews.parquet"
 SLICES_FILE = "slices.csv"
@@ -31,10 +31,10 @@ EXAMPLES_PAGE = "samples.html"
 
 
 def configure(tracking_uri: str) -> None:
-    """Point this process to an MLflow store, and see whether it answers.
+    """Point this process to an MLflow store, and check that it responds.
 
-    That is asked three times within seconds; later requests are repeated for four minutes, which is
-    MLflow's default: a server that is away for a while costs no training.
+    The check fails within seconds, after three attempts. Later requests are retried for four minutes,
+    MLflow's default, so that a short outage does not end a training.
 
     Raises:
         TrackingError: MLflow cannot be reached.
@@ -71,11 +71,10 @@ def reaching(tracking_uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TrackingError(
-            f"MLflow at {tracking_uri} did not answer as it should: {first_line[:300]} "
-            f"Check that it runs and that {TRACKING_VARIABLE} is right. "
-            "What was finished is kept: the next run goes on from the cache."
+            f"The request to MLflow at {tracking_uri} failed: {first_line(error)[:300]} "
+            f"Check that MLflow is running and that {TRACKING_VARIABLE} is right. "
+            "Finished steps are kept: the next run resumes from the cache."
         ) from error
 
 
@@ -87,14 +86,14 @@ def current_uri() -> str:
 
 
 def client() -> MlflowClient:
-    """Return a client of the configured store."""
+    """Return a client of the configured store, for this package alone."""
     import mlflow
 
     return mlflow.MlflowClient()
 
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:
-    """Return a directory for files on their way to MLflow."""
+    """Return a directory for files on their way to or from MLflow."""
     return tempfile.TemporaryDirectory(prefix="review-sentiment-mlflow-")
 
 
@@ -106,6 +105,6 @@ def _make_database_directory(tracking_uri: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrackingError(
-            f"The directory of MLflow's database cannot be made: {directory}: {error.strerror}. "
-            f"Set {TRACKING_VARIABLE} to a place that can be written."
+            f"The directory of MLflow's database could not be created: {directory}: {error.strerror}. "
+            f"Set {TRACKING_VARIABLE} to a writable location."
         ) from error

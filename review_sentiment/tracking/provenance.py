@@ -1,4 +1,4 @@
-"""Which code a run comes from: the commit of where it is started, the packages of where it runs."""
+"""Which code a run comes from: the commit where it was started, the packages where it ran."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Mapping, Sequence
 
 SOURCE_COMMIT = "source_commit"
 COMMAND = "command"
-"""Under these names the pipeline run tells its steps."""
+"""Keys under which a pipeline run passes these to its steps."""
 PACKAGE_TAG = "package."
-"""Before the names of packages in the tags of an MLflow run."""
+"""Prefix of the MLflow tags that hold package versions."""
 _SECRETS = (
     (re.compile(r"(?<=://)[^/@\s]+@"), "***@"),  # user and password of an address
-    (re.compile(r"(?<=\?)[^\s'\"]+"), "***"),  # its query: signed addresses
+    (re.compile(r"(?<=\?)[^\s'\"]+"), "***"),  # its query, which signs the address
     (
         re.compile(r"(?i)((?:token|secret|password|passwd|credential|(?:api|access)_?key)=)[^\s'\"]+"),
         r"\1***",
     ),
-    (re.compile(r"\b(?:hf|ghp|gho|glpat|sk|xox[abp])[-_]\w{16,}"), "***"),  # tokens by their first letters
+    (re.compile(r"\b(?:hf|ghp|gho|glpat|sk|xox[abp])[-_]\w{16,}"), "***"),  # tokens with a known prefix
 )
 
 
 def source_commit() -> str:
-    """Return the git commit of the working directory, `+changes` added where files differ from it."""
+    """Return the git commit of the working directory, with `+changes` if files differ from it."""
     import git
 
     try:
@@ -43,24 +43,24 @@ def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def trained_with(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the versions of packages that `package_versions` put into the tags of a run."""
+    """Return the package versions in the tags of a run."""
     return {
         tag.removeprefix(PACKAGE_TAG): value for tag, value in tags.items() if tag.startswith(PACKAGE_TAG)
     }
 
 
 def software_here() -> dict[str, str]:
-    """Return the versions of Python and of what runs and records the steps, in this process."""
+    """Return the versions of Python, ZenML and MLflow in this process."""
     return {"Python": platform.python_version()} | trained_with(package_versions(("zenml", "mlflow")))
 
 
 def command_line(options: Sequence[str]) -> str:
-    """Return how a run was started, for people to repeat it; nothing in it opens a door."""
+    """Return the command that starts a run again, without secrets."""
     return without_secrets(shlex.join(["python", "run_pipeline.py", *options]))
 
 
 def without_secrets(text: str) -> str:
-    """Return a command line or an address without what may be secret in it."""
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
+    """Replace what may be secret in a command line or an address."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
     return text

@@ -1,14 +1,18 @@
-"""What MLflow knows of the candidates: their list, their curves, what was written to their runs.
+"""Reads from MLflow's runs: their list, their training curves, and the files that were logged to them.
 
-`tracking.configure` comes first.
+Call `mlflow_store.configure` first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from review_sentiment.errors import TrackingError
 from review_sentiment.tracking.mlflow_store import (
@@ -19,24 +23,14 @@ from review_sentiment.tracking.mlflow_store import (
     client,
     temporary_directory,
 )
+from review_sentiment.training.curves import CURVES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from math import inf
-from typing import Any
-
-from review_sentiment.tracking import mlflow_store
-from review_sentiment.training.curves import CURVES
-
 PAGE = 200
-"""Most runs that are asked for at once."""
-LATEST_LOOKED_AT = 5
+"""Maximum number of runs in one request."""
+LATEST_SEARCHED = 5
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ class RecordedRun:
 
 @dataclass(frozen=True)
 class Curve:
-    """A figure of a training: optimiser steps, values, and seconds since 1970."""
+    """A metric of a training: optimiser steps, values, and seconds since 1970."""
 
     steps: tuple[int, ...]
     values: tuple[float, ...]
@@ -61,26 +55,36 @@ class Curve:
 
 
 def list_recorded(experiment: str, limit: int = PAGE) -> list[RecordedRun]:
-    """Return the newest runs of an experiment; none where there is no such experiment."""
-    return [_recorded(run) for run in _search(experiment, min(limit, PAGE))]
+    """Return the newest runs of an experiment; none if it does not exist."""
+    return [
+        RecordedRun(
+            run_id=run.info.run_id,
+            name=run.info.run_name or run.info.run_id[:8],
+            status=run.info.status,
+            started=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
+            parameters=dict(run.data.params),
+            metrics=dict(run.data.metrics),
+        )
+        for run in _search(experiment, min(limit, PAGE))
+    ]
 
 
 def run_of_training(experiment: str, since: float, until: float = inf) -> str | None:
     """Return the run that a training logged a step to between two times (seconds since 1970), or None.
 
-    A training that goes on from a checkpoint writes to a run that is older, and one that was
-    killed leaves a run that says it is running.
+    A training that resumes from a checkpoint writes to an older run, and one that was killed leaves a run
+    whose status is still RUNNING. So the time of the logged steps decides, not the run's own times.
     """
     for status, newest_by in (("= 'RUNNING'", "start_time"), ("!= 'RUNNING'", "end_time")):
-        for run in _search(experiment, LATEST_LOOKED_AT, f"attributes.status {status}", newest_by):
+        for run in _search(experiment, LATEST_SEARCHED, f"attributes.status {status}", newest_by):
             if any(since <= time <= until for time in recorded_curve(run.info.run_id, "loss").times):
                 return str(run.info.run_id)
     return None
 
 
 def recorded_curve(run_id: str, name: str) -> Curve:
-    """Return one of `CURVES` of a run; empty where it has none."""
-    history = mlflow_store.client().get_metric_history(run_id, f"train/{name}")
+    """Return one of `CURVES` of a run; empty if the run does not have it."""
+    history = client().get_metric_history(run_id, f"train/{name}")
     points = sorted({point.step: point for point in history}.items())
     return Curve(
         tuple(step for step, _ in points),
@@ -95,79 +99,61 @@ def recorded_curves(run_id: str, names: Iterable[str] = CURVES) -> dict[str, Cur
     return {name: curve for name, curve in curves.items() if curve.steps}
 
 
-def recorded_json(run_id: str, path: str) -> dict[str, Any] | None:
-    """Return what is in a JSON file of a run; None where the run does not have it."""
-    text = recorded_text(run_id, path)
-    return None if text is None else dict(json.loads(text))
-
-
-def _search(experiment: str, limit: int, condition: str = "", newest_by: str = "start_time") -> list[Any]:
-    client = mlflow_store.client()
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        return []
-    return list(
-        client.search_runs(
-            [found.experiment_id], condition, max_results=limit, order_by=[f"attributes.{newest_by} DESC"]
-        )
-    )
-
-
-def _recorded(run: Any) -> RecordedRun:
-    return RecordedRun(
-        run_id=run.info.run_id,
-        name=run.info.run_name or run.info.run_id[:8],
-        status=run.info.status,
-        started=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
-        parameters=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-    )
+def experiment_of(run_id: str) -> str:
+    """Return the id of a run's experiment."""
+    return str(client().get_run(run_id).info.experiment_id)
 
 
 def recorded_parameters(run_id: str) -> dict[str, str]:
-    """Return a candidate's parameters."""
+    """Return a run's parameters."""
     return dict(client().get_run(run_id).data.params)
 
 
 def recorded_tags(run_id: str) -> dict[str, str]:
-    """Return a candidate's tags."""
+    """Return a run's tags."""
     return dict(client().get_run(run_id).data.tags)
 
 
 def recorded_predictions(run_id: str, model: str = TUNED) -> pd.DataFrame | None:
-    """Return what a model answered to the evaluation reviews; None where the run does not have it."""
+    """Return a model's predictions on the evaluation reviews; None if the run does not have them."""
     return _recorded_table(run_id, f"{model}/{PREDICTIONS_FILE}")
 
 
+def recorded_reviews(run_id: str) -> pd.DataFrame | None:
+    """Return the reviews that a candidate was evaluated on; None if the run does not have them."""
+    return _recorded_table(run_id, f"{TUNED}/{REVIEWS_FILE}")
+
+
 def recorded_slices(run_id: str, model: str) -> pd.DataFrame:
-    """Return the slices of a model's evaluation; none where the run does not have them."""
+    """Return the slices of a model's evaluation; empty if the run does not have them."""
     import pandas as pd
 
     with _recorded_file(run_id, f"{model}/{SLICES_FILE}") as file:
         return pd.read_csv(file) if file else pd.DataFrame()
 
 
-def recorded_reviews(run_id: str) -> pd.DataFrame | None:
-    """Return the reviews that a candidate was evaluated on; None where its run does not have them."""
-    return _recorded_table(run_id, f"{TUNED}/{REVIEWS_FILE}")
-
-
 def recorded_bytes(run_id: str, path: str) -> bytes:
-    """Return a file of a run: a picture, a page, a card.
+    """Return a file of a run, such as a plot.
 
     Raises:
         TrackingError: the run does not have it.
     """
     with _recorded_file(run_id, path) as file:
         if file is None:
-            raise TrackingError(f"The MLflow run {run_id} has no file {path}: it may have failed before.")
-        return Path(file).read_bytes()
+            raise TrackingError(f"The MLflow run {run_id} has no file {path}. It may have failed earlier.")
+        return file.read_bytes()
 
 
 def recorded_text(run_id: str, path: str) -> str | None:
-    """Return a text file of a run; None where the run does not have it."""
+    """Return a text file of a run; None if the run does not have it."""
     with _recorded_file(run_id, path) as file:
-        return Path(file).read_text(encoding="utf-8") if file else None
+        return file.read_text(encoding="utf-8") if file else None
+
+
+def recorded_json(run_id: str, path: str) -> dict[str, Any] | None:
+    """Return the content of a JSON file of a run; None if the run does not have it."""
+    text = recorded_text(run_id, path)
+    return None if text is None else dict(json.loads(text))
 
 
 def _recorded_table(run_id: str, path: str) -> pd.DataFrame | None:
@@ -178,12 +164,20 @@ def _recorded_table(run_id: str, path: str) -> pd.DataFrame | None:
 
 
 @contextmanager
-def _recorded_file(run_id: str, path: str) -> Iterator[str | None]:
-    """Yield a copy of an artifact's file; None where the run does not have it."""
+def _recorded_file(run_id: str, path: str) -> Iterator[Path | None]:
+    """Yield a temporary copy of a run's file; None if the run does not have it."""
     import mlflow
 
     if path not in {found.path for found in client().list_artifacts(run_id, path.rpartition("/")[0])}:
         yield None
         return
     with temporary_directory() as scratch:
-        yield mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=scratch)
+        yield Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=scratch))
+
+
+def _search(experiment: str, limit: int, condition: str = "", newest_by: str = "start_time") -> list[Any]:
+    found = client().get_experiment_by_name(experiment)
+    if found is None:
+        return []
+    order = [f"attributes.{newest_by} DESC"]
+    return list(client().search_runs([found.experiment_id], condition, max_results=limit, order_by=order))

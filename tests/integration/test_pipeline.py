@@ -90,7 +90,7 @@ def test_the_candidates_run_has_everything(
     )
     assert {"text", "gold", "prediction", "raw_answer"} <= set(samples["columns"])
     card = client.get_model_version("review-sentiment", first_run["model"]["version"]).description
-    assert card.startswith("This model says whether a customer review is negative or positive")
+    assert card.startswith("This model labels customer reviews as negative or positive")
     assert "All 6 gate checks passed." in card
     assert f"`python run_pipeline.py --config {project.config}` on the stack review-sentiment-local" in card
     assert "PeftModel.from_pretrained(base, files" in card

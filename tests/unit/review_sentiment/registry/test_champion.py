@@ -20,7 +20,7 @@ from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.registry.champion import evaluate_champion
 from review_sentiment.registry.gate import Champion
 from review_sentiment.scoring.scorer import Serving
-from review_sentiment.tracking import candidate, model_versions
+from review_sentiment.tracking import candidate, model_versions, run_log
 
 NAME = "reviews"
 PLAN = plan_compute("cpu", "fp32")
@@ -38,7 +38,7 @@ def register(
     """Register an untrained adapter that was evaluated on the chats as the champion; return its run."""
     save_adapter(add_adapters(load_model(base, PLAN), LoraSettings(rank=2, alpha=4)), base, directory)
     Serving(base, labels, 160).save(directory)
-    run = candidate.open_candidate("experiment", "run", {}, {})
+    run = run_log.open_run("experiment", "run", {}, {})
     candidate.log_evaluation(run, evaluate_model(base, directory, chats, PLAN, SETTINGS))
     model_versions.set_alias(
         NAME, model_versions.register_version(NAME, run, directory, "card", {}), model_versions.CHAMPION
@@ -63,7 +63,7 @@ def test_a_champion_of_the_same_reviews_is_not_evaluated_again(
     assert evaluate_champion(NAME, run, tiny_chats, PLAN, SETTINGS) == Champion()  # its own version
 
 
-def test_on_other_reviews_it_answers_as_it_would_have(
+def test_on_other_reviews_the_champion_is_evaluated_again(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
@@ -77,7 +77,7 @@ def test_on_other_reviews_it_answers_as_it_would_have(
     assert found.evaluation.metrics.roc_auc == pytest.approx(whole.metrics.roc_auc, abs=1e-6)
 
 
-def test_a_champion_with_other_labels_is_said(
+def test_a_champion_with_other_labels_is_an_error(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter", ("bad", "good"))
@@ -85,7 +85,7 @@ def test_a_champion_with_other_labels_is_said(
         evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
 
 
-def test_a_champion_whose_base_model_is_gone_is_said(
+def test_a_champion_whose_base_model_is_gone_is_an_error(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
@@ -93,7 +93,7 @@ def test_a_champion_whose_base_model_is_gone_is_said(
     serving, adapter = model_versions.download_adapter(version, tmp_path / "copy")
     moved = ModelIdentity(str(tmp_path / "gone"), None, "nf4", "gone")
     Serving(moved, serving.labels, serving.max_tokens).save(adapter)
-    run = candidate.open_candidate("experiment", "gone", {}, {})
+    run = run_log.open_run("experiment", "gone", {}, {})
     model_versions.set_alias(
         NAME, model_versions.register_version(NAME, run, adapter, "card", {}), model_versions.CHAMPION
     )
@@ -102,11 +102,11 @@ def test_a_champion_whose_base_model_is_gone_is_said(
     ) as e:
         evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
     assert "rollback" in str(e.value)
-    model_versions.set_alias(NAME, "1", model_versions.CHAMPION)  # a way out that it names
+    model_versions.set_alias(NAME, "1", model_versions.CHAMPION)  # one of the ways out in the message
     assert evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS).version == "1"
 
 
-def test_a_champion_whose_files_are_gone_is_said(
+def test_a_champion_whose_files_are_gone_is_an_error(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")

@@ -1,4 +1,4 @@
-"""The card tells a stranger what a version is, and warns of one that must not be trusted."""
+"""The card explains a version to a reader, and warns of one that cannot be trusted."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from review_sentiment.data.review_table import Ingested
+from review_sentiment.data.review_table import Ingested, ReviewTable
 from review_sentiment.evaluation.audit import Audit
 from review_sentiment.evaluation.metrics import Metrics
 from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.evaluation.robustness import Robustness
 from review_sentiment.models.base_model import ModelIdentity
+from review_sentiment.registry.gate import Evaluations
 from review_sentiment.registry.lineage import Lineage
-from review_sentiment.registry.model_card import MOST_CATEGORIES, CardFacts, concerns, write_card
+from review_sentiment.registry.model_card import MAX_CATEGORIES, CardFacts, concerns, write_card
 from review_sentiment.tracking.model_versions import DESCRIPTION_LIMIT
 from review_sentiment.training.lora_proof import LoraProof
 from tests.unit.review_sentiment.registry.test_lineage import LINEAGE, TRAINED
-from tests.unit.test_materializers import VERDICT, adapter
+from tests.unit.test_materializers import ROBUSTNESS, VERDICT, adapter
 from tests.unit.test_materializers import evaluation as some_evaluation
 
 SOUND = Metrics(
@@ -55,68 +57,77 @@ def test_a_sound_model_needs_no_warning() -> None:
     ("confusion", "label"),
     [(((30, 70, 0), (0, 100, 0)), "negative"), (((100, 0, 0), (60, 0, 40)), "positive")],
 )
-def test_a_class_that_is_hardly_recognised(confusion: tuple[tuple[int, ...], ...], label: str) -> None:
+def test_a_collapsed_class_is_a_warning(confusion: tuple[tuple[int, ...], ...], label: str) -> None:
     (warning,) = concerns(evaluation(replace(SOUND, confusion=confusion)), LEARNED)
     assert f"of the {label} reviews" in warning
     assert "collapsed on a class" in warning
 
 
-def test_a_loss_that_hardly_fell() -> None:
+def test_a_loss_that_hardly_fell_is_a_warning() -> None:
     (warning,) = concerns(evaluation(), replace(LEARNED, last_loss=1.9))
     assert "fell by only 5%" in warning
 
 
-def test_generation_that_says_something_else_than_scoring() -> None:
+def test_generated_answers_that_differ_from_the_scores_are_a_warning() -> None:
     (warning,) = concerns(evaluation(audit=Audit(64, 60, 57, ("a", "b", "c"))), LEARNED)
     assert "3 of 60 reviews" in warning
 
 
-def card(directory: Path, categories: int = 2, lineage: Lineage = LINEAGE) -> str:
-    trained = adapter(directory)
-    facts = CardFacts(
+def reviews(**counts: int) -> ReviewTable:
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    return ReviewTable(pd.DataFrame({"label": labels}), len(labels))
+
+
+def card(
+    directory: Path, categories: int = 2, lineage: Lineage = LINEAGE, robustness: Robustness | None = None
+) -> str:
+    trained = replace(
+        adapter(directory),
         base=ModelIdentity("embedded", "1", "nf4", "SmolLM2"),
-        base_licence="Apache-2.0",
-        run_id="run",
+        settings={"lora.rank": "16", "seed": "42", "model.revision": "None"},
+    )
+    facts = CardFacts(
+        adapter=trained,
         lineage=lineage,
+        base_licence="Apache-2.0",
         data_licence="CC0-1.0",
-        train_counts={"negative": 3, "positive": 4},
-        evaluation_counts={"negative": 1, "positive": 1},
+        train=reviews(negative=3, positive=4),
+        evaluation=reviews(negative=1, positive=1),
         ingested=tuple(
             Ingested(f"A_long_name_of_a_category_{number}", 1_000, 900, {"3 stars": 90, "same text": 10}, {})
             for number in range(categories)
         ),
-        summary=trained.summary,
-        proof=trained.proof,
-        settings={"lora.rank": "16", "seed": "42", "model.revision": "None"},
-        max_tokens=192,
     )
     software = {"Python": "3.11.7", "torch": "2.13.0", "peft": "0.21.2"}
-    return write_card("m", "champion", VERDICT, some_evaluation(), None, some_evaluation(), facts, software)
+    evaluations = Evaluations(some_evaluation(), some_evaluation(), robustness=robustness)
+    return write_card("m", "champion", VERDICT, evaluations, facts, software)
 
 
-def test_it_says_how_the_version_was_made_and_how_it_is_used(tmp_path: Path) -> None:
+def test_the_card_shows_how_the_version_was_made_and_how_to_use_it(tmp_path: Path) -> None:
     found = card(tmp_path)
-    for said in (
-        f"**Made by**\n\n`{TRAINED.command}` on the stack local, commit `{TRAINED.commit}`",
+    for text in (
+        f"**Provenance**\n\n`{TRAINED.command}` on the stack local, commit `{TRAINED.commit}`",
         "registered by ZenML run `gate-2`",
         "peft 0.21.2, Python 3.11.7, torch 2.13.0",
         "embedded (licence CC0-1.0), revision p==1",
         "SmolLM2 (licence Apache-2.0)",
         "7 reviews (3 negative, 4 positive), fingerprint `1234567890abcdef`",
         "| A_long_name_of_a_category_1&ensp; | 1,000&ensp; | 900&ensp; | 3 stars (90), same text (10) |",
-        "Reviews lose their end beyond 192 tokens",
+        "Reviews are truncated if they exceed 192 tokens",
         "`lora.rank=16`, `seed=42`.",
         'mlflow.pyfunc.load_model("models:/m@champion")',
     ):
-        assert said in found
+        assert text in found
     (code,) = re.findall(r"```python\n(.*?)```", found, re.DOTALL)
     compile(code, "card", "exec")
     assert "registered by" not in card(tmp_path, lineage=replace(LINEAGE, registering=TRAINED))
+    assert "**Robustness**" not in found
+    assert ROBUSTNESS.table() in card(tmp_path, robustness=ROBUSTNESS)
 
 
 def test_many_categories_are_summed_up_so_that_mlflow_keeps_the_whole_card(tmp_path: Path) -> None:
     revisions = {f"A_long_name_of_a_category_{number}": f"{number:040x}" for number in range(33)}
     found = card(tmp_path, categories=33, lineage=replace(LINEAGE, revisions=revisions))
-    assert found.count("A_long_name_of_a_category_") < 2 * MOST_CATEGORIES
+    assert found.count("A_long_name_of_a_category_") < 2 * MAX_CATEGORIES
     assert "| 26 more&ensp; | 26,000&ensp; | 23,400&ensp; | 3 stars (2,340), same text (260) |" in found
     assert len(found) < DESCRIPTION_LIMIT

@@ -1,4 +1,4 @@
-"""A registration that fails on its way leaves the champion in its place, and no run that says otherwise."""
+"""A failed registration changes neither the champion nor the aliases that runs show."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import mlflow
 import pytest
 
 from review_sentiment.data.review_table import ingested
-from review_sentiment.registry.gate import GateCheck, Verdict
+from review_sentiment.registry.gate import Evaluations, GateCheck, Verdict
 from review_sentiment.registry.model_card import CardFacts
 from review_sentiment.registry.registration import register
-from review_sentiment.tracking import candidate, mlflow_store, model_versions
+from review_sentiment.tracking import model_versions, recorded_runs, run_log
 from tests.unit.review_sentiment.registry.test_model_card import LINEAGE
 from tests.unit.test_materializers import REPORT, adapter, evaluation, reviews
 
@@ -22,25 +22,16 @@ PASSED = Verdict((GateCheck("check", "required", "measured", True),), (), None)
 
 
 def registered(run_id: str, directory: Path) -> Any:
-    trained = replace(adapter(directory), run_id=run_id)
     facts = CardFacts(
-        base=trained.base,
-        base_licence="Apache-2.0",
-        run_id=run_id,
+        adapter=replace(adapter(directory), run_id=run_id),
         lineage=LINEAGE,
+        base_licence="Apache-2.0",
         data_licence="CC0-1.0",
-        train_counts={"negative": 1},
-        evaluation_counts={"negative": 1},
+        train=reviews(),
+        evaluation=reviews(),
         ingested=(ingested(reviews()),),
-        summary=trained.summary,
-        proof=trained.proof,
-        settings=trained.settings,
-        max_tokens=160,
     )
-    return register(
-        NAME, "e", trained, ("negative", "positive"), PASSED, evaluation(), None, evaluation(), facts, REPORT,
-        reviews(),
-    )  # fmt: skip
+    return register(NAME, "e", PASSED, Evaluations(evaluation(), evaluation()), facts, REPORT)
 
 
 @pytest.mark.parametrize("failing", ["create_model_version", "set_registered_model_alias"])
@@ -51,7 +42,7 @@ def test_nothing_is_half_registered(
         raise mlflow.MlflowException("the registry is away")
 
     files = tmp_path / "adapter"
-    run = candidate.open_candidate("e", "run", {}, {})
+    run = run_log.open_run("e", "run", {}, {})
     with monkeypatch.context() as broken:
         broken.setattr(mlflow.MlflowClient, failing, away)
         with pytest.raises(mlflow.MlflowException, match="away"):
@@ -65,13 +56,13 @@ def test_nothing_is_half_registered(
     assert mlflow.MlflowClient().get_model_version(NAME, again.version).description
 
 
-def test_a_version_that_cannot_be_taken_back_is_told(
+def test_a_version_that_cannot_be_deleted_is_reported(
     mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object, **__: object) -> None:
         raise mlflow.MlflowException("the registry is away")
 
-    run = candidate.open_candidate("e", "run", {}, {})
+    run = run_log.open_run("e", "run", {}, {})
     monkeypatch.setattr(model_versions, "register_version", lambda *_: "7")
     for request in ("set_registered_model_alias", "get_registered_model", "delete_model_version"):
         monkeypatch.setattr(mlflow.MlflowClient, request, away)
@@ -81,27 +72,27 @@ def test_a_version_that_cannot_be_taken_back_is_told(
 
 
 @pytest.mark.parametrize("failing", ["register_version", "make_champion"])
-def test_what_fails_on_the_way_makes_no_champion(
+def test_a_failed_registration_makes_no_champion(
     mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     def away(*_: object) -> None:
         raise mlflow.MlflowException("the registry is away")
 
-    run = candidate.open_candidate("e", "run", {}, {})
+    run = run_log.open_run("e", "run", {}, {})
     monkeypatch.setattr(model_versions, failing, away)
     if failing == "make_champion":  # a version as a registry keeps it, without the minute of packing a model
         monkeypatch.setattr(model_versions, "register_version", lambda *_: "1")
     with pytest.raises(mlflow.MlflowException, match="away"):
         registered(run, tmp_path / "adapter")
     assert model_versions.find_version(NAME, model_versions.CHAMPION) is None
-    assert "alias" not in mlflow_store.client().get_run(run).data.tags
+    assert "alias" not in recorded_runs.recorded_tags(run)
 
 
-def test_a_run_says_its_alias_once_the_version_has_it(
+def test_a_run_shows_its_alias_after_the_version_has_it(
     mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = candidate.open_candidate("e", "run", {}, {})
+    run = run_log.open_run("e", "run", {}, {})
     monkeypatch.setattr(model_versions, "register_version", lambda *_: "1")
     monkeypatch.setattr(model_versions, "make_champion", lambda *_: None)
     assert registered(run, tmp_path / "adapter").alias == model_versions.CHAMPION
-    assert mlflow_store.client().get_run(run).data.tags["alias"] == model_versions.CHAMPION
+    assert recorded_runs.recorded_tags(run)["alias"] == model_versions.CHAMPION

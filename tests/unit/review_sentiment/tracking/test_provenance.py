@@ -1,4 +1,4 @@
-"""A command line is kept with a run, and what is secret in it is not."""
+"""A run keeps its command line, without secrets."""
 
 from __future__ import annotations
 

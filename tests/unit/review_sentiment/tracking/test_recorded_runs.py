@@ -1,17 +1,17 @@
-"""What a training wrote to MLflow is found by when it wrote."""
+"""The run of a training is found by the times of its logged steps."""
 
 from __future__ import annotations
 
 import pytest
 from mlflow.entities import Metric
 
-from review_sentiment.tracking import candidate, mlflow_store
+from review_sentiment.tracking import mlflow_store, run_log
 from review_sentiment.tracking.recorded_runs import run_of_training
 
 
 def training(name: str, *seconds: float) -> str:
     """Make a run whose loss was logged at these times; return its id."""
-    run_id = candidate.open_candidate("e", name, {}, {})
+    run_id = run_log.open_run("e", name, {}, {})
     points = [Metric("train/loss", 1.0, round(time * 1000), step) for step, time in enumerate(seconds, 1)]
     mlflow_store.client().log_batch(run_id, metrics=points)
     return run_id

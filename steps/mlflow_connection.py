@@ -1,4 +1,4 @@
-"""Where ZenML and MLflow meet: the stack's experiment tracker says which store to write to."""
+"""How a step reaches MLflow: the stack's experiment tracker says which store to write to."""
 
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import UsageError
@@ -11,8 +11,8 @@ from review_sentiment.training.trained_adapter import TrainedAdapter
 def connect() -> None:
     """Point MLflow to the active stack's experiment tracker.
 
-    No step lets ZenML open an MLflow run (it would open one for every pipeline
-    run, with nothing in it where steps are cached); the candidate's run is ours.
+    No step lets ZenML open an MLflow run: it would open one for every pipeline run, an empty one if all
+    steps are cached. We open the candidate's run ourselves.
 
     Raises:
         UsageError: the stack has no MLflow experiment tracker.
@@ -31,12 +31,22 @@ def connect() -> None:
     mlflow_store.configure(tracker.get_tracking_uri())
 
 
-def record_evaluation(adapter: TrainedAdapter, chats: ChatDataset, result: Evaluation) -> None:
-    """Write the tuned model's evaluation to the candidate's run.
+def connect_to_run(adapter: TrainedAdapter) -> str:
+    """Connect, and return the id of the adapter's run, which exists.
 
-    The checkpoints of its training go: the adapter came from the artifact store.
+    Raises:
+        UsageError: the stack has no MLflow experiment tracker.
+        TrackingError: MLflow cannot be reached, or does not know the run.
     """
-    candidate.log_dataset(adapter.run_id, chats, "evaluation", context="evaluation")
-    candidate.log_reviews(adapter.run_id, chats)
-    candidate.log_evaluation(adapter.run_id, result)
+    connect()
+    candidate.require_run(adapter.run_id)
+    return adapter.run_id
+
+
+def record_evaluation(adapter: TrainedAdapter, chats: ChatDataset, result: Evaluation) -> None:
+    """Log the tuned model's evaluation, and delete the checkpoints of its training.
+
+    They are no longer needed: the adapter that was evaluated came from the artifact store.
+    """
+    candidate.log_tuned_evaluation(adapter.run_id, chats, result)
     clear_checkpoints(adapter.checkpoints)

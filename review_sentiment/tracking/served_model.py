@@ -1,0 +1,109 @@
+"""The model that MLflow loads for a registered version: reviews in, labels and probabilities out."""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from review_sentiment.errors import DataError
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.scoring.answers import probability_columns
+from review_sentiment.scoring.scorer import Serving, tuned_scorer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.models import ModelSignature
+
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The directory of `review_sentiment`: every version ships it, so that it loads without this checkout."""
+VERSION_VARIABLE = "REVIEW_SENTIMENT_MODEL_VERSION"
+"""Tells a served model which version it is: a model's files do not contain their version number."""
+RUNTIME_PACKAGES = (
+    "mlflow",
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "scikit-learn",
+    "pandas",
+    "pydantic",
+    "rapidfuzz",
+    "gguf",
+)
+
+
+class ServedModel(PythonModel):  # type: ignore[misc]
+    """A registered version behind MLflow's pyfunc interface."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the base model and the adapter."""
+        self._scorer = tuned_scorer(Path(context.artifacts["adapter"]), plan_compute())
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow's signature
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """Return label, its probability, and p_<label> for every row of `text` and, optionally, `title`.
+
+        Raises:
+            DataError: there is no column `text`, or a text is missing.
+        """
+        if "text" not in model_input:
+            raise DataError(
+                f"The input needs a column 'text'; it has: {', '.join(map(str, model_input.columns))}."
+            )
+        if model_input["text"].isna().any():
+            row = int(model_input["text"].isna().to_numpy().argmax())
+            raise DataError(f"The text of row {row} is missing.")
+        titles = model_input["title"].fillna("") if "title" in model_input else [""] * len(model_input)
+        answers = self._scorer.answer(
+            [str(title) for title in titles], [str(text) for text in model_input["text"]]
+        )
+        return answers.assign(model_version=os.environ.get(VERSION_VARIABLE, "")).set_index(model_input.index)
+
+
+def log_served_model(run_id: str, adapter: Path) -> Any:
+    """Log the adapter's files and this package's code as a model of the run; return MLflow's `ModelInfo`.
+
+    `adapter` holds the adapter's files and a saved `Serving`.
+    """
+    with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=ServedModel(),
+            artifacts={"adapter": str(adapter)},
+            code_paths=[str(PACKAGE)],
+            signature=_signature(Serving.load(adapter).labels),
+            pip_requirements=_requirements(),
+        )
+
+
+def _signature(labels: tuple[str, ...]) -> ModelSignature:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    text, number = DataType.string, DataType.double
+    outputs = [
+        ColSpec(text, "label"),
+        ColSpec(number, "probability"),
+        *(ColSpec(number, column) for column in probability_columns(labels)),
+        ColSpec(text, "model_version"),
+    ]
+    inputs = [ColSpec(text, "text"), ColSpec(text, "title", required=False)]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+def _requirements() -> list[str]:
+    """Pin what a version needs to run, without the local label of a CPU build of torch."""
+    # MLflow would log these lines. Given explicitly, they spare its own inference, which loads the model.
+    logging.getLogger("mlflow.utils.requirements_utils").setLevel(logging.ERROR)
+    return [f"{package}=={version(package).split('+')[0]}" for package in RUNTIME_PACKAGES]
