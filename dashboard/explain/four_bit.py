@@ -1,7 +1,7 @@
-"""What quantisation does to real weights: 4-bit NormalFloat beside 16 levels of equal distance.
+"""What quantisation does to real weights: 4-bit NormalFloat (NF4) beside 16 equidistant levels.
 
-In blocks of 64, weights are divided by the largest magnitude and rounded to the nearest of 16 levels.
-NF4's levels are quantiles of a normal distribution (QLoRA, arXiv 2305.14314, section 3).
+Each block of 64 weights is divided by its largest magnitude and rounded to the nearest of 16 levels. NF4's
+levels are quantiles of a normal distribution (QLoRA, arXiv 2305.14314, section 3).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ WEIGHTS_FILE = "model.safetensors"
 
 @dataclass(frozen=True)
 class Rounding:
-    """Weights in units of their block's largest, the levels, and the error of rounding to them.
+    """Weights divided by the largest magnitude of their block, the levels, and the rounding error.
 
-    `error` is the root mean square of the rounding error over that of the weights; `equal_error` the same
-    with levels of equal distance.
+    `error` is the root mean square of the rounding error over that of the weights, `equal_error` the same
+    for equidistant levels.
     """
 
     name: str
@@ -41,20 +41,20 @@ class Rounding:
 
 @cache
 def nf4_levels() -> Values:
-    """Return the 16 levels as bitsandbytes has them."""
+    """Return the 16 levels that bitsandbytes uses."""
     from bitsandbytes.functional import get_4bit_type
 
     return np.sort(get_4bit_type("nf4", device="cpu").double().numpy())
 
 
 def normalised(weights: Values) -> Values:
-    """Return weights [n] divided by the largest magnitude of their block, without a last part of a block."""
+    """Divide weights [n] by the largest magnitude of their block; an incomplete last block is dropped."""
     blocks = weights[: len(weights) // BLOCK * BLOCK].reshape(-1, BLOCK)
     return np.asarray((blocks / np.maximum(np.abs(blocks).max(axis=1, keepdims=True), 1e-12)).ravel())
 
 
 def rounded(values: Values, levels: Values) -> Values:
-    """Return the nearest level for each value."""
+    """Return the nearest level to each value."""
     middles = (levels[1:] + levels[:-1]) / 2
     return np.asarray(levels[np.searchsorted(middles, values)])
 
@@ -65,21 +65,21 @@ def relative_error(values: Values, levels: Values) -> float:
 
 
 def rounding_of(name: str, weights: Values) -> Rounding:
-    """Return what rounding does to weights [n]."""
+    """Round weights [n] to both kinds of levels."""
     values = normalised(weights)
     levels, equal = nf4_levels(), np.linspace(-1, 1, LEVELS)
     return Rounding(name, values, levels, relative_error(values, levels), relative_error(values, equal))
 
 
 def histogram(values: Values) -> tuple[list[float], list[float]]:
-    """Return shares and edges of the values' histogram over -1 to 1."""
+    """Return the fractions and edges of the values' histogram from -1 to 1."""
     counts, edges = np.histogram(values, bins=BINS, range=(-1, 1))
     return list(counts / max(1, len(values))), list(map(float, edges))
 
 
 @cache
 def weight_names() -> tuple[str, ...]:
-    """Return the names of the embedded model's weights that are quantised."""
+    """Return the names of the embedded model's quantised weights."""
     from safetensors import safe_open
 
     with safe_open(_weights_file(), framework="pt") as file:
@@ -87,10 +87,10 @@ def weight_names() -> tuple[str, ...]:
 
 
 def read_rounding(name: str) -> Rounding:
-    """Return what rounding does to one of the embedded model's weights.
+    """Round one of the embedded model's weights.
 
     Raises:
-        ModelUnavailableError: the embedded model is not there.
+        ModelUnavailableError: the embedded model is not installed.
     """
     from safetensors import safe_open
 

@@ -1,7 +1,7 @@
-"""What an adapter has learned, as matrices: the singular values of its updates, layer by layer.
+"""What an adapter has learned: the singular values of its updates, layer by layer.
 
-An update is D = scale B A with B [out, r] and A [r, in]. Its singular values are those of the
-small matrix R_B R_A', where B = Q_B R_B and A' = Q_A R_A: no product of full size is needed.
+An update is D = scale B A with B [out, r] and A [r, in]. With B = Q_B R_B and A' = Q_A R_A, its singular
+values are those of the r x r matrix scale R_B R_A', so the full product is not needed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import math
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 ADAPTER_FILE, ADAPTER_SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 _NAME = re.compile(r"layers\.(?P<layer>\d+)\.(?:\w+)\.(?P<projection>\w+)\.lora_(?P<part>[AB])\.weight$")
-MOST_CELLS = 96
-"""Rows and columns of a picture of an update: more cannot be told apart."""
+MAX_CELLS = 96
+"""Rows and columns of a picture of an update; more could not be distinguished."""
 VERSIONS_KEPT = 4
 
 
@@ -48,21 +48,24 @@ class Update:
         return self.scale * self.b @ self.a
 
     def singular_values(self) -> Matrix:
-        """Return the r singular values, the largest first."""
-        (_, r_b), (_, r_a) = np.linalg.qr(self.b), np.linalg.qr(self.a.T)
-        core = r_b @ r_a.T
-        return np.asarray(self.scale * np.linalg.svd(core, compute_uv=False))
+        """Return the r singular values, largest first."""
+        return self._svd()[1]
 
     def truncated(self, rank: int) -> Matrix:
-        """Return the nearest matrix of a rank [out, in] (C. Eckart, G. Young, 1936)."""
+        """Return the nearest matrix of this rank [out, in] (C. Eckart, G. Young, 1936)."""
+        u, s, v = self._svd()
+        return np.asarray((u[:, :rank] * s[:rank]) @ v[:rank])
+
+    def _svd(self) -> tuple[Matrix, Matrix, Matrix]:
+        """Return U [out, r], the singular values [r] and V' [r, in]."""
         q_b, r_b = np.linalg.qr(self.b)
         q_a, r_a = np.linalg.qr(self.a.T)
         u, s, v = np.linalg.svd(self.scale * r_b @ r_a.T)
-        return np.asarray((q_b @ u[:, :rank] * s[:rank]) @ (v[:rank] @ q_a.T))
+        return q_b @ u, s, v @ q_a.T
 
 
 def read_updates(directory: Path) -> list[Update]:
-    """Read an adapter that PEFT saved, with rsLoRA's scale where it has it."""
+    """Read an adapter that PEFT saved; the scale is rsLoRA's if the adapter uses it."""
     from safetensors.torch import load_file
 
     settings = json.loads((directory / ADAPTER_SETTINGS).read_text(encoding="utf-8"))
@@ -77,8 +80,8 @@ def read_updates(directory: Path) -> list[Update]:
 
 
 def updates_of(version: ModelVersion) -> list[Update]:
-    """Return the updates of a registered version; those of a few versions are kept."""
-    return _updates_of(version.uri, version.name, version.version)
+    """Return the updates of a registered version; the last few versions stay in memory."""
+    return _updates_of(version.name, version.version)
 
 
 def projections(updates: Sequence[Update]) -> list[str]:
@@ -86,28 +89,27 @@ def projections(updates: Sequence[Update]) -> list[str]:
     return list(dict.fromkeys(update.projection for update in updates))
 
 
-def spectra(updates: Sequence[Update], projection: str) -> Mapping[int, Matrix]:
+def spectra(updates: Sequence[Update], projection: str) -> dict[int, Matrix]:
     """Return the singular values of a projection by layer."""
     return {update.layer: update.singular_values() for update in updates if update.projection == projection}
 
 
 def energy(singular_values: Matrix, rank: int) -> float:
-    """Return the share (0-1) of the squared update that its largest singular values hold."""
+    """Return the fraction (0-1) of the squared update that its `rank` largest singular values hold."""
     squares = singular_values**2
     return float(squares[:rank].sum() / max(squares.sum(), np.finfo(float).tiny))
 
 
 def subsample(matrix: Matrix) -> Matrix:
-    """Return every n-th row and column, so that at most `MOST_CELLS` remain of each."""
-    rows, columns = (max(1, -(-size // MOST_CELLS)) for size in matrix.shape)
+    """Return every n-th row and column, at most `MAX_CELLS` of each."""
+    rows, columns = (max(1, -(-size // MAX_CELLS)) for size in matrix.shape)
     return matrix[::rows, ::columns]
 
 
 @lru_cache(maxsize=VERSIONS_KEPT)
-def _updates_of(uri: str, name: str, number: str) -> list[Update]:
+def _updates_of(name: str, number: str) -> list[Update]:
     from review_sentiment.tracking import model_versions
 
     version = model_versions.get_version(name, number)
-    assert version.uri == uri
     with tempfile.TemporaryDirectory(prefix="review-sentiment-updates-") as scratch:
         return read_updates(model_versions.download_adapter(version, Path(scratch))[1])

@@ -1,7 +1,7 @@
-"""Which words moved an answer: each is left out, and the label's probability is asked again.
+"""Which words influenced an answer: each is left out in turn, and the model scores the rest.
 
-Occlusion (M. Zeiler, R. Fergus, arXiv 1311.2901) needs no gradient and works for any model. A word
-whose absence lowers the probability spoke for the label.
+Occlusion (M. Zeiler, R. Fergus, arXiv 1311.2901) needs no gradient and works with any model. If the label's
+probability drops without a word, the word was evidence for the label.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-MOST_PARTS = 40
-"""Parts of a review that are left out in turn: of a long one a part has several words."""
+MAX_PARTS = 40
+"""Parts of a review that are left out in turn; in a long review a part has several words."""
 _WORD = re.compile(r"\S+\s*")
 
 Ask = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
-"""Returns the probability of the label in question for titles and texts."""
+"""Returns the label's probability for each title and text."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some words, and what the label's probability loses without them (negative: what it gains)."""
+    """Some words, and how much the label's probability drops without them."""
 
     text: str
     weight: float
 
 
-def split_text(text: str, most: int = MOST_PARTS) -> list[str]:
-    """Cut a text into at most so many parts of whole words; joined they are the text."""
+def split_text(text: str, most: int = MAX_PARTS) -> list[str]:
+    """Split a text into at most `most` parts of whole words, which joined are the text again."""
     words = _WORD.findall(text)
     size = max(1, -(-len(words) // most))
     parts = ["".join(words[start : start + size]) for start in range(0, len(words), size)]

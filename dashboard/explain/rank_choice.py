@@ -1,25 +1,23 @@
-"""What a sweep over the rank found: this machine's own, else the one that comes with the project."""
+"""Results of a sweep over the LoRA rank: from this machine, or those that come with the project."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from review_sentiment.cache import cache_directory
 
-MEASURED = Path(__file__).resolve().with_name("rank_sweep.json")
+PROJECT_SWEEP = Path(__file__).resolve().with_name("rank_sweep.json")
 RANK = "lora.rank"
 
 
 @dataclass(frozen=True)
 class RankResult:
-    """Trials with one rank: how many, and the means of their macro-F1, ROC AUC and seconds of training.
-
-    `min_f1` and `max_f1` are the ends of their macro-F1.
-    """
+    """Trials with one rank: lowest and highest macro-F1, and the means of their figures."""
 
     rank: int
     trials: int
@@ -32,26 +30,26 @@ class RankResult:
 
 @dataclass(frozen=True)
 class RankSweep:
-    """Results by rank, and the command that made them."""
+    """Results by rank, and where they come from."""
 
     results: tuple[RankResult, ...]
     command: str
 
 
 def rank_sweep() -> RankSweep:
-    """Return the newest sweep over the rank that was made here, else the project's own."""
-    return _made_here() or _project_sweep()
+    """Return the newest sweep over the rank on this machine, or the project's own."""
+    if found := _newest_sweep():
+        return found
+    content = json.loads(PROJECT_SWEEP.read_text(encoding="utf-8"))
+    return RankSweep(by_rank(content["trials"]), content["command"])
 
 
-def by_rank(trials: Sequence[dict[str, object]]) -> tuple[RankResult, ...]:
-    """Return the means by rank of trials as `sweep --json` prints them."""
-    groups: dict[int, list[dict[str, float]]] = {}
+def by_rank(trials: Sequence[Mapping[str, Mapping[str, Any]]]) -> tuple[RankResult, ...]:
+    """Group trials, as `sweep --json` prints them, by rank."""
+    groups: dict[int, list[Mapping[str, float]]] = {}
     for trial in trials:
-        values, figures = trial["values"], trial["figures"]
-        assert isinstance(values, dict)
-        assert isinstance(figures, dict)
-        if RANK in values:
-            groups.setdefault(int(values[RANK]), []).append(figures)
+        if RANK in trial["values"]:
+            groups.setdefault(int(trial["values"][RANK]), []).append(trial["figures"])
     return tuple(
         RankResult(
             rank,
@@ -64,24 +62,16 @@ def by_rank(trials: Sequence[dict[str, object]]) -> tuple[RankResult, ...]:
     )
 
 
-def _project_sweep() -> RankSweep:
-    content = json.loads(MEASURED.read_text(encoding="utf-8"))
-    return RankSweep(by_rank(content["trials"]), content["command"])
-
-
-def _made_here() -> RankSweep | None:
-    files = sorted((cache_directory() / "sweeps").glob("*.db"), key=lambda file: file.stat().st_mtime)
+def _newest_sweep() -> RankSweep | None:
+    files = sorted((cache_directory() / "sweeps").glob("*.db"), key=lambda file: -file.stat().st_mtime)
     if not files:
         return None
     import optuna
 
-    for file in reversed(files):
+    for file in files:
         study = optuna.load_study(study_name=file.stem, storage=f"sqlite:///{file}")
-        trials = [
-            dict(trial.user_attrs)
-            for trial in study.get_trials(deepcopy=False)
-            if "figures" in trial.user_attrs
-        ]
+        attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+        trials = [one for one in attributes if "figures" in one]
         results = by_rank(trials)
         if len(results) > 1:
             return RankSweep(results, f"a sweep on this machine ({len(trials)} trials)")
