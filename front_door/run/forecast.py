@@ -15,7 +15,7 @@ from front_door.state import zenml_directory
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
-    from zenml.models import StepRunInputResponse, StepRunResponse
+    from zenml.models import StepRunResponse
 
     from front_door.run.launch import SourceState
     from review_sentiment.config import Settings
@@ -71,26 +71,21 @@ def _as_stored(step: Step) -> Step:
 
 def _earlier(step: Step, cached: Mapping[str, StepRunResponse]) -> StepRunResponse | None:
     from zenml.client import Client
+    from zenml.enums import StepRunInputArtifactType
+    from zenml.models.v2.core.step_run import StepRunInputResponse
     from zenml.orchestrators.cache_utils import generate_cache_key, get_cached_step_run
 
     client = Client()
     inputs = {
         name: [
-            _input(cached[source.step_name], source.output_name, index)
+            StepRunInputResponse(
+                input_type=StepRunInputArtifactType.STEP_OUTPUT,
+                index=index,
+                **cached[source.step_name].regular_outputs[source.output_name].model_dump(),
+            )
             for index, source in enumerate(sources)
         ]
         for name, sources in step.spec.normalized_inputs.items()
     }
     key = generate_cache_key(step, inputs, client.active_stack.artifact_store, client.active_project.id)
     return get_cached_step_run(key)
-
-
-def _input(producer: StepRunResponse, output: str, index: int) -> StepRunInputResponse:
-    from zenml.enums import StepRunInputArtifactType
-    from zenml.models.v2.core.step_run import StepRunInputResponse
-
-    return StepRunInputResponse(
-        input_type=StepRunInputArtifactType.STEP_OUTPUT,
-        index=index,
-        **producer.regular_outputs[output].model_dump(),
-    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ DIRECTORY = Path(__file__).resolve().parents[2] / "stacks"
 PREFIX = "review-sentiment"
 """Prefix of our stacks, components and secrets, so that no others are ever changed."""
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-_SECRET = "{{SECRET."
 KINDS = (
     "orchestrator",
     "artifact_store",
@@ -97,31 +96,21 @@ def read_stack(name: str) -> StackFile:
         UsageError: the file is missing or invalid, or variables that it needs are not set.
     """
     file = stack_path(name)
-    content = read_yaml(file)
-    missing = sorted(_missing(content))
-    if missing:
-        raise UsageError(
-            f"The stack file {file.parent.name}/{file.name} needs these environment variables, "
-            f"which are not set: {', '.join(missing)}.{_local_alternative(name)}"
-        )
-    secret = f"{{{{{PREFIX}-{name}."
-    filled = _filled(content, lambda text: _VARIABLE.sub(_value, text).replace(_SECRET, secret))
-    others = {key: filled.pop(key) for key in ("environment", "secrets", "image") if key in filled}
-    unknown = [kind for kind in filled if kind not in KINDS]
+    shown = f"{file.parent.name}/{file.name}"
+    content = _substituted(read_yaml(file), name, shown)
+    others = {key: content.pop(key) for key in ("environment", "secrets", "image") if key in content}
+    unknown = next((kind for kind in content if kind not in KINDS), None)
     if unknown:
-        raise UsageError(
-            f"{file.parent.name}/{file.name}: '{unknown[0]}' is not a kind of component."
-            f"{did_you_mean(unknown[0], KINDS)}"
-        )
+        raise UsageError(f"{shown}: '{unknown}' is not a kind of component.{did_you_mean(unknown, KINDS)}")
     # Empty variables are dropped: programs should see them as not set.
     for block in ("environment", "secrets"):
         others[block] = {key: value for key, value in others.get(block, {}).items() if value != ""}
     try:
-        stack = StackFile(name=name, components=filled, **others)
+        stack = StackFile(name=name, components=content, **others)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part != "components")
-        raise UsageError(f"{file.parent.name}/{file.name}: {place}: {first['msg']}.") from error
+        location = ".".join(str(part) for part in first["loc"] if part != "components")
+        raise UsageError(f"{shown}: {location}: {first['msg']}.") from error
     tracker = stack.components.get("experiment_tracker")
     tracking_uri = str(tracker.configuration.get("tracking_uri")) if tracker else ""
     if stack.image and tracking_uri.startswith("sqlite:"):
@@ -132,35 +121,40 @@ def read_stack(name: str) -> StackFile:
     return stack
 
 
-def _missing(value: Any) -> set[str]:
-    """Return the names of variables that have no default and are not set."""
-    if isinstance(value, dict | list):
-        return set().union(*map(_missing, value.values() if isinstance(value, dict) else value))
-    if not isinstance(value, str):
-        return set()
-    return {
-        found["name"]
-        for found in _VARIABLE.finditer(value)
-        if found["default"] is None and not os.environ.get(found["name"])
-    }
+def _substituted(content: dict[str, Any], name: str, shown: str) -> dict[str, Any]:
+    """Return the contents with variables replaced by their values, and SECRET by the secret's name.
 
+    Raises:
+        UsageError: variables without a default are not set; the message lists all of them.
+    """
+    missing = set()
 
-def _value(found: re.Match[str]) -> str:
-    return os.environ.get(found["name"]) or found["default"] or ""
+    def value(found: re.Match[str]) -> str:
+        text = os.environ.get(found["name"]) or found["default"]
+        if text is None:
+            missing.add(found["name"])
+        return text or ""
 
+    def substitute(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: substitute(inner) for key, inner in node.items()}
+        if isinstance(node, list):
+            return [substitute(inner) for inner in node]
+        if isinstance(node, str):
+            return _VARIABLE.sub(value, node).replace("{{SECRET.", f"{{{{{PREFIX}-{name}.")
+        return node
 
-def _filled(value: Any, fill: Callable[[str], str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _filled(inner, fill) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, fill) for inner in value]
-    return fill(value) if isinstance(value, str) else value
+    substituted = substitute(content)
+    if missing:
+        raise UsageError(
+            f"The stack file {shown} needs these environment variables, which are not set: "
+            f"{', '.join(sorted(missing))}.{_local_alternative(name)}"
+        )
+    return dict(substituted)
 
 
 def _local_alternative(name: str) -> str:
     """Return a hint to the stack that needs no variables, if this machine has a GPU."""
-    import shutil
-
     if name != "gpu-local" and name.startswith("gpu") and shutil.which("nvidia-smi"):
         return " This machine has a GPU: `--stack gpu-local` does not need them."
     return ""

