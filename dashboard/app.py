@@ -26,10 +26,24 @@ with app.setup:
     prepare_environment()
 
     from dashboard import settings_form
-    from dashboard.pages import sections
+    from dashboard.pages import (
+        compare,
+        configure,
+        learn,
+        machine,
+        models,
+        run_controls,
+        sections,
+        self_test,
+        speed,
+        try_it,
+    )
     from dashboard.pages.sections import RUN_PARAMETER, SECTION_PARAMETER, parameter, remember
     from dashboard.queries.machine import read_machine
+    from dashboard.queries.versions import model_of, registry_or_notice, trial_chooser, version_chooser
+    from dashboard.serving.warm_up import start_in_background, unseen_figure
     from dashboard.widgets.layout import column, row
+    from dashboard.widgets.memory_badge import memory_badge
 
 
 @app.cell(hide_code=True)
@@ -59,13 +73,30 @@ def page_tick(tab):
 
 
 @app.cell
-def machine(tab, tick):
-    # Machine
-    mo.stop(tab.value != sections.MACHINE, None)
-    tick
-    from dashboard.pages.machine import machine_page
+def page_state():
+    # What the buttons of a page reported last, and when curves were drawn last. Setting a state reruns the
+    # cells that call its getter.
+    get_run_report, report_run = mo.state("", allow_self_loops=True)
+    get_change_report, report_change = mo.state("", allow_self_loops=True)
+    get_measured_report, report_measured = mo.state("", allow_self_loops=True)
+    get_drawn, set_drawn = mo.state(0.0)
+    return (
+        get_change_report,
+        get_drawn,
+        get_measured_report,
+        get_run_report,
+        report_change,
+        report_measured,
+        report_run,
+        set_drawn,
+    )
 
-    machine_page(read_machine())
+
+@app.cell
+def machine_view(tab, tick):
+    mo.stop(tab.value != sections.MACHINE)
+    tick
+    machine.machine_page(read_machine())
 
 
 @app.cell
@@ -81,10 +112,8 @@ def configure_start():
 @app.cell
 def configure_fields(config, from_url):
     # The settings in the URL belong to its configuration; any other one starts with its own values.
-    from dashboard.pages.configure import make_fields, make_other_settings
-
     _typed = from_url[1] if config.value == from_url[0] else {}
-    typed, more = make_fields(config.value, _typed), make_other_settings(_typed)
+    typed, more = configure.make_fields(config.value, _typed), configure.make_other_settings(_typed)
     return more, typed
 
 
@@ -96,258 +125,189 @@ def configure_form(config, more, stack, typed):
 
 
 @app.cell
-def configure(config, form, more, stack, tab, typed):
-    mo.stop(tab.value != sections.CONFIGURE, None)
-    from dashboard.pages.configure import fields_view, problems_view
-
+def configure_view(config, form, more, stack, tab, typed):
+    mo.stop(tab.value != sections.CONFIGURE)
     column(
         [
             row([config, stack]),
-            fields_view(typed, form),
+            configure.fields_view(typed, form),
             mo.accordion({"Other settings": more}),
-            problems_view(form),
+            configure.problems_view(form),
         ]
     )
 
 
 @app.cell
 def configure_equivalents(form, tab):
-    mo.stop(tab.value != sections.CONFIGURE, None)
-    from dashboard.pages.configure import equivalents_view
-    from dashboard.widgets.memory_badge import memory_badge
-
-    column([memory_badge(form.settings) if form.settings else None, equivalents_view(form)])
+    mo.stop(tab.value != sections.CONFIGURE)
+    column([memory_badge(form.settings) if form.settings else None, configure.equivalents_view(form)])
 
 
 @app.cell
-def run_state():
-    # Run: what a button reported last, and when the curves were drawn last; setting one reruns its readers.
-    get_reported, report = mo.state("", allow_self_loops=True)
-    get_drawn, set_drawn = mo.state(0.0)
-    return get_drawn, get_reported, report, set_drawn
-
-
-@app.cell
-def run_start(form, get_reported, report, tab):
-    mo.stop(tab.value != sections.RUN, None)
-    get_reported()
-    from dashboard.pages.run_controls import start_view
-
-    start = start_view(form, report)
+def run_start(form, get_run_report, report_run, tab):
+    mo.stop(tab.value != sections.RUN)
+    get_run_report()
+    start = run_controls.start_view(form, report_run)
     start.view
     return (start,)
 
 
 @app.cell
-def run_chooser_view(get_reported, tab):
-    mo.stop(tab.value != sections.RUN, None)
-    get_reported()
-    from dashboard.pages.run_controls import run_chooser
-
-    chosen_run = run_chooser(parameter(RUN_PARAMETER))
+def run_chooser_view(get_run_report, tab):
+    mo.stop(tab.value != sections.RUN)
+    get_run_report()
+    chosen_run = run_controls.run_chooser(parameter(RUN_PARAMETER))
     chosen_run
     return (chosen_run,)
 
 
 @app.cell
 def run_followed(chosen_run):
-    from dashboard.pages.run_controls import FollowedRun
-
-    followed = FollowedRun.find(chosen_run.value)
+    followed = run_controls.FollowedRun.find(chosen_run.value)
     return (followed,)
 
 
 @app.cell
-def run_end(followed, get_reported, report, tab):
+def run_end_controls(followed, get_run_report, report_run, tab):
     # Rerun when the run ends, but not at each tick: a button must stay in place while it is pressed.
-    mo.stop(tab.value != sections.RUN, None)
-    from dashboard.pages.run_controls import end_controls
-
-    end = end_controls(followed, get_reported(), report)
+    mo.stop(tab.value != sections.RUN)
+    end = run_controls.end_controls(followed, get_run_report(), report_run)
     end.view
     return (end,)
 
 
 @app.cell
-def run_progress(followed, report, set_drawn, tab, tick):
-    mo.stop(tab.value != sections.RUN, None)
+def run_progress(followed, report_run, set_drawn, tab, tick):
+    mo.stop(tab.value != sections.RUN)
     tick
-    from dashboard.pages.run_controls import refresh_buttons, refresh_curves, run_view
-
-    refresh_buttons(followed, report)
-    refresh_curves(followed, set_drawn)
-    run_view(followed)
-    return
+    run_controls.refresh_buttons(followed, report_run)
+    run_controls.refresh_curves(followed, set_drawn)
+    run_controls.run_view(followed)
 
 
 @app.cell
 def run_curves(followed, get_drawn, tab):
     # Rerun less often than the rest: drawing curves takes CPU time from the training.
-    mo.stop(tab.value != sections.RUN, None)
+    mo.stop(tab.value != sections.RUN)
     get_drawn()
-    from dashboard.pages.run_controls import live_curves_view
-
-    live_curves_view(followed)
+    run_controls.live_curves_view(followed)
 
 
 @app.cell
 def compare_choosers(registry, tab):
-    # Compare
-    mo.stop(tab.value != sections.COMPARE or registry is None, None)
-    from dashboard.pages.compare import choosers
-
-    pair_chosen = choosers(registry, parameter("first"), parameter("second"))
+    mo.stop(tab.value != sections.COMPARE or registry is None)
+    pair_chosen = compare.choosers(registry, parameter("first"), parameter("second"))
     row(pair_chosen.elements.values())
     return (pair_chosen,)
 
 
 @app.cell
 def compare_figures(pair_chosen, registry, tab):
-    mo.stop(tab.value != sections.COMPARE or registry is None, None)
-    from dashboard.pages.compare import figures_view, read_pair
-
+    mo.stop(tab.value != sections.COMPARE or registry is None)
     remember(pair_chosen.value)
-    pair, _missing = read_pair(registry, pair_chosen.value)
-    figures_view(pair) if pair else _missing
+    pair, _missing = compare.read_pair(registry, pair_chosen.value)
+    compare.figures_view(pair) if pair else _missing
     return (pair,)
 
 
 @app.cell
 def compare_pictures(pair, registry, tab):
-    mo.stop(tab.value != sections.COMPARE or pair is None, None)
-    from dashboard.pages.compare import pictures_view
-
-    pictures = pictures_view(registry, pair)
+    mo.stop(tab.value != sections.COMPARE or pair is None)
+    pictures = compare.pictures_view(registry, pair)
     pictures.view
     return (pictures,)
 
 
 @app.cell
 def compare_answers_kind(pair, tab):
-    mo.stop(tab.value != sections.COMPARE or pair is None, None)
-    from dashboard.pages.compare import change_chooser
-    from dashboard.queries.comparison import recorded_answers
-
-    change_chosen, answers = change_chooser(), recorded_answers(pair[0].choice, pair[1].choice)
+    mo.stop(tab.value != sections.COMPARE or pair is None)
+    change_chosen = compare.change_chooser()
     column([mo.md("### Answers"), change_chosen])
-    return answers, change_chosen
+    return (change_chosen,)
 
 
 @app.cell
-def compare_answers(answers, change_chosen, tab):
-    mo.stop(tab.value != sections.COMPARE, None)
-    from dashboard.pages.compare import answers_view
-
-    answers_shown = answers_view(answers, change_chosen.value)
+def compare_answers(change_chosen, pair, tab):
+    mo.stop(tab.value != sections.COMPARE or pair is None)
+    answers_shown = compare.answers_view(pair, change_chosen.value)
     answers_shown
     return (answers_shown,)
 
 
 @app.cell
 def compare_list(tab):
-    mo.stop(tab.value != sections.COMPARE, None)
-    from dashboard.pages.compare import list_chooser
-
-    listed = list_chooser()
+    mo.stop(tab.value != sections.COMPARE)
+    listed = compare.list_chooser()
     column([mo.md("### Curves of several runs"), listed])
     return (listed,)
 
 
 @app.cell
 def compare_runs(form, listed, registry, tab):
-    mo.stop(tab.value != sections.COMPARE or registry is None, None)
-    from dashboard.pages.compare import read_runs, run_choosers
-
-    recorded_runs = read_runs(form, listed.value)
-    runs_chosen = run_choosers(recorded_runs)
+    mo.stop(tab.value != sections.COMPARE or registry is None)
+    recorded_runs = compare.read_runs(form, listed.value)
+    runs_chosen = compare.run_choosers(recorded_runs)
     column(runs_chosen.elements.values())
     return recorded_runs, runs_chosen
 
 
 @app.cell
 def compare_curves(recorded_runs, runs_chosen, tab):
-    mo.stop(tab.value != sections.COMPARE, None)
-    from dashboard.pages.compare import overlaid_view
-
-    overlaid = overlaid_view(recorded_runs, runs_chosen.value["runs"], runs_chosen.value["figure"])
+    mo.stop(tab.value != sections.COMPARE)
+    overlaid = compare.overlaid_view(recorded_runs, runs_chosen.value["runs"], runs_chosen.value["figure"])
     overlaid.view
     return (overlaid,)
 
 
 @app.cell
 def try_it_fields(registry, tab):
-    # Try it
-    mo.stop(tab.value != sections.TRY or registry is None, None)
-    from dashboard.pages.try_it import review_fields
-    from dashboard.queries.versions import trial_chooser
-
-    tried_version, review = trial_chooser(registry), review_fields()
+    mo.stop(tab.value != sections.TRY or registry is None)
+    tried_version, review = trial_chooser(registry), try_it.review_fields()
     column([tried_version, *review.elements.values()])
     return review, tried_version
 
 
 @app.cell
 def try_it_load(registry, tab, tried_version):
-    mo.stop(tab.value != sections.TRY or registry is None, None)
-    from dashboard.pages.try_it import models_or_notice
-
-    tried_models, _missing = models_or_notice(registry.find(tried_version.value or ""))
+    mo.stop(tab.value != sections.TRY or registry is None)
+    tried_models, _missing = try_it.models_or_notice(registry.find(tried_version.value or ""))
     _missing
     return (tried_models,)
 
 
 @app.cell
 def try_it_answers(review, tab, tried_models):
-    mo.stop(tab.value != sections.TRY or tried_models is None, None)
-    from dashboard.pages.try_it import both_answers_view
-
-    both_answers_view(tried_models, review.value["title"], review.value["text"])
-    return
+    mo.stop(tab.value != sections.TRY or tried_models is None)
+    try_it.both_answers_view(tried_models, review.value["title"], review.value["text"])
 
 
 @app.cell
 def try_it_words(review, tab, tried_models):
-    mo.stop(tab.value != sections.TRY or tried_models is None, None)
-    from dashboard.pages.try_it import words_view
-
-    words_view(tried_models, review.value["title"], review.value["text"])
-    return
+    mo.stop(tab.value != sections.TRY or tried_models is None)
+    try_it.words_view(tried_models, review.value["title"], review.value["text"])
 
 
 @app.cell
-def models_state():
-    # Models: what was pressed last
-    get_changed, report_change = mo.state("", allow_self_loops=True)
-    return get_changed, report_change
-
-
-@app.cell
-def page_versions(form, get_changed, get_reported, tab):
-    mo.stop(tab.value not in sections.NEED_VERSIONS, None)
-    get_changed()
-    get_reported()
-    from dashboard.queries.versions import model_of, registry_or_notice
-
+def page_versions(form, get_change_report, get_run_report, tab):
+    mo.stop(tab.value not in sections.NEED_VERSIONS)
+    get_change_report()
+    get_run_report()
     registry, _problem = registry_or_notice(model_of(form))
     _problem
     return (registry,)
 
 
 @app.cell
-def models_list(get_changed, registry, report_change, tab):
-    mo.stop(tab.value != sections.MODELS or registry is None, None)
-    from dashboard.pages.models import change_view, versions_view
-
-    change = change_view(registry, get_changed(), report_change)
-    column([versions_view(registry), change.view])
+def models_list(get_change_report, registry, report_change, tab):
+    mo.stop(tab.value != sections.MODELS or registry is None)
+    change = models.change_view(registry, get_change_report(), report_change)
+    column([models.versions_view(registry), change.view])
     return (change,)
 
 
 @app.cell
 def models_chooser(registry, tab):
-    mo.stop(tab.value != sections.MODELS or registry is None, None)
-    from dashboard.queries.versions import version_chooser
-
+    mo.stop(tab.value != sections.MODELS or registry is None)
     shown_version = version_chooser(registry, label="Details of")
     shown_version
     return (shown_version,)
@@ -355,102 +315,62 @@ def models_chooser(registry, tab):
 
 @app.cell
 def models_version(registry, shown_version, tab):
-    mo.stop(tab.value != sections.MODELS or not shown_version.value, None)
-    from dashboard.pages.models import version_view
-
-    version_view(registry.find(shown_version.value))
+    mo.stop(tab.value != sections.MODELS or not shown_version.value)
+    models.version_view(registry.find(shown_version.value))
 
 
 @app.cell
 def learn_update(registry, tab):
-    # Learn
-    mo.stop(tab.value != sections.LEARN or registry is None, None)
-    from dashboard.pages.learn import WHY_LORA, update_choosers
-
+    mo.stop(tab.value != sections.LEARN or registry is None)
     learn_version = registry.champion or next(iter(registry.versions), None)
-    update_chosen = update_choosers(learn_version)
-    column([mo.md(WHY_LORA), row(update_chosen.elements.values())])
+    update_chosen = learn.update_choosers(learn_version)
+    column([mo.md(learn.WHY_LORA), row(update_chosen.elements.values())])
     return learn_version, update_chosen
 
 
 @app.cell
 def learn_low_rank(learn_version, tab, update_chosen):
-    mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.pages.learn import low_rank_view
-
-    low_rank_view(learn_version, update_chosen.value)
-    return
+    mo.stop(tab.value != sections.LEARN)
+    learn.low_rank_view(learn_version, update_chosen.value)
 
 
 @app.cell
 def learn_weight(tab):
-    mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.pages.learn import WHAT_NF4, weight_chooser
-
-    weight = weight_chooser()
-    column([mo.md(WHAT_NF4), weight])
+    mo.stop(tab.value != sections.LEARN)
+    weight = learn.weight_chooser()
+    column([mo.md(learn.WHAT_NF4), weight])
     return (weight,)
 
 
 @app.cell
 def learn_rounding(tab, weight):
-    mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.pages.learn import quantisation_view
-
-    quantisation_view(None if weight is None else weight.value)
-    return
+    mo.stop(tab.value != sections.LEARN)
+    learn.quantisation_view(None if weight is None else weight.value)
 
 
 @app.cell
-def learn_rank(tab):
-    mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.pages.learn import FULL_TUNING, rank_view
-
-    column([rank_view(), mo.md(FULL_TUNING)])
-    return
+def learn_rank(learn_version, tab):
+    mo.stop(tab.value != sections.LEARN)
+    column([learn.rank_view(), learn.mistakes_view(learn_version)])
 
 
 @app.cell
-def learn_mistakes(learn_version, tab):
-    mo.stop(tab.value != sections.LEARN, None)
-    from dashboard.pages.learn import mistakes_view
-
-    mistakes_view(learn_version)
-    return
-
-
-@app.cell
-def cpu_and_gpu_state():
-    # CPU and GPU: what the button reported last
-    get_measured, report_measured = mo.state("", allow_self_loops=True)
-    return get_measured, report_measured
+def cpu_and_gpu(get_measured_report, report_measured, tab):
+    mo.stop(tab.value != sections.SPEED)
+    measurement = speed.speed_view(read_machine(), get_measured_report(), report_measured)
+    measurement.view
+    return (measurement,)
 
 
 @app.cell
-def cpu_and_gpu(get_measured, report_measured, tab):
-    mo.stop(tab.value != sections.SPEED, None)
-    from dashboard.pages.speed import speed_view
-
-    speed = speed_view(read_machine(), get_measured(), report_measured)
-    speed.view
-    return (speed,)
-
-
-@app.cell
-def self_test(registry, tab):
-    # Self-test
-    mo.stop(tab.value != sections.SELF_TEST or registry is None, None)
-    from dashboard.pages.self_test import self_test_view
-
-    self_test_view(registry)
-    return
+def self_test_view(registry, tab):
+    mo.stop(tab.value != sections.SELF_TEST or registry is None)
+    self_test.self_test_view(registry)
 
 
 @app.cell
 def page_warm_up():
     # Last, so that the first page does not wait for what only the other pages need
-    from dashboard.serving.warm_up import start_in_background, unseen_figure
-
     start_in_background()
     unseen = unseen_figure()
     unseen.view

@@ -21,6 +21,7 @@ from dashboard.queries.comparison import (
     paired_test,
     paired_test_text,
     read_evaluation,
+    recorded_answers,
     reliability_line,
     roc_line,
     setting_rows,
@@ -42,7 +43,6 @@ from review_sentiment.errors import DataError
 from review_sentiment.training.curves import CURVES
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
     from dashboard.settings_form import Form
@@ -105,8 +105,9 @@ def change_chooser() -> mo.ui.dropdown:
     return mo.ui.dropdown(list(CHANGES), value="changed", label="Reviews")
 
 
-def answers_view(answers: pd.DataFrame, change: str) -> mo.ui.table:
+def answers_view(pair: Pair, change: str) -> mo.ui.table:
     """Show the reviews of one of `CHANGES` in a table that can be searched and sorted."""
+    answers = recorded_answers(pair[0].choice, pair[1].choice)
     chosen = only(answers, change)
     return mo.ui.table(
         chosen,

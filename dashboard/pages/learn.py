@@ -160,6 +160,7 @@ def rank_view() -> mo.Html:
             paragraph(CHOOSING_RANK),
             grid([table(heading, rows), figure]),
             paragraph(f"Measured with: {sweep.command}", small=True),
+            mo.md(FULL_TUNING),
         ]
     )
 
