@@ -277,6 +277,36 @@ def test_the_map_has_every_package() -> None:
     assert [package for package in packages if f"| `{package}` |" not in map_of_packages] == []
 
 
+def test_the_messages_under_troubleshooting_are_those_of_the_code() -> None:
+    """A message is compared piece by piece: `...` stands for what differs from run to run."""
+    rows = re.findall(r"^\| (`[^|]+) \|", (DOCS / "troubleshooting.md").read_text(), re.MULTILINE)
+    messages = [message for row in rows for message in SPAN.findall(row)]
+    assert len(messages) > 8
+    assert [message for message in messages if not is_message(message)] == []
+    assert not is_message("The request to MLflow at ... succeeded")
+
+
+def is_message(text: str) -> bool:
+    pieces = [piece for part in text.split("...") if len(piece := part.strip(" .:,")) > 5]
+    return bool(pieces) and all(any(piece in known for known in texts_of_the_code()) for piece in pieces)
+
+
+@cache
+def texts_of_the_code() -> list[str]:
+    """Return every string of the code, with `…` for the values in f-strings."""
+    files = [
+        file
+        for package in ("review_sentiment", "front_door", "operators")
+        for file in (ROOT / package).rglob("*.py")
+    ]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    joined = [node.values for node in nodes if isinstance(node, ast.JoinedStr)]
+    return texts + [
+        "".join(part.value if isinstance(part, ast.Constant) else "…" for part in parts) for parts in joined
+    ]
+
+
 def test_the_notebook_imports_what_exists() -> None:
     from IPython.core.inputtransformer2 import TransformerManager
 
