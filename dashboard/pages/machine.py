@@ -29,11 +29,11 @@ def machine_page(machine: Machine) -> mo.Html:
 def no_gpu(machine: Machine) -> mo.Html:
     """Show why no GPU can be used, and what to do about it."""
     rows = [
-        (f"{check.name}: {'ok' if check.ok else 'missing'}", f"{check.found}. {check.advice}".strip())
+        (f"{check.name}: {'ok' if check.ok else 'failed'}", f"{check.found}. {check.advice}".strip())
         for check in machine.checks
     ]
     return notice(
-        "No GPU that a training can use",
+        "No usable GPU",
         "Configurations with model.device=cuda cannot be started here. The default configuration still "
         "works: it trains a small model on the CPU.",
         "warn",

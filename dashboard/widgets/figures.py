@@ -61,14 +61,14 @@ def lines(
     figure = _figure(title, x_title, y_title, height)
     for number, line in enumerate(shown):
         step = max(1, -(-len(line.y) // MAX_POINTS))
-        colour = COLOURS[number % len(COLOURS)]
+        marker = _marker(number, 7)
         figure.add_scatter(
             x=list(line.x[::step]),
             y=list(line.y[::step]),
             name=line.name,
             mode="lines+markers" if len(line.y) < FEW_POINTS else "lines",
-            line={"color": colour, "dash": DASHES[number % len(DASHES)], "width": 2},
-            marker={"color": colour, "symbol": MARKS[number % len(MARKS)], "size": 7},
+            line={"color": marker["color"], "dash": DASHES[number % len(DASHES)], "width": 2},
+            marker=marker,
         )
     figure.update_layout(showlegend=len(shown) > 1, margin_b=85 if len(shown) > 1 else 45)
     if logarithmic:
@@ -101,11 +101,7 @@ def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
                 "array": [high - y for high, y in zip(line.high, line.y, strict=True)],
                 "arrayminus": [y - low for low, y in zip(line.low, line.y, strict=True)],
             },
-            marker={
-                "color": COLOURS[number % len(COLOURS)],
-                "symbol": MARKS[number % len(MARKS)],
-                "size": 10,
-            },
+            marker=_marker(number, 10),
         )
     figure.update_layout(showlegend=True, scattermode="group", margin_b=85)
     figure.update_yaxes(autorange="reversed", type="category")
@@ -199,3 +195,7 @@ def _figure(title: str, x_title: str, y_title: str, height: int) -> go.Figure:
     figure.update_xaxes(title=x_title, **lines_of_axis)
     figure.update_yaxes(title=y_title, automargin=True, title_standoff=TITLE_DISTANCE, **lines_of_axis)
     return figure
+
+
+def _marker(number: int, size: int) -> dict[str, str | int]:
+    return {"color": COLOURS[number % len(COLOURS)], "symbol": MARKS[number % len(MARKS)], "size": size}

@@ -146,7 +146,7 @@ def test_a_gpu_configuration_cannot_be_started_without_a_gpu(dashboard: Dashboar
 
 def test_tabs_can_be_reached_with_the_keyboard(dashboard: Dashboard, page: Page) -> None:
     page.goto(dashboard.url)
-    expect(page.get_by_text("No GPU that a training can use")).to_be_visible()
+    expect(page.get_by_text("No usable GPU")).to_be_visible()
     page.get_by_role("tab", name="Machine").focus()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text("Start from").first).to_be_visible()
