@@ -120,7 +120,7 @@ def export_command(version: str, directory: Path, name: str | None, config_file:
         report = _export(name or settings.registry.model_name, version, settings, directory)
     click.echo(
         f"{report.directory}: merged weights (safetensors), tokenizer and chat template\n"
-        f"On {report.n} validation reviews, {report.changed_share:.2%} of the answers changed, and label "
+        f"On {report.n} validation reviews, {report.changed_fraction:.2%} of the answers changed, and label "
         f"probabilities by at most {report.largest_difference:.3f}"
     )
 

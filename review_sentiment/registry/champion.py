@@ -1,4 +1,4 @@
-"""The version in use, evaluated on the same reviews as a candidate that wants its place."""
+"""The champion, evaluated on the same reviews as the candidate that may replace it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def evaluate_champion(
 ) -> Champion:
     """Return the champion's evaluation on the chats' reviews.
 
-    Where it was registered with an evaluation of the same reviews, that is read again; else it answers
-    them now, formatted as in its own training. A candidate's own version is no champion to beat.
+    An evaluation of the same reviews in the champion's run is reused. Otherwise the champion is evaluated
+    now, with reviews formatted as in its own training. A candidate need not beat its own version.
 
     Raises:
-        DataError: the champion answers with other labels.
-        ModelUnavailableError: its files or its base model cannot be had.
+        DataError: the champion has other labels.
+        ModelUnavailableError: its files or its base model are not available.
     """
     from review_sentiment.tracking import model_versions, recorded_runs
 
@@ -43,20 +43,20 @@ def evaluate_champion(
         in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
         return Champion(version.version, evaluation_of("champion", chats, in_order))
     try:
-        return Champion(version.version, _evaluated_anew(version, chats, plan, settings))
+        return Champion(version.version, _evaluate_again(version, chats, plan, settings))
     except ModelUnavailableError as error:
         raise ModelUnavailableError(
             f"The champion of '{name}', version {version.version}, cannot be evaluated: {error} "
-            "Make it available again. Or let another version be the champion: "
-            "`python run_pipeline.py rollback`, or `promote VERSION`. Or register under another "
-            "registry.model_name. The training is kept: the next run goes on from the cache."
+            "Make it available again. Or make another version the champion: "
+            "`python run_pipeline.py rollback` or `promote VERSION`. Or register under another "
+            "registry.model_name. The training is kept: the next run resumes from the cache."
         ) from error
 
 
-def _evaluated_anew(
+def _evaluate_again(
     version: ModelVersion, chats: ChatDataset, plan: ComputePlan, settings: EvaluationSettings
 ) -> Evaluation:
-    """Let a version answer the chats' reviews, formatted as in its own training."""
+    """Evaluate a version on the chats' reviews, formatted as in its own training."""
     from review_sentiment.data.chats import format_chats
     from review_sentiment.evaluation.evaluate import evaluate_model
     from review_sentiment.models.loading import load_tokenizer
@@ -67,13 +67,13 @@ def _evaluated_anew(
         if serving.labels != chats.labels:
             raise DataError(
                 f"The champion of '{version.name}', version {version.version}, answers "
-                f"{', '.join(serving.labels)} and the candidate {', '.join(chats.labels)}. Register it "
-                "under a name of its own: registry.model_name."
+                f"{', '.join(serving.labels)}, but the candidate answers {', '.join(chats.labels)}. Register "
+                "the candidate under another registry.model_name."
             )
         own_chats = format_chats(
             chats.frame, load_tokenizer(serving.base), serving.labels, serving.max_tokens
         )
-        # No samples are kept of it, so none are generated.
-        quiet = settings.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
-        found = evaluate_model(serving.base, adapter, own_chats, plan, quiet)
+        # The champion's samples are not shown anywhere, so none are generated.
+        without_samples = settings.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
+        found = evaluate_model(serving.base, adapter, own_chats, plan, without_samples)
     return evaluation_of("champion", chats, found.predictions)

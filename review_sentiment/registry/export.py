@@ -1,11 +1,10 @@
-"""A version as plain weights: the adapter merged into its base model, for engines that know no LoRA.
+"""A version as plain weights: the adapter merged into its base model, for engines without LoRA support.
 
     python run_pipeline.py export VERSION -o DIRECTORY
 
-The adapter was trained on 4-bit weights, so it is merged into those, dequantised:
-merging into the original weights, or into 4-bit ones that are then rounded again, gives
-another model. How many answers the merge has changed is measured and told.
-llama.cpp's `convert_hf_to_gguf.py` makes a GGUF file of the directory.
+The adapter was trained on 4-bit weights, so it is merged into those, dequantised. Merging into the original
+weights, or quantising again after the merge, gives a different model. The export measures how many answers
+the merge changed. llama.cpp's `convert_hf_to_gguf.py` converts the directory to a GGUF file.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ TOKENS_PER_BATCH = 4_096
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written, and how the merged model's answers differ from the adapter's on n prompts."""
+    """Where the model is, and how its answers to n prompts differ from those before the merge."""
 
     directory: Path
     n: int
-    changed_share: float
+    changed_fraction: float
     largest_difference: float
 
 
@@ -45,8 +44,8 @@ def export(
     """Write merged weights as safetensors, with tokenizer and chat template.
 
     Raises:
-        UsageError: the directory has something in it.
-        ModelUnavailableError: the base model is not there.
+        UsageError: the directory is not empty.
+        ModelUnavailableError: the base model is not available.
     """
     if directory.exists() and any(directory.iterdir()):
         raise UsageError(f"{directory} is not empty: choose a new directory, or empty this one.")
@@ -61,12 +60,12 @@ def export(
     merged = merge(base, adapter, plan)
     merged.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    found = scores(merged)
+    exported = scores(merged)
     return ExportReport(
         directory=directory,
         n=len(prompts),
-        changed_share=float(np.mean(adapted.constrained != found.constrained)),
-        largest_difference=float(np.abs(adapted.probabilities - found.probabilities).max()),
+        changed_fraction=float(np.mean(adapted.constrained != exported.constrained)),
+        largest_difference=float(np.abs(adapted.probabilities - exported.probabilities).max()),
     )
 
 

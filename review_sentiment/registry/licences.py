@@ -1,4 +1,4 @@
-"""Under which licence a base model and the reviews stand, as far as their source tells."""
+"""The licences of the base model and the reviews, as far as their sources state them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def model_licence(base: ModelIdentity) -> str:
-    """Return a model's licence by its card, or where to look for it."""
+    """Return a model's licence from its card, or where to look for it."""
     if base.name == EMBEDDED_MODEL:
         return embedded_model.LICENCE
     directory = Path(base.name)
@@ -32,14 +32,14 @@ def model_licence(base: ModelIdentity) -> str:
 
 
 def data_licence(source: str) -> str:
-    """Return the licence of a source of reviews, as `data.source` names it, or where to look for it."""
+    """Return the licence of `data.source`, or where to look for it."""
     from review_sentiment.data.sources.embedded import LICENCE
     from review_sentiment.data.sources.hub import ADDRESS, AMAZON_REVIEWS, HUB
     from review_sentiment.data.sources.web import UCSD
 
     if source == EMBEDDED_DATA:
         return LICENCE
-    if source in (HUB, AMAZON_REVIEWS, UCSD):  # their pages name none
+    if source in (HUB, AMAZON_REVIEWS, UCSD):  # their pages do not state one
         return f"unknown: see {AMAZON_REVIEWS_PAGE}"
     found = ADDRESS.match(source)
     if found is None:
@@ -57,13 +57,13 @@ def _of_hub(repository: str, revision: str | None, kind: str) -> str | None:
     try:
         card = hf_hub_download(repository, CARD, revision=revision, repo_type=kind)
     except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        logger.info("The card of %s cannot be read, so its licence is unknown: %s", repository, error)
+        logger.info("The card of %s could not be read, so its licence is unknown: %s", repository, error)
         return None
     return _of_file(Path(card))
 
 
 def _of_file(card: Path) -> str | None:
-    """Return what the head of a card (YAML between lines of dashes) says."""
+    """Return the licence in the YAML header of a card, or None."""
     from huggingface_hub import metadata_load
 
     head = metadata_load(card) if card.is_file() else None

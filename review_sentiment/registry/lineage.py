@@ -1,6 +1,6 @@
-"""Where a version comes from, and back: which versions came of a run, a commit or some reviews.
+"""Where a version comes from, and the reverse: which versions came from a run, a commit or a set of reviews.
 
-Everything is in the tags of the version, so that MLflow's own search finds it too:
+Everything is in the version's tags, so MLflow's own search finds it too:
 `MlflowClient().search_model_versions("tags.commit = '...'")`.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EVALUATION_ROWS_TAG = "evaluation_rows"
 UNKNOWN = "unknown"
 SHORTEST_PREFIX = 6
-"""Characters of an identifier that are enough to be looked for, as with git."""
+"""Minimum number of characters of an abbreviated identifier, as with git."""
 TITLES = {
     "zenml_run": "ZenML run",
     "zenml_run_id": "ZenML run's id",
@@ -31,9 +31,9 @@ TITLES = {
     "training_rows": "training rows",
     EVALUATION_ROWS_TAG: "evaluation rows",
 }
-"""Tags of a version that say where it comes from, and their names for people."""
+"""Tags of a version with its lineage, and their display names."""
 OF_TWO_RUNS = ("training_run", "training_run_id", "registering_commit")
-"""Tags of a version that was trained in another run than it was registered in."""
+"""Tags that only a version has that was trained in one run and registered in another."""
 IDENTIFIERS = (
     "zenml_run",
     "zenml_run_id",
@@ -44,12 +44,12 @@ IDENTIFIERS = (
     "training_rows",
     EVALUATION_ROWS_TAG,
 )
-"""Those of them that one may start from."""
+"""Tags that `lineage` can look up."""
 
 
 @dataclass(frozen=True)
 class PipelineRun:
-    """A ZenML run, and what it was started from; `commit` ends with `+changes` where files differed."""
+    """A ZenML run, and how it was started; `commit` ends with `+changes` if files differed from it."""
 
     name: str
     run_id: str
@@ -65,9 +65,9 @@ UNKNOWN_RUN = PipelineRun(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
 class Lineage:
     """What a version was made from.
 
-    `training` is the run that trained the adapter, `registering` the one that made a version of it, which
-    is another where training came from the cache. `revisions` are those of the categories. `training_rows`
-    and `evaluation_rows` are the fingerprints of the reviews.
+    `training` is the run that trained the adapter, `registering` the run that registered it, which is another
+    one if training came from the cache. `revisions` maps categories to the revisions of their data.
+    `training_rows` and `evaluation_rows` are the fingerprints of the reviews.
     """
 
     training: PipelineRun
@@ -78,14 +78,14 @@ class Lineage:
     evaluation_rows: str
 
     def revision(self) -> str:
-        """Return the data's revision: one for all categories where they have the same."""
+        """Return the data's revision: a single one if all categories have the same."""
         different = set(self.revisions.values())
         if len(different) == 1:
             return different.pop()
         return "; ".join(f"{name}: {revision}" for name, revision in self.revisions.items()) or UNKNOWN
 
     def tags(self) -> dict[str, str]:
-        """Return everything as tags of a version; what trained it is left out where one run did all."""
+        """Return everything as tags of a version, without `OF_TWO_RUNS` if one run did everything."""
         tags = {
             "zenml_run": self.registering.name,
             "zenml_run_id": self.registering.run_id,
@@ -106,10 +106,10 @@ class Lineage:
 
 
 def versions_from(versions: Iterable[ModelVersion], start: str) -> list[ModelVersion]:
-    """Return the versions that a number, an alias or an identifier leads to.
+    """Return the versions with a number or an alias, or that came from an identifier.
 
-    Identifiers are MLflow's run, ZenML's run (name or id), a commit, or the fingerprint of the training or
-    evaluation reviews; of each the first characters are enough.
+    Identifiers are MLflow's run, ZenML's run (name or id), a commit, and the fingerprint of the training or
+    evaluation reviews. The first characters are enough.
     """
     found = list(versions)
     named = [version for version in found if start == version.version or start in version.aliases]

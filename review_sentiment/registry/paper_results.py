@@ -1,23 +1,22 @@
-"""Results for a paper: tables with every figure's interval, n and seed, and vector figures, from MLflow.
+"""Results for a paper, read from MLflow: tables with intervals, n and seed of every figure, and vector plots.
 
     python run_pipeline.py results -o results/
 
-Versions that differ in nothing but the seed are one row of `summary`: mean and standard deviation over
-the seeds.
+Versions that differ only in the seed share a row of `summary`, with mean and standard deviation over seeds.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.metrics import Metrics, compute_metrics
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.scoring.answers import labels_of
 from review_sentiment.tracking import recorded_runs
@@ -28,26 +27,11 @@ if TYPE_CHECKING:
 FIGURES = ("accuracy", "f1", "roc_auc", "brier", "calibration_error", "unparsed_rate")
 MODELS = ("baseline", "classical", "tuned")
 SEED = "seed"
-TABLES = ("results", "summary", "slices")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of one model on n reviews, with its interval."""
-
-    version: str
-    model: str
-    seed: str
-    figure: str
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True)
 class PaperResults:
-    """The tables by their names, and the evaluations that figures are drawn of."""
+    """The tables by name, and the evaluations to plot."""
 
     tables: dict[str, pd.DataFrame]
     evaluations: dict[str, Evaluation]
@@ -59,52 +43,44 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
     Raises:
         DataError: no version has predictions.
     """
-    figures: list[Figure] = []
+    rows: list[dict[str, Any]] = []
     slices: list[pd.DataFrame] = []
     evaluations: dict[str, Evaluation] = {}
     settings = {version.version: recorded_runs.recorded_parameters(version.run_id) for version in versions}
     for version in versions:
-        seed = settings[version.version].get(SEED, "")
         for model in MODELS:
             predictions = recorded_runs.recorded_predictions(version.run_id, model)
             if predictions is None:
                 continue
-            labels = labels_of(predictions)
-            metrics = compute_metrics(predictions, labels)
-            figures += [
-                Figure(
-                    version.version,
-                    model,
-                    seed,
-                    name,
-                    getattr(metrics, name),
-                    *metrics.intervals[name],
-                    metrics.n,
-                )
-                for name in FIGURES
-            ]
-            empty = pd.DataFrame()
+            metrics = compute_metrics(predictions, labels_of(predictions))
+            identity = {
+                "version": version.version,
+                "model": model,
+                "seed": settings[version.version].get(SEED, ""),
+            }
+            rows += _figures(identity, metrics)
+            slices.append(recorded_runs.recorded_slices(version.run_id, model).assign(**identity))
             evaluations[f"version_{version.version}_{model}"] = Evaluation(
-                model, metrics, predictions, empty, empty
+                model, metrics, predictions, samples=pd.DataFrame(), slices=pd.DataFrame()
             )
-            part = recorded_runs.recorded_slices(version.run_id, model)
-            slices.append(part.assign(version=version.version, model=model, seed=seed))
-    if not figures:
+    if not rows:
         raise DataError("No version has recorded predictions. Run the pipeline: python run_pipeline.py")
-    results = pd.DataFrame([asdict(figure) for figure in figures])
-    summary = _over_seeds(results, settings)
-    return PaperResults(
-        dict(zip(TABLES, (results, summary, pd.concat(slices, ignore_index=True)), strict=True)), evaluations
-    )
+    results = pd.DataFrame(rows)
+    tables = {
+        "results": results,
+        "summary": _over_seeds(results, settings),
+        "slices": pd.concat(slices, ignore_index=True),
+    }
+    return PaperResults(tables, evaluations)
 
 
-def write(found: PaperResults, directory: Path) -> list[Path]:
-    """Write each table as CSV, JSON, Markdown and LaTeX (booktabs), the figures as PDF; return the files."""
+def write(results: PaperResults, directory: Path) -> list[Path]:
+    """Write each table as CSV, JSON, Markdown and LaTeX (booktabs), the plots as PDF; return the files."""
     from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 
     directory.mkdir(parents=True, exist_ok=True)
     files = []
-    for name, table in found.tables.items():
+    for name, table in results.tables.items():
         shown = table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else str(value))
         contents = {
             "csv": table.to_csv(index=False),
@@ -115,22 +91,37 @@ def write(found: PaperResults, directory: Path) -> list[Path]:
         for ending, content in contents.items():
             files.append(directory / f"{name}.{ending}")
             files[-1].write_text(content, encoding="utf-8")
-    for name, evaluation in found.evaluations.items():
+    for name, evaluation in results.evaluations.items():
         for kind, figure in (("confusion", confusion_figure), ("probabilities", probability_figure)):
             files.append(directory / f"{name}_{kind}.pdf")
-            # Without the date equal figures are equal files.
+            # Without a creation date, equal plots are equal files.
             figure(evaluation).savefig(files[-1], metadata={"CreationDate": None})
     return files
 
 
+def _figures(identity: dict[str, str], metrics: Metrics) -> list[dict[str, Any]]:
+    """Return a row for each figure of a model, with its interval."""
+    return [
+        {
+            **identity,
+            "figure": name,
+            "value": getattr(metrics, name),
+            "low": metrics.intervals[name][0],
+            "high": metrics.intervals[name][1],
+            "n": metrics.n,
+        }
+        for name in FIGURES
+    ]
+
+
 def _over_seeds(results: pd.DataFrame, settings: dict[str, dict[str, str]]) -> pd.DataFrame:
-    """Return mean and standard deviation of the versions that differ in nothing but the seed."""
-    alike = {
+    """Return mean and standard deviation over the versions that differ only in the seed."""
+    without_seed = {
         version: json.dumps(sorted(item for item in found.items() if item[0] != SEED))
         for version, found in settings.items()
     }
-    groups = results.assign(alike=results["version"].map(alike)).groupby(
-        ["alike", "model", "figure"], sort=False
+    groups = results.assign(settings=results["version"].map(without_seed)).groupby(
+        ["settings", "model", "figure"], sort=False
     )
     rows = [
         {
@@ -139,7 +130,7 @@ def _over_seeds(results: pd.DataFrame, settings: dict[str, dict[str, str]]) -> p
             "model": model,
             "figure": figure,
             "mean": rows["value"].mean(),
-            "standard deviation": rows["value"].std(ddof=1) if len(rows) > 1 else float("nan"),
+            "standard deviation": rows["value"].std(ddof=1),
             "lowest": rows["low"].min(),
             "highest": rows["high"].max(),
             "n": int(rows["n"].iloc[0]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation.comparison import Comparison, compare_models
+from review_sentiment.evaluation.comparison import Comparison, changes, compare_models
 from review_sentiment.tracking import model_versions, recorded_runs
 
 if TYPE_CHECKING:
@@ -24,18 +24,17 @@ FIGURES = (
     "evaluation_reviews",
     "gate",
 )
-"""Tags of a version that are shown."""
+"""Tags of a version that a comparison shows."""
 CHANGED_COLUMNS = ["review_id", "category", "gold", "first", "second", "title", "text"]
 
 
 @dataclass(frozen=True)
 class VersionComparison:
-    """What is different between two versions.
+    """The differences between two versions.
 
-    `settings` and `figures` have the value of the first and that of the second.
-    `test` is the second against the first, on the reviews that both were evaluated on; None where there is
-    none, and `why_no_test` says why. `changed` are the reviews that only one had right, with the
-    columns of `CHANGED_COLUMNS`.
+    `settings` and `figures` map names to the values of the first and the second version. `test` compares the
+    second with the first on the reviews that both answered; if there is none, `why_no_test` explains why.
+    `changed` has the reviews that only one version answered correctly, in the columns `CHANGED_COLUMNS`.
     """
 
     first: ModelVersion
@@ -53,33 +52,36 @@ def compare_versions(name: str, first: str, second: str) -> VersionComparison:
     Raises:
         UsageError: there is no such version.
     """
-    versions = [model_versions.get_version(name, version) for version in (first, second)]
-    tables = [recorded_runs.recorded_predictions(version.run_id) for version in versions]
-    test, why = None, ""
-    changed = pd.DataFrame(columns=CHANGED_COLUMNS)
-    for version, table in zip(versions, tables, strict=True):
-        if table is None:
-            why = f"The run of version {version.version} has no predictions."
-    old, new = tables
-    if old is not None and new is not None:
-        try:
-            test = compare_models(new, old, f"version {versions[0].version}", "predicted")
-            changed = _changed(old, new, recorded_runs.recorded_reviews(versions[1].run_id))
-        except DataError as error:
-            why = str(error)
+    old, new = (model_versions.get_version(name, version) for version in (first, second))
+    test, why_no_test, changed = _paired_test(old, new)
     return VersionComparison(
-        first=versions[0],
-        second=versions[1],
-        settings=different_settings(*versions),
-        figures={key: (versions[0].tags.get(key, "-"), versions[1].tags.get(key, "-")) for key in FIGURES},
+        first=old,
+        second=new,
+        settings=different_settings(old, new),
+        figures={key: (old.tags.get(key, "-"), new.tags.get(key, "-")) for key in FIGURES},
         test=test,
-        why_no_test=why,
+        why_no_test=why_no_test,
         changed=changed,
     )
 
 
+def _paired_test(old: ModelVersion, new: ModelVersion) -> tuple[Comparison | None, str, pd.DataFrame]:
+    """Return the test, or why there is none, and the answers that changed."""
+    none_changed = pd.DataFrame(columns=CHANGED_COLUMNS)
+    before = recorded_runs.recorded_predictions(old.run_id)
+    after = recorded_runs.recorded_predictions(new.run_id)
+    if before is None or after is None:
+        missing = old if before is None else new
+        return None, f"The run of version {missing.version} has no predictions.", none_changed
+    try:
+        test = compare_models(after, before, f"version {old.version}", "predicted")
+    except DataError as error:
+        return None, str(error), none_changed
+    return test, "", _changed(before, after, recorded_runs.recorded_reviews(new.run_id))
+
+
 def different_settings(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[str, str]]:
-    """Return the recorded parameters in which two versions differ, with the value of each."""
+    """Return the recorded parameters in which two versions differ, with both values."""
     old, new = (recorded_runs.recorded_parameters(version.run_id) for version in (first, second))
     return {
         key: (old.get(key, "-"), new.get(key, "-"))
@@ -89,13 +91,13 @@ def different_settings(first: ModelVersion, second: ModelVersion) -> dict[str, t
 
 
 def _changed(old: pd.DataFrame, new: pd.DataFrame, reviews: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the reviews that one version alone had right: those that were lost first."""
+    """Return the reviews that only one version answered correctly, those that the second lost first."""
     both = old[["review_id", "category", "gold", "predicted"]].merge(
         new[["review_id", "predicted"]], on="review_id", suffixes=("_first", "_second")
     )
     both = both.rename(columns={"predicted_first": "first", "predicted_second": "second"})
-    lost, won = both["first"] == both["gold"], both["second"] == both["gold"]
-    changed = pd.concat([both[lost & ~won], both[won & ~lost]])
+    both["change"] = changes(both["gold"], both["first"], both["second"])
+    changed = both[both["change"].isin(["lost", "won"])].sort_values("change", kind="stable")
     if reviews is None:
         return changed.assign(title="", text="")[CHANGED_COLUMNS]
     return changed.merge(reviews[["review_id", "title", "text"]], on="review_id", how="left")[CHANGED_COLUMNS]

@@ -1,4 +1,4 @@
-"""What a step depends on, in small packages of our name and in the real one."""
+"""What a step depends on, in a small package of ours and in the real one."""
 
 from __future__ import annotations
 
@@ -163,6 +163,15 @@ def test_versions_of_packages_count_without_their_local_part(
         prints.append(print_of_run("fake-package"))
     assert prints[0] == prints[1] != prints[2]
     assert print_of_run() not in prints
+
+
+def test_the_content_of_a_file_counts(tmp_path: Path) -> None:
+    template = tmp_path / "card.md.jinja"
+    prints = []
+    for text in ("one", "two", "one"):
+        template.write_text(text)
+        prints.append(fingerprint("steps.compare", "compare", files=(template,)))
+    assert prints[0] == prints[2] != prints[1]
 
 
 def test_the_order_of_the_packages_does_not_matter() -> None:

@@ -81,7 +81,7 @@ def test_a_champion_with_other_labels_is_an_error(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter", ("bad", "good"))
-    with pytest.raises(DataError, match=r"version 1, answers bad, good .* registry\.model_name"):
+    with pytest.raises(DataError, match=r"version 1, answers bad, good, but .* registry\.model_name"):
         evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
 
 

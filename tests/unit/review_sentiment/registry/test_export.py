@@ -33,7 +33,7 @@ def test_merged_weights_answer_as_the_adapter_does(
     finetune(TrainingJob(recipe, tiny_chats, tmp_path / "adapter"))
     report = export(base, tmp_path / "adapter", PLAN, tiny_chats, tmp_path / "merged")
 
-    assert (report.n, report.changed_share) == (len(tiny_chats), 0.0)
+    assert (report.n, report.changed_fraction) == (len(tiny_chats), 0.0)
     assert report.largest_difference < 1e-4
     assert (tmp_path / "merged" / "model.safetensors").is_file()
     assert not list((tmp_path / "merged").glob("adapter*"))

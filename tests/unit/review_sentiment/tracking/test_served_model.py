@@ -1,0 +1,69 @@
+"""A registered version loads with MLflow alone, from the code that it ships."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from review_sentiment.config import LoraSettings
+from review_sentiment.models.base_model import ModelIdentity
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.loading import load_model
+from review_sentiment.models.lora import add_adapters, save_adapter
+from review_sentiment.scoring.scorer import Serving
+from review_sentiment.tracking import model_versions, run_log
+
+LOAD_AND_PREDICT = """
+import importlib.util, json, sys
+
+# The checkout is installed in editable mode; another machine would not have it.
+sys.meta_path = [finder for finder in sys.meta_path if "__editable__" not in repr(finder)]
+assert importlib.util.find_spec("review_sentiment") is None, sys.path
+
+import mlflow, pandas
+
+model = mlflow.pyfunc.load_model("models:/reviews/1")
+answers = model.predict(pandas.DataFrame({"text": ["Runs small and fell apart."]}, index=[7]))
+
+import review_sentiment
+
+code = {name: module.__file__ for name, module in sys.modules.items() if name.startswith("review_sentiment")}
+print(json.dumps({"answers": answers.to_dict("records"), "index": list(answers.index), "code": code}))
+"""
+
+
+@pytest.mark.usefixtures("mlflow_uri")
+def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
+    tiny_model: ModelIdentity, tmp_path: Path
+) -> None:
+    adapter, elsewhere = tmp_path / "adapter", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    base = load_model(tiny_model, plan_compute("cpu", "fp32"))
+    save_adapter(add_adapters(base, LoraSettings(rank=2, alpha=4)), tiny_model, adapter)
+    Serving(tiny_model, ("negative", "positive"), 160).save(adapter)
+    run = run_log.open_run("experiment", "run", {}, {})
+    model_versions.register_version("reviews", run, adapter, "card", {})
+
+    finished = subprocess.run(
+        [sys.executable, "-I", "-c", LOAD_AND_PREDICT],
+        cwd=elsewhere,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    found = json.loads(finished.stdout.splitlines()[-1])
+    (answer,) = found["answers"]
+    assert set(answer) == {"label", "probability", "p_negative", "p_positive", "model_version"}
+    assert answer["p_negative"] + answer["p_positive"] == pytest.approx(1)
+    assert found["index"] == [7]
+    checkout = Path(__file__).resolve().parents[4]
+    assert "review_sentiment.scoring.scorer" in found["code"]
+    assert not [file for file in found["code"].values() if Path(file).is_relative_to(checkout)]
