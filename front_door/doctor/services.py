@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from review_sentiment.config import Settings
 
 SECONDS_TO_ANSWER = 10
-GPU_QUERY = "--query-gpu=name,memory.total,driver_version"
+GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
 UNAUTHORIZED = 401
 
 
@@ -29,17 +29,12 @@ def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
     """Yield the checks of a stack, and of the model and reviews that the settings name."""
     if file.image is None and (file.has_step_operator or settings.model.device == "cuda"):
         yield run_check("GPU", _gpu, "Run `nvidia-smi`. Install NVIDIA's driver and a CUDA build of torch.")
-        yield run_check(
-            "4-bit on GPU",
-            lambda: multiply_in_four_bit("cuda"),
-            "Reinstall torch and bitsandbytes for this CUDA version.",
-        )
+        advice = "Reinstall torch and bitsandbytes for this CUDA version."
+        yield run_check("4-bit on GPU", lambda: multiply_in_four_bit("cuda"), advice)
     yield run_check("model", lambda: _model(settings), "Set model.name to a model that you can access.")
     yield run_check("reviews", lambda: _reviews(settings), "Set data.source to a source that you can access.")
     if file.image is not None:
-        yield run_check(
-            "Docker", _docker, "Start Docker on this machine: it builds the image for remote steps."
-        )
+        yield run_check("Docker", _docker, "Start Docker here: it builds the image for remote steps.")
         yield from check_services(file)
 
 
@@ -57,37 +52,29 @@ def require_services(file: StackFile) -> None:
 
 def check_services(file: StackFile) -> Iterator[Check]:
     """Yield the checks of the machine that runs remote steps, and of the services that they use."""
-    yield run_check(
-        "ZenML server",
-        _zenml_server,
-        "Run `zenml login URL`, or set ZENML_STORE_URL and ZENML_STORE_API_KEY.",
+    advice = "Run `zenml login URL`, or set ZENML_STORE_URL and ZENML_STORE_API_KEY."
+    yield run_check("ZenML server", _zenml_server, advice)
+    registry = file.components["container_registry"].configuration["uri"]
+    yield run_check("registry", lambda: _registry(registry), "Start it, or correct CONTAINER_REGISTRY.")
+    store = file.components["artifact_store"].configuration
+    advice = (
+        "Check S3_BUCKET, S3_ENDPOINT_URL and AWS_ACCESS_KEY_ID: the key must write, read and delete there."
     )
-    configured = {kind: component.configuration for kind, component in file.components.items()}
-    registry, store = configured["container_registry"], configured["artifact_store"]
-    yield run_check(
-        "registry", lambda: _registry(registry["uri"]), "Start it, or correct CONTAINER_REGISTRY."
-    )
-    yield run_check(
-        "S3",
-        lambda: _s3(store, file.secrets),
-        "Check S3_BUCKET, S3_ENDPOINT_URL and AWS_ACCESS_KEY_ID: the key must write, read and delete there.",
-    )
-    operator = configured["step_operator"]
-    if file.components["step_operator"].flavor == "ssh_host":
-        advice = (
-            "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY. New host? `ssh-keyscan HOST >> known_hosts`."
-        )
-        yield run_check("GPU host", lambda: _ssh_host(operator), advice)
+    yield run_check("S3", lambda: _s3(store, file.secrets), advice)
+    operator = file.components["step_operator"]
+    if operator.flavor == "ssh_host":
+        advice = "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY. New host? ssh-keyscan HOST >> known_hosts"
+        yield run_check("GPU host", lambda: _ssh_host(operator.configuration), advice)
     else:
         advice = "Check KUBERNETES_CONTEXT with `kubectl get nodes`; GPU nodes need NVIDIA's device plugin."
-        yield run_check("Kubernetes", lambda: _kubernetes(operator["kubernetes_context"]), advice)
+        context = operator.configuration["kubernetes_context"]
+        yield run_check("Kubernetes", lambda: _kubernetes(context), advice)
 
 
 def _gpu() -> str:
     import torch
 
-    query = ["nvidia-smi", GPU_QUERY, "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=True)
+    done = subprocess.run(GPU_QUERY, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=True)
     found = done.stdout.strip()
     if not torch.cuda.is_available():
         raise RuntimeError(
@@ -171,18 +158,15 @@ def _ssh_host(operator: Mapping[str, Any]) -> str:
         look_for_keys=False,
     )
     try:
-        found = {}
-        for command in (
-            "docker version --format '{{.Server.Version}}'",
-            f"nvidia-smi {GPU_QUERY} --format=csv,noheader",
-        ):
+        found = []
+        for command in ("docker version --format '{{.Server.Version}}'", " ".join(GPU_QUERY)):
             _, output, errors = client.exec_command(command, timeout=SECONDS_TO_ANSWER)
             if output.channel.recv_exit_status() != 0:
                 raise RuntimeError(f"`{command}` on {operator['hostname']}: {errors.read().decode().strip()}")
-            found[command.split()[0]] = output.read().decode().strip()
+            found.append(output.read().decode().strip())
     finally:
         client.close()
-    return f"{operator['hostname']}: Docker {found['docker']}, {found['nvidia-smi']}"
+    return f"{operator['hostname']}: Docker {found[0]}, {found[1]}"
 
 
 def _kubernetes(context: str) -> str:

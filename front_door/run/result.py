@@ -90,15 +90,6 @@ def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any
     versions = model_versions.list_versions(record.name)
     aliases = next((list(each.aliases) for each in versions if each.version == record.version), [])
     return {
-        "model": {
-            "name": record.name,
-            "version": record.version,
-            "aliases": aliases,
-            "uri": record.uri,
-        },
-        "mlflow": {
-            "tracking_uri": record.tracking_uri,
-            "experiment": record.experiment,
-            "run_id": record.run_id,
-        },
+        "model": {"name": record.name, "version": record.version, "aliases": aliases, "uri": record.uri},
+        "mlflow": {key: getattr(record, key) for key in ("tracking_uri", "experiment", "run_id")},
     }

@@ -33,7 +33,7 @@ def _unexpected(error: Exception) -> str:
         )
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}. Check the path and its permissions. {advice}"
-    return f"{type(error).__name__}: {first_line(error)} {advice}"
+    return f"{type(error).__name__}: {first_line(error).rstrip('.')}. {advice}"
 
 
 def _is_disk_full(error: BaseException) -> bool:

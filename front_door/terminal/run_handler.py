@@ -10,10 +10,12 @@ from typing import Literal
 from review_sentiment.progress import ATTRIBUTE, Snapshot
 
 StepStatus = Literal["cached", "running", "completed", "failed"]
-_STEP_MESSAGE = re.compile(
-    r"(?P<event>Using cached version of step|Step|Failed to run step) `(?P<step>[^`]+)`(?P<rest>.*)",
-    re.DOTALL,
-)
+STEP_MESSAGES: dict[StepStatus, re.Pattern[str]] = {
+    "cached": re.compile(r"Using cached version of step `([^`]+)`"),
+    "running": re.compile(r"Step `([^`]+)` has started"),
+    "completed": re.compile(r"Step `([^`]+)` has finished"),
+    "failed": re.compile(r"Failed to run step `([^`]+)`"),
+}
 
 
 class RunHandler(logging.Handler):
@@ -52,14 +54,7 @@ class RunHandler(logging.Handler):
 
 def step_status(message: str) -> tuple[str, StepStatus] | None:
     """Return the step that a log message of ZenML (0.98) is about, and its status; None for others."""
-    found = _STEP_MESSAGE.match(message)
-    if found is None:
-        return None
-    step = found["step"]
-    if found["event"].startswith("Using cached"):
-        return step, "cached"
-    if found["event"].startswith("Failed"):
-        return step, "failed"
-    if "has started" in found["rest"]:
-        return step, "running"
-    return (step, "completed") if "has finished" in found["rest"] else None
+    for status, pattern in STEP_MESSAGES.items():
+        if found := pattern.match(message):
+            return found[1], status
+    return None
