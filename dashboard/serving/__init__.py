@@ -1,1 +1,1 @@
-"""The command `ui` and its server: who may ask, and what is loaded beforehand."""
+"""The command `ui` and its server: access control, and what is loaded before it serves."""

@@ -1,4 +1,4 @@
-"""The command `ui`. The front door does not know the dashboard: `run_pipeline.py` adds the command."""
+"""The command `ui`, which `run_pipeline.py` adds: the front door does not import the dashboard."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ DASHBOARD_PORT = 8080
 
 
 @click.command()
-@click.option("--port", default=DASHBOARD_PORT, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--port", default=DASHBOARD_PORT, show_default=True, help="Port; 0 chooses a free one.")
 @click.option(
-    "--host", default=HOST, show_default=True, help="Address to bind to; elsewhere a token is asked."
+    "--host",
+    default=HOST,
+    show_default=True,
+    help="Address to bind to. Requests from other machines need a token.",
 )
-@click.option(
-    "--name", "names", multiple=True, help="A further name that others may ask for it by. Can be repeated."
-)
+@click.option("--name", "names", multiple=True, help="Additional host name to accept. Can be repeated.")
 def ui(port: int, host: str, names: tuple[str, ...]) -> None:
-    """Open the dashboard: machine, settings, runs, comparisons, models. Ctrl-C ends it."""
+    """Serve the dashboard: machine, settings, runs, comparisons, models. Ctrl-C stops it."""
     try:
         import marimo  # noqa: F401
         import uvicorn  # noqa: F401

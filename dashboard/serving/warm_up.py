@@ -1,4 +1,4 @@
-"""What pages need and takes seconds to import, loaded before anybody waits for a page."""
+"""Imports and measurements that take seconds, done before anybody waits for a page."""
 
 from __future__ import annotations
 
@@ -33,54 +33,54 @@ MODULES = (
     "sklearn.calibration",
 )
 """In the order of the tabs that need them."""
-LEAST_HEIGHT = 10
-"""Pixels of a figure that Plotly takes."""
+MIN_HEIGHT = 10
+"""Pixels; Plotly accepts no smaller figure."""
 logger = logging.getLogger(__name__)
 
 
 @cache
 def start_in_background() -> None:
-    """Warm up beside what goes on, once a process."""
+    """Warm up in a thread, once per process."""
     Thread(target=warm_up, name="warm-up", daemon=True).start()
 
 
-def unseen_figure() -> Panel:
-    """Return a figure that nobody sees: with its first one a browser loads Plotly, up to a second.
-
-    The browser asks for it when the page stands and nobody presses anything (head.html).
-    """
-    later = mo.lazy(_empty_figure)
-    return Panel(mo.Html(f"<div class=rs-unseen aria-hidden=true>{later.text}</div>"), (later,))
-
-
-def _empty_figure() -> mo.Html:
-    import plotly.graph_objects as go
-
-    return plot(go.Figure(layout={"height": LEAST_HEIGHT}))
-
-
-@cache
-def warm_up() -> None:
-    """Load once a process what pages need, and make MLflow's first query.
-
-    It keeps the processor busy for 5 s, in which pages of the same process would answer slowly.
-    """
-    load()
-    ask_mlflow()
-
-
 def before_serving() -> None:
-    """Warm up; a store on another machine, which may take long to answer, is asked beside what goes on."""
+    """Warm up; a store on another machine, which may be slow, is queried in the background."""
+    load()
     if "://" in tracking_uri() and not tracking_uri().startswith(SQLITE):
-        load()
         start_in_background()
     else:
         warm_up()
 
 
 @cache
+def warm_up() -> None:
+    """Load what pages need and query MLflow, once per process.
+
+    It takes 5 s of processor time, during which pages of the same process would be slow.
+    """
+    load()
+    query_mlflow()
+
+
+def unseen_figure() -> Panel:
+    """Return an invisible figure: a browser loads Plotly with its first figure, which takes up to a second.
+
+    The browser requests it when the page is complete and the user is idle (head.html).
+    """
+
+    def draw() -> mo.Html:
+        import plotly.graph_objects as go
+
+        return plot(go.Figure(layout={"height": MIN_HEIGHT}))
+
+    later = mo.lazy(draw)
+    return Panel(mo.Html(f"<div class=rs-unseen aria-hidden=true>{later.text}</div>"), (later,))
+
+
+@cache
 def load() -> None:
-    """Import what pages need, read what all of them begin with and measure the processor's speed; once."""
+    """Import what pages need, read the default settings and measure the processor's speed, once."""
     from dashboard.settings_form import DEFAULT_CONFIG, read_form
 
     for module in MODULES:
@@ -90,7 +90,7 @@ def load() -> None:
 
 
 def measure_speed(settings: Settings) -> None:
-    """Measure the speed that Configure's estimate begins with; a GPU's memory is left to those who train."""
+    """Measure the processor's speed for Configure's estimate; a GPU's memory is left to trainings."""
     import torch
 
     from front_door.run.estimate import estimate_here
@@ -100,15 +100,15 @@ def measure_speed(settings: Settings) -> None:
     try:
         estimate_here(settings)
     except ReviewSentimentError as error:
-        logger.warning("%s", error)  # Configure says it
+        logger.warning("%s", error)  # Configure shows it too
 
 
-def ask_mlflow() -> None:
-    """Make MLflow's first query, where there is a store: it imports more."""
+def query_mlflow() -> None:
+    """Make the first query of MLflow, if there is a store: it imports more modules."""
     from review_sentiment.tracking import mlflow_store
 
     try:
         if store_exists():
             mlflow_store.configure(tracking_uri())
     except ReviewSentimentError as error:
-        logger.warning("%s", error)  # the pages that need MLflow say it
+        logger.warning("%s", error)  # the pages that need MLflow show it too

@@ -1,4 +1,4 @@
-"""Who may ask the dashboard: its own page on its own address, and elsewhere only with the token."""
+"""Access control of the dashboard: only its own pages at its own address; other machines need a token."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from dashboard.serving.server import Guard, build_app, is_loopback
+from dashboard.serving.server import build_app, guard, is_loopback, serve
+from review_sentiment.errors import UsageError
 
 pytest.importorskip("marimo")
-HOSTS = ("127.0.0.1", "localhost")
+HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 async def ask(
     app: Any, kind: str, path: str = "/", query: str = "", **headers: str
 ) -> tuple[int, dict[str, str]]:
-    """Send one request; return status and headers of the answer, 101 for a WebSocket that is accepted."""
+    """Send one request; return status and headers of the response; 101 for an accepted WebSocket."""
     sent: list[dict[str, Any]] = []
     scope = {
         "type": kind,
@@ -53,7 +54,7 @@ async def ask(
 
 
 def answer_to(app: Any, kind: str, **options: str) -> tuple[int, dict[str, str]]:
-    """Send one request, from a loop of its own: playwright keeps one running where there was a browser."""
+    """Send one request from an event loop of its own: playwright keeps one running after browser tests."""
     with start_blocking_portal() as portal:
         return portal.call(partial(ask, app, kind, **options))
 
@@ -68,36 +69,42 @@ async def accepting(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(
-    ("headers", "welcome"),
+    ("headers", "expected"),
     [
-        ({"host": "127.0.0.1:8080"}, True),
-        ({"host": "localhost:8080", "origin": "http://localhost:8080"}, True),
-        ({"host": "evil.example:8080"}, False),
-        ({"host": "127.0.0.1.evil.example"}, False),
-        ({}, False),
-        ({"host": "127.0.0.1:8080", "origin": "http://evil.example"}, False),
-        ({"host": "127.0.0.1:8080", "origin": "http://127.0.0.1:9999"}, False),
-        ({"host": "127.0.0.1:8080", "origin": "null"}, False),
+        ({"host": "127.0.0.1:8080"}, 200),
+        ({"host": "[::1]:8080"}, 200),
+        ({"host": "LOCALHOST:8080", "origin": "http://localhost:8080"}, 200),
+        ({"host": "evil.example:8080"}, 400),
+        ({"host": "127.0.0.1.evil.example"}, 400),
+        ({}, 400),
+        ({"host": "127.0.0.1:8080", "origin": "http://evil.example"}, 403),
+        ({"host": "127.0.0.1:8080", "origin": "http://127.0.0.1:9999"}, 403),
+        ({"host": "127.0.0.1:8080", "origin": "null"}, 403),
     ],
 )
-def test_only_its_own_pages_may_ask(kind: str, headers: dict[str, str], welcome: bool) -> None:
-    status, _ = answer_to(Guard(accepting, HOSTS), kind, **headers)
-    assert status == ((101 if kind == "websocket" else 200) if welcome else 403)
+def test_only_its_own_pages_reach_the_app(kind: str, headers: dict[str, str], expected: int) -> None:
+    status, _ = answer_to(guard(accepting, HOSTS), kind, **headers)
+    assert status == (101 if kind == "websocket" and expected == 200 else expected)
 
 
-def test_answers_say_that_nothing_may_be_loaded_from_elsewhere() -> None:
-    _, headers = answer_to(Guard(accepting, HOSTS), "http", host="localhost")
+def test_a_pattern_of_host_names_is_refused() -> None:
+    with pytest.raises(UsageError, match="not a pattern"):
+        serve("127.0.0.1", 0, ["*"])
+
+
+def test_responses_forbid_to_load_anything_from_other_sites() -> None:
+    _, headers = answer_to(guard(accepting, HOSTS), "http", host="localhost")
     assert headers["content-security-policy"].startswith("default-src 'self'")
     assert headers["referrer-policy"] == "no-referrer"
 
 
 @pytest.fixture(scope="module")
 def with_token() -> Iterator[Any]:
-    """Return the dashboard as it is bound elsewhere."""
+    """Return the dashboard as it is served to other machines."""
     return build_app(["myhost"], "secret")
 
 
-def test_elsewhere_a_token_is_asked_for(with_token: Any) -> None:
+def test_requests_from_other_machines_need_a_token(with_token: Any) -> None:
     for query in ("", "access_token=wrong"):
         status, headers = answer_to(with_token, "http", query=query, host="myhost")
         assert status == 303
@@ -122,5 +129,5 @@ def test_elsewhere_a_token_is_asked_for(with_token: Any) -> None:
         ("x", False),
     ],
 )
-def test_loopback_is_known(host: str, expected: bool) -> None:
+def test_loopback_is_recognised(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected

@@ -1,4 +1,4 @@
-"""What is made ready before the dashboard's address is printed keeps nobody from opening it."""
+"""A problem while the dashboard warms up does not keep anybody from opening it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from review_sentiment.config import Settings
 pytest.importorskip("marimo")
 
 
-def test_a_model_that_cannot_be_read_is_said_and_no_error(
+def test_a_model_that_cannot_be_read_is_logged_as_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from dashboard.serving.warm_up import measure_speed
@@ -20,7 +20,7 @@ def test_a_model_that_cannot_be_read_is_said_and_no_error(
     assert str(tmp_path) in caplog.text
 
 
-def test_a_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     from dashboard.serving.warm_up import measure_speed
 
     def measured(*_: object) -> float:
