@@ -1,9 +1,9 @@
-"""How long the dashboard takes to load and to answer a click, with 200 runs and versions in MLflow.
+"""How long the dashboard takes to load and to respond to a click, with 200 runs and versions in MLflow.
 
     python benchmarks/dashboard.py [--json]
 
-The runs are made by MLflow's own client in a sqlite store of their own; the browser is the
-system's Chromium. A click is over when what it asks for can be seen.
+MLflow's client creates the runs in a temporary sqlite store; the browser is the system's Chromium.
+A click is timed until its result is visible.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RUNS = 200
 STEPS = 50
 ROUNDS = 5
 PAUSE_SECONDS = 5.0
-"""After the first page and its clicks."""
+"""Pause after the first page and its clicks."""
 WIDTHS = (1280, 390)
 CLICKS = {
     "Configure": "training.learning_rate",
@@ -39,11 +39,11 @@ CLICKS = {
     "Models": "base model",
     "Machine": "Processor",
 }
-"""Tabs, and a text that can be seen when the tab has answered."""
+"""Tabs, each with a text that is visible once the tab is complete."""
 
 
 def make_runs(store: str) -> None:
-    """Make runs and versions with parameters, metrics and curves, as trainings leave them."""
+    """Create runs and versions with parameters, metrics and curves, as a pipeline run records them."""
     import pandas as pd
     from mlflow.entities import Metric, Param, RunTag
 
@@ -83,7 +83,7 @@ def make_runs(store: str) -> None:
 
 
 def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, evaluation_of: Any) -> None:
-    """Give the two newest versions evaluations of 600 reviews: they are what Compare begins with."""
+    """Log evaluations of 600 reviews for the two newest versions, which Compare shows first."""
     import numpy as np
 
     from review_sentiment.data.chats import ChatDataset
@@ -117,7 +117,7 @@ def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, ev
 
 @contextmanager
 def served(state: Path, store: str) -> Iterator[str]:
-    """Serve the dashboard; yield its address."""
+    """Serve the dashboard and yield its address."""
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": store,
         "ZENML_CONFIG_PATH": str(state / "zenml"),
@@ -138,7 +138,7 @@ def served(state: Path, store: str) -> Iterator[str]:
 
 
 def seconds_of(browser: Any, address: str, width: int) -> dict[str, float]:
-    """Return the seconds that a first page and each click take."""
+    """Return the seconds until the first page and the result of each click are visible."""
     context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()
     page.set_default_timeout(60_000)
@@ -156,12 +156,12 @@ def seconds_of(browser: Any, address: str, width: int) -> dict[str, float]:
 
 
 def measure() -> dict[str, Any]:
-    """Return seconds by width and click."""
+    """Return the seconds by width and click."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        sys.exit("There is no Chromium on the PATH: apt-get install chromium")
+        sys.exit("No Chromium on the PATH: apt-get install chromium")
     with tempfile.TemporaryDirectory(prefix="review-sentiment-dashboard-") as scratch:
         state = Path(scratch)
         store = f"sqlite:///{state / 'mlflow' / 'mlflow.db'}"
@@ -183,14 +183,14 @@ def measure() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the times."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the raw figures as one object, last")
+    parser.add_argument("--json", action="store_true", help="print the raw figures as JSON at the end")
     options = parser.parse_args()
     found = measure()
-    print(f"{RUNS} runs and versions; seconds, median (least-most) of {ROUNDS}; {os.cpu_count()} cores, ")
-    print(f"load of the machine {os.getloadavg()[0]:.1f}")
-    print(f"the server prints its address after {found['until_address']:.2f}; its first page and clicks:")
+    print(f"{RUNS} runs and versions; seconds, median (min-max) of {ROUNDS} rounds; {os.cpu_count()} cores, ")
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    print(f"the server prints its address after {found['until_address']:.2f} s; first page and clicks:")
     print(", ".join(f"{name} {seconds:.2f}" for name, seconds in found["first_round"].items()))
     for width, rounds in found["rounds"].items():
         for name in rounds[0]:

@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""A version in use: memory of `score` on files of growing length, and `serve` under many clients at once.
+"""A registered version in use: memory of `score` on growing files, and `serve` with many clients at once.
 
 python benchmarks/in_use.py [--rows 100000,1000000] [--clients 32] [--seconds 60] [--json]
 
-The version is that of a tiny random Llama, tuned by the whole pipeline in a state of its own: neither the
-memory for a row nor the pairing of questions and answers depends on the model. A file is scored through the
-front door, in a process whose peak memory the system tells. Every client of the server asks for one review
-after the other, of a pool whose answers were asked for before, in one request; no two of them are alike.
+The pipeline tunes a tiny random Llama with temporary state: neither the memory per row nor the pairing of
+requests and answers depends on the model. Each file is scored through the front door; the operating system
+reports the peak memory of that process. Every client of the server sends one review after another from a
+pool of distinct reviews, whose answers are known from a single earlier request.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from tests.tiny import make_tiny_model, tiny_settings
 
 POOL = 200
 TOLERANCE = 1e-4
-"""Difference of a probability between batches; the pool's reviews lie further apart."""
+"""Batches change a probability by less than this; the pool's answers differ by more."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What many clients have met with in a time: answers, errors, and answers to something else."""
+    """What many clients received: answers, errors, and answers to another client's review."""
 
     seconds: float
     answered: int
@@ -48,7 +48,7 @@ class Load:
 
 
 def review(number: int) -> str:
-    """Return a review that is like no other."""
+    """Return a unique review."""
     words = random.Random(number).choices(
         ("soft", "thin", "warm", "itchy", "bright", "awful", "lovely"), k=12
     )
@@ -56,7 +56,7 @@ def review(number: int) -> str:
 
 
 def make_version(directory: Path) -> Project:
-    """Run the pipeline on the tiny model; return the project whose champion it made."""
+    """Run the pipeline on the tiny model; return the project with the champion."""
     state = directory / "state"
     state.mkdir()
     model = make_tiny_model(directory / "model")
@@ -66,7 +66,7 @@ def make_version(directory: Path) -> Project:
 
 
 def score(project: Project, rows: int, directory: Path) -> dict[str, float]:
-    """Score a file of so many rows; return seconds, and the peak memory of the process in bytes."""
+    """Score a file with `rows` rows; return the seconds and the peak memory of the process in bytes."""
     source, output = directory / f"{rows}.csv", directory / f"{rows}-scored.csv"
     with source.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -74,13 +74,13 @@ def score(project: Project, rows: int, directory: Path) -> dict[str, float]:
         writer.writerows([review(number)] for number in range(rows))
     started = time.perf_counter()
     process = project.start("score", str(source), "-o", str(output), "--config", str(project.config))
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as errors:
         assert process.stderr is not None
-        said.writelines(process.stderr)
+        errors.writelines(process.stderr)
         _, status, used = os.wait4(process.pid, 0)
-        said.seek(0)
+        errors.seek(0)
         if status:
-            raise click.ClickException(said.read())
+            raise click.ClickException(errors.read())
     with output.open(newline="") as file:
         scored = sum(1 for _ in csv.reader(file)) - 1
     if scored != rows:
@@ -96,7 +96,7 @@ def probabilities(address: str, texts: list[str]) -> list[float]:
 
 
 def client(address: str, known: dict[str, float], number: int, until: float) -> tuple[int, list[str], int]:
-    """Ask until the time is over; return how many were answered, the errors, and wrong pairings."""
+    """Send reviews until the time is up; return the number of answers, the errors, and wrong pairings."""
     choose = random.Random(number)
     answered, errors, mispaired = 0, [], 0
     while time.perf_counter() < until:
@@ -112,11 +112,11 @@ def client(address: str, known: dict[str, float], number: int, until: float) -> 
 
 
 def load(address: str, clients: int, seconds: int) -> Load:
-    """Let clients ask at the same time."""
+    """Send requests from many clients at once."""
     texts = [review(number) for number in range(POOL)]
     found: dict[float, str] = {}
     for text, answer in zip(texts, probabilities(address, texts), strict=True):
-        # Two reviews of one probability could be exchanged unseen.
+        # A swap of two reviews with the same probability would go unnoticed.
         if all(abs(answer - other) > 3 * TOLERANCE for other in found):
             found[answer] = text
     known = {text: answer for answer, text in found.items()}
@@ -134,12 +134,12 @@ def load(address: str, clients: int, seconds: int) -> Load:
 
 
 @click.command()
-@click.option("--rows", default="100000,1000000", show_default=True, help="Lengths of the files.")
-@click.option("--clients", default=32, show_default=True, help="Clients of the server at once.")
-@click.option("--seconds", default=60, show_default=True, help="How long they ask.")
+@click.option("--rows", default="100000,1000000", show_default=True, help="Rows of the files to score.")
+@click.option("--clients", default=32, show_default=True, help="Concurrent clients of the server.")
+@click.option("--seconds", default=60, show_default=True, help="How long the clients send requests.")
 @click.option("--json", "as_json", is_flag=True)
 def main(rows: str, clients: int, seconds: int, as_json: bool) -> None:
-    """Print what was measured."""
+    """Measure and print memory, throughput, errors and wrong pairings."""
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         project = make_version(directory)
@@ -167,7 +167,7 @@ def main(rows: str, clients: int, seconds: int, as_json: bool) -> None:
         )
     click.echo(
         f"serve  {clients} clients for {served.seconds:.0f} s: {served.answered:,} answers, "
-        f"{len(served.errors)} errors, {served.mispaired} of another's review"
+        f"{len(served.errors)} errors, {served.mispaired} for another client's review"
     )
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Tokens a second of a training step: the libraries' layers, fused LoRA, and lean layers too, in turn.
+"""Throughput of a training step with the libraries' layers, with fused LoRA, and with lean layers too.
 
-Then, on a CPU, TFLOPS of products with few outputs: as they are, and in pieces of rows.
+On a CPU also the TFLOPS of matrix products with few outputs: as a whole, and split into blocks of rows.
 
 python benchmarks/layers.py [--json]
 """
@@ -33,13 +33,13 @@ ROWS, LENGTH = 8, 128
 ROUNDS = 10
 VOCABULARY = 40_000
 PRODUCTS = ((704, 1536, 576), (960, 1536, 576), (1216, 1536, 576), (1472, 1536, 576), (960, 576, 1536))
-"""Rows, inputs and outputs; the last two are no slow ones."""
+"""Rows, inputs and outputs; the last two are not slow."""
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True)
 def main(as_json: bool) -> None:
-    """Print the ratio of every round to the libraries' step, and its spread."""
+    """Print each variant's throughput and its ratio to the libraries' step, with their ranges."""
     plan = plan_compute()
     base = identify(ModelSettings())
     models = {
@@ -100,11 +100,11 @@ def main(as_json: bool) -> None:
             f"ratio {statistics.median(ratios[name]):.2f} ({min(ratios[name]):.2f}-{max(ratios[name]):.2f})"
         )
     for shape, (whole, pieces) in products.items():
-        click.echo(f"product {shape:16} {whole:.2f} TFLOPS as it is, {pieces:.2f} as we do it")
+        click.echo(f"product {shape:16} {whole:.2f} TFLOPS with torch.mm, {pieces:.2f} split into blocks")
 
 
 def measure_products(dtype: torch.dtype) -> dict[str, tuple[float, float]]:
-    """Return the median TFLOPS of products, plain and ours, by their shape."""
+    """Return the median TFLOPS of torch's product and of ours, by shape."""
     found = {}
     for n, inputs, outputs in PRODUCTS:
         x, weight = torch.randn(n, inputs, dtype=dtype), torch.randn(inputs, outputs, dtype=dtype)

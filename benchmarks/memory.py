@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Predicted against measured peak memory of trainings on this machine, each in a process of its own.
+"""Predicted and measured peak memory of training on this machine, each variant in a process of its own.
 
 python benchmarks/memory.py [--steps 3] [--json]
 """
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.training import ROOT, in_a_process, spread
 
-MOST_REVIEWS = 200
+REVIEWS = 200
 VARIANTS = (
     (),
     ("training.tokens_per_pass=512",),
@@ -37,12 +37,12 @@ def longest_chats() -> Any:
     from review_sentiment.training.preparation import prepare
 
     chats = prepare(load_settings(ROOT / "configs" / "local.yaml")).train
-    longest = chats.frame.nlargest(MOST_REVIEWS, "total_tokens").sample(frac=1, random_state=0)
+    longest = chats.frame.nlargest(REVIEWS, "total_tokens").sample(frac=1, random_state=0)
     return replace(chats, frame=longest.reset_index(drop=True))
 
 
 def measure(overrides: tuple[str, ...], steps: int, chats: Any) -> dict[str, float]:
-    """Train a few steps; return the bytes foretold and the peak of this process, which has read no data."""
+    """Train a few steps; return the predicted memory and the peak of this process, which read no data."""
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.models.recipe import Recipe
     from review_sentiment.settings_files import load_settings
@@ -62,7 +62,7 @@ def measure(overrides: tuple[str, ...], steps: int, chats: Any) -> dict[str, flo
 @click.option("--steps", default=3, show_default=True, help="Optimiser steps of each training.")
 @click.option("--json", "as_json", is_flag=True)
 def main(steps: int, as_json: bool) -> None:
-    """Print expected and measured peak of each variant."""
+    """Print the predicted and measured peak of each variant."""
     chats = in_a_process(longest_chats)
     rows: list[dict[str, Any]] = []
     for overrides in VARIANTS:

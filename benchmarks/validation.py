@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Try settings on the validation reviews; the evaluation reviews are never looked at.
+"""Try settings on the validation reviews; the evaluation reviews are never used.
 
 python benchmarks/validation.py --set training.learning_rate=5e-4 --set split.train_per_category=500
 """
@@ -30,7 +30,7 @@ from review_sentiment.training.qlora import finetune
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
 @click.option("--json", "as_json", is_flag=True)
 def main(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Train with the settings and print the figures on the validation reviews."""
+    """Train with the settings and print the metrics on the validation reviews."""
     settings = load_settings(config, overrides)
     prepared = prepare(settings)
     recipe = Recipe.from_settings(settings)
