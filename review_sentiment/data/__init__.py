@@ -1,1 +1,1 @@
-"""From a source's raw records to chats."""
+"""From the raw records of a source to chats."""

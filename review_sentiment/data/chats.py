@@ -32,7 +32,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class ChatDataset:
-    """One chat a row, with the columns of `COLUMNS`, and the labels that may be answered."""
+    """One chat per row, with the columns of `COLUMNS`, and the labels that the model can answer."""
 
     frame: pd.DataFrame
     labels: tuple[str, ...]
@@ -41,11 +41,11 @@ class ChatDataset:
         return len(self.frame)
 
     def head(self, rows: int | None) -> ChatDataset:
-        """Return the first rows: a random sample, since the rows are in the order of a hash."""
+        """Return the first rows, a random sample, since the rows are in the order of a hash; None for all."""
         return self if rows is None else ChatDataset(self.frame.head(rows), self.labels)
 
     def shard(self, number: int, of: int) -> ChatDataset:
-        """Return every `of`-th chat of each label, from the `number`-th on (0-based).
+        """Return every `of`-th chat of each label, starting with the `number`-th (0-based).
 
         Raises:
             DataError: a label has fewer chats than there are shards.
@@ -54,17 +54,17 @@ class ChatDataset:
         if counts.min() < of:
             raise DataError(
                 f"evaluation.shards={of}: only {counts.min()} reviews are {counts.idxmin()}, and each shard "
-                "needs reviews of every label. Lower it."
+                "needs reviews of every label. Set a lower number."
             )
         place = self.frame.groupby("label").cumcount()
         return ChatDataset(self.frame[place % of == number].reset_index(drop=True), self.labels)
 
     def fingerprint(self) -> str:
-        """Return a hash of the chats, which depends on their order: that of a training follows it."""
+        """Return a hash of the chats and their order, which training depends on."""
         return f"{stable_hash(*self.labels, *self.frame['prompt'], *self.frame['completion']):016x}"
 
     def token_statistics(self) -> dict[str, float]:
-        """Return the lengths in tokens, and the share of reviews that were cut."""
+        """Return statistics of the lengths in tokens, and the fraction of truncated reviews."""
         tokens = self.frame["total_tokens"]
         return {
             "rows": len(tokens),
@@ -83,7 +83,7 @@ def format_chats(
     labels: tuple[str, ...],
     max_tokens: int,
 ) -> ChatDataset:
-    """Render every review as a chat, in the order of the table, which has the first columns of `COLUMNS`."""
+    """Render every review as a chat, in the order of the table."""
     builder = PromptBuilder(tokenizer, labels, max_tokens)
     kept = reviews[["review_id", "category", "stars", "verified_purchase", "label", "title", "text"]]
     chats = [

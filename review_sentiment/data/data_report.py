@@ -1,10 +1,10 @@
-"""Data reports by evidently: training against evaluation reviews, self-contained HTML."""
+"""Reports on reviews by evidently: self-contained HTML pages, and the distances between two sets."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.data.review_table import Ingested
@@ -12,117 +12,98 @@ from review_sentiment.data.review_table import Ingested
 if TYPE_CHECKING:
     import pandas as pd
     from evidently import Dataset, Report
+    from evidently.core.report import Snapshot
 
     from review_sentiment.data.review_table import ReviewTable
 
 DRIFT_DISTANCE = 0.1
-"""Normalised Wasserstein or Jensen-Shannon distance above which a column has drifted."""
-
-
+"""A column has drifted if its normalised Wasserstein or Jensen-Shannon distance is above this."""
 CATEGORICAL = ("category", "label", "stars")
 NUMERICAL = ("text_words", "title_words")
-COLUMNS = {"stars": "jensenshannon", "text_words": "wasserstein", "title_words": "wasserstein"}
-"""Columns in which categories are compared, each with its distance."""
-SCORED_COLUMNS = {"label": "jensenshannon", "text_words": "wasserstein", "title_words": "wasserstein"}
-"""Columns in which scored reviews are compared with those of the training, each with its distance."""
-MOST_REFERENCE_ROWS = 5_000
+COLUMNS = ("stars", "text_words", "title_words")
+"""Columns in which categories are compared."""
+SCORED_COLUMNS = ("label", "text_words", "title_words")
+"""Columns in which scored reviews are compared with training reviews."""
+MAX_REFERENCE_ROWS = 5_000
 OUR_STYLE = (
     "<style>.ours{font:14px sans-serif;margin:24px;max-width:1100px}.ours td,.ours th"
     "{padding:4px 12px;text-align:left;vertical-align:top}</style>"
 )
-"""Of what we put above evidently's pages, in an element of the class `ours`."""
+"""Style of our part of evidently's pages, an element of the class `ours` above theirs."""
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """A report page, and how far each column lies apart in the two sets (a distance from 0 on).
-
-    `category_distances` compare each category's training reviews with those of
-    all others.
-    """
+    """A report page, and the distance of each column between the two sets (from 0)."""
 
     html: str
     distances: Mapping[str, float]
-    category_distances: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    ingested: tuple[Ingested, ...] = ()
 
     @property
     def drifted(self) -> tuple[str, ...]:
-        """Return the columns whose distance is above our threshold."""
+        """Return the columns whose distance is above the threshold."""
         return tuple(name for name, distance in self.distances.items() if distance > DRIFT_DISTANCE)
 
 
 def data_report(categories: Sequence[Ingested], train: ReviewTable, evaluation: ReviewTable) -> DataReport:
     """Compare the evaluation reviews (current) with the training reviews (reference).
 
-    Looked at are category, stars, label and the lengths of title and text; the
-    threshold on the distance between distributions is ours (`DRIFT_DISTANCE`).
-    Above evidently's page stands what was ingested, and how each category lies
-    apart from the others.
+    The columns are category, stars, label and the lengths of title and text. Our part of the page shows the
+    counts of the ingested rows, and the distance of each category from the others.
     """
-    with warnings.catch_warnings():
-        # evidently 0.7.23 warns of empty bins in its own histograms.
-        warnings.simplefilter("ignore")
-        from evidently import Report
-        from evidently.presets import DataDriftPreset, DataSummaryPreset
+    from evidently import Report
+    from evidently.presets import DataDriftPreset, DataSummaryPreset
 
-        report = Report(
-            [
-                DataDriftPreset(
-                    cat_method="jensenshannon",
-                    cat_threshold=DRIFT_DISTANCE,
-                    num_method="wasserstein",
-                    num_threshold=DRIFT_DISTANCE,
-                ),
-                DataSummaryPreset(),
-            ]
-        )
-        result = report.run(_dataset(_columns(evaluation)), _dataset(_columns(train)))
-        by_category = _category_distances(_columns(train))
-    summary = _summary(categories, by_category)
+    drift = DataDriftPreset(
+        cat_method="jensenshannon",
+        cat_threshold=DRIFT_DISTANCE,
+        num_method="wasserstein",
+        num_threshold=DRIFT_DISTANCE,
+    )
+    reference = _columns(train)
+    result = _run(Report([drift, DataSummaryPreset()]), _columns(evaluation), reference)
+    summary = _summary(categories, _category_distances(reference))
     page = result.get_html_str(as_iframe=False).replace("<body>", f"<body>{summary}", 1)
-    return DataReport(page, _drifts(result.dict()), by_category, tuple(categories))
+    return DataReport(page, _distances(result))
 
 
 def reference_of(table: ReviewTable) -> pd.DataFrame:
-    """Return what later inputs are compared with: label and lengths of training reviews, not their texts."""
-    return _columns(table)[list(SCORED_COLUMNS)].head(MOST_REFERENCE_ROWS)
+    """Return what later inputs are compared with: labels and lengths of training reviews, not their texts."""
+    return _columns(table)[list(SCORED_COLUMNS)].head(MAX_REFERENCE_ROWS)
 
 
 def drift_report(reference: pd.DataFrame, current: pd.DataFrame) -> DataReport:
-    """Compare scored reviews with the training reviews, by the columns of `SCORED_COLUMNS`."""
-    with warnings.catch_warnings():
-        # evidently 0.7.23 warns of empty bins in its own histograms.
-        warnings.simplefilter("ignore")
-        found = (_dataset(frame.astype({"label": object})) for frame in (current, reference))
-        result = _distances_report(SCORED_COLUMNS).run(*found)
-    return DataReport(result.get_html_str(as_iframe=False), _drifts(result.dict()))
+    """Compare scored reviews with training reviews in `SCORED_COLUMNS`."""
+    current, reference = (frame.astype({"label": object}) for frame in (current, reference))
+    result = _run(_drift_of(SCORED_COLUMNS), current, reference)
+    return DataReport(result.get_html_str(as_iframe=False), _distances(result))
 
 
 def _category_distances(columns: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Compare each category with all others together, by evidently's distances."""
-    report = _distances_report(COLUMNS)
-    names = sorted(columns["category"].unique())
-    if len(names) < 2:  # noqa: PLR2004 - there is nothing to compare one category with
-        return {}
+    """Compare each category with all others together; without others there is nothing to compare."""
     distances = {}
-    for name in names:
-        own = columns["category"] == name
-        others = columns[~own].head(MOST_REFERENCE_ROWS)
-        distances[str(name)] = _drifts(report.run(_dataset(columns[own]), _dataset(others)).dict())
+    for name, own in columns.groupby("category"):
+        others = columns.drop(own.index).head(MAX_REFERENCE_ROWS)
+        if len(others):
+            distances[str(name)] = _distances(_run(_drift_of(COLUMNS), own, others))
     return distances
 
 
-def _distances_report(methods: Mapping[str, str]) -> Report:
+def _drift_of(columns: Iterable[str]) -> Report:
     from evidently import Report
     from evidently.metrics import ValueDrift
 
+    methods = {name: "wasserstein" if name in NUMERICAL else "jensenshannon" for name in columns}
     return Report(
-        [
-            ValueDrift(column=column, method=method, threshold=DRIFT_DISTANCE)
-            for column, method in methods.items()
-        ]
+        [ValueDrift(column=name, method=method, threshold=DRIFT_DISTANCE) for name, method in methods.items()]
     )
+
+
+def _run(report: Report, current: pd.DataFrame, reference: pd.DataFrame) -> Snapshot:
+    with warnings.catch_warnings():
+        # evidently 0.7.23 warns about empty bins in its own histograms.
+        warnings.simplefilter("ignore")
+        return report.run(_dataset(current), _dataset(reference))
 
 
 def _dataset(columns: pd.DataFrame) -> Dataset:
@@ -135,10 +116,10 @@ def _dataset(columns: pd.DataFrame) -> Dataset:
     return Dataset.from_pandas(columns, data_definition=definition)
 
 
-def _drifts(result: Mapping[str, Any]) -> dict[str, float]:
+def _distances(result: Snapshot) -> dict[str, float]:
     return {
         metric["config"]["column"]: float(metric["value"])
-        for metric in result["metrics"]
+        for metric in result.dict()["metrics"]
         if metric["config"].get("type", "").endswith("ValueDrift")
     }
 
@@ -147,44 +128,47 @@ def _summary(categories: Sequence[Ingested], distances: Mapping[str, Mapping[str
     """Return our part of the page as HTML."""
     import pandas as pd
 
-    rows = pd.DataFrame(
-        [
-            {
-                "category": found.category,
-                "read": found.read,
-                "kept": found.kept,
-                "dropped": found.reasons(),
-                "stars 1 to 5, as read": " / ".join(_shares(found.stars)),
-            }
-            for found in categories
-        ]
+    def table(rows: Iterable[dict[str, Any]]) -> str:
+        return str(pd.DataFrame(list(rows)).to_html(index=False, border=0))
+
+    counts = table(
+        {
+            "category": found.category,
+            "read": found.read,
+            "kept": found.kept,
+            "dropped": found.reasons(),
+            "stars 1 to 5, as read": " / ".join(_fractions(found.stars)),
+        }
+        for found in categories
     )
-    apart = pd.DataFrame(
-        [
-            {"category": category}
-            | {
-                column: f"{distance:.3f}" + (" (apart)" if distance > DRIFT_DISTANCE else "")
-                for column, distance in by_column.items()
-            }
+    apart = ""
+    if distances:
+        rows = table(
+            {"category": category} | {column: _marked(value) for column, value in by_column.items()}
             for category, by_column in distances.items()
-        ]
-    )
-    tables = f"<h2>Ingested</h2>{rows.to_html(index=False, border=0)}"
-    if len(apart):
-        tables += (
-            f"<h2>Each category against the others</h2><p>Distances of the training reviews; "
-            f"above {DRIFT_DISTANCE} a category lies apart.</p>{apart.to_html(index=False, border=0)}"
         )
-    return f"{OUR_STYLE}<div class='ours'>{tables}<h2>Evaluation against training</h2></div>"
+        apart = (
+            "<h2>Each category against the others</h2><p>Distances between the training reviews. Above "
+            f"{DRIFT_DISTANCE}, a category is marked as different.</p>{rows}"
+        )
+    return (
+        f"{OUR_STYLE}<div class='ours'><h2>Ingested reviews</h2>{counts}{apart}"
+        "<h2>Evaluation against training</h2></div>"
+    )
 
 
-def _shares(stars: Mapping[int, int]) -> list[str]:
+def _marked(distance: float) -> str:
+    return f"{distance:.3f}{' (different)' if distance > DRIFT_DISTANCE else ''}"
+
+
+def _fractions(stars: Mapping[int, int]) -> list[str]:
     total = sum(stars.values())
     return [f"{stars.get(rating, 0) / total:.1%}" for rating in range(1, 6)] if total else ["-"]
 
 
 def _columns(table: ReviewTable) -> pd.DataFrame:
     frame = table.frame
+    # As objects: evidently does not know the string type of pandas.
     return frame[["category", "label"]].assign(
         category=frame["category"].astype(object),
         label=frame["label"].astype(object),

@@ -1,8 +1,8 @@
-"""Texts that are nearly the same: a model that was trained on a review knows its copy with a word changed."""
+"""Texts that are nearly the same: a model trained on a review also knows a copy with one word changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,32 +12,34 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 WORDS = 3
-"""Length of the word sequences that are compared."""
+"""Length of the compared word sequences."""
 SIMILARITY = 0.8
-"""Cosine of two texts' sets of word sequences from which on they are nearly the same."""
+"""Two texts are nearly the same if the cosine of their sets of word sequences is at least this."""
 FEATURES = 2**20
 ROWS_AT_ONCE = 2_000
 
 
 def near_duplicates(texts: Sequence[str], references: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Tell for each text whether it is nearly the same as any reference; both are normalised texts.
+    """Return for each normalised text whether it is nearly the same as any of the normalised references.
 
-    The cosine of the sets of word triples, |A and B| / sqrt(|A| |B|), is at
-    least 0.8 for a text of 30 words in which one word was changed. Texts of
-    fewer than three words are only ever equal, which is not asked here.
+    The cosine of the sets of word triples is |A and B| / sqrt(|A| |B|). It is at least 0.8 if one word of 30
+    was changed, since a word is in three of the 28 triples. Texts of fewer than three words have no triples
+    and are never reported; equal texts are found before (`splits`).
     """
     similar = np.zeros(len(texts), dtype=np.bool_)
     if not len(texts) or not len(references):
         return similar
     known = _word_sequences(references).T.tocsr()
-    for rows in _slices(len(texts)):
+    # In slices, because the product of all texts with all references would not fit in memory.
+    for start in range(0, len(texts), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
         cosine = _word_sequences(texts[rows]) @ known
         similar[rows] = np.asarray(cosine.max(axis=1).todense()).ravel() >= SIMILARITY
     return similar
 
 
 def _word_sequences(texts: Sequence[str]) -> csr_matrix:
-    """Return [texts, FEATURES] with rows of length 1."""
+    """Return a matrix [texts, FEATURES] whose rows have length 1."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     hashed = HashingVectorizer(
@@ -50,7 +52,3 @@ def _word_sequences(texts: Sequence[str]) -> csr_matrix:
         dtype=np.float32,
     )
     return hashed.transform(texts)
-
-
-def _slices(rows: int) -> Iterator[slice]:
-    return (slice(start, start + ROWS_AT_ONCE) for start in range(0, rows, ROWS_AT_ONCE))

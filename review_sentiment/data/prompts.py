@@ -1,6 +1,6 @@
-"""One prompt for training and evaluation, in the model's own chat template.
+"""The prompt for training, evaluation and scoring, in the model's own chat template.
 
-The review is cut to the token budget, never the instruction or the answer.
+A review that exceeds the token limit is truncated; the instruction and the answer never are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INSTRUCTION = "Classify the sentiment of the review as {labels}."
 
 @dataclass(frozen=True)
 class Chat:
-    """A review as the model reads it: rendered prompt, rendered answer, and their lengths in tokens."""
+    """A review as the model reads it: the rendered prompt and answer, and their lengths in tokens."""
 
     prompt: str
     completion: str
@@ -29,7 +29,7 @@ class Chat:
 
 
 class PromptBuilder:
-    """Turns a title and a text into a chat of at most `max_tokens` tokens."""
+    """Builds chats of at most `max_tokens` tokens from titles and texts."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class PromptBuilder:
         max_tokens: int,
         instruction: str = INSTRUCTION,
     ) -> None:
-        """Measure the template; the instruction has `{labels}` where they are named, in their order.
+        """Measure the template. `{labels}` in the instruction is replaced by the labels.
 
         Raises:
-            DataError: the template alone leaves no room for a review.
+            DataError: the template leaves no room for a review.
         """
         self._tokenizer = tokenizer
         self._instruction = instruction.format(labels=" or ".join(labels))
@@ -59,17 +59,17 @@ class PromptBuilder:
             )
 
     def build(self, title: str, text: str, label: str) -> Chat:
-        """Return the chat of a review with its right answer."""
+        """Return the chat of a review with its label as the answer."""
         review = self._plain(f"{title}\n{text}" if title else text)
-        shown = self._cut(review)
+        shown = self._truncated(review)
         prompt = self._render(shown)
         completion = self._completion(label)
         prompt_ids = self._ids(prompt)
         all_ids = self._ids(prompt + completion)
         if all_ids[: len(prompt_ids)] != prompt_ids:
             raise DataError(
-                "The tokens of the prompt change when the answer follows: this tokenizer merges "
-                "across the chat template's border and cannot be used for label scoring."
+                "The tokens of the prompt change if the answer follows: this tokenizer merges tokens "
+                "across the end of the chat template, so it cannot be used for label scoring."
             )
         return Chat(prompt, completion, len(prompt_ids), len(all_ids), shown != review)
 
@@ -77,13 +77,13 @@ class PromptBuilder:
         """Return the rendered prompt of a review, without an answer."""
         return self.build(title, text, self.labels[0]).prompt
 
-    def _cut(self, review: str) -> str:
-        """Drop the end of the review until the whole chat fits."""
+    def _truncated(self, review: str) -> str:
+        """Truncate the review until the chat fits."""
         if self._fits(review):
             return review
         ids = self._ids(review)
         for kept in range(min(len(ids), self._review_budget), 0, -1):
-            # A cut inside a character decodes to the replacement character.
+            # A character that is cut in two decodes to the replacement character.
             shown = str(self._tokenizer.decode(ids[:kept])).rstrip("\ufffd").rstrip()
             if self._fits(shown):
                 return shown
@@ -93,7 +93,7 @@ class PromptBuilder:
         return len(self._ids(self._render(review) + self._longest_answer)) <= self._max_tokens
 
     def _plain(self, text: str) -> str:
-        """Take the template's own markers out of a review: it must not end its turn."""
+        """Remove the template's special tokens from a review, so that it cannot end its turn."""
         for marker in self._markers:
             text = text.replace(marker, " ")
         return text
@@ -115,16 +115,19 @@ class PromptBuilder:
 def label_token_ids(
     tokenizer: PreTrainedTokenizerBase, prompt: str, labels: Sequence[str]
 ) -> list[list[int]]:
-    """Return each label's tokens as they follow the prompt.
+    """Return the tokens of each label after the prompt.
 
-    A label tokenised alone can differ (leading space), so the tokens are the
-    tail of prompt and label tokenised together.
+    A label alone can have other tokens (because of a leading space), so prompt and label are tokenised
+    together.
+
+    Raises:
+        DataError: the tokens of the prompt change if a label follows.
     """
     prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
     tails = []
     for label in labels:
         ids = tokenizer.encode(prompt + label, add_special_tokens=False)
         if ids[: len(prompt_ids)] != prompt_ids:
-            raise DataError(f"The tokens of the prompt change when '{label}' follows.")
+            raise DataError(f"The tokens of the prompt change if '{label}' follows.")
         tails.append(ids[len(prompt_ids) :])
     return tails

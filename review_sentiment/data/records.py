@@ -1,6 +1,5 @@
-"""One review as it comes from a source: the record schema of Amazon Reviews 2023.
+"""A raw review: the record schema of Amazon Reviews 2023, which all sources yield.
 
-Every source yields this schema, so that everything behind it is written once.
 https://huggingface.co/datasets/McAuley-Lab/Amazon-Reviews-2023
 """
 
@@ -14,7 +13,7 @@ Stars = Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)]
 
 
 def _encodable(text: str) -> str:
-    """Refuse half a surrogate pair, which JSON can hold and no file or hash can."""
+    """Reject half a surrogate pair, which JSON can contain but which can be neither hashed nor written."""
     text.encode()  # UnicodeEncodeError is a ValueError: pydantic reports it
     return text
 
@@ -23,10 +22,10 @@ Text = Annotated[str, AfterValidator(_encodable)]
 
 
 class ReviewRecord(BaseModel):
-    """A raw review. Columns that nothing needs (images) are ignored.
+    """A raw review. Other fields, such as images, are ignored.
 
-    Identifiers are strings and never converted from numbers: a numeric ASIN
-    that lost its leading zeros names another product.
+    Identifiers must be strings. A number is not converted, because an ASIN without its leading zeros is
+    another product.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
@@ -44,17 +43,17 @@ class ReviewRecord(BaseModel):
 
 @dataclass(frozen=True)
 class BrokenRecord:
-    """A row that is not a review: where it stands and why it cannot be read."""
+    """A row that is not a valid review: its position and the reason."""
 
     place: str
     reason: str
 
 
 def parse_json_line(line: bytes, place: str) -> ReviewRecord | BrokenRecord:
-    """Parse one line of a `.jsonl` file; `place` is its file and line number."""
+    """Parse one line of a `.jsonl` file; `place` is the file and the line number."""
     try:
         row = json.loads(line)
-    except (ValueError, RecursionError):  # also broken UTF-8, huge numbers, deep nesting
+    except (ValueError, RecursionError):  # also invalid UTF-8, huge numbers, deep nesting
         return BrokenRecord(place, "not JSON")
     return parse_row(row, place)
 

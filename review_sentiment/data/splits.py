@@ -67,6 +67,8 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     held_out_users = evaluation_users | set(validation["user"].dropna())
     validation, validation_users = _without(validation, validation["user"].isin(evaluation_users))
     train, train_users = _without(train, train["user"].isin(held_out_users))
+    # Similar texts come last, among the rows that are left: comparing them takes a product of two sparse
+    # matrices, where users and products are looked up.
     validation, validation_texts = _without(validation, _near(validation, evaluation))
     train, train_texts = _without(train, _near(train, pd.concat([evaluation, validation])))
     shared = {

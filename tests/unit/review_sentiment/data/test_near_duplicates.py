@@ -27,7 +27,9 @@ TEXT = (
         ("", False),
     ],
 )
-def test_a_changed_word_is_seen_through_and_another_text_is_not(text: str, similar: bool) -> None:
+def test_a_text_with_a_changed_word_is_nearly_the_same_and_another_text_is_not(
+    text: str, similar: bool
+) -> None:
     assert near_duplicates([text], ["something else altogether here", TEXT]).tolist() == [similar]
 
 
@@ -35,6 +37,6 @@ def test_a_changed_word_is_seen_through_and_another_text_is_not(text: str, simil
 @given(
     texts=st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=12).map(" ".join), max_size=8)
 )
-def test_every_text_of_three_words_is_nearly_itself(texts: list[str]) -> None:
+def test_every_text_of_three_words_is_nearly_the_same_as_itself(texts: list[str]) -> None:
     assert near_duplicates(texts, texts).all()
     assert not near_duplicates(texts, []).any()

@@ -1,4 +1,4 @@
-"""Prompts in the model's own template; the review is cut, never the answer."""
+"""Prompts in the model's own template; only the review is truncated, never the answer."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_training_and_scoring_use_the_same_prompt(tokenizer: PreTrainedTokenizer
     assert builder.build("T", "a text", "negative").prompt == builder.build("T", "a text", "positive").prompt
 
 
-def test_a_budget_without_room_for_the_review_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_limit_without_room_for_the_review_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(DataError, match=r"prompt\.max_tokens"):
         PromptBuilder(tokenizer, LABELS, 20)
 
 
-def test_label_tokens_are_the_tail_behind_the_prompt(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_label_tokens_are_those_after_the_prompt(tokenizer: PreTrainedTokenizerBase) -> None:
     prompt = PromptBuilder(tokenizer, LABELS, MAX_TOKENS).prompt("", "fine")
     for label, ids in zip(LABELS, label_token_ids(tokenizer, prompt, LABELS), strict=True):
         assert tokenizer.decode(ids) == label
@@ -73,7 +73,7 @@ def test_a_review_cannot_end_its_turn(tokenizer: PreTrainedTokenizerBase) -> Non
     assert chat.prompt.count("<|im_start|>") == 3
 
 
-def test_a_long_review_loses_its_end_and_little_more(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_a_long_review_is_truncated_to_the_limit(tokenizer: PreTrainedTokenizerBase) -> None:
     chat = PromptBuilder(tokenizer, LABELS, MAX_TOKENS).build("", "soft and warm " * 200, "positive")
     assert chat.truncated
     assert MAX_TOKENS - 4 <= chat.total_tokens <= MAX_TOKENS

@@ -1,4 +1,4 @@
-"""Parsing of raw rows: everything gives a review or says why it does not."""
+"""Every raw row becomes a review or a broken record with the reason."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ JSON_VALUES = st.recursive(
 
 
 def line(**changes: object) -> bytes:
-    """Return a right line with some fields changed."""
+    """Return a valid line with some fields changed."""
     return json.dumps(ROW | changes).encode()
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=60))
-def test_any_bytes_give_a_review_or_a_broken_record(raw: bytes) -> None:
+def test_any_bytes_become_a_review_or_a_broken_record(raw: bytes) -> None:
     assert isinstance(parse_json_line(raw, "here"), ReviewRecord | BrokenRecord)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.sampled_from([*ReviewRecord.model_fields, "other"]), JSON_VALUES))
-def test_any_values_in_the_fields_give_a_review_or_a_broken_record(changes: dict[str, object]) -> None:
+def test_any_field_values_become_a_review_or_a_broken_record(changes: dict[str, object]) -> None:
     assert isinstance(parse_json_line(line(**changes), "here"), ReviewRecord | BrokenRecord)
 
 
@@ -41,7 +41,7 @@ def test_any_values_in_the_fields_give_a_review_or_a_broken_record(changes: dict
         pytest.param(b"[" * 100_000, id="nested too deep"),
         pytest.param(b'{"rating": ' + b"1" * 5_000 + b"}", id="number with too many digits"),
         pytest.param(b"\xff\xfe\x00", id="not UTF-8"),
-        pytest.param(b'{"rating": 5.0, "te', id="cut short"),
+        pytest.param(b'{"rating": 5.0, "te', id="truncated"),
     ],
 )
 def test_a_line_that_cannot_be_decoded_is_broken(raw: bytes) -> None:
@@ -49,14 +49,14 @@ def test_a_line_that_cannot_be_decoded_is_broken(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("field", ["text", "title", "parent_asin", "user_id"])
-def test_half_a_surrogate_pair_never_gets_through_as_text(field: str) -> None:
-    """Such a string can be neither hashed nor written: half an emoji would end the run."""
+def test_half_a_surrogate_pair_is_never_accepted_as_text(field: str) -> None:
+    """Such a string can be neither hashed nor written: half an emoji would stop the run."""
     record = parse_json_line(line(**{field: "cut \ud83d"}), "here")
     if isinstance(record, ReviewRecord):
         getattr(record, field).encode("utf-8")
 
 
-def test_a_right_line_gives_every_field() -> None:
+def test_a_valid_line_fills_every_field() -> None:
     full = {
         "title": "Great",
         "asin": "B01",
@@ -70,7 +70,7 @@ def test_a_right_line_gives_every_field() -> None:
     assert record.model_dump() == ROW | full
 
 
-def test_columns_that_nothing_needs_are_ignored() -> None:
+def test_other_fields_are_ignored() -> None:
     assert parse_json_line(line(images=[{"large": "x"}]), "here") == parse_json_line(line(), "here")
 
 
@@ -99,21 +99,21 @@ def test_a_whole_number_is_a_rating() -> None:
         ({"parent_asin": ""}, "value out of range: parent_asin"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_field(changes: dict[str, object], reason: str) -> None:
+def test_the_reason_names_the_field_with_the_wrong_value(changes: dict[str, object], reason: str) -> None:
     assert parse_json_line(line(**changes), "Tops.jsonl line 7") == BrokenRecord("Tops.jsonl line 7", reason)
 
 
 @pytest.mark.parametrize("rating", [float("nan"), float("inf")])
-def test_a_rating_that_is_no_finite_number_is_broken(rating: float) -> None:
+def test_a_rating_must_be_a_finite_number(rating: float) -> None:
     assert isinstance(parse_json_line(line(rating=rating), "here"), BrokenRecord)
 
 
 @pytest.mark.parametrize("field", ["rating", "text", "parent_asin"])
-def test_a_missing_field_is_named(field: str) -> None:
+def test_the_reason_names_a_missing_field(field: str) -> None:
     row = {name: value for name, value in ROW.items() if name != field}
     assert parse_row(row, "here") == BrokenRecord("here", f"missing field: {field}")
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b"3", b'"text"'])
-def test_json_that_is_no_object_is_a_wrong_row(raw: bytes) -> None:
+def test_json_that_is_not_an_object_has_the_wrong_type(raw: bytes) -> None:
     assert parse_json_line(raw, "here") == BrokenRecord("here", "wrong type: row")

@@ -1,4 +1,4 @@
-"""Whether a purchase was verified: from the source's file to the slices, where the source says so."""
+"""Whether a purchase was verified, from the source's file to the slices, if the source has it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.tiny import review_rows
 RULES = SplitRules(**SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump())
 
 
-def slices(said: list[bool | None], model: ModelIdentity, directory: Path) -> pd.DataFrame:
-    """Return the slices of evaluation reviews from a file whose rows say this in turn."""
+def slices(verified: list[bool | None], model: ModelIdentity, directory: Path) -> pd.DataFrame:
+    """Return the slices of evaluation reviews from a file whose rows have these values in turn."""
     rows = [
-        row | {"verified_purchase": said[number % len(said)]}
+        row | {"verified_purchase": verified[number % len(verified)]}
         for number, row in enumerate(review_rows("Tops", 90))
     ]
     (directory / "Tops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -40,13 +40,13 @@ def slices(said: list[bool | None], model: ModelIdentity, directory: Path) -> pd
 
 
 @pytest.mark.parametrize(
-    ("said", "values"),
+    ("verified", "values"),
     [([True, False, False, True], {"yes", "no"}), ([True, True, None, None], {"yes"}), ([None], set())],
 )
-def test_slices_have_the_values_that_the_source_said(
-    tiny_model: ModelIdentity, tmp_path: Path, said: list[bool | None], values: set[str]
+def test_slices_have_the_values_of_the_source(
+    tiny_model: ModelIdentity, tmp_path: Path, verified: list[bool | None], values: set[str]
 ) -> None:
-    table = slices(said, tiny_model, tmp_path)
+    table = slices(verified, tiny_model, tmp_path)
     found = table[table["dimension"] == "verified purchase"]
     assert set(found["value"]) == values
     everything = table.loc[table["dimension"] == "category", "n"].sum()
