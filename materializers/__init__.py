@@ -1,5 +1,5 @@
-"""How our artifact types are saved, hashed and previewed.
+"""How artifacts of our types are saved, hashed and previewed.
 
-Every materializer computes a hash of the content, so that a step which runs
-again and yields the same leaves everything downstream cached.
+Every materializer hashes the content: if a step runs again and returns the same content, all later steps stay
+cached.
 """

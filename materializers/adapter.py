@@ -1,4 +1,4 @@
-"""Trained adapters: the files as PEFT wrote them, and what is known of them."""
+"""Trained adapters: the files that PEFT wrote, and a record of the training."""
 
 import hashlib
 import os
@@ -9,25 +9,23 @@ from typing import Any, ClassVar
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
-from materializers.files import FilesMaterializer
-from materializers.json_files import to_json
+from materializers.record import RecordMaterializer
 from review_sentiment.training.trained_adapter import TrainedAdapter
 
-FACTS_FILE = "adapter.json"
 FILES = "files"
 MLFLOW_RUN_ID = "mlflow_run_id"
-"""Name in an adapter's metadata."""
+"""Key in the metadata of an adapter."""
 
 
-class TrainedAdapterMaterializer(FilesMaterializer):
-    """A directory of the adapter's files beside one JSON file."""
+class TrainedAdapterMaterializer(RecordMaterializer):
+    """The record, beside a directory with the adapter's files."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (TrainedAdapter,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
 
     def load(self, data_type: type[Any]) -> TrainedAdapter:
-        """Copy the files to a temporary directory that lives as long as the step."""
-        adapter = self.read_json(FACTS_FILE, TrainedAdapter)
+        """Read the record, and copy the files to a temporary directory that exists as long as the step."""
+        adapter: TrainedAdapter = super().load(data_type)
         with self.get_temporary_directory(delete_at_exit=False) as directory:
             stored = self.path(FILES)
             for name in self.artifact_store.listdir(stored):
@@ -36,24 +34,25 @@ class TrainedAdapterMaterializer(FilesMaterializer):
         return replace(adapter, directory=Path(directory))
 
     def save(self, data: TrainedAdapter) -> None:
-        """Copy the files to the artifact store."""
+        """Write the record, and copy the files to the artifact store."""
         stored = self.path(FILES)
         self.artifact_store.makedirs(stored)
         for path in sorted(data.directory.iterdir()):
             with self.artifact_store.open(os.path.join(stored, path.name), "wb") as file:
                 file.write(path.read_bytes())
-        self.write_json(FACTS_FILE, _portable(data))
+        super().save(_portable(data))
 
     def compute_content_hash(self, data: TrainedAdapter) -> str:
-        """Hash the files and the facts, the candidate's run among them."""
-        digest = hashlib.blake2b(to_json(_portable(data)).encode(), digest_size=16)
+        """Hash the record, which contains the candidate's run, and the files."""
+        record = super().compute_content_hash(_portable(data))
+        digest = hashlib.blake2b(record.encode(), digest_size=16)
         for path in sorted(data.directory.iterdir()):
             digest.update(path.name.encode())
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
     def extract_metadata(self, data: TrainedAdapter) -> dict[str, MetadataType]:
-        """Show what training took, and the proof."""
+        """Show the figures of the training and of the proof."""
         return {
             "base_model": data.base.title,
             MLFLOW_RUN_ID: data.run_id,
@@ -66,7 +65,7 @@ class TrainedAdapterMaterializer(FilesMaterializer):
         }
 
     def save_visualizations(self, data: TrainedAdapter) -> dict[str, VisualizationType]:
-        """Show the proof layer by layer."""
+        """Show the proof, layer by layer."""
         rows = "\n".join(
             f"| {layer.layer} | {layer.forward_calls} | {layer.first_gradient_norm:.2e} "
             f"| {layer.b_norm:.3f} |"
@@ -77,9 +76,9 @@ class TrainedAdapterMaterializer(FilesMaterializer):
             f"| layer | calls before the first step | first gradient of B | norm of B |\n"
             f"|---|---|---|---|\n{rows}\n"
         )
-        return {self.write_text("lora_proof.md", proof): VisualizationType.MARKDOWN}
+        return self.page("lora_proof.md", proof)
 
 
 def _portable(data: TrainedAdapter) -> TrainedAdapter:
-    """Leave the temporary path out: it differs from process to process."""
+    """Replace the temporary path, which differs between processes."""
     return replace(data, directory=Path(FILES))

@@ -1,41 +1,39 @@
-"""The gate's verdict and the registered version: small records as JSON."""
+"""The gate's verdict and the registered version."""
 
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
-from materializers.files import RecordMaterializer
+from materializers.record import RecordMaterializer
 from review_sentiment.registry.gate import Verdict
 from review_sentiment.registry.model_card import RegisteredVersion
 
 
 class VerdictMaterializer(RecordMaterializer):
-    """Each gate check with its figures."""
+    """The gate's checks, each with its figure."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Verdict,)
-    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA_ANALYSIS
 
     def extract_metadata(self, data: Verdict) -> dict[str, MetadataType]:
         """Show the decision."""
         return {"passed": data.passed, "reason": data.reason()}
 
     def save_visualizations(self, data: Verdict) -> dict[str, VisualizationType]:
-        """Show the gate checks."""
-        page = f"{data.reason()}\n\n{data.table()}\n"
-        return {self.write_text("gate.md", page): VisualizationType.MARKDOWN}
+        """Show the checks."""
+        return self.page("gate.md", f"{data.reason()}\n\n{data.table()}\n")
 
 
 class RegisteredVersionMaterializer(RecordMaterializer):
-    """Where the version is, and its card."""
+    """The address of the version, and its model card."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (RegisteredVersion,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
 
     def extract_metadata(self, data: RegisteredVersion) -> dict[str, MetadataType]:
-        """Show where the version is."""
+        """Show the address of the version."""
         return {"name": data.name, "version": data.version, "alias": data.alias, "uri": data.uri}
 
     def save_visualizations(self, data: RegisteredVersion) -> dict[str, VisualizationType]:
-        """Show the card."""
-        return {self.write_text("model_card.md", data.card): VisualizationType.MARKDOWN}
+        """Show the model card."""
+        return self.page("model_card.md", data.card)

@@ -1,44 +1,42 @@
-"""Reports of evidently: the HTML page, and its figures."""
+"""Reports by evidently: the HTML page and its figures."""
 
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from zenml.enums import ArtifactType, VisualizationType
+from zenml.enums import VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
-from materializers.files import RecordMaterializer
-from materializers.json_files import json_hash
+from materializers.record import RecordMaterializer
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.evaluation.classification_report import ClassificationReport
 
 
 class ReportMaterializer(RecordMaterializer):
-    """One JSON file with the page in it."""
+    """A page, and the figures on it."""
 
     SKIP_REGISTRATION: ClassVar[bool] = True
-    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA_ANALYSIS
 
     def compute_content_hash(self, data: Any) -> str:
-        """Hash the figures: evidently puts new random identifiers into every page."""
-        return json_hash(replace(data, html=""))
+        """Hash the figures; the page differs each time, because evidently puts random ids into it."""
+        return super().compute_content_hash(replace(data, html=""))
 
     def save_visualizations(self, data: Any) -> dict[str, VisualizationType]:
         """Show the page."""
-        return {self.write_text("report.html", data.html): VisualizationType.HTML}
+        return self.page("report.html", data.html)
 
 
 class DataReportMaterializer(ReportMaterializer):
-    """How the evaluation reviews lie beside those of the training."""
+    """The evaluation reviews compared with the training reviews."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (DataReport,)
 
     def extract_metadata(self, data: DataReport) -> dict[str, MetadataType]:
-        """Show the distances, and which columns drifted."""
+        """Show the distances, and the columns that drifted."""
         return {"distances": dict(data.distances), "drifted": list(data.drifted)}
 
 
 class ClassificationReportMaterializer(ReportMaterializer):
-    """How the tuned model classifies."""
+    """The answers of the tuned model."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (ClassificationReport,)
 

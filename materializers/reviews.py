@@ -1,42 +1,23 @@
-"""Review tables."""
+"""Review tables and chats."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
-from materializers.files import FilesMaterializer
-from materializers.json_files import to_json
-from materializers.tables import content_hash, preview
+from materializers.record import RecordMaterializer
+from review_sentiment.data.chats import ChatDataset
 from review_sentiment.data.review_table import ReviewTable
 
-ROWS_FILE = "reviews.parquet"
-COUNTS_FILE = "counts.json"
 
-
-class ReviewTableMaterializer(FilesMaterializer):
-    """Rows as parquet, counts as JSON."""
+class ReviewTableMaterializer(RecordMaterializer):
+    """Reviews, and the counts of dropped rows."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (ReviewTable,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
 
-    def load(self, data_type: type[Any]) -> ReviewTable:
-        """Read the table."""
-        counts = self.read_json(COUNTS_FILE, Counts)
-        return ReviewTable(self.read_table(ROWS_FILE), counts.read, counts.dropped, counts.stars)
-
-    def save(self, data: ReviewTable) -> None:
-        """Write the table."""
-        self.write_table(ROWS_FILE, data.frame)
-        self.write_json(COUNTS_FILE, _counts(data))
-
-    def compute_content_hash(self, data: ReviewTable) -> str:
-        """Hash rows and counts."""
-        return content_hash(data.frame, to_json(_counts(data)))
-
     def extract_metadata(self, data: ReviewTable) -> dict[str, MetadataType]:
-        """Show sizes, and what was dropped by reason."""
+        """Show the numbers of rows, and of dropped rows by reason."""
         return {
             "rows": len(data),
             "read": data.read,
@@ -46,19 +27,21 @@ class ReviewTableMaterializer(FilesMaterializer):
         }
 
     def save_visualizations(self, data: ReviewTable) -> dict[str, VisualizationType]:
-        """Show the first rows."""
-        page = preview(data.frame, f"{len(data)} reviews, {data.read} read")
-        return {self.write_text("preview.html", page): VisualizationType.HTML}
+        """Show the first reviews."""
+        return self.preview(data.frame, f"{len(data)} reviews, {data.read} read")
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What a table knows besides its rows."""
+class ChatDatasetMaterializer(RecordMaterializer):
+    """Chats, and the labels that the model can answer."""
 
-    read: int
-    dropped: dict[str, int]
-    stars: dict[int, int]
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (ChatDataset,)
+    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
 
+    def extract_metadata(self, data: ChatDataset) -> dict[str, MetadataType]:
+        """Show the token statistics."""
+        return dict(data.token_statistics())
 
-def _counts(data: ReviewTable) -> Counts:
-    return Counts(data.read, dict(data.dropped), dict(data.stars))
+    def save_visualizations(self, data: ChatDataset) -> dict[str, VisualizationType]:
+        """Show the first chats as the model reads them."""
+        shown = data.frame[["prompt", "completion", "category", "stars", "total_tokens"]]
+        return self.preview(shown, f"{len(data)} chats")

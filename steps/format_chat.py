@@ -5,7 +5,7 @@ from typing import Annotated
 from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
-from materializers.chats import ChatDatasetMaterializer
+from materializers.reviews import ChatDatasetMaterializer
 from review_sentiment.config import ModelSettings, PromptSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.data.review_table import ReviewTable

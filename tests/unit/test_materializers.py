@@ -1,4 +1,4 @@
-"""Artifacts come back as they were saved, and their hash is that of their content."""
+"""Artifacts are loaded as they were saved, and their hash depends only on their content."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zenml.enums import StackComponentType
 
 from materializers.adapter import TrainedAdapterMaterializer
 from materializers.champion import ChampionMaterializer
-from materializers.chats import ChatDatasetMaterializer
 from materializers.decisions import RegisteredVersionMaterializer, VerdictMaterializer
 from materializers.evaluation import EvaluationMaterializer
 from materializers.report import ClassificationReportMaterializer, DataReportMaterializer
-from materializers.reviews import ReviewTableMaterializer
+from materializers.reviews import ChatDatasetMaterializer, ReviewTableMaterializer
 from materializers.robustness import RobustnessMaterializer
+from materializers.scored import BulkResultMaterializer
 from review_sentiment.data.chats import COLUMNS, ChatDataset
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.data.review_table import ReviewTable, table_of
@@ -35,6 +35,7 @@ from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.registry.gate import Champion, GateCheck, Verdict
 from review_sentiment.registry.model_card import RegisteredVersion
 from review_sentiment.scoring.answers import KeptAnswers
+from review_sentiment.scoring.bulk_scoring import BulkResult
 from review_sentiment.training.lora_proof import LayerProof, LoraProof
 from review_sentiment.training.trained_adapter import TrainedAdapter, TrainingSummary
 
@@ -144,7 +145,7 @@ def test_evaluations_keep_metrics_and_tables(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(loaded.predictions, evaluation().predictions)
 
 
-def test_a_champion_keeps_version_and_evaluation(tmp_path: Path) -> None:
+def test_a_champion_keeps_its_version_and_evaluation(tmp_path: Path) -> None:
     loaded = round_trip(ChampionMaterializer, Champion("3", evaluation()), tmp_path / "a")
     assert loaded.version == "3"
     assert loaded.evaluation.metrics == evaluation().metrics
@@ -156,7 +157,7 @@ def test_a_champion_keeps_version_and_evaluation(tmp_path: Path) -> None:
     assert len(hashes) == 3
 
 
-def test_adapters_keep_their_files_and_facts(tmp_path: Path) -> None:
+def test_adapters_keep_their_files_and_their_record(tmp_path: Path) -> None:
     saved = adapter(tmp_path / "files")
     loaded = round_trip(TrainedAdapterMaterializer, saved, tmp_path / "artifact")
     assert replace(loaded, directory=saved.directory) == saved
@@ -171,9 +172,13 @@ def test_adapters_keep_their_files_and_facts(tmp_path: Path) -> None:
         (DataReportMaterializer, REPORT),
         (ClassificationReportMaterializer, ClassificationReport("<html>page</html>", {"Accuracy": 0.5})),
         (RobustnessMaterializer, ROBUSTNESS),
+        (
+            BulkResultMaterializer,
+            BulkResult("out.csv", 2, 1, {"positive": 1}, None, "3", [("positive", 4, 0)]),
+        ),
     ],
 )
-def test_records_come_back_equal(materializer: Any, data: Any, tmp_path: Path) -> None:
+def test_records_are_loaded_as_they_were_saved(materializer: Any, data: Any, tmp_path: Path) -> None:
     assert round_trip(materializer, data, tmp_path) == data
 
 
@@ -183,7 +188,7 @@ def hashed(materializer_type: Any, data: Any) -> str:
     return str(materializer.compute_content_hash(data))
 
 
-def test_equal_content_has_an_equal_hash_and_other_content_another(tmp_path: Path) -> None:
+def test_the_hash_depends_on_the_content_only(tmp_path: Path) -> None:
     table = reviews()
     assert hashed(ReviewTableMaterializer, table) == hashed(ReviewTableMaterializer, reviews())
     for other in (
@@ -202,7 +207,7 @@ def test_equal_content_has_an_equal_hash_and_other_content_another(tmp_path: Pat
     assert hashed(TrainedAdapterMaterializer, trained) != hashed(TrainedAdapterMaterializer, another_run)
 
 
-def test_a_new_page_of_the_same_figures_has_the_same_hash() -> None:
+def test_another_page_with_the_same_figures_has_the_same_hash() -> None:
     same = replace(REPORT, html="<html>other identifiers</html>")
     assert hashed(DataReportMaterializer, same) == hashed(DataReportMaterializer, REPORT)
     other = replace(REPORT, distances={"category": 0.3, "label": 0.0})
