@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""A fair sample of a category of several GB: ours against `datasets` streaming through the whole file.
+"""A fair sample of a category of several GB: our block sampling against `datasets` streaming the whole file.
 
 python benchmarks/ingestion.py [--gigabytes 3] [--seeds 10] [--json]
 
-The category is made: the schema of Amazon Reviews 2023, grouped by user,
-unhappier towards the end, with HTML, empty texts and broken lines. A server on
-loopback serves it as the Hub would; each reading is a process of its own.
+The category is synthetic: it has the schema of Amazon Reviews 2023, is grouped by user, and has more unhappy
+reviews towards its end, as well as HTML, empty texts and broken lines. A server on loopback serves it like
+the Hub. Each reading runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 SETTINGS = ROOT / "configs" / "gpu.yaml"
-"""Whose caps are filled: 10,000 training and 1,000 evaluation reviews, balanced."""
+"""The sample must fill its caps: 10,000 training and 1,000 evaluation reviews, balanced."""
 RESERVOIR = 11_000
 CATEGORY = "Software"
 WORDS = """
@@ -43,11 +43,11 @@ WORDS = """
 """
 STARS = {"happy": (5, 5, 5, 5, 4, 4, 3), "unhappy": (1, 1, 1, 2, 2, 3)}
 CHECK_ROWS = 3_000
-"""Rows of each sample whose stars are compared with those of the file."""
+"""Number of rows of each sample whose stars are compared with those of the file."""
 
 
 def make_category(path: Path, size: int) -> Counter[int]:
-    """Write about `size` bytes of reviews; return how many have each number of stars."""
+    """Write about `size` bytes of reviews; return the number of reviews by stars."""
     draw = random.Random(0)
     stars: Counter[int] = Counter()
     texts = [
@@ -81,7 +81,7 @@ def make_category(path: Path, size: int) -> Counter[int]:
 
 
 def read_ours(url: str, seed: int) -> dict[str, Any]:
-    """Take the sample for the split's caps, and say what the split makes of it."""
+    """Read the sample that the split needs; return its cost and the sizes of the parts."""
     from review_sentiment.data.cleaning import CleaningRules, clean_category
     from review_sentiment.data.labels import BINARY
     from review_sentiment.data.sources.hub import HubDataset
@@ -108,7 +108,7 @@ def read_ours(url: str, seed: int) -> dict[str, Any]:
 
 
 def read_with_datasets(url: str, seed: int) -> dict[str, Any]:
-    """Stream the whole file through `datasets` and keep a fair sample."""
+    """Stream the whole file with `datasets` and keep a uniform sample."""
     import datasets
 
     started = time.perf_counter()
@@ -142,9 +142,9 @@ def _traffic(url: str) -> dict[str, Any]:
 def star_check(url: str, truth: Counter[int], file: Path, seeds: int) -> dict[str, Any]:
     """Compare the stars of samples, and of the file's head, with those of the whole file.
 
-    Reviews of a block are not independent, as they share users, so that a plain chi-square test
-    rejects too often. The test is the Wald test of the ratio estimates with the variance
-    between blocks (Cochran, "Sampling Techniques", 1977, 9A), chi-square with four degrees of freedom.
+    Reviews of a block share users, so they are not independent and a plain chi-square test rejects too often.
+    We use the Wald test of the ratio estimates with the variance between blocks (Cochran, "Sampling
+    Techniques", 1977, 9A): chi-square with four degrees of freedom.
     """
     import numpy as np
     from scipy.stats import chi2, chisquare
@@ -154,18 +154,17 @@ def star_check(url: str, truth: Counter[int], file: Path, seeds: int) -> dict[st
     from tests.web_server import DATA_SET
 
     stars = sorted(truth)
-    shares = np.array([truth[star] for star in stars]) / truth.total()
+    fractions = np.array([truth[star] for star in stars]) / truth.total()
 
     def clustered(blocks: list[Counter[int]]) -> float:
         counts = np.array([[block[star] for star in stars] for block in blocks])
-        excess = (counts - counts.sum(axis=1, keepdims=True) * shares)[
-            :, 1:
-        ]  # one share follows from the rest
+        excess = counts - counts.sum(axis=1, keepdims=True) * fractions
+        excess = excess[:, 1:]  # one fraction follows from the others
         total = excess.sum(axis=0)
         return float(chi2.sf(total @ np.linalg.solve(excess.T @ excess, total), len(stars) - 1))
 
     def plain(sample: Counter[int]) -> float:
-        return float(chisquare([sample[star] for star in stars], shares * sample.total()).pvalue)
+        return float(chisquare([sample[star] for star in stars], fractions * sample.total()).pvalue)
 
     clustered_values, plain_values = [], []
     for seed in range(seeds):
@@ -186,14 +185,17 @@ def star_check(url: str, truth: Counter[int], file: Path, seeds: int) -> dict[st
 @click.command()
 @click.option("--gigabytes", default=3.0, show_default=True)
 @click.option(
-    "--seeds", default=10, show_default=True, help="Samples whose stars are compared with the file's."
+    "--seeds",
+    default=10,
+    show_default=True,
+    help="Number of samples whose stars are compared with those of the file.",
 )
 @click.option(
-    "--repeats", default=3, show_default=True, help="Times that ours reads, each with another seed."
+    "--repeats", default=3, show_default=True, help="Number of our readings, each with another seed."
 )
 @click.option("--json", "as_json", is_flag=True)
 def main(gigabytes: float, seeds: int, repeats: int, as_json: bool) -> None:
-    """Print the table."""
+    """Measure both, and print a table or JSON."""
     with tempfile.TemporaryDirectory(prefix="review-sentiment-ingestion-") as scratch:
         os.environ["XDG_CACHE_HOME"] = f"{scratch}/cache"
         os.environ["HF_HOME"] = f"{scratch}/hf"
@@ -201,7 +203,7 @@ def main(gigabytes: float, seeds: int, repeats: int, as_json: bool) -> None:
         directory.mkdir()
         file = directory / f"{CATEGORY}.jsonl"
         truth = make_category(file, int(gigabytes * 1e9))
-        # `datasets` stops at the first broken line: it is given the same file without them.
+        # `datasets` stops at the first broken line, so it reads a copy of the file without them.
         subprocess.run(f"grep '}}$' {file} > {directory}/clean.jsonl", shell=True, check=True)
         server = subprocess.Popen(
             [sys.executable, "-m", "tests.web_server", str(directory)],
