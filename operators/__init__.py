@@ -1,1 +1,1 @@
-"""ZenML flavours of ours."""
+"""Our own ZenML step operators: where a step runs, and how it resumes if it is killed."""

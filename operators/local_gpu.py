@@ -1,8 +1,8 @@
-"""A step operator for the GPU of this machine: no server, no Docker, the local store will do.
+"""A step operator for the GPU of this machine. It needs no server, no Docker and no remote store.
 
-A step runs in a process of its own (`operators/step_process.py`), whose end gives the GPU's
-memory back whatever happened in it. A process that was killed is started again: its training
-goes on from the last checkpoint. A step that raised is not: it would raise again.
+A step runs in a process of its own (`operators/step_process.py`), which frees the GPU's memory when it ends,
+whatever happened in it. A process that was killed is restarted, and its training resumes from the last
+checkpoint. A step that raised an error is not restarted: it would raise again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from zenml.enums import ExecutionStatus
 from zenml.step_operators import BaseStepOperator, BaseStepOperatorConfig, BaseStepOperatorFlavor
 
-from operators.step_end import SECONDS_TO_END, StepKilledError
+from operators.step_end import SECONDS_TO_STOP, StepKilledError
 from review_sentiment.progress import log_again, read_messages
 
 if TYPE_CHECKING:
@@ -34,16 +34,16 @@ logger = logging.getLogger("review_sentiment.local_gpu")
 
 
 class LocalGpuStepOperatorConfig(BaseStepOperatorConfig):
-    """How steps are run on this machine."""
+    """Settings of the operator."""
 
     gpu_indices: str = ""
-    """Devices that a step sees, as CUDA_VISIBLE_DEVICES has them ("0" or "0,1"); all when empty."""
+    """Devices that a step sees, as in CUDA_VISIBLE_DEVICES ("0" or "0,1"); all if empty."""
     restarts: int = 2
-    """Times that a step's process is started again after it was killed."""
+    """How often a step's process is restarted after it was killed."""
 
 
 class StepProcess:
-    """A step's process, which can be started again."""
+    """A step's process, which can be restarted."""
 
     def __init__(self, step: str, arguments: list[str], environment: dict[str, str], restarts: int) -> None:
         self._step = step
@@ -54,33 +54,33 @@ class StepProcess:
         self._start()
 
     def _start(self) -> None:
-        self._said = self._directory / f"said-{self._restarts}.jsonl"
-        self._said.touch()
+        self._messages = self._directory / f"messages-{self._restarts}.jsonl"
+        self._messages.touch()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "operators.step_process", str(self._said), *self._arguments],
+            [sys.executable, "-m", "operators.step_process", str(self._messages), *self._arguments],
             cwd=ROOT,
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            # Ctrl-C reaches this process only, which then tells the step to end, once.
+            # In a session of its own the child does not get Ctrl-C. This process does, and stops it once.
             start_new_session=True,
         )
 
     @property
     def status(self) -> ExecutionStatus:
-        """Return how it is with the process."""
+        """Return the status of the process."""
         code = self.process.poll()
         if code is None:
             return ExecutionStatus.RUNNING
         return ExecutionStatus.COMPLETED if code == 0 else ExecutionStatus.FAILED
 
     def wait(self) -> ExecutionStatus:
-        """Pass on what the process says until it has ended, and start it again where it was killed.
+        """Show the process's progress until it ends, and restart it if it was killed.
 
         Raises:
-            StepKilledError: it was killed once more than it may be started again.
+            StepKilledError: it was killed after its last restart.
         """
         while True:
-            for message in read_messages(self.process, self._said):
+            for message in read_messages(self.process, self._messages):
                 log_again(message)
             if self.process.returncode >= 0:
                 return self.status
@@ -88,15 +88,15 @@ class StepProcess:
             if not self._restarts:
                 raise StepKilledError(self._step, name)
             self._restarts -= 1
-            logger.warning("Step %s was killed (%s) and is started again", self._step, name)
+            logger.warning("Step %s was killed (%s). Restarting it", self._step, name)
             self._start()
 
-    def end(self) -> None:
-        """Let the process end, if it has not: a training keeps a checkpoint first."""
+    def stop(self) -> None:
+        """Stop the process if it is running; a training saves a checkpoint first."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(SECONDS_TO_END)
+                self.process.wait(SECONDS_TO_STOP)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -117,35 +117,35 @@ class LocalGpuStepOperator(BaseStepOperator):
 
     def submit(self, info: StepRunInfo, entrypoint_command: list[str], environment: dict[str, str]) -> None:
         """Start the step's process."""
-        own = {"ZENML_CUSTOM_SOURCE_ROOT": str(ROOT)}
+        ours = {"ZENML_CUSTOM_SOURCE_ROOT": str(ROOT)}
         if self.config.gpu_indices:
-            own["CUDA_VISIBLE_DEVICES"] = self.config.gpu_indices
+            ours["CUDA_VISIBLE_DEVICES"] = self.config.gpu_indices
         self._processes[str(info.step_run_id)] = StepProcess(
             info.pipeline_step_name,
             entrypoint_command[entrypoint_command.index(ENTRYPOINT) + 1 :],
-            {**os.environ, **environment, **own},
+            {**os.environ, **environment, **ours},
             self.config.restarts,
         )
 
     def get_status(self, step_run: StepRunResponse) -> ExecutionStatus:
-        """Return how it is with the step's process."""
+        """Return the status of the step's process."""
         return self._processes[str(step_run.id)].status
 
     def wait(self, step_run: StepRunResponse) -> ExecutionStatus:
-        """Wait for the step's process, which may be started again.
+        """Wait for the step's process, and restart it if it is killed.
 
         Raises:
-            StepKilledError: it was killed once more than it may be started again.
+            StepKilledError: it was killed after its last restart.
         """
         return self._processes[str(step_run.id)].wait()
 
     def cancel(self, step_run: StepRunResponse) -> None:
-        """Let the step's process end."""
-        self._processes[str(step_run.id)].end()
+        """Stop the step's process."""
+        self._processes[str(step_run.id)].stop()
 
     def cleanup_step_submission(self, step_run: StepRunResponse) -> None:
-        """Leave no process behind, whatever happened."""
-        self._processes.pop(str(step_run.id)).end()
+        """Stop the step's process if it is still running."""
+        self._processes.pop(str(step_run.id)).stop()
 
 
 class LocalGpuFlavor(BaseStepOperatorFlavor):

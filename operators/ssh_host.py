@@ -1,13 +1,12 @@
-"""A step operator for a GPU host that is reached by ssh: ZenML's own, and what a long training asks of it.
+"""A step operator for a GPU host that is reached by ssh: ZenML's own, with what a long training needs.
 
-- A container that was killed is started again, and its training goes on from the last checkpoint.
-  One whose step raised is not: it would raise again. A service that is away for a minute is
-  the business of its client, which tries again by itself.
-- What the step says of its progress is shown here.
-- Ctrl-C tells the step to end: a training keeps a checkpoint first. So does a client that was
-  killed, later: its containers are stopped when this machine starts the next one.
-- A container is removed with its step: as long as it exists, Docker keeps its environment,
-  in which the secrets are.
+- A container that was killed is restarted, and its training resumes from the last checkpoint. A container
+  whose step raised an error is not: it would raise again. Clients retry on their own if a service is
+  unavailable for a short time.
+- The step's progress is shown on this machine.
+- Ctrl-C stops the step, and a training saves a checkpoint first. If the client is killed, its containers
+  are stopped when this machine starts the next one.
+- A container is removed with its step, because Docker keeps its environment, which has the secrets.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from zenml.integrations.ssh.flavors.ssh_step_operator_flavor import (
 from zenml.integrations.ssh.ssh_client import SSHClient
 from zenml.integrations.ssh.step_operators import SSHStepOperator
 
-from operators.step_end import SECONDS_TO_END, StepKilledError
+from operators.step_end import SECONDS_TO_STOP, StepKilledError
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.progress import RemoteProgress
 
@@ -39,36 +38,48 @@ if TYPE_CHECKING:
     from zenml.config.step_run_info import StepRunInfo
     from zenml.models import StepRunResponse
 
-SECONDS_BETWEEN_LOOKS = 3.0
+SECONDS_BETWEEN_POLLS = 3.0
 SECONDS_WITHOUT_HOST = 600.0
-"""Time after which a host that does not answer is given up; its container goes on meanwhile."""
+"""Time after which we give up on a host that does not respond; its container keeps running."""
 KILLED = 137
-"""Exit code of a container whose process got SIGKILL: from a person, or because memory ran out."""
+"""Exit code of a container whose process got SIGKILL, from a person or because memory ran out."""
 CLIENT_LABEL = "review-sentiment.client"
 CONNECTION_ERRORS = (OSError, EOFError, paramiko.SSHException, RuntimeError)
-"""What paramiko raises, and what ZenML makes of it."""
+"""The errors of paramiko, and the one that ZenML turns them into."""
 
 logger = logging.getLogger("review_sentiment.ssh_host")
 
 
 class HostError(ReviewSentimentError):
-    """The GPU host cannot be reached, or does not start a container."""
+    """The GPU host cannot be reached, or could not start a container."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A container at a moment of its host's clock; `exit_code` is None while it runs."""
+class ContainerState:
+    """A container's state and its new log lines at a time of the host's clock.
+
+    `exit_code` is None while it runs.
+    """
 
     exit_code: int | None
     at: str
     lines: tuple[str, ...]
 
 
+@dataclass
+class ContainerLog:
+    """How far a container's log has been shown, and when its host last responded; survives reconnecting."""
+
+    progress: RemoteProgress
+    since: str
+    responded: float
+
+
 class SshHostStepOperatorConfig(SSHStepOperatorConfig):
-    """ZenML's settings of an ssh host, and ours."""
+    """ZenML's settings of an ssh host, and our own."""
 
     restarts: int = 2
-    """Times that a step's container is started again after it was killed."""
+    """How often a step's container is restarted after it was killed."""
 
 
 class SshHostStepOperator(SSHStepOperator):
@@ -84,10 +95,10 @@ class SshHostStepOperator(SSHStepOperator):
         return cast(SshHostStepOperatorConfig, self._config)
 
     def get_settings(self, container: Any) -> SSHStepOperatorSettings:
-        """Return ZenML's settings, and those of ours that every container gets.
+        """Return ZenML's settings, with the options that each of our containers needs.
 
-        It is labelled with the process that starts it, and has an init process, without which
-        Python would not be ended by SIGTERM.
+        A label names the process that starts the container. The init process passes SIGTERM on: as process 1,
+        Python would ignore it.
         """
         settings = super().get_settings(container)
         ours = ["--init", f"--label={CLIENT_LABEL}={_this_client()}"]
@@ -97,66 +108,68 @@ class SshHostStepOperator(SSHStepOperator):
         """Start the step's container.
 
         Raises:
-            HostError: the host cannot be reached, or does not pull or start it.
+            HostError: the host cannot be reached, or could not pull the image or start the container.
         """
         self._submitted[str(info.step_run_id)] = (info, entrypoint_command, environment)
         try:
-            self._end_orphans()
+            self._remove_orphans()
             super().submit(info, entrypoint_command, {**environment, "ZENML_LOGGING_COLORS_DISABLED": "true"})
         except CONNECTION_ERRORS as error:
             raise HostError(
-                f"The GPU host {self.config.hostname}: {error}. Look at its free disk there and at "
-                "`docker login`, and at `doctor` here."
+                f"The container could not be started on the GPU host {self.config.hostname}: {error}. Check "
+                "the free disk space and `docker login` there, and run `doctor` here."
             ) from error
 
     def wait(self, step_run: StepRunResponse) -> ExecutionStatus:
-        """Show the step's progress until its container has ended, and start it again where it was killed.
+        """Show the step's progress until its container ends, and restart it if it was killed.
 
         Raises:
-            StepKilledError: it was killed once more than it may be started again.
-            HostError: the host has not answered for ten minutes.
+            StepKilledError: it was killed after its last restart.
+            HostError: the host has not responded for ten minutes.
         """
         info, command, environment = self._submitted[str(step_run.id)]
         for restarts_left in reversed(range(self.config.restarts + 1)):
-            code = self._followed(step_run)
+            code = self._follow(_container(step_run))
             if code != KILLED:
                 return ExecutionStatus.COMPLETED if code == 0 else ExecutionStatus.FAILED
             if restarts_left:
-                logger.warning("Step %s was killed (SIGKILL) and is started again", info.pipeline_step_name)
+                logger.warning("Step %s was killed (SIGKILL). Restarting it", info.pipeline_step_name)
                 self._remove(_container(step_run))
                 self.submit(info, command, environment)
         raise StepKilledError(info.pipeline_step_name, "SIGKILL")
 
     def cleanup_step_submission(self, step_run: StepRunResponse) -> None:
-        """Let the container end, if it has not, and remove it."""
+        """Stop the container if it is running, and remove it."""
         self._submitted.pop(str(step_run.id), None)
         self._remove(_container(step_run))
 
-    def _followed(self, step_run: StepRunResponse) -> int:
-        """Show the container's progress until it has ended; return its exit code."""
-        progress = RemoteProgress()
-        answered = time.monotonic()
-        since = "0"
+    def _follow(self, container: str) -> int:
+        """Show the container's progress until it ends; return its exit code."""
+        log = ContainerLog(RemoteProgress(), since="0", responded=time.monotonic())
         while True:
             try:
-                with SSHClient(self.config) as host:
-                    while True:
-                        seen = self._look(host, _container(step_run), since)
-                        progress.log_again(seen.lines)
-                        if seen.exit_code is not None:
-                            return seen.exit_code
-                        answered, since = time.monotonic(), seen.at
-                        time.sleep(SECONDS_BETWEEN_LOOKS)
+                return self._follow_connected(container, log)
             except CONNECTION_ERRORS as error:
-                if time.monotonic() - answered > SECONDS_WITHOUT_HOST:
+                if time.monotonic() - log.responded > SECONDS_WITHOUT_HOST:
                     raise HostError(
-                        f"The GPU host {self.config.hostname} has not answered for "
-                        f"{SECONDS_WITHOUT_HOST / 60:.0f} minutes ({error}). Its step goes on until the next "
-                        "run starts there, which goes on from the checkpoint."
+                        f"The GPU host {self.config.hostname} has not responded for "
+                        f"{SECONDS_WITHOUT_HOST / 60:.0f} minutes ({error}). The step keeps running there "
+                        "until the next run starts on that host, which resumes from the checkpoint."
                     ) from error
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                time.sleep(SECONDS_BETWEEN_POLLS)
 
-    def _look(self, host: SSHClient, container: str, since: str) -> Seen:
+    def _follow_connected(self, container: str, log: ContainerLog) -> int:
+        """Follow the container over one ssh connection, until it ends or the connection breaks."""
+        with SSHClient(self.config) as host:
+            while True:
+                state = self._poll(host, container, log.since)
+                log.progress.log_again(state.lines)
+                if state.exit_code is not None:
+                    return state.exit_code
+                log.responded, log.since = time.monotonic(), state.at
+                time.sleep(SECONDS_BETWEEN_POLLS)
+
+    def _poll(self, host: SSHClient, container: str, since: str) -> ContainerState:
         docker, name = shlex.quote(self.config.docker_binary), shlex.quote(container)
         state = "'{{.State.Running}} {{.State.ExitCode}}'"
         found = host.exec(
@@ -166,27 +179,26 @@ class SshHostStepOperator(SSHStepOperator):
         if found.exit_code != 0:
             raise HostError(
                 f"The container {name} is gone from {self.config.hostname}: {found.stderr.strip()}. "
-                "The next run goes on from the checkpoint."
+                "The next run resumes from the checkpoint."
             )
         state_line, at, *lines = found.stdout.splitlines()
         running, code = state_line.split()
-        return Seen(None if running == "true" else int(code), at, tuple(lines))
+        return ContainerState(None if running == "true" else int(code), at, tuple(lines))
 
     def _remove(self, container: str) -> None:
         docker, name = shlex.quote(self.config.docker_binary), shlex.quote(container)
         with SSHClient(self.config) as host:
-            host.exec(f"{docker} stop -t {SECONDS_TO_END} {name}; {docker} rm --force {name}")
+            host.exec(f"{docker} stop -t {SECONDS_TO_STOP} {name}; {docker} rm --force {name}")
 
-    def _end_orphans(self) -> None:
-        """Remove the containers of processes of this machine that are no more."""
+    def _remove_orphans(self) -> None:
+        """Remove the containers of processes of this machine that no longer run."""
         docker = shlex.quote(self.config.docker_binary)
         shown = f'{{{{.Names}}}} {{{{.Label "{CLIENT_LABEL}"}}}}'
         with SSHClient(self.config) as host:
             listed = host.exec(f"{docker} ps --all --filter label={CLIENT_LABEL} --format '{shown}'")
-        found = [line.split() for line in listed.stdout.splitlines()]
-        for name, client in found:
+        for name, client in map(str.split, listed.stdout.splitlines()):
             if _is_gone(client):
-                logger.info("Removing %s: the process that started it is gone", name)
+                logger.info("Removing %s: the process that started it no longer runs", name)
                 self._remove(name)
 
 
@@ -216,12 +228,12 @@ def _container(step_run: StepRunResponse) -> str:
 
 
 def _this_client() -> str:
-    """Name this process so that no other has the name: machine, process id, and when it started."""
+    """Return a unique name of this process: machine, process id and start time."""
     return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
 def _is_gone(client: str) -> bool:
-    """Tell whether a client was a process of this machine that runs no more."""
+    """Return whether a client was a process of this machine that no longer runs."""
     machine, process_id, created = client.rsplit(":", 2)
     if machine != socket.gethostname():
         return False

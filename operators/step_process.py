@@ -1,9 +1,9 @@
 """The process that a step of the local GPU operator runs in.
 
-    python -m operators.step_process SAID ENTRYPOINT_ARGUMENTS...
+    python -m operators.step_process MESSAGES ENTRYPOINT_ARGUMENTS...
 
-It does what ZenML's entry point does, passes progress on through the file SAID, and ends
-when the process that started it is gone: nobody would take its result.
+It runs ZenML's entry point and reports progress through the file MESSAGES. It ends if the process that
+started it dies, because nobody would use its result.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import sys
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl: the signal that a process gets when its parent dies."""
+"""Option of Linux's prctl: the signal that a process gets when its parent dies."""
 
 
 def main() -> None:
-    """Run the step that the arguments name."""
-    said, *arguments = sys.argv[1:]
+    """Run the step that the arguments describe."""
+    messages, *arguments = sys.argv[1:]
     _end_with_parent()
     from zenml.entrypoints import entrypoint
 
     from review_sentiment.progress import forward_logs
 
-    forward_logs(Path(said))
+    forward_logs(Path(messages))
     sys.argv[1:] = arguments
     entrypoint.main()
 
@@ -36,7 +36,7 @@ def _end_with_parent() -> None:
         return
     parent = os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before it could be watched
+    if os.getppid() != parent:  # it died before prctl took effect
         raise SystemExit(128 + signal.SIGTERM)
 
 

@@ -1,1 +1,1 @@
-"""Wiring only: which step gets what from which."""
+"""How steps are connected, and the names of the steps in a run."""

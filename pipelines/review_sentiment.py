@@ -48,5 +48,5 @@ STEPS = SimpleNamespace(
 
 @pipeline(name=NAME, execution_mode=ExecutionMode.FAIL_FAST)
 def review_sentiment(settings: Settings, available: Sequence[str], revisions: Mapping[str, str]) -> None:
-    """Fine-tune and evaluate."""
+    """Fine-tune, evaluate, compare and register a model."""
     wire(STEPS, settings, available, revisions)

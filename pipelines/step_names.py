@@ -1,4 +1,4 @@
-"""The names of a run's steps, read off the wiring without importing ZenML, which takes seconds."""
+"""The names of a run's steps, taken from the wiring without importing ZenML, which takes seconds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ RUN_A_MODEL = frozenset(
 )
 """Steps that run a language model: a stack with a GPU step operator sends these to the GPU."""
 OUTPUTS = {"split_reviews": 3}
-"""Artifacts that a step returns, if it returns more than one."""
+"""Number of artifacts that a step returns, if more than one."""
 
 
 class _Recorder:
-    """Stands for the steps and notes each invocation, in order, with its step."""
+    """Stands in for the steps, and records the name of each invocation with its step, in order."""
 
     def __init__(self) -> None:
         self.invocations: dict[str, str] = {}

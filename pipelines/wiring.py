@@ -1,7 +1,7 @@
-"""How the steps of a training run are connected. The only place that names them.
+"""How the steps of a training run are connected.
 
-`wire` only calls steps, so that it reads like the pipeline it describes. ZenML calls it with the real
-steps (`review_sentiment.py`); `step_names.py` calls it with stand-ins that note their names.
+`wire` only calls steps, so it reads like the pipeline it describes. `review_sentiment.py` calls it with
+ZenML's steps, `step_names.py` with stand-ins that record their names. No other file lists a run's steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from review_sentiment.config import Settings
 def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Mapping[str, str]) -> None:
     """Connect the steps of a run.
 
-    `available` are the source's categories; `revisions` maps the chosen ones to the state of their data.
-    A step that runs more than once has an `id` for each invocation; the others go by their function's name.
+    `available` are the source's categories; `revisions` maps the chosen ones to the revision of their data.
+    A step that runs more than once has an `id` per invocation; the others are named after their function.
     """
     s, seed, labels = settings, settings.seed, settings.data.labels
 

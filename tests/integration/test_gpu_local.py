@@ -36,7 +36,7 @@ def step_process(front_door: subprocess.Popen[str]) -> psutil.Process | None:
     return None
 
 
-def test_a_step_that_is_killed_is_started_again_and_ctrl_c_ends_it_with_a_checkpoint(beside: Project) -> None:
+def test_a_killed_step_is_restarted_and_ctrl_c_stops_it_with_a_checkpoint(beside: Project) -> None:
     project = beside.with_settings(
         training={"max_steps": 5000, "checkpoint_steps": 10}, tracking={"experiment": "killed step"}
     )
@@ -47,7 +47,7 @@ def test_a_step_that_is_killed_is_started_again_and_ctrl_c_ends_it_with_a_checkp
     killed = step_process(process)
     assert killed is not None
     killed.kill()
-    wait_for_line("Step finetune was killed (SIGKILL) and is started again", process)
+    wait_for_line("Step finetune was killed (SIGKILL). Restarting it", process)
     kept = project.checkpoints
     wait_for(lambda: project.checkpoints - kept, process)
     child = step_process(process)

@@ -72,7 +72,7 @@ def test_a_container_that_is_killed_is_started_again(
     process = started_and_past_a_checkpoint(bed, training)
     (container,) = bed.step_containers()
     bed.docker("kill", container)
-    assert "is started again" in finished(process, training)
+    assert "Restarting it" in finished(process, training)
     went_on(bed, training, monkeypatch)
     assert bed.step_containers() == []
 
