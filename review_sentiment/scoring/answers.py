@@ -1,4 +1,4 @@
-"""What a model answered to labelled reviews, as numbers."""
+"""A model's answers to labelled reviews, as arrays."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Answers:
     """Answers to n reviews of c classes.
 
-    `gold` [n] is a class index, `answered` [n] one or -1 where the answer was none of the labels,
-    `probabilities` are [n, c].
+    `gold` [n] holds class indices; `answered` [n] too, or -1 if the answer was not a label; `probabilities`
+    are [n, c].
     """
 
     gold: npt.NDArray[np.int64]
@@ -36,13 +36,13 @@ class Answers:
         return np.asarray(self.probabilities.argmax(-1))
 
     def draw(self, rows: npt.NDArray[np.int64]) -> Answers:
-        """Return the answers to some rows, each as often as it is named."""
+        """Return the answers of some rows; a row may occur several times."""
         return Answers(self.gold[rows], self.answered[rows], self.probabilities[rows])
 
 
 @dataclass(frozen=True)
 class KeptAnswers:
-    """Answers as plain values, to be saved."""
+    """Answers as plain values, for storage."""
 
     gold: tuple[int, ...]
     answered: tuple[int, ...]
@@ -60,7 +60,7 @@ class KeptAnswers:
 
 
 def probability_columns(labels: Sequence[str]) -> list[str]:
-    """Return the names of the columns of a table that hold the labels' probabilities."""
+    """Return the names of the columns with the labels' probabilities."""
     return [f"p_{label}" for label in labels]
 
 

@@ -1,6 +1,6 @@
-"""Scoring a file of any size: a chunk at a time, in constant memory, going on where it was interrupted.
+"""Score a file of any size, chunk by chunk in constant memory. An interrupted run resumes.
 
-Every chunk is a file of its own beside the output until all are there; what is there is not scored again.
+Each scored chunk is saved in a directory beside the output. When all of them exist, they are joined.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from review_sentiment.progress import Progress
 from review_sentiment.scoring.review_files import (
     TEXT,
     TITLE,
-    Row,
+    ReviewRow,
     columns_of,
     format_of,
     join_files,
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 ROWS_PER_CHUNK = 1_000
 SAMPLED_PER_CHUNK = 20
-"""Rows of a chunk that are remembered for the drift report."""
+"""Rows per chunk that are kept for the drift report."""
 VERSION_COLUMN = "model_version"
 IDENTITY_FILE = "identity.json"
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is known of a chunk that has been scored; `sample` has [label, words of text, words of title]."""
+    """The record of a scored chunk; `sample` holds (label, words in the text, words in the title)."""
 
     rows: int
     failed: int
@@ -53,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class BulkResult:
-    """What became of a file: rows answered by label, rows that failed and where they are."""
+    """The result of scoring a file: rows by label, and the rows that failed with the file that lists them."""
 
     output: str
     rows: int
@@ -65,7 +65,7 @@ class BulkResult:
 
 
 def score_file(
-    scorer: Callable[[], Scorer],
+    load_scorer: Callable[[], Scorer],
     version: str,
     source: Path,
     output: Path,
@@ -73,34 +73,36 @@ def score_file(
 ) -> BulkResult:
     """Score the file `source` into `output`: its columns, label, p_<label> and the model's version.
 
-    `scorer` loads the model; it is called when there is something to score. Rows that cannot be scored go
-    to OUTPUT.failed.jsonl with their number and the reason.
+    `load_scorer` loads the model; it is only called if there is something to score. Rows that cannot be
+    scored go to OUTPUT.failed.jsonl with their number and the reason.
 
     Raises:
-        UsageError: the formats differ, `text` is missing, or a column would be written over.
+        UsageError: the formats differ, `text` is missing, or a column would be overwritten.
         DataError: no row of the file could be scored.
     """
-    columns = columns_of(source)
+    columns_of(source)
     if format_of(source) != format_of(output):
-        raise UsageError(f"{output.name}: the output has the format of the input, {source.suffix}.")
+        raise UsageError(f"{output.name}: the output must have the format of the input, {source.suffix}.")
     if source.resolve() == output.resolve():
         raise UsageError(f"{output.name} is the input itself.")
     if not output.parent.is_dir():
         raise UsageError(f"There is no directory {output.parent}.")
-    total = sum(1 for _ in read_rows(source))  # a wrong encoding shows here, before anything is scored
+    total = sum(1 for _ in read_rows(source))  # also finds a wrong encoding before anything is scored
     parts = _PartFiles(output, source, version, rows_per_chunk)
-    loaded: Scorer | None = None
+    scorer: _ChunkScorer | None = None
     with Progress(f"scoring {source.name}", total) as progress:
         for number, chunk in enumerate(read_chunks(source, rows_per_chunk)):
-            if not parts.is_there(number):
-                loaded = loaded or scorer()
-                _score_chunk(loaded, version, chunk, columns, source, parts, number)
+            if not parts.has(number):
+                scorer = scorer or _ChunkScorer(load_scorer(), version, source)
+                rows = scorer.score([row for row in chunk if not row.problem])
+                failed = [row for row in chunk if row.problem]
+                parts.write(number, rows, scorer.columns, scorer.schema, failed)
             progress.advance(len(chunk))
     return parts.join()
 
 
 def drift_of(result: BulkResult, adapter: Path) -> DataReport:
-    """Compare a sample of the scored rows with the training reviews that the version remembers."""
+    """Compare a sample of the scored rows with the training reviews stored with the version."""
     from review_sentiment.data.data_report import SCORED_COLUMNS, drift_report
     from review_sentiment.scoring.scorer import REFERENCE_FILE
 
@@ -108,36 +110,34 @@ def drift_of(result: BulkResult, adapter: Path) -> DataReport:
     return drift_report(pd.read_parquet(adapter / REFERENCE_FILE), sample)
 
 
-def _score_chunk(
-    scorer: Scorer,
-    version: str,
-    chunk: Sequence[Row],
-    columns: list[str],
-    source: Path,
-    parts: _PartFiles,
-    number: int,
-) -> None:
-    added = [name for name in scorer.columns if name != "probability"] + [VERSION_COLUMN]
-    taken = sorted(set(added) & set(columns))
-    if taken:
-        raise UsageError(
-            f"{source.name} has a column {', '.join(taken)} already, which would be written over. Rename it."
-        )
-    good = [row for row in chunk if not row.problem]
-    answers = scorer.answer(
-        [str(row.values.get(TITLE) or "") for row in good], [str(row.values[TEXT]) for row in good]
-    ).assign(**{VERSION_COLUMN: version})
-    rows = [
-        {**row.values, **answer} for row, answer in zip(good, answers[added].to_dict("records"), strict=True)
-    ]
-    schema = scored_schema(
-        source, [name for name in added if name.startswith("p_")], ["label", VERSION_COLUMN]
-    )
-    parts.write(number, rows, [*columns, *added], schema, [row for row in chunk if row.problem])
+class _ChunkScorer:
+    """Adds a version's answers to the rows of a file; `columns` and `schema` are those of the result."""
+
+    def __init__(self, scorer: Scorer, version: str, source: Path) -> None:
+        self._scorer = scorer
+        self._version = version
+        self._added = [name for name in scorer.columns if name != "probability"] + [VERSION_COLUMN]
+        columns = columns_of(source)
+        taken = sorted(set(self._added) & set(columns))
+        if taken:
+            raise UsageError(
+                f"{source.name} already has a column {', '.join(taken)}, which would be overwritten. "
+                "Rename it."
+            )
+        self.columns = [*columns, *self._added]
+        probabilities = [name for name in self._added if name.startswith("p_")]
+        self.schema = scored_schema(source, probabilities, ["label", VERSION_COLUMN])
+
+    def score(self, rows: Sequence[ReviewRow]) -> list[dict[str, Any]]:
+        """Return the values of the rows with the added columns."""
+        titles = [str(row.values.get(TITLE) or "") for row in rows]
+        answers = self._scorer.answer(titles, [str(row.values[TEXT]) for row in rows])
+        added: Any = answers.assign(**{VERSION_COLUMN: self._version})[self._added].to_dict("records")
+        return [{**row.values, **answer} for row, answer in zip(rows, added, strict=True)]
 
 
 class _PartFiles:
-    """The chunks of an output that are there, in a directory beside it."""
+    """The scored chunks of an output, in a directory beside it."""
 
     def __init__(self, output: Path, source: Path, version: str, rows_per_chunk: int) -> None:
         self._output = output
@@ -151,14 +151,15 @@ class _PartFiles:
             "version": version,
             "rows_per_chunk": rows_per_chunk,
         }
+        # Chunks of another file or version must not end up in this output: start again.
         known = self._directory / IDENTITY_FILE
         if not known.is_file() or json.loads(known.read_text()) != identity:
             shutil.rmtree(self._directory, ignore_errors=True)
             self._directory.mkdir(parents=True)
             known.write_text(json.dumps(identity))
 
-    def is_there(self, number: int) -> bool:
-        """Tell whether a chunk has been scored: its record is written last."""
+    def has(self, number: int) -> bool:
+        """Return whether a chunk has been scored; its record is written last."""
         return self._record(number).is_file()
 
     def write(
@@ -167,9 +168,9 @@ class _PartFiles:
         rows: list[dict[str, Any]],
         columns: list[str],
         schema: Any,
-        failed: Sequence[Row],
+        failed: Sequence[ReviewRow],
     ) -> None:
-        """Write a chunk's rows, those that failed, and its record."""
+        """Write a chunk's rows, its failed rows, and its record."""
         if rows:
             write_rows(self._rows(number), rows, columns, schema)
         if failed:
@@ -190,7 +191,7 @@ class _PartFiles:
         unfinished.rename(self._record(number))
 
     def join(self) -> BulkResult:
-        """Put the chunks together and remove their directory."""
+        """Join the chunks and remove their directory."""
         numbers = sorted(int(file.stem) for file in self._directory.glob("*.json") if file.stem.isdigit())
         records = [Part(**json.loads(self._record(number).read_text())) for number in numbers]
         labels: Counter[str] = Counter()

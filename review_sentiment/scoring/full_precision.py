@@ -1,7 +1,7 @@
-"""A loaded model computed in FP32 for a while: for the few answers that BF16's rounding could decide.
+"""Switch a loaded model to FP32 for a block of code: for the few answers that BF16 rounding could decide.
 
-Widening and narrowing again gives back the very same weights. Those of 4-bit layers stay as they are; what
-they are multiplied in changes.
+Loading a second model would take its time and memory again. Instead, the same weights are widened in place:
+every BF16 number is also an FP32 number, so nothing is lost, and the originals are put back afterwards.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     import torch
 
 FP32_BYTES = 4
-MOST_OF_FREE = 0.5
-"""Share of the free memory that the wider weights may take."""
+MAX_FREE_FRACTION = 0.5
+"""Fraction of the free memory that the FP32 weights may take; the activations need the rest."""
 
 
 def room_for_fp32(model: torch.nn.Module, device: str) -> bool:
-    """Tell whether there is memory for the model's half-precision weights in FP32, beside themselves."""
+    """Return whether the model's half-precision weights fit into memory a second time, in FP32."""
     wider = sum(FP32_BYTES * tensor.numel() for tensor in _half_precision(model))
-    return wider <= MOST_OF_FREE * free_bytes(device)
+    return wider <= MAX_FREE_FRACTION * free_bytes(device)
 
 
 @contextmanager
@@ -32,14 +32,17 @@ def computed_in_fp32(model: torch.nn.Module) -> Iterator[None]:
     """Widen the model's half-precision weights, and let its 4-bit layers multiply in FP32."""
     import torch
 
+    # The stack restores everything also after an error, last change first.
     with ExitStack() as undo:
         for tensor in _half_precision(model):
             undo.callback(setattr, tensor, "data", tensor.data)
             tensor.data = tensor.data.float()
+        # 4-bit weights stay as stored. A layer dequantises them to its `compute_dtype` before it multiplies.
         for layer in _four_bit(model):
             undo.callback(setattr, layer, "compute_dtype", layer.compute_dtype)
             layer.compute_dtype = torch.float32
-        # A model that accelerate (1.15) has prepared for training computes in an autocast of its own.
+        # accelerate (1.15) wraps the forward of a model in training in its own BF16 autocast, which would
+        # undo the widening. During validation, the forward from before the wrapping is used.
         plain_forward = getattr(model, "_original_forward", None)
         if plain_forward is not None:
             undo.callback(setattr, model, "forward", model.forward)

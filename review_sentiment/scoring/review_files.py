@@ -1,6 +1,7 @@
-"""Files of reviews to be scored: CSV, JSON lines and parquet, read and written in chunks.
+"""Read and write files of reviews in chunks: CSV, JSON lines and parquet.
 
-A row that cannot be read is told with its number and the reason; the others go on.
+A row that cannot be used is returned with its number and the reason, so that one bad row does not stop a
+file.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 CSV, JSON_LINES, PARQUET = ".csv", ".jsonl", ".parquet"
 FORMATS = (CSV, JSON_LINES, PARQUET)
 TEXT, TITLE = "text", "title"
-LONGEST_FIELD = 1 << 27
-"""Characters of a CSV field, instead of the 131,072 of Python's reader."""
+MAX_FIELD = 1 << 27
+"""Maximum characters of a CSV field; the default of Python's reader is 131,072."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row by its number (the first is 1): its values, or why it has none."""
+class ReviewRow:
+    """A row of a file: its number (the first is 1), its values, and why it cannot be scored, if it cannot."""
 
     number: int
     values: Mapping[str, Any]
@@ -37,22 +38,22 @@ class Row:
 
 
 def format_of(path: Path) -> str:
-    """Return the ending that tells a file's format.
+    """Return the file name's ending, which determines the format.
 
     Raises:
-        UsageError: it is none of those that can be read.
+        UsageError: the format is not supported.
     """
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{path.name}: reviews come as {', '.join(FORMATS)}.")
+        raise UsageError(f"{path.name}: unsupported format. Use {', '.join(FORMATS)}.")
     return path.suffix.lower()
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the columns of a file, for JSON lines those of its first line.
+    """Return the columns of a file; for JSON lines, those of the first line.
 
     Raises:
-        UsageError: there is no such file, it is empty, or it has no column `text`.
-        DataError: it cannot be read as what it says it is.
+        UsageError: the file does not exist, is empty, or has no column `text`.
+        DataError: the content does not match the format.
     """
     if not path.is_file():
         raise UsageError(f"There is no file {path}.")
@@ -62,24 +63,24 @@ def columns_of(path: Path) -> list[str]:
         raise _not_utf8(path, 0, error.reason) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-    if any("\0" in column for column in columns):  # UTF-16 without its mark is UTF-8 with zeros between
-        raise _not_utf8(path, 0, "there are zeros between the letters")
+    if any("\0" in column for column in columns):  # UTF-16 without a byte order mark reads as UTF-8
+        raise _not_utf8(path, 0, "it contains null characters")
     if TEXT not in columns:
         raise UsageError(
-            f"{path.name} has no column '{TEXT}'; it has: {', '.join(columns) or 'nothing'}. Rename the one "
-            f"with the reviews to '{TEXT}', and, where there is one, that with their titles to '{TITLE}'."
+            f"{path.name} has no column '{TEXT}'; it has: {', '.join(columns) or 'nothing'}. Rename the "
+            f"column with the reviews to '{TEXT}' and the one with their titles, if any, to '{TITLE}'."
         )
     return columns
 
 
-def read_chunks(path: Path, rows: int) -> Iterator[list[Row]]:
-    """Yield the rows of a file, so many at a time."""
+def read_chunks(path: Path, rows: int) -> Iterator[list[ReviewRow]]:
+    """Yield the rows of a file in lists of at most `rows`."""
     all_rows = read_rows(path)
     while chunk := list(islice(all_rows, rows)):
         yield chunk
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[ReviewRow]:
     """Yield the rows of a file one by one.
 
     Raises:
@@ -89,7 +90,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     number = 0
     try:
         for number, (values, problem) in enumerate(readers[format_of(path)](path), start=1):
-            yield Row(number, values, problem or _problem_of(values))
+            yield ReviewRow(number, values, problem or _problem_of(values))
     except UnicodeDecodeError as error:
         raise _not_utf8(path, number, error.reason) from error
 
@@ -102,7 +103,7 @@ def _not_utf8(path: Path, number: int, reason: str) -> DataError:
 
 
 def _likely_encoding(path: Path) -> str:
-    """Return what a text file that is not in UTF-8 is likely in, by the name that iconv has for it."""
+    """Return the likely encoding of a text file that is not in UTF-8, as iconv names it."""
     with path.open("rb") as file:
         start = file.read(2)
     if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
@@ -128,18 +129,17 @@ def _columns(path: Path) -> list[str]:
 def _problem_of(values: Mapping[str, Any]) -> str:
     text = values.get(TEXT)
     if text is None:
-        return f"it has no {TEXT}"
+        return f"`{TEXT}` is missing"
     if not isinstance(text, str):
-        return f"its {TEXT} is no text but {type(text).__name__}"
+        return f"`{TEXT}` must be a string, got {type(text).__name__}"
     if not text.strip():
-        return f"its {TEXT} is empty"
-    if not isinstance(values.get(TITLE) or "", str):
-        return f"its {TITLE} is no text"
-    return ""
+        return f"`{TEXT}` is empty"
+    title = values.get(TITLE) or ""
+    return "" if isinstance(title, str) else f"`{TITLE}` must be a string, got {type(title).__name__}"
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    csv.field_size_limit(LONGEST_FIELD)
+    csv.field_size_limit(MAX_FIELD)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         columns = next(reader, [])
@@ -152,8 +152,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             if fields is None:
                 return
             if len(fields) != len(columns):
-                if fields:  # else an empty line
-                    yield {}, f"it has {len(fields)} fields instead of {len(columns)}"
+                if fields:  # an empty line has none
+                    yield {}, f"expected {len(columns)} fields, got {len(fields)}"
                 continue
             yield dict(zip(columns, fields, strict=True)), ""
 
@@ -166,12 +166,12 @@ def _json_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             try:
                 values = json.loads(line)
             except json.JSONDecodeError as error:
-                yield {}, f"it is no JSON: {error}"
+                yield {}, f"not valid JSON: {error}"
                 continue
             if isinstance(values, dict):
                 yield values, ""
             else:
-                yield {}, "it is no JSON object"
+                yield {}, "not a JSON object"
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -186,7 +186,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 def write_rows(
     path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], schema: pa.Schema
 ) -> None:
-    """Write rows to a file of the format that its ending tells; `schema` is that of parquet."""
+    """Write rows in the format of the file name's ending; only parquet uses the `schema`."""
     ending = format_of(path)
     if ending == PARQUET:
         import pyarrow as pa
@@ -204,7 +204,7 @@ def write_rows(
 
 
 def join_files(parts: Sequence[Path], output: Path) -> None:
-    """Put files of one format together, a chunk at a time."""
+    """Concatenate files of one format without reading them whole."""
     if format_of(output) == PARQUET:
         from pyarrow.parquet import ParquetFile, ParquetWriter, read_schema
 
@@ -217,20 +217,20 @@ def join_files(parts: Sequence[Path], output: Path) -> None:
         for number, part in enumerate(parts):
             with part.open("rb") as file:
                 if number and format_of(output) == CSV:
-                    file.seek(_heading_bytes(part))
+                    file.seek(_header_bytes(part))
                 while block := file.read(1 << 20):
                     joined.write(block)
 
 
-def _heading_bytes(part: Path) -> int:
-    """Return how many bytes `write_rows` made of the columns' names, which may have line breaks in them."""
-    heading = io.StringIO(newline="")
-    csv.writer(heading).writerow(_columns(part))
-    return len(heading.getvalue().encode())
+def _header_bytes(part: Path) -> int:
+    """Return the bytes of the header that `write_rows` wrote; column names may contain line breaks."""
+    header = io.StringIO(newline="")
+    csv.writer(header).writerow(_columns(part))
+    return len(header.getvalue().encode())
 
 
 def scored_schema(path: Path, numbers: Sequence[str], texts: Sequence[str]) -> pa.Schema | None:
-    """Return the schema of a parquet file with more columns; None for other formats."""
+    """Return the schema of a parquet file with the added columns; None for other formats."""
     if format_of(path) != PARQUET:
         return None
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""A registered version at work: reviews in, labels and probabilities out."""
+"""Score reviews with a registered version: titles and texts in, labels and probabilities out."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 SERVING_FILE = "serving.json"
 REFERENCE_FILE = "reference.parquet"
-"""Beside it: what later inputs are compared with (`reports.reference_of`)."""
+"""Labels and lengths of training reviews, beside `SERVING_FILE`; drift is measured against them."""
 TOKENS_PER_BATCH = 4_096
 CHARACTERS_PER_TOKEN = 40
-"""Characters of a review that are looked at for each token of a chat: the rest is cut anyway, unread."""
+"""Characters per token of the maximum prompt length that are read; longer reviews are truncated anyway."""
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What a version needs besides its adapter to read reviews as it did in training."""
+    """What a version needs besides its adapter to format reviews as in training."""
 
     base: ModelIdentity
     labels: tuple[str, ...]
@@ -50,21 +50,21 @@ class Serving:
 
 
 class Scorer:
-    """A loaded model that answers reviews as a version was trained to read them."""
+    """A loaded model that answers reviews, formatted as in its training."""
 
     def __init__(self, serving: Serving, model: PreTrainedModel, plan: ComputePlan) -> None:
-        """Take a loaded model; `tuned_scorer` and `untuned_scorer` load one."""
+        """Use a loaded model; `tuned_scorer` and `untuned_scorer` load one."""
         self.serving = serving
         self._plan = plan
         self._tokenizer = load_tokenizer(serving.base)
         self._model = model
-        # Scoring puts hooks on the model and exchanges its attention: two threads would mix their answers.
-        self._one_at_a_time = threading.Lock()
+        # Scoring hooks into the model and replaces its attention: two threads would mix up their answers.
+        self._lock = threading.Lock()
         self._builder = PromptBuilder(self._tokenizer, self.labels, self.serving.max_tokens)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return the labels that are answered."""
+        """Return the possible labels."""
         return self.serving.labels
 
     @property
@@ -73,15 +73,15 @@ class Scorer:
         return ["label", "probability", *probability_columns(self.labels)]
 
     def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
-        """Return label, its probability, and p_<label> of each review."""
+        """Return the label of each review, its probability, and those of all labels (p_<label>)."""
         if not texts:
             return pd.DataFrame(columns=self.columns)
-        most = CHARACTERS_PER_TOKEN * self.serving.max_tokens
+        limit = CHARACTERS_PER_TOKEN * self.serving.max_tokens
         prompts = [
-            self._builder.prompt(mask_title(clean_text(title[:most])), clean_text(text[:most]))
+            self._builder.prompt(mask_title(clean_text(title[:limit])), clean_text(text[:limit]))
             for title, text in zip(titles, texts, strict=True)
         ]
-        with self._one_at_a_time:
+        with self._lock:
             scores = score_labels(
                 self._model, self._tokenizer, prompts, self.labels, self._plan, TOKENS_PER_BATCH
             )
@@ -105,7 +105,7 @@ def tuned_scorer(adapter: Path, plan: ComputePlan) -> Scorer:
 
 
 def untuned_scorer(serving: Serving, plan: ComputePlan) -> Scorer:
-    """Load the base model without an adapter, to be asked in the words that the version was trained with.
+    """Load the base model without an adapter; it gets the same prompts as the version.
 
     Raises:
         ModelUnavailableError: the base model cannot be loaded.

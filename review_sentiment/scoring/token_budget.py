@@ -1,4 +1,4 @@
-"""How many tokens are scored together: as many as memory has room for, up to what is fast."""
+"""The token budget of a scoring batch: what fits into memory, up to a size that is fast."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
 
     from review_sentiment.models.compute import ComputePlan
 
-MOST_TOKENS = {"cpu": 4_096, "cuda": 65_536}
-"""Larger batches are no faster on two cores; on a GPU they only delay a lack of memory."""
-SHARE_OF_FREE = 0.5
+MAX_TOKENS = {"cpu": 4_096, "cuda": 65_536}
+"""Larger batches are no faster on two cores; on a GPU they would only run out of memory later."""
+FREE_FRACTION = 0.5
+"""Fraction of the free memory to use. The estimate below is rough, and fragmentation takes some as well."""
 SHORTEST_ROW = 32
-"""Tokens of a row of which the logits over the vocabulary are kept: few prompts are shorter."""
+"""Each row keeps one vector of logits. Few prompts have fewer tokens than this."""
 LOGIT_BYTES = 8
-"""Of the model's precision, in FP32 and in a log-softmax."""
+"""A logit in FP32, and again in the log-softmax."""
 
 
 def token_budget(model: PreTrainedModel, plan: ComputePlan) -> int:
-    """Return the tokens of a scoring batch, padding included, beside the model that is loaded."""
-    room = SHARE_OF_FREE * free_bytes(plan.device) / bytes_per_token(shape_from(model.config))
-    return max(1, min(MOST_TOKENS[plan.device], int(room)))
+    """Return the tokens of a scoring batch, including padding, that fit beside the loaded model."""
+    room = FREE_FRACTION * free_bytes(plan.device) / bytes_per_token(shape_from(model.config))
+    return max(1, min(MAX_TOKENS[plan.device], int(room)))
 
 
 def bytes_per_token(shape: ModelShape) -> float:
-    """Return what a token takes at the peak of a block: hidden states, heads, and its feed-forward part.
-
-    In FP32 terms, whatever the precision: twice what BF16 needs. The logits are those of a row's last
-    token, shared out over a row of `SHORTEST_ROW`.
-    """
+    """Return the peak memory of a token within a block: hidden states, attention heads, feed-forward part."""
+    # Scoring has no backward pass, so only one block at a time has activations. They are counted as FP32 (4
+    # bytes) in any precision, which for BF16 leaves a reserve of one half. The logits of a row's last token
+    # are spread over the tokens of a short row.
     states = 4 * (4 * shape.hidden + 2 * shape.key_value + 3 * shape.intermediate)
     return states + LOGIT_BYTES * shape.vocabulary / SHORTEST_ROW

@@ -1,4 +1,4 @@
-"""Scoring files with a real (tiny) model: columns, rows that fail, and going on after an interruption."""
+"""Scoring files with a real (tiny) model: columns, rows that fail, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -85,17 +85,17 @@ def test_a_file_has_its_columns_and_the_answers_of_its_own_rows(
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"in{ending}", f"out{ending}"]
 
 
-def test_rows_that_fail_are_in_a_file_of_their_own(scorer: Scorer, tmp_path: Path) -> None:
+def test_failed_rows_go_to_a_file_of_their_own(scorer: Scorer, tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     source.write_text('{"text": "good"}\n{"text": " "}\n{\n{"text": "' + "long " * 200_000 + '"}\n')
     result = score_file(lambda: scorer, "7", source, tmp_path / "out.jsonl")
     assert (result.rows, result.failed) == (2, 2)
     failed = pd.read_json(tmp_path / "out.jsonl.failed.jsonl", lines=True)
     assert failed["number"].to_list() == [2, 3]
-    assert failed["problem"][0] == "its text is empty"
+    assert failed["problem"][0] == "`text` is empty"
 
 
-def test_an_interrupted_file_goes_on_where_it_was(scorer: Scorer, tmp_path: Path) -> None:
+def test_an_interrupted_file_resumes(scorer: Scorer, tmp_path: Path) -> None:
     source = write(reviews(50), tmp_path / "in.csv")
     whole = score_file(lambda: scorer, "7", source, tmp_path / "whole.csv", rows_per_chunk=10)
 
@@ -131,9 +131,7 @@ def test_an_interrupted_file_goes_on_where_it_was(scorer: Scorer, tmp_path: Path
     assert result.sample == whole.sample
 
 
-def test_chunks_of_another_version_or_another_file_are_not_gone_on_from(
-    scorer: Scorer, tmp_path: Path
-) -> None:
+def test_chunks_of_another_version_or_file_are_not_reused(scorer: Scorer, tmp_path: Path) -> None:
     source = write(reviews(20), tmp_path / "in.csv")
     parts = tmp_path / "out.csv.parts"
     parts.mkdir()
@@ -145,13 +143,13 @@ def test_chunks_of_another_version_or_another_file_are_not_gone_on_from(
 @pytest.mark.parametrize(
     ("columns", "output", "message"),
     [
-        (["text", "label"], "out.csv", "has a column label already"),
-        (["text"], "out.parquet", "the output has the format of the input"),
+        (["text", "label"], "out.csv", "already has a column label"),
+        (["text"], "out.parquet", "the output must have the format of the input"),
         (["text"], "in.csv", "is the input itself"),
         (["text"], "nowhere/out.csv", "There is no directory"),
     ],
 )
-def test_nothing_is_written_over(
+def test_nothing_is_overwritten(
     scorer: Scorer, tmp_path: Path, columns: list[str], output: str, message: str
 ) -> None:
     source = write(pd.DataFrame({name: ["fine"] for name in columns}), tmp_path / "in.csv")
@@ -168,19 +166,19 @@ def test_a_file_without_a_row_to_score_is_an_error(scorer: Scorer, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("encoding", "advice"), [("latin1", "latin1"), ("utf-16", "utf-16")])
-def test_another_encoding_is_said_before_anything_is_scored(
+def test_a_wrong_encoding_is_reported_before_anything_is_scored(
     tmp_path: Path, encoding: str, advice: str
 ) -> None:
-    """The letter that is no UTF-8 is in the last of many rows."""
+    """The letter that is not valid UTF-8 is in the last of many rows."""
     source = tmp_path / "in.csv"
     source.write_bytes(("text\n" + "a fine one\n" * 3_000 + "Möbel\n").encode(encoding))
     with pytest.raises(DataError, match=f"not in UTF-8 .*iconv -f {advice} -t utf-8"):
         score_file(lambda: pytest.fail("the model was loaded"), "7", source, tmp_path / "out.csv")
-    assert [file.name for file in tmp_path.iterdir()] == ["in.csv"], "nothing was begun"
+    assert [file.name for file in tmp_path.iterdir()] == ["in.csv"], "nothing was started"
 
 
-def test_a_million_characters_take_no_more_memory_than_what_is_read_of_them(scorer: Scorer) -> None:
-    """The end is cut off before anything is made of it; both leave more tokens than fit."""
+def test_a_million_characters_take_no_more_memory_than_the_part_that_is_read(scorer: Scorer) -> None:
+    """The end is cut off before tokenisation; both texts have more tokens than fit."""
     million = "soft and warm " * 71_429
     read = million[: CHARACTERS_PER_TOKEN * scorer.serving.max_tokens]
 
@@ -192,11 +190,11 @@ def test_a_million_characters_take_no_more_memory_than_what_is_read_of_them(scor
         finally:
             tracemalloc.stop()
 
-    peak_bytes(read)  # what the first call loads counts for none
+    peak_bytes(read)  # the first call also loads modules
     assert peak_bytes(million) < peak_bytes(read) + 100_000
 
 
-def test_drift_is_told_from_a_sample(scorer: Scorer, adapter: Path, tmp_path: Path) -> None:
+def test_drift_is_measured_on_a_sample(scorer: Scorer, adapter: Path, tmp_path: Path) -> None:
     source = write(reviews(200), tmp_path / "in.csv")
     result = score_file(lambda: scorer, "7", source, tmp_path / "out.csv", rows_per_chunk=50)
     alike = pd.DataFrame(result.sample, columns=["label", "text_words", "title_words"])

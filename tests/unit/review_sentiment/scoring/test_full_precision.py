@@ -53,7 +53,7 @@ def scored(model: torch.nn.Module, chats: ChatDataset, base: ModelIdentity, plan
     return score_labels(model, load_tokenizer(base), list(chats.frame["prompt"]), chats.labels, plan, 2_048)
 
 
-def test_near_ties_are_what_fp32_says(
+def test_near_ties_get_their_fp32_scores(
     model: torch.nn.Module,
     tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
@@ -74,7 +74,7 @@ def test_near_ties_are_what_fp32_says(
     np.testing.assert_array_equal(settled.constrained[near], expected.constrained[near])
 
 
-def test_a_model_that_is_being_trained_answers_as_it_does_alone(
+def test_a_model_in_training_answers_as_it_does_alone(
     tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     plan: ComputePlan,
@@ -97,7 +97,7 @@ def test_a_model_that_is_being_trained_answers_as_it_does_alone(
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def test_without_room_they_stay_and_that_is_said(
+def test_without_room_they_keep_their_scores_and_a_log_line_says_so(
     model: torch.nn.Module,
     tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
@@ -112,10 +112,10 @@ def test_without_room_they_stay_and_that_is_said(
     with caplog.at_level("INFO", "review_sentiment"):
         left = scored(model, tiny_chats, tiny_model, plan)
     np.testing.assert_array_equal(left.label_log_probs, rounded.label_log_probs)
-    assert "48 near ties stay as bf16 has them" in caplog.text
+    assert "48 near ties keep their bf16 scores" in caplog.text
 
 
-def test_the_model_is_what_it_was_whatever_happens(model: torch.nn.Module) -> None:
+def test_the_model_is_restored_after_an_error(model: torch.nn.Module) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     layer = next(module for module in model.modules() if isinstance(module, Linear4bit))
 

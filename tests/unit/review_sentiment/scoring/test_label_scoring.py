@@ -1,4 +1,4 @@
-"""Label scoring says what generation would say, from any batch size."""
+"""Label scoring gives the answer of generation, with any batch size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.resources.memory import shape_from
-from review_sentiment.scoring import label_scoring, token_budget
+from review_sentiment.scoring import label_scoring, next_token, token_budget
 from review_sentiment.scoring.label_scoring import score_labels
 
 LABELS = ("negative", "positive")
@@ -86,7 +86,7 @@ def test_probabilities_sum_to_one_and_unlikely_labels_are_unparsed(parts) -> Non
 
 
 SHARED = ("good", "good and bad", "good and fine", "awful")
-"""The first is the begin of two others, which share a second word; the last is on its own."""
+"""The first is the beginning of two others, which share a second word; the last is on its own."""
 
 
 def sequence_log_probs(model, tokenizer, prompt: str, label: str) -> list[float]:
@@ -129,10 +129,10 @@ def label_ids(tokenizer, prompt: str, label: str) -> list[int]:
 
 
 @pytest.mark.parametrize("wanted", SHARED)
-def test_a_label_that_greedy_generation_would_spell_is_the_answer(
+def test_the_answer_is_the_label_that_greedy_generation_would_write(
     parts, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that always goes on with the next token of one label."""
+    """A model that always continues with the next token of one label."""
     model, tokenizer, prompts, plan = parts
     ids = label_ids(tokenizer, prompts[0], wanted)
     start = len(tokenizer.encode(prompts[0], add_special_tokens=False))
@@ -142,7 +142,7 @@ def test_a_label_that_greedy_generation_would_spell_is_the_answer(
         greedy = candidates.index(ids[place]) if place < len(ids) and ids[place] in candidates else -1
         return np.zeros((len(rows), len(candidates))), np.full(len(rows), greedy)
 
-    monkeypatch.setattr(label_scoring, "_next_tokens", spelling)
+    monkeypatch.setattr(label_scoring, "score_next_tokens", spelling)
     scores = score_labels(model, tokenizer, prompts[:1], SHARED, plan, 4096)
     assert [SHARED[index] for index in scores.answered] == [wanted]
 
@@ -161,14 +161,14 @@ def test_a_batch_that_does_not_fit_goes_through_in_halves(
     model, tokenizer, prompts, plan = parts
     whole = score_labels(model, tokenizer, prompts, LABELS, plan, 100_000)
     for name in ("_packed_logits", "_padded_logits"):
-        logits_of = getattr(label_scoring, name)
+        logits_of = getattr(next_token, name)
 
         def of_few_rows(model, rows, logits_of=logits_of):
             if len(rows) > 3:
                 raise torch.OutOfMemoryError("of the GPU")
             return logits_of(model, rows)
 
-        monkeypatch.setattr(label_scoring, name, of_few_rows)
+        monkeypatch.setattr(next_token, name, of_few_rows)
     with caplog.at_level("INFO", "review_sentiment"):
         halved = score_labels(model, tokenizer, prompts, LABELS, plan, 100_000)
     np.testing.assert_allclose(halved.label_log_probs, whole.label_log_probs, atol=1e-5)
@@ -183,7 +183,7 @@ def test_a_row_that_does_not_fit_alone_is_an_error(parts, monkeypatch: pytest.Mo
         raise torch.OutOfMemoryError("of the GPU")
 
     for name in ("_packed_logits", "_padded_logits"):
-        monkeypatch.setattr(label_scoring, name, fail)
+        monkeypatch.setattr(next_token, name, fail)
     with pytest.raises(torch.OutOfMemoryError):
         score_labels(model, tokenizer, prompts[:2], LABELS, plan, 100_000)
 

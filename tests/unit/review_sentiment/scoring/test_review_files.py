@@ -72,29 +72,32 @@ def test_parts_are_joined_whatever_their_columns_are_called(
     assert rows == [{"text": f"t{number}", name: "a\nb", "p": "0.5"} for number in range(3)]
 
 
-def test_broken_csv_rows_say_why_and_the_others_go_on(tmp_path: Path) -> None:
+def test_broken_csv_rows_say_why_and_the_others_are_read(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_text('id,text\n1,fine\n2\n3,"  "\n\n4,"with, comma\nand line"\n5,a,b\n', encoding="utf-8-sig")
     assert columns_of(path) == ["id", "text"]
     assert problems(path) == {
-        2: "it has 1 fields instead of 2",
-        3: "its text is empty",
-        5: "it has 3 fields instead of 2",
+        2: "expected 2 fields, got 1",
+        3: "`text` is empty",
+        5: "expected 2 fields, got 3",
     }
     good = [row.values["text"] for row in read_rows(path) if not row.problem]
     assert good == ["fine", "with, comma\nand line"]
 
 
-def test_broken_json_lines_say_why_and_the_others_go_on(tmp_path: Path) -> None:
+def test_broken_json_lines_say_why_and_the_others_are_read(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     lines = ['{"text": "fine"}', "{", "[1]", '{"text": null}', '{"text": 5}', '{"text": "x", "title": 1}', ""]
     path.write_text("\n".join(lines))
     found = problems(path)
     assert sorted(found) == [2, 3, 4, 5, 6]
-    assert found[2].startswith("it is no JSON: Expecting")
+    assert found[2].startswith("not valid JSON: Expecting")
     assert [found[number] for number in (3, 4, 5, 6)] == [
-        "it is no JSON object", "it has no text", "its text is no text but int", "its title is no text",
-    ]  # fmt: skip
+        "not a JSON object",
+        "`text` is missing",
+        "`text` must be a string, got int",
+        "`title` must be a string, got int",
+    ]
 
 
 def test_a_field_of_a_million_characters_is_read(tmp_path: Path) -> None:
@@ -112,7 +115,7 @@ def test_a_field_of_a_million_characters_is_read(tmp_path: Path) -> None:
         ("in.csv", "text\nfine\n".encode("utf-16"), DataError, r"not in UTF-8 .*iconv -f utf-16 "),
         ("in.csv", "text\nfine\n".encode("utf-16-le"), DataError, r"not in UTF-8 .*iconv -f utf-16le"),
         ("in.jsonl", '{"text": "fine"}'.encode("utf-16"), DataError, r"not in UTF-8 .*iconv -f utf-16 "),
-        ("in.txt", b"text\n", UsageError, r"in\.txt: reviews come as \.csv, \.jsonl, \.parquet"),
+        ("in.txt", b"text\n", UsageError, r"in\.txt: unsupported format\. Use \.csv, \.jsonl, \.parquet"),
         ("in.parquet", b"PAR1 no", DataError, r"cannot be read as parquet"),
     ],
 )
@@ -125,7 +128,7 @@ def test_a_file_that_cannot_be_used_is_an_error(
         columns_of(path)
 
 
-def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no file"):
         columns_of(tmp_path / "in.csv")
 

@@ -1,0 +1,170 @@
+"""The log-probabilities of a few candidate tokens after each of many rows of token ids.
+
+Only the last position of a row matters, so only that goes through the output layer. With a vocabulary of
+49,152, logits for all 150 positions of a review would take 29 MB in FP32; those of the last one take 0.2 MB.
+In the embedded model the output layer is also a fifth of all weights, which 149 positions then skip.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from review_sentiment.errors import DataError
+from review_sentiment.models.batching import token_budget_batches
+from review_sentiment.models.packing import can_pack, pack, packed_attention_in
+from review_sentiment.progress import Progress
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+    from transformers import PreTrainedModel
+
+    from review_sentiment.models.compute import ComputePlan
+
+logger = logging.getLogger(__name__)
+
+NextTokens = tuple["npt.NDArray[np.float64]", "npt.NDArray[np.int64]"]
+"""Log-probability of each candidate [n, c], and the candidate that greedy generation takes [n] or -1."""
+Kept = tuple["torch.Tensor | int", "torch.Tensor"]
+"""Indices of the rows' last tokens in what the output layer reads and returns, [batch, kept, ...]."""
+MAX_ROUNDING = 1.0
+"""Largest difference between a BF16 and an FP32 logit that rounding explains: BF16 steps by 1/4 at 32."""
+
+
+def score_next_tokens(
+    model: PreTrainedModel,
+    rows: Sequence[list[int]],
+    candidates: Sequence[int],
+    plan: ComputePlan,
+    tokens_per_batch: int,
+) -> NextTokens:
+    """Score the candidates after every row, in the order of the rows."""
+    import torch
+
+    log_probs = np.empty((len(rows), len(candidates)))
+    greedy = np.empty(len(rows), dtype=np.int64)
+    model.eval()
+    # Packing puts all rows of a batch into one sequence that shares the instruction; see models/packing.py.
+    # Models with other attention are padded instead. Both give the same scores.
+    packs_rows = plan.packs_rows and can_pack(model)
+    with (
+        torch.inference_mode(),
+        plan.autocast(),
+        packed_attention_in(model) if packs_rows else nullcontext(),
+        Progress("scoring reviews", len(rows)) as progress,
+    ):
+        for batch in token_budget_batches([len(ids) for ids in rows], tokens_per_batch):
+            log_probs[batch], greedy[batch] = _score_batch(
+                model, [rows[row] for row in batch], candidates, packs_rows
+            )
+            progress.advance(len(batch))
+    return log_probs, greedy
+
+
+def _score_batch(
+    model: PreTrainedModel, rows: list[list[int]], candidates: Sequence[int], packs_rows: bool
+) -> NextTokens:
+    """Score rows that go through the model together, in halves if they do not fit into memory."""
+    import torch
+
+    tokens = torch.tensor(candidates)
+    try:
+        with _output_layer_inputs(model) as inputs:
+            logits, kept = (_packed_logits if packs_rows else _padded_logits)(model, rows)
+        logits = _with_exact_candidates(logits.float(), inputs[0][kept].float(), model, tokens).cpu()
+    except torch.OutOfMemoryError:
+        if len(rows) == 1:
+            raise
+    else:
+        is_candidate = logits.argmax(-1, keepdim=True) == tokens
+        greedy = torch.where(is_candidate.any(-1), is_candidate.int().argmax(-1), -1).numpy()
+        # The softmax runs over the whole vocabulary, so that the labels' mass is known as well.
+        return logits.log_softmax(-1)[:, tokens].double().numpy(), greedy
+    # The token budget is an estimate, and other processes use the GPU too. Halving finds what fits. It
+    # happens outside the `except` block: within it, the exception keeps its frames alive, and they keep their
+    # tensors.
+    logger.info("out of memory with %d rows, continuing with half of them at a time", len(rows))
+    torch.cuda.empty_cache()
+    half = len(rows) // 2
+    parts = [_score_batch(model, part, candidates, packs_rows) for part in (rows[:half], rows[half:])]
+    return np.concatenate([found for found, _ in parts]), np.concatenate([found for _, found in parts])
+
+
+def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch.Tensor, Kept]:
+    """Return the logits [n, vocabulary] after the last token of each row, and their indices."""
+    import torch
+
+    # At least one token of each row stays outside the shared prefix: its last position is the one to read.
+    batch = pack(rows, most_shared=min(map(len, rows)) - 1)
+    ends = torch.tensor([len(ids) - 1 for ids in rows])
+    output = model(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        packed_rows=batch.rows,
+        logits_to_keep=batch.rows.places(torch.arange(len(rows)), ends),
+        use_cache=False,
+    )
+    kept = (0, torch.arange(len(rows)))
+    return output.logits[kept], kept
+
+
+def _padded_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch.Tensor, Kept]:
+    """Return the logits [n, vocabulary] after the last token of each row, and their indices."""
+    import torch
+
+    last = [len(ids) - 1 for ids in rows]
+    width = max(last) + 1
+    # Padding on the right needs no attention mask. In a causal model a position sees only what is to its
+    # left, so the last real token never sees the padding, and what the padding computes is thrown away.
+    # Without a mask, PyTorch can also use its fast causal kernel.
+    padded = torch.tensor([ids + [0] * (width - len(ids)) for ids in rows])
+    # `logits_to_keep` takes the same positions for all rows, so it gets every length that occurs, once.
+    positions, which = np.unique(last, return_inverse=True)
+    output = model(
+        input_ids=padded.to(model.device),
+        logits_to_keep=torch.from_numpy(positions).to(model.device),
+        use_cache=False,
+    )
+    kept = (torch.arange(len(rows)), torch.from_numpy(which))
+    return output.logits[kept], kept
+
+
+@contextmanager
+def _output_layer_inputs(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
+    """Collect the hidden states that the output layer receives."""
+    # A hook, since asking the model for `output_hidden_states` would keep those of all layers and positions.
+    seen: list[torch.Tensor] = []
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def _with_exact_candidates(
+    logits: torch.Tensor, hidden: torch.Tensor, model: PreTrainedModel, candidates: torch.Tensor
+) -> torch.Tensor:
+    """Return the logits with those of the candidates computed in FP32 from the hidden states [n, hidden]."""
+    import torch
+
+    # A BF16 logit of 20 is a multiple of 1/8. On the embedded model, one answer in 150 was an exact tie
+    # between the labels, which only their order would have decided. The candidates are a handful of rows of
+    # the output layer, so computing these in FP32 costs nothing.
+    head = model.get_output_embeddings()
+    with torch.autocast(logits.device.type, enabled=False):
+        exact = hidden @ head.weight[candidates].float().t()
+    # Some models scale or cap their logits after the output layer. Mixing those with plain products would
+    # give wrong probabilities without an error, so a difference that is not rounding is refused.
+    difference = float((exact - logits[:, candidates]).abs().max())
+    if difference > MAX_ROUNDING:
+        raise DataError(
+            f"The model changes its logits after the output layer (by {difference:.2f}), which label "
+            "scoring does not support. Choose another model."
+        )
+    logits[:, candidates] = exact
+    return logits
