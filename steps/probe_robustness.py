@@ -34,14 +34,14 @@ def probe_robustness(
     """Return accuracy before and after each change, on the first `samples` reviews."""
     from review_sentiment.evaluation import robustness
     from review_sentiment.models.compute import plan_compute
+    from review_sentiment.scoring.scorer import Serving
     from review_sentiment.tracking.run_log import log_metrics, log_text
     from steps.mlflow_connection import connect_to_run
 
     run_id = connect_to_run(adapter)
     found = robustness.probe_robustness(
-        adapter.base,
+        Serving(adapter.base, evaluation_chats.labels, adapter.max_tokens),
         adapter.directory,
-        adapter.max_tokens,
         evaluation_chats,
         tuned,
         plan_compute(model.device, model.precision),

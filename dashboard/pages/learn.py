@@ -15,7 +15,7 @@ from dashboard.queries.versions import NOTHING_YET
 from dashboard.widgets.figures import Line, bars, heatmap, histogram_with_levels, lines
 from dashboard.widgets.layout import column, grid, notice, paragraph, plot, table
 from review_sentiment.errors import ReviewSentimentError
-from review_sentiment.scoring.answers import labels_of, probability_columns
+from review_sentiment.evaluation.examples import confidence_of, rows_by_group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,11 +186,11 @@ def most_confident_mistakes(
     predictions: pd.DataFrame, reviews: pd.DataFrame
 ) -> list[tuple[str, str, str, str]]:
     """Return text, gold label, answer and probability of wrong answers, the most confident first."""
-    confidence = predictions[probability_columns(labels_of(predictions))].max(axis=1)
-    wrong = predictions.assign(p=confidence)[predictions["gold"] != predictions["predicted"]]
+    wrong = rows_by_group(predictions)["surest_wrong"][:MISTAKES_SHOWN]
+    shown = predictions.assign(p=confidence_of(predictions)).loc[wrong]
     texts = reviews.set_index("review_id")[["title", "text"]]
     rows = []
-    for row in wrong.sort_values("p", ascending=False).head(MISTAKES_SHOWN).to_dict("records"):
+    for row in shown.to_dict("records"):
         title, text = texts.loc[row["review_id"]] if row["review_id"] in texts.index else ("", "")
         whole = ". ".join(filter(None, (title, text)))
         rows.append((whole, str(row["gold"]), str(row["predicted"]), f"{row['p']:.1%}"))

@@ -12,7 +12,7 @@ import pandas as pd
 from dashboard.queries.versions import Registry, title_of
 from dashboard.widgets.figures import Line
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation.comparison import Comparison, compare_models
+from review_sentiment.evaluation.comparison import Comparison, changes, compare_models
 from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
 from review_sentiment.scoring.answers import labels_of
 
@@ -219,14 +219,7 @@ def answers_table(
     both = _answers(first, "first").merge(
         _answers(second, "second")[["review_id", "second", "p second"]], on="review_id"
     )
-    right = zip(both["first"] == both["gold"], both["second"] == both["gold"], strict=True)
-    names = {
-        (True, False): "lost",
-        (False, True): "won",
-        (False, False): "both wrong",
-        (True, True): "both right",
-    }
-    both["change"] = pd.Categorical([names[one] for one in right], list(names.values()), ordered=True)
+    both["change"] = changes(both["gold"], both["first"], both["second"])
     both["review"] = ""
     if reviews is not None:
         texts = (reviews["title"].fillna("") + ". " + reviews["text"].fillna("")).str.strip(". ")

@@ -1,4 +1,4 @@
-"""Does scoring say what the model would? A sample is answered by greedy generation as well, and compared."""
+"""Check label scoring against greedy generation on a sample of the reviews."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ if TYPE_CHECKING:
 
     from review_sentiment.models.compute import ComputePlan
 
-
 EXPECTED_AGREEMENT = 0.99
-"""Share of generated labels below which scoring does not stand for generation: readers are warned."""
-
-
+"""Fraction of generated labels that scoring must reproduce; below it, reports show a warning."""
 MAX_ANSWER_TOKENS = 8
-"""Tokens after which an answer is cut: more than a label has, so that what follows a label shows."""
+"""Longer than any label, so that an answer that continues after a label is recognised."""
 ANSWERS_PER_BATCH = 16
-"""Answers that are generated together."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Of `n` generated answers `inside` were a label, `equal` of these the scored one; ids where not."""
+    """Of `n` generated answers, `inside` are labels, `equal` of them the scored ones; ids of the rest."""
 
     n: int = 0
     inside: int = 0
@@ -33,39 +29,39 @@ class Audit:
 
     @property
     def agreement(self) -> float | None:
-        """Return the share of the generated labels that scoring gives as well; None without any."""
+        """Return the fraction of the generated labels that scoring reproduces; None if there are none."""
         return self.equal / self.inside if self.inside else None
 
     def figures(self) -> dict[str, float]:
-        """Return the figures by their names."""
+        """Return the figures by their MLflow names."""
         counts = {"audit_n": float(self.n), "audit_inside": float(self.inside)}
         return counts if self.agreement is None else counts | {"audit_agreement": self.agreement}
 
     def concern(self) -> str | None:
-        """Return what a reader must be warned of."""
+        """Return a warning if the agreement is too low."""
         if self.agreement is None or self.agreement >= EXPECTED_AGREEMENT:
             return None
         return (
-            f"Greedy generation answered {self.inside - self.equal} of {self.inside} reviews with another "
-            "label than scoring."
+            f"Greedy generation and scoring disagree on the label of {self.inside - self.equal} of "
+            f"{self.inside} reviews."
         )
 
     def sentence(self) -> str:
-        """Return the result for a reader."""
+        """Return the result in a sentence."""
         if not self.n:
-            return "No answer was generated beside scoring."
+            return "No answers were generated to check the scoring."
         return (
-            f"{self.n} reviews were answered by greedy generation as well: {self.inside} answers were a "
-            f"label, {self.equal} of them the one of scoring."
+            f"{self.n} reviews were also answered by greedy generation: {self.inside} answers were a label, "
+            f"{self.equal} of them the scored one."
         )
 
 
 def compare(
     review_ids: Sequence[str], generated: Sequence[str], scored: Sequence[str], labels: Sequence[str]
 ) -> Audit:
-    """Compare raw generated answers with what scoring says that the model answers; all are [n].
+    """Compare raw generated answers with the scored ones; all sequences have length n.
 
-    An answer is a label where nothing but white space stands beside it.
+    An answer counts as a label if there is nothing else but white space.
     """
     answers = [answer.strip() for answer in generated]
     inside = [number for number, answer in enumerate(answers) if answer in labels]
@@ -74,7 +70,7 @@ def compare(
 
 
 def total(audits: Sequence[Audit]) -> Audit:
-    """Return the audit of several shares of the reviews as one."""
+    """Add up the audits of several shards."""
     return Audit(
         sum(one.n for one in audits),
         sum(one.inside for one in audits),
@@ -89,13 +85,12 @@ def generate_answers(
     prompts: Sequence[str],
     plan: ComputePlan,
 ) -> list[str]:
-    """Return the text that greedy generation answers to each prompt, unaltered, in the prompts' order.
-
-    Prompts of similar length go together, padded on the left.
-    """
+    """Return the raw text that greedy generation gives for each prompt, in the order of the prompts."""
     import torch
 
     answers: dict[int, str] = {}
+    # Prompts of similar length share a batch. Padding is on the left, so that generation continues each
+    # prompt.
     by_length = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     with torch.inference_mode(), plan.autocast():
         for start in range(0, len(prompts), ANSWERS_PER_BATCH):

@@ -1,6 +1,6 @@
-"""Whether a model's probabilities mean what they say, and what would set them right.
+"""Calibrate a model's probabilities with a temperature, and choose a threshold.
 
-Temperature and threshold are fitted on validation reviews, never on those that a model is evaluated on.
+Both are fitted on validation reviews, never on those that the model is evaluated on.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SMALLEST = 1e-12
-"""Probability below which a logarithm is cut off."""
+"""Smaller probabilities are clipped before taking the logarithm."""
 LOG_TEMPERATURES = (-3.0, 3.0)
 THRESHOLDS = np.linspace(0.05, 0.95, 91)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What n validation reviews say of a model.
+    """A temperature and a threshold, fitted on n validation reviews.
 
-    Probabilities are set right by `temperature`: they become proportional to p^(1/temperature)
-    (C. Guo et al., arXiv 1706.04599). Of two classes the second is answered from `threshold` of its
-    calibrated probability on, which gave the best macro-F1; it is None where there are more.
+    Calibrated probabilities are proportional to p^(1/temperature) (C. Guo et al., arXiv 1706.04599). With two
+    classes, the second is answered if its calibrated probability reaches `threshold`, which gave the best
+    macro-F1. With more classes, `threshold` is None.
     """
 
     n: int
@@ -36,14 +36,14 @@ class Calibration:
     threshold: float | None
 
     def apply(self, answers: Answers) -> Answers:
-        """Return calibrated probabilities, and the labels that they stand for."""
+        """Return the answers with calibrated probabilities, and the labels that follow from them."""
         p = calibrated(answers.probabilities, self.temperature)
         answered = p.argmax(-1) if self.threshold is None else (p[:, 1] >= self.threshold).astype(np.int64)
         return Answers(answers.gold, answered, p)
 
 
 def fit_calibration(validation: Answers) -> Calibration:
-    """Find the temperature of the smallest log loss, and with it the threshold of the best macro-F1."""
+    """Find the temperature with the smallest log loss, then the threshold with the best macro-F1."""
     from scipy.optimize import minimize_scalar
 
     rows = np.arange(len(validation.gold))
@@ -60,14 +60,14 @@ def fit_calibration(validation: Answers) -> Calibration:
 
 
 def calibrated(probabilities: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
-    """Return probabilities [n, classes] at a temperature: above 1 they are less sure."""
+    """Return probabilities [n, classes] at a temperature; above 1 lowers the confidence."""
     logs = np.log(np.maximum(probabilities, SMALLEST)) / temperature
     powers = np.exp(logs - logs.max(-1, keepdims=True))
     return np.asarray(powers / powers.sum(-1, keepdims=True))
 
 
 def _best_threshold(validation: Answers, p: npt.NDArray[np.float64]) -> float:
-    """Return the middle of the thresholds that share the best macro-F1: the ends are chance."""
+    """Return the median of the thresholds with the best macro-F1, since the ends of the range are chance."""
     f1 = np.array(
         [
             figures(Answers(validation.gold, (p[:, 1] >= threshold).astype(np.int64), p))["f1"]

@@ -1,4 +1,4 @@
-"""The classical model to beat: TF-IDF of words and word pairs, and logistic regression."""
+"""The classical model to beat: TF-IDF of words and word pairs with logistic regression."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAMPLES_SHOWN = 16
 def evaluate_classical(train: ChatDataset, evaluation: ChatDataset, seed: int) -> Evaluation:
     """Fit on the training reviews and evaluate on the same rows as the language models.
 
-    Titles and texts are read as the language model reads them.
+    It sees the same titles and texts as the language model.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -37,9 +37,9 @@ def evaluate_classical(train: ChatDataset, evaluation: ChatDataset, seed: int) -
     probabilities = classifier.predict_proba(_documents(evaluation.frame))[:, order]
     answered = probabilities.argmax(axis=1)
     predictions = prediction_table(evaluation.frame, labels, probabilities, answered, np.ones(len(answered)))
-    rows = sample_rows(predictions, labels, SAMPLES_SHOWN)
+    rows = sample_rows(predictions, SAMPLES_SHOWN)
     answers = [str(predictions["predicted"].iloc[row]) for row in rows]
-    samples = sample_table(evaluation.frame, predictions, labels, rows, answers)
+    samples = sample_table(evaluation.frame, predictions, rows, answers)
     return evaluation_of("classical", evaluation, predictions, samples)
 
 

@@ -1,7 +1,7 @@
 """evidently's report on the answers: the tuned model (current) against the untuned one (reference).
 
-Where evidently (0.7) is given probabilities it looks at the likeliest label and not at the answer, so an
-unparsed answer is none to it. Its accuracy is our constrained one; what is strict stands above its page.
+Given probabilities, evidently (0.7) uses the likeliest label instead of the answer, so it knows no unparsed
+answers. Its accuracy is our constrained one; the strict metrics are in a table above its page.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ SHOWN = {
     "f1": "macro F1",
     "roc_auc": "ROC AUC",
 }
-"""Our figures and their names."""
+"""Our metrics and their names."""
 
 
 @dataclass(frozen=True)
 class ClassificationReport:
-    """A report page, and evidently's figures of the tuned model by the names of its metrics."""
+    """A report page, and evidently's metrics of the tuned model by their names."""
 
     html: str
     figures: Mapping[str, float]
 
 
 def classification_report(tuned: Evaluation, baseline: Evaluation | None) -> ClassificationReport:
-    """Compare the answers of two models, or show those of the tuned one alone.
+    """Compare the answers of two models, or show only those of the tuned one.
 
-    Of two classes the last one is evidently's positive one.
+    With two classes, the last one is evidently's positive class.
     """
     with warnings.catch_warnings():
         # evidently 0.7.23 divides by the size of empty bins.
@@ -75,7 +75,7 @@ def _definition(labels: tuple[str, ...]) -> DataDefinition:
 
 
 def _columns(evaluation: Evaluation, labels: tuple[str, ...]) -> pd.DataFrame:
-    """Return gold and likeliest label as objects (evidently knows no string type), and p by label."""
+    """Return gold and likeliest label as objects (evidently has no string type), and p by label."""
     predictions = evaluation.predictions
     probabilities = dict(zip(probability_columns(labels), labels, strict=True))
     return (
@@ -115,7 +115,7 @@ def _summary(tuned: Evaluation, baseline: Evaluation | None) -> str:
     return (
         f"{OUR_STYLE}<div class='ours'><h2>Answers of the tuned model</h2>"
         f"{rows.to_html(index=False, border=0)}"
-        "<p>An unparsed answer is none of the labels and counts as wrong in accuracy and F1; in brackets the "
-        "95 % bootstrap interval. Below, evidently takes each review's likeliest label: its accuracy is the "
+        "<p>An unparsed answer is not a label and counts as wrong in accuracy and F1. The brackets show the "
+        "95 % bootstrap interval. Below, evidently uses each review's likeliest label: its accuracy is the "
         f"constrained one{of_two if len(tuned.metrics.labels) == TWO_CLASSES else ''}.</p></div>"
     )

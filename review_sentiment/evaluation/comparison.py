@@ -1,4 +1,4 @@
-"""Two models on the same reviews: whether one is better, by how much, and for whom."""
+"""Compare two models on the same reviews: which is better, by how much, and in which categories."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SIGNIFICANCE = 0.05
-"""A smaller p value is called significant."""
+"""A difference with a smaller p-value is significant."""
+CHANGES = ("lost", "won", "both wrong", "both right")
+"""What becomes of a review from one model to another."""
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How much more often the candidate is right than another model, on the n reviews both answered.
+    """The candidate against another model, on the n reviews that both answered.
 
-    `gain` is in accuracy, with its paired bootstrap interval. `only_candidate` and `only_other` are the
-    reviews that one of them alone had right; `p_value` is that of McNemar's exact test on these
-    (Q. McNemar, 1947), within several categories after Holm's correction (S. Holm, 1979).
+    `gain` is the difference in accuracy, with its paired bootstrap interval. `only_candidate` and
+    `only_other` count the reviews that only one of them answered correctly. `p_value` is from McNemar's exact
+    test on these counts (Q. McNemar, 1947); across categories with Holm's correction (S. Holm, 1979).
     """
 
     n: int
@@ -37,7 +39,7 @@ class PairedDifference:
 
     @property
     def significant(self) -> bool:
-        """Tell whether the two differ beyond chance."""
+        """Return whether the two differ beyond chance."""
         return self.p_value < SIGNIFICANCE
 
     def __str__(self) -> str:
@@ -48,7 +50,7 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The candidate against another model: over all, and category by category."""
+    """The candidate against another model, overall and by category."""
 
     other: str
     overall: PairedDifference
@@ -63,20 +65,20 @@ def compare_models(
 ) -> Comparison:
     """Compare two tables of predictions on the reviews that are in both.
 
-    The candidate's answers count strictly. Those of an untuned model are taken by its likeliest label
-    (`constrained`): one that knows the answer but not the form must still be beaten.
+    The candidate's answers count strictly. Of an untuned model, the likeliest label counts (`constrained`): a
+    model that knows the answer but not its form must still be beaten.
 
     Raises:
-        DataError: the two share no review.
+        DataError: the two have no review in common.
     """
     both = candidate[["review_id", "category", "gold", "predicted"]].merge(
         other[["review_id", answers_of_other]].set_axis(["review_id", "other"], axis="columns"),
         on="review_id",
     )
     if both.empty:
-        raise DataError("The two models were evaluated on different reviews; nothing can be compared.")
-    gold = both["gold"].to_numpy()
-    gained = (both["predicted"].to_numpy() == gold).astype(int) - (both["other"].to_numpy() == gold)
+        raise DataError("The two models were evaluated on different reviews and cannot be compared.")
+    change = changes(both["gold"], both["other"], both["predicted"])
+    gained = np.where(change == "won", 1, np.where(change == "lost", -1, 0))
     groups = {str(category): gained[rows] for category, rows in both.groupby("category").indices.items()}
     differences = {category: _difference(rows) for category, rows in groups.items()}
     corrected = _holm([found.p_value for found in differences.values()])
@@ -90,14 +92,23 @@ def compare_models(
     )
 
 
+def changes(gold: pd.Series, before: pd.Series, after: pd.Series) -> pd.Categorical:
+    """Return what becomes of each review from one model's answers to another's: one of `CHANGES`."""
+    right_before, right_after = (before == gold).to_numpy(), (after == gold).to_numpy()
+    found = np.select(
+        [right_before & ~right_after, ~right_before & right_after, ~right_before], CHANGES[:3], CHANGES[3]
+    )
+    return pd.Categorical(found, CHANGES, ordered=True)
+
+
 def _difference(gained: npt.NDArray[np.int64]) -> PairedDifference:
-    """Compare by what the candidate gained on each review: 1, 0 or -1."""
+    """Compare by the candidate's gain on each review: 1, 0 or -1."""
     from scipy.stats import binomtest, bootstrap
 
     better, worse = int((gained > 0).sum()), int((gained < 0).sum())
     gain = float(gained.mean())
     interval = (gain, gain)
-    if better + worse and len(gained) > 1:  # of one review every draw is that review
+    if better + worse and len(gained) > 1:  # a bootstrap needs two
         interval = bootstrap(
             (gained,),
             np.mean,

@@ -1,4 +1,4 @@
-"""Score a language model on chats and turn its answers into an evaluation."""
+"""Evaluate a language model on chats, in one step or in shards that are merged."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ def evaluate_model(
     plan: ComputePlan,
     settings: EvaluationSettings,
 ) -> Evaluation:
-    """Evaluate the base model, with the adapter where one is given; its memory is given back.
+    """Evaluate the base model, with the adapter if there is one, and free its memory.
 
-    The first `audit_samples` chats, a random sample since the chats are in the order of a hash, and the
-    sample predictions are answered by generation as well.
+    The model also generates answers to the sample predictions and to the first `audit_samples` chats. These
+    are a random sample, since the chats are in the order of a hash.
 
     Raises:
-        DataError: the chats are none, or of one class, or of an unknown one: before a model is loaded.
+        DataError: there are no chats, a label has none, or a label is unknown.
     """
+    # Before a model is loaded, which can take minutes.
     require_every_label(chats.frame["label"], chats.labels)
     tokenizer = load_tokenizer(base)
     model = load_model(base, plan).eval() if adapter is None else load_adapted_model(base, adapter, plan)
@@ -48,14 +49,14 @@ def evaluate_model(
     predictions = prediction_table(
         chats.frame, labels, scores.probabilities, scores.answered, scores.label_mass
     )
-    shown = sample_rows(predictions, labels, settings.sample_predictions)
+    shown = sample_rows(predictions, settings.sample_predictions)
     audited = range(min(settings.audit_samples, len(prompts)))
     rows = list(dict.fromkeys([*audited, *shown]))
     generated = generate_answers(model, tokenizer, [prompts[row] for row in rows], plan)
     del model
     free_memory()
     answers = dict(zip(rows, generated, strict=True))
-    samples = sample_table(chats.frame, predictions, labels, shown, [answers[row] for row in shown])
+    samples = sample_table(chats.frame, predictions, shown, [answers[row] for row in shown])
     checked = predictions.iloc[: len(audited)]
     return evaluation_of(
         "baseline" if adapter is None else "tuned",
@@ -79,19 +80,20 @@ def evaluate_shard(
     settings: EvaluationSettings,
     shard: int,
 ) -> Evaluation:
-    """Evaluate every `settings.shards`-th chat of each label, from number `shard` on (0-based)."""
-    begin, end = (settings.audit_samples * number // settings.shards for number in (shard, shard + 1))
-    share = settings.model_copy(update={"audit_samples": end - begin})
-    return evaluate_model(base, adapter, chats.shard(shard, settings.shards), plan, share)
+    """Evaluate every `settings.shards`-th chat of each label, starting at number `shard` (0-based)."""
+    start, end = (settings.audit_samples * number // settings.shards for number in (shard, shard + 1))
+    own = settings.model_copy(update={"audit_samples": end - start})
+    return evaluate_model(base, adapter, chats.shard(shard, settings.shards), plan, own)
 
 
 def merge_shards(shards: Sequence[Evaluation], chats: ChatDataset, sample_predictions: int) -> Evaluation:
-    """Return the evaluation of all chats from those of their shards: what one step would have found."""
+    """Merge the evaluations of the shards into that of all chats, as one step would have computed it."""
     found = pd.concat([shard.predictions for shard in shards]).set_index("review_id")
     predictions = found.loc[chats.frame["review_id"]].reset_index()
     samples = pd.concat([shard.samples for shard in shards], ignore_index=True)
-    read = predictions[predictions["review_id"].isin(samples["review_id"])]
-    rows = sample_rows(read, chats.labels, sample_predictions)
+    # Only the samples of the shards have generated answers, so the new samples are chosen from those.
+    candidates = predictions[predictions["review_id"].isin(samples["review_id"])]
+    rows = sample_rows(candidates, sample_predictions)
     shown = samples.set_index("review_id").loc[predictions["review_id"][rows]].reset_index()
     return evaluation_of(
         shards[0].model, chats, predictions, shown, audit.total([shard.audit for shard in shards])

@@ -1,40 +1,47 @@
-"""Single predictions to read: the surest right, the surest wrong and the least sure, as a page.
-
-The page is one file that loads nothing. Its look is no part of a step's cache key: an edit of the files in
-`pages/` shows with the next evaluation.
-"""
+"""Choose predictions to read: the most confident mistakes and correct answers, and the least confident."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
-from review_sentiment.scoring.answers import probability_columns
+from review_sentiment.scoring.answers import labels_of, probability_columns
 
 PER_GROUP = 20
-GROUPS = {"surest_wrong": "surest wrong", "least_sure": "least sure", "surest_right": "surest right"}
-"""Columns of a table of examples that tell its groups, and their names."""
+GROUPS = {
+    "surest_wrong": "most confident mistakes",
+    "least_sure": "least confident",
+    "surest_right": "most confident correct",
+}
+"""Groups of examples: the columns that mark them in a stored table, and their names for people."""
+SAMPLE_COLUMNS = ["review_id", "title", "text", "category", "gold", "prediction", "probability", "raw_answer"]
 
 
-def example_table(
-    reviews: pd.DataFrame, predictions: pd.DataFrame, labels: Sequence[str], samples: pd.DataFrame
-) -> pd.DataFrame:
-    """Return the first `PER_GROUP` reviews of each group, wrong ones first, each review once.
+def confidence_of(predictions: pd.DataFrame) -> pd.Series[float]:
+    """Return the probability of the likeliest label of each review."""
+    return predictions[probability_columns(labels_of(predictions))].max(axis=1)
 
-    `reviews` and `predictions` have the same rows. Of `samples` (those of `predictions.sample_table`) the
-    answers that were generated are taken; `raw_answer` is missing where none was. A review may be in two
-    groups: there is a column of truth values for each of `GROUPS`.
-    """
+
+def rows_by_group(predictions: pd.DataFrame) -> dict[str, list[int]]:
+    """Return all rows of each of `GROUPS` by their index, the most typical first."""
+    confidence = confidence_of(predictions)
     wrong = predictions["gold"] != predictions["predicted"]
-    by_sureness = predictions[probability_columns(labels)].max(axis=1).sort_values(kind="stable")
-    surest = by_sureness[::-1]
-    groups = {
-        "surest_wrong": surest[wrong].index[:PER_GROUP],
-        "least_sure": by_sureness.index[:PER_GROUP],
-        "surest_right": surest[~wrong].index[:PER_GROUP],
+    descending = confidence.sort_values(ascending=False, kind="stable").index
+    return {
+        "surest_wrong": [row for row in descending if wrong[row]],
+        "least_sure": list(confidence.sort_values(kind="stable").index),
+        "surest_right": [row for row in descending if not wrong[row]],
     }
+
+
+def example_table(reviews: pd.DataFrame, predictions: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the first `PER_GROUP` reviews of each group, mistakes first, each review once.
+
+    `reviews` and `predictions` have the same rows. A review may belong to two groups, so there is a boolean
+    column for each of `GROUPS`. `raw_answer` is that of `samples` (from `sample_table`), or missing.
+    """
+    groups = {name: rows[:PER_GROUP] for name, rows in rows_by_group(predictions).items()}
     rows = list(dict.fromkeys(row for members in groups.values() for row in members))
     table = pd.concat(
         [
@@ -48,38 +55,29 @@ def example_table(
     return table.assign(**{name: pd.Index(rows).isin(members) for name, members in groups.items()})
 
 
-def sample_rows(predictions: pd.DataFrame, labels: Sequence[str], count: int) -> list[int]:
-    """Return row numbers to show: the surest wrong answers, the least sure, and the surest right ones."""
-    wrong = predictions["gold"] != predictions["predicted"]
-    sureness = predictions[probability_columns(labels)].max(axis=1)
-    least_sure = sureness.sort_values(kind="stable").index
-    chosen = list(sureness[wrong].sort_values(ascending=False, kind="stable").index[: -(-count // 3)])
-    chosen += [row for row in least_sure if row not in chosen][: (count - len(chosen)) // 2]
-    surest_right = sureness[~wrong].sort_values(ascending=False, kind="stable").index
-    chosen += [row for row in surest_right if row not in chosen][: count - len(chosen)]
+def sample_rows(predictions: pd.DataFrame, count: int) -> list[int]:
+    """Return `count` rows to show: a third of them mistakes, then the least confident, then correct ones."""
+    groups = rows_by_group(predictions)
+    chosen = groups["surest_wrong"][: -(-count // 3)]
+    chosen += [row for row in groups["least_sure"] if row not in chosen][: (count - len(chosen)) // 2]
+    chosen += [row for row in groups["surest_right"] if row not in chosen][: count - len(chosen)]
     return [int(row) for row in chosen]
 
 
 def sample_table(
-    reviews: pd.DataFrame,
-    predictions: pd.DataFrame,
-    labels: Sequence[str],
-    rows: Sequence[int],
-    answers: Sequence[str],
+    reviews: pd.DataFrame, predictions: pd.DataFrame, rows: Sequence[int], answers: Sequence[str]
 ) -> pd.DataFrame:
-    """Return text, gold, prediction and raw answer of the chosen rows."""
-    shown: list[dict[str, Any]] = [
-        {
-            "review_id": predictions["review_id"].iloc[row],
-            "title": reviews["title"].iloc[row],
-            "text": reviews["text"].iloc[row],
-            "category": predictions["category"].iloc[row],
-            "gold": predictions["gold"].iloc[row],
-            "prediction": predictions["predicted"].iloc[row],
-            "probability": round(float(predictions[probability_columns(labels)].iloc[row].max()), 4),
-            "raw_answer": answer,
-        }
-        for row, answer in zip(rows, answers, strict=True)
-    ]
-    columns = ["review_id", "title", "text", "category", "gold", "prediction", "probability", "raw_answer"]
-    return pd.DataFrame(shown, columns=columns)
+    """Return text, gold label, prediction and raw answer of the chosen rows.
+
+    Raises:
+        ValueError: there are fewer or more answers than rows.
+    """
+    chosen = predictions.iloc[list(rows)].rename(columns={"predicted": "prediction"})
+    texts = reviews[["title", "text"]].iloc[list(rows)]
+    table = chosen.assign(
+        title=texts["title"].to_numpy(),
+        text=texts["text"].to_numpy(),
+        probability=confidence_of(chosen).round(4),
+        raw_answer=list(answers),
+    )
+    return table[SAMPLE_COLUMNS].reset_index(drop=True)

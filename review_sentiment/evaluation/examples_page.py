@@ -1,4 +1,7 @@
-"""Single predictions as a page: one HTML file that loads nothing."""
+"""Single predictions as an HTML page in one file, which loads nothing else.
+
+Its style is not part of a step's cache key: an edit in `pages/` shows with the next evaluation.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ SCRIPT = "examples.js"
 
 
 def examples_page(evaluation: Evaluation) -> str:
-    """Return the examples of an evaluation as an HTML page; whatever stands in a review is shown as text."""
+    """Return the examples of an evaluation as an HTML page; reviews are always shown as text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -41,7 +44,7 @@ def examples_page(evaluation: Evaluation) -> str:
         rows=rows,
         groups={name: (title, sum(row[name] for row in rows)) for name, title in GROUPS.items()},
         categories=sorted({row["category"] for row in rows}),
-        # Our own files, not input: the only markup that is passed on as it is.
+        # Our own files, not input: the only markup that is not escaped.
         style=Markup(style),
         script=Markup(script),
         style_hash=_policy_hash(style),
@@ -50,7 +53,7 @@ def examples_page(evaluation: Evaluation) -> str:
 
 
 def _shown(row: dict[Hashable, Any], labels: Sequence[str]) -> dict[Hashable, Any]:
-    """Return a row as the template wants it: probabilities by label, None where no answer was generated."""
+    """Return a row for the template: probabilities by label, None if no answer was generated."""
     answer = row["raw_answer"]
     return row | {
         "probabilities": {label: row[f"p_{label}"] for label in labels},
@@ -64,6 +67,6 @@ def _part(name: str) -> str:
 
 
 def _policy_hash(text: str) -> str:
-    """Return the hash by which a content security policy lets one inline part pass (CSP level 2)."""
+    """Return the hash by which a content security policy admits one inline part (CSP level 2)."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"

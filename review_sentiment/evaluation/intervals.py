@@ -1,8 +1,8 @@
-"""How sure a figure is: bootstrap intervals over the evaluation reviews.
+"""Bootstrap intervals of the metrics over the evaluation reviews.
 
-Reviews are drawn with replacement and every figure computed again from the draw
-(B. Efron, "Bootstrap Methods", 1979); the interval has the middle 95 % of the results. It tells what
-other reviews of the same kind would have given, not what another training would.
+Reviews are drawn with replacement, and every metric is computed again from each draw (B. Efron, "Bootstrap
+Methods", 1979); the interval contains the middle 95 % of the results. It shows how the metrics vary between
+samples of reviews, not between trainings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 2_000
 BOOTSTRAP_SEED = 0
 DRAWS_AT_A_TIME = 100
-"""Resamples that are held in memory together."""
+"""Resamples that are in memory at the same time."""
 CALIBRATION_BINS = 15
 """Of equal width, as in C. Guo et al., "On Calibration of Modern Neural Networks", arXiv 1706.04599."""
 
@@ -29,38 +29,38 @@ TWO_CLASSES = 2
 
 Interval = tuple[float, float]
 Figure = Any
-"""A number, or an array of one number a draw."""
+"""A number, or an array with one number per draw."""
 
 
 def figures(answers: Answers, counts: npt.NDArray[np.float64] | None = None) -> dict[str, Figure]:
-    """Return each figure of `metrics.Metrics`, of the reviews as they are or of draws with replacement.
+    """Return each metric of `metrics.Metrics`, for the reviews as they are or for draws with replacement.
 
-    `counts` [..., n] says how often each review is in a draw; the figures then have the draws'
-    dimensions. A draw without any review of a class has no ROC AUC: it is NaN.
+    `counts` [..., n] is how often each review is in a draw; the metrics then have the draws' dimensions. The
+    ROC AUC of a draw without any review of a class is NaN.
     """
     gold, answered, p = answers.gold, answers.answered, answers.probabilities
     classes = np.arange(answers.classes)
     drawn = np.ones(len(gold)) if counts is None else counts
     total = drawn.sum(-1)
-    one_hot, said = gold[:, None] == classes, answered[:, None] == classes
-    true, said_so, are_so = (drawn @ hits.astype(float) for hits in (one_hot & said, said, one_hot))
-    # Of two classes each has the same area.
+    is_gold, is_answer = gold[:, None] == classes, answered[:, None] == classes
+    hits, answers_n, gold_n = (drawn @ one.astype(float) for one in (is_gold & is_answer, is_answer, is_gold))
+    # With two classes, both have the same area.
     against_the_rest = classes[1:] if answers.classes == TWO_CLASSES else classes
     return {
         "accuracy": drawn @ (gold == answered) / total,
         "constrained_accuracy": drawn @ (gold == answers.constrained) / total,
-        "precision": (true / np.maximum(1, said_so)).mean(-1),
-        "recall": (true / np.maximum(1, are_so)).mean(-1),
-        "f1": (2 * true / np.maximum(1, said_so + are_so)).mean(-1),
-        "roc_auc": np.mean([_roc_auc(one_hot[:, c], p[:, c], drawn) for c in against_the_rest], axis=0),
+        "precision": (hits / np.maximum(1, answers_n)).mean(-1),
+        "recall": (hits / np.maximum(1, gold_n)).mean(-1),
+        "f1": (2 * hits / np.maximum(1, answers_n + gold_n)).mean(-1),
+        "roc_auc": np.mean([_roc_auc(is_gold[:, c], p[:, c], drawn) for c in against_the_rest], axis=0),
         "unparsed_rate": drawn @ (answered < 0) / total,
-        "brier": drawn @ ((p - one_hot) ** 2).sum(-1) / 2 / total,
+        "brier": drawn @ ((p - is_gold) ** 2).sum(-1) / 2 / total,
         "calibration_error": _calibration_error(p.max(-1), gold == answers.constrained, drawn),
     }
 
 
 def intervals(answers: Answers) -> Mapping[str, Interval]:
-    """Return the interval of each figure."""
+    """Return the interval of each metric."""
     n = len(answers.gold)
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     found: dict[str, list[Figure]] = {}
@@ -81,7 +81,7 @@ def intervals(answers: Answers) -> Mapping[str, Interval]:
 def _calibration_error(
     confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], drawn: npt.NDArray[np.float64]
 ) -> Figure:
-    """Return the expected calibration error: how far sureness and accuracy lie apart, weighted by reviews."""
+    """Return the expected calibration error: |confidence - accuracy| of the bins, weighted by reviews."""
     place = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
     apart = (confidence - right)[:, None] * (place[:, None] == np.arange(CALIBRATION_BINS))
     return np.abs(drawn @ apart).sum(-1) / drawn.sum(-1)
@@ -90,9 +90,10 @@ def _calibration_error(
 def _roc_auc(
     positive: npt.NDArray[np.bool_], score: npt.NDArray[np.float64], drawn: npt.NDArray[np.float64]
 ) -> Figure:
-    """Return the share of pairs in which the positive review has the higher score; equal ones count half.
+    """Return the fraction of pairs in which the positive review has the higher score; ties count half.
 
-    Mann and Whitney's statistic (1947), from counts in the order of the scores, which are sorted once.
+    This is the statistic of Mann and Whitney (1947). scikit-learn would sort the scores again for every draw;
+    here they are sorted once, and each draw only counts.
     """
     order = np.argsort(score, kind="stable")
     ordered, positive = score[order], positive[order]

@@ -1,10 +1,9 @@
-"""What a model's answers are worth: computed in one way for every model."""
+"""The metrics of a model's answers, computed in the same way for every model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,21 +12,17 @@ from review_sentiment.errors import DataError
 from review_sentiment.evaluation.intervals import Interval, figures, intervals
 from review_sentiment.evaluation.predictions import UNPARSED, answers_of
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Metrics:
-    """Figures of one model on n reviews; every one is a fraction unless it says otherwise.
+    """The metrics of one model on n reviews, as fractions unless stated otherwise.
 
-    `accuracy`, precision, recall, F1 and the confusion matrix are strict: an
-    answer outside the labels is wrong. `constrained_accuracy`, `roc_auc`, `brier`
-    and `calibration_error` look at the labels' probabilities only. Precision, recall, F1 and
-    ROC AUC are means over the classes. `brier` is half the mean squared distance of the probabilities
-    from the truth, `calibration_error` that of sureness from accuracy in 15 bins. `intervals` are those of
-    `uncertainty.intervals`. The rows of `confusion` are gold labels, its columns
-    the labels and, last, the unparsed answers, in counts.
+    `accuracy`, precision, recall, F1 and the confusion matrix are strict: an answer that is not a label is
+    wrong. `constrained_accuracy`, `roc_auc`, `brier` and `calibration_error` use only the labels'
+    probabilities. Precision, recall, F1 and ROC AUC are means over the classes. `brier` is half the mean
+    squared distance of the probabilities from the truth, `calibration_error` the mean distance between
+    confidence and accuracy in 15 bins. `confusion` has counts, with a row per gold label, a column per label,
+    and a last column for unparsed answers.
     """
 
     n: int
@@ -47,10 +42,10 @@ class Metrics:
     category_accuracy: Mapping[str, float]
     category_n: Mapping[str, int]
     calibrated: Mapping[str, float] = field(default_factory=dict)
-    """What temperature and threshold of `calibration.py` change: see `with_calibration`."""
+    """Metrics of the calibrated answers; see `result.with_calibration`."""
 
     def headline(self) -> dict[str, float]:
-        """Return the figures that are single numbers."""
+        """Return the metrics that are single numbers."""
         return {
             "accuracy": self.accuracy,
             "constrained_accuracy": self.constrained_accuracy,
@@ -75,16 +70,16 @@ class Metrics:
         }
 
     def shown(self, name: str) -> str:
-        """Return a figure with its interval."""
+        """Return a metric with its interval."""
         low, high = self.intervals[name]
         return f"{getattr(self, name):.3f} [{low:.3f}, {high:.3f}]"
 
 
 def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics:
-    """Compute every figure from a table of predictions.
+    """Compute every metric from a table of predictions.
 
     Raises:
-        DataError: the table is empty, or has one class or an unknown label.
+        DataError: the table is empty, a label has no reviews, or a label is unknown.
     """
     from sklearn.metrics import (
         brier_score_loss,
@@ -131,16 +126,16 @@ def require_every_label(gold: pd.Series[str], labels: Sequence[str]) -> None:
     """Check that metrics can be computed from reviews with these gold labels.
 
     Raises:
-        DataError: there is none, or there is one class only or an unknown label.
+        DataError: there are none, a label is missing, or a label is unknown.
     """
     if gold.empty:
-        raise DataError("There is nothing to judge: the evaluation set is empty.")
+        raise DataError("There is nothing to evaluate: the evaluation set is empty.")
     unknown = set(gold) - set(labels)
     if unknown:
         raise DataError(f"The evaluation set has unknown labels: {', '.join(sorted(unknown))}.")
     missing = set(labels) - set(gold)
     if missing:
         raise DataError(
-            f"The evaluation set has {len(gold)} reviews and none that is {' or '.join(sorted(missing))}; "
+            f"The evaluation set has {len(gold)} reviews but none that is {' or '.join(sorted(missing))}; "
             "metrics need reviews of every class."
         )

@@ -1,4 +1,4 @@
-"""Tables of predictions: what a model answered to each review, cut into slices, and a few to read."""
+"""Tables of predictions: a model's answer to each review, and its accuracy by slice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 UNPARSED = "unparsed"
-"""Shown where the model's answer is none of the labels; always counted as wrong."""
+"""Stands for an answer that is not a label; always counted as wrong."""
 
 PREDICTION_COLUMNS = {
     "review_id": "str",
@@ -25,7 +25,7 @@ PREDICTION_COLUMNS = {
     "constrained": "str",
     "label_mass": "float64",
 }
-"""Columns of a table of predictions and their types; then p_<label>, each label's probability."""
+"""Columns of a table of predictions and their types, followed by p_<label>, each label's probability."""
 LENGTH_QUARTERS = ("shortest quarter", "second quarter", "third quarter", "longest quarter")
 
 
@@ -56,7 +56,7 @@ def prediction_table(
 
 
 def answers_of(predictions: pd.DataFrame, labels: Sequence[str]) -> Answers:
-    """Return a table of predictions as arrays; the gold labels must be among the labels."""
+    """Return a table of predictions as arrays; its gold labels must all be in `labels`."""
     index = pd.Index(labels)
     return Answers(
         index.get_indexer(pd.Index(predictions["gold"])),
@@ -66,15 +66,15 @@ def answers_of(predictions: pd.DataFrame, labels: Sequence[str]) -> Answers:
 
 
 def slice_table(reviews: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return how often the model is right by category, stars, length and cut, each with its interval.
+    """Return the accuracy by category, stars, verified purchase, length and truncation.
 
-    By verified purchase too, where the reviews say so; those that do not are left out there.
-    Both tables have the same rows. The intervals of a share are E. B. Wilson's (1927).
+    Both tables have the same rows. Reviews without information on the purchase are not in that slice. The
+    intervals are E. B. Wilson's (1927).
     """
     from scipy.stats import binomtest
 
     right = (predictions["gold"] == predictions["predicted"]).to_numpy()
-    # Ranks, so that the quarters are even where many reviews have one length.
+    # Ranks make the quarters even if many reviews have the same length.
     place = (reviews["prompt_tokens"].rank(method="first").to_numpy() - 1) / len(reviews)
     dimensions = {
         "category": reviews["category"],

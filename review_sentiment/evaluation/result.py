@@ -1,4 +1,4 @@
-"""What an evaluation found: predictions, the metrics computed from them, and rows to read."""
+"""The result of an evaluation: predictions, the metrics computed from them, and examples to read."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's predictions, their metrics, and a few rows with its raw answers.
+    """A model's predictions with their metrics and examples.
 
-    `predictions`, `samples` and `slices` are those of `predictions.py`, `examples` those of `examples.py`.
+    `predictions` and `slices` are tables of `predictions.py`, `samples` and `examples` of `examples.py`.
     """
 
     model: str
@@ -33,7 +33,7 @@ class Evaluation:
     slices: pd.DataFrame
     audit: Audit = field(default_factory=Audit)
     examples: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Empty where the evaluation was put together from a run's files, which have no texts beside answers."""
+    """Empty if the evaluation was read from a run, which stores no texts beside the answers."""
 
 
 def evaluation_of(
@@ -43,9 +43,9 @@ def evaluation_of(
     samples: pd.DataFrame | None = None,
     audit: Audit | None = None,
 ) -> Evaluation:
-    """Return the evaluation that a table of predictions stands for, whose rows are those of the chats."""
+    """Compute an evaluation from a table of predictions, which has the rows of the chats."""
     if samples is None:
-        samples = sample_table(chats.frame, predictions, chats.labels, [], [])
+        samples = sample_table(chats.frame, predictions, [], [])
     return Evaluation(
         model=model,
         metrics=compute_metrics(predictions, chats.labels),
@@ -53,12 +53,12 @@ def evaluation_of(
         samples=samples,
         slices=slice_table(chats.frame, predictions),
         audit=audit or Audit(),
-        examples=example_table(chats.frame, predictions, chats.labels, samples),
+        examples=example_table(chats.frame, predictions, samples),
     )
 
 
 def with_calibration(evaluation: Evaluation, validation: KeptAnswers | None) -> Evaluation:
-    """Add what temperature and threshold make of the answers; both come from validation reviews alone."""
+    """Add the metrics of the calibrated answers; the calibration is fitted on validation reviews."""
     if validation is None:
         return evaluation
     metrics = evaluation.metrics

@@ -1,4 +1,4 @@
-"""Single predictions in a browser: the page filters, fits a phone, and runs nothing that a review says."""
+"""Single predictions in a browser: the page filters, fits a phone, and runs nothing from a review."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ATTACK = "</p><script>document.title = 'owned'</script><img src=x onerror=\"docu
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the page of made answers: review n is the n-th surest; every fourth is wrong."""
+    """Return a page of synthetic answers: review n is the n-th most confident; every fourth is wrong."""
     reviews = pd.DataFrame(
         {
             "review_id": [f"{row:03d}" for row in range(COUNT)],
@@ -38,9 +38,9 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     reviews.loc[0, ["title", "text"]] = [ATTACK, ATTACK + "wide" * 200]
     reviews.loc[COUNT // 2 :, "label"] = "negative"
-    sureness = np.linspace(0.99, 0.51, COUNT)
+    confidence = np.linspace(0.99, 0.51, COUNT)
     right = np.arange(COUNT) % 4 != 0
-    positive = np.where((reviews["label"] == "positive") == right, sureness, 1 - sureness)
+    positive = np.where((reviews["label"] == "positive") == right, confidence, 1 - confidence)
     found = prediction_table(
         reviews,
         LABELS,
@@ -48,8 +48,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (positive > 0.5).astype(int),
         np.ones(COUNT),
     )
-    samples = sample_table(reviews, found, LABELS, [0], ["posi\ttive"])
-    examples = example_table(reviews, found, LABELS, samples)
+    samples = sample_table(reviews, found, [0], ["posi\ttive"])
+    examples = example_table(reviews, found, samples)
     evaluation = Evaluation(
         "tuned", compute_metrics(found, LABELS), found, samples, pd.DataFrame(), examples=examples
     )
@@ -64,9 +64,9 @@ def test_it_filters_by_group_category_and_text(visit: Callable[..., Any], page_f
         page.goto(page_file.as_uri())
         titles = page.locator("#reviews > li:visible h2")
         assert page.get_by_role("status").inner_text() == "60 shown"
-        page.get_by_role("button", name="least sure").click()
+        page.get_by_role("button", name="least confident").click()
         assert titles.all_inner_texts() == [f"Title {row}" for row in range(COUNT - 1, COUNT - 21, -1)]
-        page.get_by_role("button", name="surest wrong").click()
+        page.get_by_role("button", name="most confident mistakes").click()
         assert titles.all_inner_texts()[1:3] == ["Title 4", "Title 8"]
         page.get_by_label("Category").select_option("Trend")
         assert set(page.locator("li:visible .category").all_inner_texts()) == {"Trend"}
@@ -74,7 +74,7 @@ def test_it_filters_by_group_category_and_text(visit: Callable[..., Any], page_f
         assert titles.all_inner_texts() == ["Title 12"]
         assert page.get_by_role("status").inner_text() == "1 shown"
         page.get_by_role("searchbox").fill("no such words")
-        assert page.get_by_text("No review fits.").is_visible()
+        assert page.get_by_text("No review matches.").is_visible()
         page.get_by_role("button", name="Show all").click()
         assert page.get_by_role("status").inner_text() == "60 shown"
         assert not found.errors
@@ -86,14 +86,16 @@ def test_the_keyboard_is_enough(visit: Callable[..., Any], page_file: Path) -> N
         page.goto(page_file.as_uri())
         for key in ("Tab", "Tab", "Enter"):
             page.keyboard.press(key)
-        assert page.get_by_role("button", name="surest wrong").get_attribute("aria-pressed") == "true"
+        assert (
+            page.get_by_role("button", name="most confident mistakes").get_attribute("aria-pressed") == "true"
+        )
         for key in ("Tab", "Tab", "Tab", "ArrowDown", "Tab"):
             page.keyboard.press(key)
         page.keyboard.type("review 8.")
         assert page.locator("#reviews > li:visible").count() == 1
 
 
-def test_what_stands_in_a_review_is_shown_and_not_run(visit: Callable[..., Any], page_file: Path) -> None:
+def test_the_content_of_a_review_is_shown_and_not_run(visit: Callable[..., Any], page_file: Path) -> None:
     with visit() as found:
         found.page.goto(page_file.as_uri())
         assert found.page.title() == "Sample predictions: tuned"

@@ -123,8 +123,8 @@ def test_pages_among_the_artifacts_are_shown(
         shown = found.page.frame_locator("iframe")
         shown.get_by_text(text).first.wait_for()
         if path.endswith("samples.html"):
-            shown.get_by_role("button", name="surest wrong").click()
-            count = shown.get_by_role("button", name="surest wrong").locator("span").inner_text()
+            shown.get_by_role("button", name="most confident mistakes").click()
+            count = shown.get_by_role("button", name="most confident mistakes").locator("span").inner_text()
             assert shown.get_by_role("status").inner_text() == f"{count} shown"
         found.keep(Path(path).stem)
         assert not found.outside

@@ -11,7 +11,7 @@
   function ordered() {
     if (group === "") return items;
     const sign = group === "least_sure" ? 1 : -1;
-    return [...items].sort((a, b) => sign * (a.dataset.sureness - b.dataset.sureness));
+    return [...items].sort((a, b) => sign * (a.dataset.confidence - b.dataset.confidence));
   }
 
   function show() {

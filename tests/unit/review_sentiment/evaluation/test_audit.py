@@ -1,4 +1,4 @@
-"""The audit counts what was generated against what was scored."""
+"""The audit compares generated with scored answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_only_labels_that_stand_alone_are_compared() -> None:
     assert "4 reviews" in found.sentence()
 
 
-def test_an_answer_that_scoring_holds_for_none_of_the_labels_is_a_difference() -> None:
+def test_a_generated_label_that_scoring_calls_unparsed_is_a_difference() -> None:
     assert compare(["a"], ["positive"], ["unparsed"], LABELS).different == ("a",)
 
 
@@ -44,11 +44,11 @@ def test_without_a_generated_label_there_is_no_agreement() -> None:
 
 
 @given(first=ANSWERS, second=ANSWERS)
-def test_shares_add_up_to_the_audit_of_the_whole(
+def test_shards_add_up_to_the_audit_of_the_whole(
     first: list[tuple[str, str]], second: list[tuple[str, str]]
 ) -> None:
-    def audited(answers: list[tuple[str, str]], begin: int) -> Audit:
-        ids = [str(begin + number) for number in range(len(answers))]
+    def audited(answers: list[tuple[str, str]], start: int) -> Audit:
+        ids = [str(start + number) for number in range(len(answers))]
         return compare(ids, [one for one, _ in answers], [other for _, other in answers], LABELS)
 
     assert total([audited(first, 0), audited(second, len(first))]) == audited([*first, *second], 0)

@@ -1,4 +1,4 @@
-"""Temperature and threshold are found on validation answers and set probabilities right."""
+"""Temperature and threshold are fitted on validation answers and calibrate other ones."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def test_the_temperature_that_was_put_in_is_found(classes: int, distortion: floa
     assert fit_calibration(distorted).temperature == pytest.approx(distortion, rel=0.1)
 
 
-def test_a_sure_model_is_set_right_on_other_reviews() -> None:
+def test_an_overconfident_model_is_calibrated_on_other_reviews() -> None:
     validation, evaluation = honest(400, 2), honest(4_000, 3)
 
-    def too_sure(answers: Answers) -> Answers:
+    def overconfident(answers: Answers) -> Answers:
         return Answers(answers.gold, answers.answered, calibrated(answers.probabilities, 0.3))
 
-    fitted = fit_calibration(too_sure(validation))
-    before, after = too_sure(evaluation), fitted.apply(too_sure(evaluation))
+    fitted = fit_calibration(overconfident(validation))
+    before, after = overconfident(evaluation), fitted.apply(overconfident(evaluation))
     assert figures(after)["calibration_error"] < figures(before)["calibration_error"] / 2
     assert figures(after)["brier"] < figures(before)["brier"]
     assert np.array_equal(after.gold, evaluation.gold)

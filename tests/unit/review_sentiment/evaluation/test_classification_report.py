@@ -1,4 +1,4 @@
-"""evidently's classification report says what our own figures say, and stands alone."""
+"""evidently's classification report has the same metrics as ours, and loads nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def evaluation(model: str, labels: tuple[str, ...], count: int, unparsed: int) -
 
 
 @pytest.mark.parametrize("scheme", ["binary", "neutral", "stars"])
-def test_evidentlys_figures_are_ours_of_the_likeliest_label(scheme: str) -> None:
+def test_evidentlys_metrics_are_ours_for_the_likeliest_label(scheme: str) -> None:
     labels = LABEL_SCHEMES[scheme].names
     tuned, baseline = evaluation("tuned", labels, 90, 9), evaluation("baseline", labels, 40, 40)
     report = classification_report(tuned, baseline)

@@ -95,6 +95,6 @@ def test_categories_are_corrected_by_holm() -> None:
     assert {category: one.only_candidate for category, one in found.items()} == wins
 
 
-def test_a_difference_says_what_a_reader_wants() -> None:
+def test_a_difference_as_text() -> None:
     found = compare_models(table([True] * 10), table([False] * 10), "other", "predicted").overall
     assert str(found) == "+1.000 [+1.000, +1.000] on 10 reviews, p = 0.002"

@@ -1,4 +1,4 @@
-"""A model's evaluation in one step, and in shards put together again."""
+"""A model's evaluation in one step and in merged shards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from review_sentiment.models.compute import plan_compute
 PLAN = plan_compute("cpu", "fp32")
 
 
-def test_shards_put_together_are_the_evaluation_of_the_whole(
+def test_merged_shards_equal_the_evaluation_of_the_whole(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset
 ) -> None:
     settings = EvaluationSettings(sample_predictions=4, audit_samples=7, shards=3)
@@ -26,7 +26,7 @@ def test_shards_put_together_are_the_evaluation_of_the_whole(
     assert together.metrics.confusion == whole.metrics.confusion
     pd.testing.assert_frame_equal(together.predictions, whole.predictions, rtol=1e-5)
     assert len(together.samples) == len(whole.samples)
-    assert list(together.samples["text"]) == list(whole.samples["text"])  # the surest wrong ones
+    assert list(together.samples["text"]) == list(whole.samples["text"])  # the most confident mistakes
     assert whole.audit.n == together.audit.n == 7
 
 
@@ -48,12 +48,12 @@ def test_more_shards_than_reviews_of_a_label_is_an_error(tiny_chats: ChatDataset
     ("rows", "label", "message"),
     [
         (slice(0, 0), None, "the evaluation set is empty"),
-        (slice(None), "negative", "48 reviews and none that is positive"),
+        (slice(None), "negative", "48 reviews but none that is positive"),
         (slice(None), "mixed", "unknown labels: mixed"),
     ],
     ids=["empty", "one class", "unknown labels"],
 )
-def test_reviews_that_cannot_be_judged_are_said_before_a_model_is_loaded(
+def test_unusable_reviews_are_reported_before_a_model_is_loaded(
     tiny_chats: ChatDataset, rows: slice, label: str | None, message: str
 ) -> None:
     gone = ModelIdentity("/no/such/model", None, "nf4", "gone")

@@ -1,4 +1,4 @@
-"""The page of single predictions: which are shown, and that a review is text whatever stands in it."""
+"""The page of single predictions: which are shown, and that a review is text whatever it contains."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ METRICS = cache(lambda: compute_metrics(predictions(), LABELS))  # its intervals
 
 def evaluation(reviews: pd.DataFrame = STARS, answers: tuple[str, ...] = ("Hm",)) -> Evaluation:
     found = predictions().assign(category=reviews["category"])
-    samples = sample_table(reviews, found, LABELS, [7][: len(answers)], answers)
-    examples = example_table(reviews, found, LABELS, samples)
+    samples = sample_table(reviews, found, [7][: len(answers)], answers)
+    examples = example_table(reviews, found, samples)
     return Evaluation("tuned", METRICS(), found, samples, pd.DataFrame(), examples=examples)
 
 
@@ -55,8 +55,8 @@ class Page(HTMLParser):
 HARMLESS = cache(lambda: Page(examples_page(evaluation(STARS.assign(category="x")))))
 
 
-def test_each_group_has_its_extremes_and_a_review_is_there_once() -> None:
-    # Sureness: .9 .8 .7 .65 .7 .8 .6 .55; wrong are d, e, g and h.
+def test_each_group_has_its_extremes_and_a_review_occurs_once() -> None:
+    # Confidence: .9 .8 .7 .65 .7 .8 .6 .55; wrong are d, e, g and h.
     table = evaluation().examples
     assert sorted(table["review_id"]) == list("abcdefgh")
     assert "".join(table["review_id"][:4]) == "edgh"
@@ -67,7 +67,7 @@ def test_each_group_has_its_extremes_and_a_review_is_there_once() -> None:
     assert table.set_index("review_id").loc["h", "raw_answer"] == "Hm"
 
 
-def test_groups_are_cut_at_their_size_by_sureness() -> None:
+def test_groups_are_limited_by_confidence() -> None:
     count = 200
     p = np.random.default_rng(0).random(count)
     reviews = pd.DataFrame(
@@ -83,16 +83,16 @@ def test_groups_are_cut_at_their_size_by_sureness() -> None:
     found = prediction_table(
         reviews, LABELS, np.stack([1 - p, p], axis=1), (p > 0.5).astype(int), np.ones(count)
     )
-    table = example_table(reviews, found, LABELS, sample_table(reviews, found, LABELS, [], []))
+    table = example_table(reviews, found, sample_table(reviews, found, [], []))
     assert {name: int(table[name].sum()) for name in GROUPS} == dict.fromkeys(GROUPS, PER_GROUP)
     wrong = (found["gold"] != found["predicted"]).to_numpy()
-    sureness = np.maximum(p, 1 - p)
+    confidence = np.maximum(p, 1 - p)
     shown = table["review_id"].astype(int).to_numpy()
     for name, rows in (("surest_wrong", wrong), ("surest_right", ~wrong)):
         members = shown[table[name]]
-        assert sureness[members].min() == np.sort(sureness[rows])[-PER_GROUP]
+        assert confidence[members].min() == np.sort(confidence[rows])[-PER_GROUP]
         assert not (wrong[members] != (name == "surest_wrong")).any()
-    assert sureness[shown[table["least_sure"]]].max() == np.sort(sureness)[PER_GROUP - 1]
+    assert confidence[shown[table["least_sure"]]].max() == np.sort(confidence)[PER_GROUP - 1]
     assert table["raw_answer"].isna().all()
 
 
@@ -100,13 +100,13 @@ def test_the_page_shows_a_review_with_its_answer_and_probabilities() -> None:
     page = Page(examples_page(evaluation()))
     assert page.elements.count("article") == 8
     assert "8 of 8 evaluation reviews" in page.text
-    assert "50.0% are answered right" in page.text
+    assert "50.0% are answered correctly" in page.text
     for shown in ("title h", "text h", "unparsed", "Hm", "0.550", "1 star:", "5 stars:", "not generated"):
         assert shown in page.text
     assert not page.loading
 
 
-def test_an_answer_of_nothing_is_not_one_that_was_not_generated() -> None:
+def test_an_empty_answer_differs_from_one_that_was_not_generated() -> None:
     assert "<em>nothing</em>" in examples_page(evaluation(answers=("",)))
     assert "<em>nothing</em>" not in examples_page(evaluation(answers=()))
 
@@ -138,7 +138,7 @@ def test_hostile_reviews_and_answers_are_shown_as_text(
         assert "".join(shown.split()) in "".join(page.text.split())
 
 
-def test_the_policy_lets_our_own_style_and_script_pass_and_nothing_else() -> None:
+def test_the_policy_admits_our_own_style_and_script_and_nothing_else() -> None:
     page = examples_page(evaluation())
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
     assert policy

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: their figures are scikit-learn's, and they hold what they say."""
+"""Bootstrap intervals: the metrics are scikit-learn's, and the coverage is right."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from review_sentiment.evaluation.intervals import figures, intervals
 from review_sentiment.scoring.answers import Answers, KeptAnswers
 
 
-def some_answers(seed: int, n: int = 200, classes: int = 2, sureness: float = 1.5) -> Answers:
+def some_answers(seed: int, n: int = 200, classes: int = 2, confidence: float = 1.5) -> Answers:
     """Return answers that are often right, some of them outside the labels; every class is there."""
     rng = np.random.default_rng(seed)
     gold = np.concatenate([np.arange(classes), rng.integers(0, classes, n - classes)])
-    logits = rng.normal(size=(n, classes)) + sureness * np.eye(classes)[gold]
+    logits = rng.normal(size=(n, classes)) + confidence * np.eye(classes)[gold]
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     answered = np.where(rng.random(n) < 0.05, -1, p.argmax(-1))
     return Answers(gold, answered, p)
@@ -29,7 +29,7 @@ def some_answers(seed: int, n: int = 200, classes: int = 2, sureness: float = 1.
 
 @hypothesis_settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 5), n=st.integers(12, 80))
-def test_figures_are_those_of_scikit_learn(seed: int, classes: int, n: int) -> None:
+def test_metrics_are_those_of_scikit_learn(seed: int, classes: int, n: int) -> None:
     answers = some_answers(seed, n, classes)
     labels, one_hot = list(range(classes)), np.eye(classes)[answers.gold]
     precision, recall, f1, _ = precision_recall_fscore_support(
@@ -60,7 +60,7 @@ def test_equal_scores_count_half() -> None:
     assert figures(answers)["roc_auc"] == pytest.approx(roc_auc_score(answers.gold, p)) == 5 / 6
 
 
-def test_an_interval_has_the_figure_in_it_and_is_the_same_again() -> None:
+def test_an_interval_contains_the_metric_and_is_reproducible() -> None:
     answers = some_answers(3)
     found = intervals(answers)
     for name, value in figures(answers).items():
@@ -84,7 +84,7 @@ def test_the_interval_of_accuracy_is_missed_about_once_in_twenty() -> None:
     assert 35 <= hits <= 40
 
 
-def test_draws_without_a_class_do_not_spoil_the_interval_of_the_area() -> None:
+def test_draws_without_a_class_do_not_affect_the_interval_of_the_area() -> None:
     answers = Answers(
         np.array([0, 1, 1, 1]),
         np.array([0, 1, 1, 0]),
@@ -94,7 +94,7 @@ def test_draws_without_a_class_do_not_spoil_the_interval_of_the_area() -> None:
     assert 0 <= low <= high <= 1
 
 
-def test_kept_answers_come_back_as_they_were() -> None:
+def test_kept_answers_are_restored() -> None:
     answers = some_answers(7)
     again = KeptAnswers.of(answers).arrays()
     assert np.array_equal(again.gold, answers.gold)

@@ -78,11 +78,11 @@ def test_an_unparsed_answer_is_wrong_whatever_the_probabilities_say() -> None:
     ("table", "message"),
     [
         (predictions().head(0), "the evaluation set is empty"),
-        (predictions().head(4), "4 reviews and none that is negative"),
+        (predictions().head(4), "4 reviews but none that is negative"),
         (predictions().replace({"gold": {"negative": "neutral"}}), "unknown labels: neutral"),
     ],
 )
-def test_a_table_that_cannot_be_judged_is_an_error(table: pd.DataFrame, message: str) -> None:
+def test_an_unusable_table_is_an_error(table: pd.DataFrame, message: str) -> None:
     with pytest.raises(DataError, match=message):
         compute_metrics(table, LABELS)
 

@@ -1,4 +1,4 @@
-"""Changed reviews: what stays as it was, and what must not."""
+"""Perturbed reviews: what stays the same, and what must change."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from review_sentiment.data.labels import BINARY
-from review_sentiment.evaluation.robustness import (
+from review_sentiment.evaluation.perturbations import (
     OPPOSITES,
     PARAPHRASES,
-    TYPO_SHARE,
+    TYPO_FRACTION,
     misspelled,
     polar_sentences,
     with_typos,
@@ -38,13 +38,13 @@ def test_typos_keep_words_space_and_letters_and_are_always_the_same(text: str, k
 
 @settings(max_examples=100, deadline=None)
 @given(words=WORDS, key=KEYS)
-def test_about_a_twentieth_of_the_words_gets_one_typo_and_every_review_one_at_least(
+def test_a_twentieth_of_the_words_gets_a_typo_and_every_review_at_least_one(
     words: list[str], key: str
 ) -> None:
     changed = with_typos(" ".join(words), key).split(" ")
     able = sum(len(set(word)) > 1 for word in words)
     misspelled_words = sum(before != after for before, after in zip(words, changed, strict=True))
-    assert misspelled_words == (max(1, round(TYPO_SHARE * able)) if able else 0)
+    assert misspelled_words == (max(1, round(TYPO_FRACTION * able)) if able else 0)
 
 
 def test_other_reviews_with_the_same_text_have_other_typos() -> None:
@@ -69,7 +69,7 @@ def test_typos_of_a_review_depend_on_its_id_alone() -> None:
     pd.testing.assert_frame_equal(backwards.sort_index(), found)
 
 
-def test_not_turns_the_label_of_every_polar_sentence_and_nothing_else() -> None:
+def test_not_flips_the_label_of_every_polar_sentence_and_nothing_else() -> None:
     plain, negated = polar_sentences(negated=False), polar_sentences(negated=True)
     assert plain["review_id"].is_unique
     assert plain["review_id"].to_list() == negated["review_id"].to_list()

@@ -40,31 +40,31 @@ def test_a_table_turns_back_into_numbers() -> None:
     assert answers.probabilities[:, 1].tolist() == P_POSITIVE
 
 
-def test_samples_show_the_surest_wrong_the_least_sure_and_the_surest_right() -> None:
-    # Sureness: .9 .8 .7 .65 .7 .8 .6 .55; wrong are d, e, g and h (rows 3, 4, 6, 7).
-    assert sample_rows(predictions(), LABELS, 6) == [4, 3, 7, 6, 0, 1]
-    assert sample_rows(predictions(), LABELS, 0) == []
+def test_samples_are_confident_mistakes_unsure_answers_and_confident_correct_ones() -> None:
+    # Confidence: .9 .8 .7 .65 .7 .8 .6 .55; wrong are d, e, g and h (rows 3, 4, 6, 7).
+    assert sample_rows(predictions(), 6) == [4, 3, 7, 6, 0, 1]
+    assert sample_rows(predictions(), 0) == []
     right = predictions().assign(predicted=lambda table: table["gold"])
-    assert sample_rows(right, LABELS, 4) == [7, 6, 0, 1]
-    assert sorted(sample_rows(predictions(), LABELS, 99)) == list(range(8))
+    assert sample_rows(right, 4) == [7, 6, 0, 1]
+    assert sorted(sample_rows(predictions(), 99)) == list(range(8))
 
 
 def test_a_sample_shows_the_review_beside_the_raw_answer() -> None:
-    table = sample_table(REVIEWS, predictions(), LABELS, [7, 0], ["Hm", "positive"])
+    table = sample_table(REVIEWS, predictions(), [7, 0], ["Hm", "positive"])
     assert table["raw_answer"].to_list() == ["Hm", "positive"]
     assert table["review_id"].to_list() == ["h", "a"]
     assert table["text"].to_list() == ["text h", "text a"]
     assert table["prediction"].to_list() == [UNPARSED, "positive"]
     assert table["probability"].to_list() == [0.55, 0.9]
-    assert list(sample_table(REVIEWS, predictions(), LABELS, [], []).columns) == list(table.columns)
+    assert list(sample_table(REVIEWS, predictions(), [], []).columns) == list(table.columns)
 
 
 def test_a_sample_needs_an_answer_for_every_row() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        sample_table(REVIEWS, predictions(), LABELS, [0, 1], ["positive"])
+    with pytest.raises(ValueError, match="length"):
+        sample_table(REVIEWS, predictions(), [0, 1], ["positive"])
 
 
-def test_slices_share_the_reviews_out_by_category_stars_length_and_cut() -> None:
+def test_slices_divide_the_reviews_by_category_stars_length_and_truncation() -> None:
     reviews = REVIEWS.assign(
         stars=[5] * 4 + [4] + [1] * 3,
         verified_purchase=pd.array([True] * 4 + [False] * 2 + [None] * 2, dtype="boolean"),
@@ -84,7 +84,7 @@ def test_slices_share_the_reviews_out_by_category_stars_length_and_cut() -> None
     assert 0.2 < low < 0.6 < high < 0.9  # Wilson, 3 of 5: 0.23 to 0.88
 
 
-def test_slices_keep_the_number_of_reviews_of_equal_length_and_know_no_purchase_where_none_is_said() -> None:
+def test_quarters_are_even_for_equal_lengths_and_unknown_purchases_have_no_slice() -> None:
     unknown = pd.array([None] * len(REVIEWS), dtype="boolean")
     reviews = REVIEWS.assign(stars=5, verified_purchase=unknown, prompt_tokens=10, truncated=False)
     table = slice_table(reviews, predictions())

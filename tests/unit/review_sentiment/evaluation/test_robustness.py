@@ -1,4 +1,4 @@
-"""The tuned model asked again: with a tiny model that really answers."""
+"""Robustness, with a tiny model that really answers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from review_sentiment.data.labels import BINARY
 from review_sentiment.data.prompts import INSTRUCTION
 from review_sentiment.evaluation import robustness as module
 from review_sentiment.evaluation.evaluate import evaluate_model
+from review_sentiment.evaluation.perturbations import OPPOSITES, POLAR_TEMPLATES
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.evaluation.robustness import OPPOSITES, POLAR_TEMPLATES, Robustness, probe_robustness
+from review_sentiment.evaluation.robustness import Robustness, probe_robustness
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring import label_scoring
+from review_sentiment.scoring.scorer import Serving
 from tests.unit.review_sentiment.evaluation.test_metrics import predictions
 
 PLAN = plan_compute("cpu", "fp32")
@@ -44,7 +46,7 @@ def tuned(tiny_model: ModelIdentity, tiny_chats: ChatDataset, adapter: Path) -> 
 
 
 def probed(base: ModelIdentity, adapter: Path, chats: ChatDataset, tuned: Evaluation) -> Robustness:
-    return probe_robustness(base, adapter, MAX_TOKENS, chats, tuned, PLAN, SAMPLES)
+    return probe_robustness(Serving(base, chats.labels, MAX_TOKENS), adapter, chats, tuned, PLAN, SAMPLES)
 
 
 def test_every_change_has_its_accuracy_on_the_same_rows(
@@ -85,7 +87,7 @@ def test_every_change_has_its_accuracy_on_the_same_rows(
     assert [prompt.replace(" is not ", " is ") for prompt in negated] == plain
 
 
-def test_a_change_that_changes_nothing_turns_no_answer(
+def test_a_perturbation_that_changes_nothing_flips_no_answer(
     tiny_model: ModelIdentity,
     tiny_chats: ChatDataset,
     adapter: Path,
@@ -99,7 +101,7 @@ def test_a_change_that_changes_nothing_turns_no_answer(
     assert (typos.change.gain, typos.change.only_candidate, typos.change.only_other) == (0, 0, 0)
 
 
-def test_negation_is_left_out_where_there_are_other_labels(
+def test_other_labels_have_no_negation(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, adapter: Path
 ) -> None:
     chats = ChatDataset(tiny_chats.frame.replace({"label": {"negative": "bad"}}), ("bad", "positive"))
@@ -107,8 +109,8 @@ def test_negation_is_left_out_where_there_are_other_labels(
     assert [probe.name for probe in probed(tiny_model, adapter, chats, tuned).probes][-1] == "typos"
 
 
-def test_a_label_that_turns_is_compared_with_its_own_gold() -> None:
-    """The same answers are right where the labels turn with them, and only there."""
+def test_a_flipped_label_is_compared_with_its_own_gold() -> None:
+    """The same answers are correct if the labels flip with them, and only then."""
     before = predictions()
     turned = before.replace({"gold": {"positive": "negative", "negative": "positive"}})
     answered = turned.replace({"predicted": {"positive": "negative", "negative": "positive"}})
