@@ -1,17 +1,17 @@
 #!/usr/bin/env python
-"""Scoring: ours against generating each answer, one by one and in batches, with the same models.
+"""Compare label scoring with generating each answer, one by one and in batches, with the same models.
 
 python benchmarks/scoring.py [--train 240] [--reviews 64] [--rounds 3] [--json]
 
-one by one   a notebook's way: generate(max_new_tokens=10) for each prompt, as transformers and PEFT load it
-in batches   the same, padded on the left, at the batch size that is fastest here
+one by one   as in a notebook: generate(max_new_tokens=10) for each prompt, as transformers and PEFT load it
+in batches   the same, padded on the left, with the batch size that is fastest on this machine
 ours         review_sentiment.scoring.label_scoring
 
-The arms take turns on the same reviews, of the validation part: with a tuned model, which ends its answer
-after the label, and with the model untuned, which talks on. The most that is possible is told beside it:
-the products of a prompt with the weights alone, at the speed of this machine's matrix product. Then:
-whether greedy generation in FP32 answers the nearest decisions as ours does, and how far metrics and
-log-probabilities move with the size of a batch in FP32, and with BF16.
+The arms take turns on the same validation reviews: first with an untuned model, which continues after the
+label, then with a tuned model, which stops there. The limit is the time of the matrix products of a prompt
+with the weights alone, at the speed that this machine reaches. The benchmark also reports whether greedy
+generation in FP32 gives the same answers to the closest decisions, and how far metrics and log-probabilities
+move with the batch size in FP32, and with BF16.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ MAX_NEW_TOKENS = 10
 BATCH_SIZES = (4, 8, 16, 32)
 TOKEN_BUDGETS = (256, 1_024, 4_096)
 ROUNDED_REVIEWS = 200
-"""Reviews that are scored in both precisions, and in batches of several sizes."""
+"""Reviews scored in both precisions and with several batch sizes."""
 NEAREST_DECISIONS = 48
-"""Validation reviews, those with the smallest margins, that FP32 generation answers too."""
+"""Validation reviews with the smallest margins, which FP32 generation also answers."""
 OURS = "ours"
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A tuned model: what it was made of, and reviews that it has not seen."""
+    """A tuned model, what it was trained from, and reviews that it has not seen."""
 
     prepared: Any
     base: Any
@@ -60,7 +60,7 @@ class Tuned:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return the labels that it answers."""
+        """Return the possible labels."""
         return tuple(self.prepared.validation.labels)
 
 
@@ -79,7 +79,7 @@ def tune(reviews: int, adapter: Path) -> Tuned:
 
 
 def plain_model(plan: Any) -> Any:
-    """Return the embedded model in 4 bits as transformers loads it: it generates faster than `load_model`."""
+    """Return the embedded model in 4 bits as transformers loads it, which generates faster than ours."""
     from transformers import AutoModelForCausalLM
 
     from review_sentiment.models import loading
@@ -92,7 +92,7 @@ def plain_model(plan: Any) -> Any:
 
 
 def generate(model: Any, tokenizer: Any, batch_size: int, prompts: list[str]) -> list[str]:
-    """Return what greedy generation answers, in batches that are padded on the left."""
+    """Return the answers of greedy generation, in batches padded on the left."""
     import torch
 
     answers: list[str] = []
@@ -117,7 +117,7 @@ def generate(model: Any, tokenizer: Any, batch_size: int, prompts: list[str]) ->
 
 
 def score(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]) -> list[str]:
-    """Return what our scoring says the model answers."""
+    """Return the answers of label scoring."""
     from review_sentiment.scoring.label_scoring import score_labels
 
     scores = score_labels(model, tokenizer, prompts, tuned.labels, tuned.plan, max(TOKEN_BUDGETS))
@@ -132,7 +132,7 @@ def seconds(function: Callable[[], Any]) -> float:
 
 
 def batch_size_effect(model: Any, tokenizer: Any, tuned: Tuned, reviews: int) -> dict[str, float]:
-    """Return the largest differences of log-probabilities and of metrics between token budgets, in FP32."""
+    """Return the largest differences of log-probabilities and metrics between token budgets, in FP32."""
     from review_sentiment.evaluation.metrics import compute_metrics
     from review_sentiment.evaluation.predictions import prediction_table
     from review_sentiment.scoring.full_precision import computed_in_fp32
@@ -158,11 +158,11 @@ def batch_size_effect(model: Any, tokenizer: Any, tuned: Tuned, reviews: int) ->
 
 
 def rounding_effect(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]) -> list[float]:
-    """Return how far each review's log-odds move between the plan's precision and FP32, by equal weights."""
+    """Return how far each review's log-odds move from the plan's precision to FP32 with equal weights."""
     from review_sentiment.scoring import label_scoring
     from review_sentiment.scoring.full_precision import computed_in_fp32
 
-    near_tie, label_scoring.NEAR_TIE = label_scoring.NEAR_TIE, 0.0  # as they are without being settled
+    near_tie, label_scoring.NEAR_TIE = label_scoring.NEAR_TIE, 0.0  # no second pass in FP32
     try:
         rounded = label_scoring.score_labels(model, tokenizer, prompts, tuned.labels, tuned.plan, "auto")
         exact_plan = replace(tuned.plan, precision="fp32")
@@ -175,9 +175,9 @@ def rounding_effect(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]
 
 
 def exact_agreement(own: Any, plain: Any, tokenizer: Any, tuned: Tuned) -> dict[str, Any]:
-    """Return how many of the nearest decisions are those of FP32 generation: ours, and BF16 generation's.
+    """Return how many of the closest decisions agree with FP32 generation: ours, and those in BF16.
 
-    FP32 generation goes through transformers' and PEFT's own layers, with the same 4-bit weights.
+    FP32 generation uses the layers of transformers and PEFT with the same 4-bit weights.
     """
     from peft import PeftModel
 
@@ -203,7 +203,7 @@ def exact_agreement(own: Any, plain: Any, tokenizer: Any, tuned: Tuned) -> dict[
 
 
 def compare(plain: Any, own: Any, tokenizer: Any, tuned: Tuned, reviews: int, rounds: int) -> dict[str, Any]:
-    """Return reviews a second of each arm and round, and how often greedy answers are ours."""
+    """Return reviews per second for each arm and round, and how often greedy answers equal ours."""
     warm_up, prompts = tuned.prompts[:reviews], tuned.prompts[reviews:]
     score(own, tokenizer, tuned, warm_up)
     by_size = {size: partial(generate, plain, tokenizer, size) for size in (1, *BATCH_SIZES)}
@@ -239,7 +239,7 @@ def compare(plain: Any, own: Any, tokenizer: Any, tuned: Tuned, reviews: int, ro
 
 
 def limit_of(model: Any, tokenizer: Any, plan: Any, prompts: list[str]) -> float:
-    """Return the reviews a second of the products with the blocks' weights alone, a shared beginning free."""
+    """Return the reviews per second if only products with the weights took time, without the prefix."""
     from review_sentiment.models.packing import shared_prefix
     from review_sentiment.resources.memory import shape_from
     from review_sentiment.resources.throughput import matrix_speed
@@ -252,18 +252,18 @@ def limit_of(model: Any, tokenizer: Any, plan: Any, prompts: list[str]) -> float
 
 
 def shown(values: list[float]) -> str:
-    """Return the median and the ends."""
+    """Return median, minimum and maximum."""
     found = spread(values)
     return f"{found['median']:7.2f} ({found['min']:.2f}-{found['max']:.2f})"
 
 
 @click.command()
-@click.option("--train", default=240, show_default=True, help="Reviews that the adapter is trained on.")
-@click.option("--reviews", default=64, show_default=True, help="Reviews that each arm answers in a round.")
-@click.option("--rounds", default=3, show_default=True, help="Rounds, each on other reviews.")
+@click.option("--train", default=240, show_default=True, help="Training reviews of the adapter.")
+@click.option("--reviews", default=64, show_default=True, help="Reviews per arm and round.")
+@click.option("--rounds", default=3, show_default=True, help="Rounds, each with different reviews.")
 @click.option("--json", "as_json", is_flag=True)
 def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
-    """Print the table."""
+    """Print the results."""
     import torch
     from peft import PeftModel
 
@@ -300,16 +300,16 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
         for arm, ratio in ratios[name].items():
             click.echo(f"  {arm:24} {shown(ratio)}")
         click.echo(
-            f"  greedy generation answered a label {result['greedy_answers_inside']} times of "
-            f"{result['greedy_answers']}, {result['greedy_answers_equal']} times the one of ours"
+            f"  {result['greedy_answers_inside']} of {result['greedy_answers']} greedy answers were a label, "
+            f"{result['greedy_answers_equal']} of them ours"
         )
     click.echo(
-        f"greedy generation in FP32 answers {exact['ours']} of the {exact['nearest']} nearest decisions of "
-        f"{exact['of']} (margins up to {exact['margin']:.2f}) as ours does, "
-        f"{exact['generated']} as generation in {tuned.plan.precision}"
+        f"of {exact['nearest']} closest of {exact['of']} decisions (margins up to {exact['margin']:.2f}), "
+        f"{exact['ours']} of ours agree with greedy generation in FP32, and "
+        f"{exact['generated']} of generation in {tuned.plan.precision}"
     )
     click.echo(
-        f"with the batch size metrics move by {effect['metric']:.1e} at most, "
+        f"the batch size changes metrics by {effect['metric']:.1e} at most, "
         f"log-probabilities by {effect['log_probability']:.1e} (FP32, {ROUNDED_REVIEWS} reviews)"
     )
     click.echo(
@@ -319,7 +319,7 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
 
 
 def ratios_of(result: dict[str, Any]) -> dict[str, list[float]]:
-    """Return how many times as fast ours is, and how many times the limit is, round by round."""
+    """Return by which factor ours and the limit are faster than the other arms, round by round."""
     speeds = result["reviews_per_second"]
     theirs = [name for name in speeds if name != OURS]
     return {
