@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
     from review_sentiment.evaluation.result import Evaluation
 
-TEMPLATE = "examples.html"
-STYLE = "examples.css"
-SCRIPT = "examples.js"
-
 
 def examples_page(evaluation: Evaluation) -> str:
     """Return the examples of an evaluation as an HTML page; reviews are always shown as text."""
@@ -35,10 +31,10 @@ def examples_page(evaluation: Evaluation) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = (_part(name) for name in (STYLE, SCRIPT))
+    style, script = (_part(f"examples.{kind}") for kind in ("css", "js"))
     table = evaluation.examples
     rows = [_shown(row, labels_of(evaluation.predictions)) for row in table.to_dict("records")]
-    return pages.get_template(TEMPLATE).render(
+    return pages.get_template("examples.html").render(
         model=evaluation.model,
         metrics=evaluation.metrics,
         rows=rows,

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.intervals import Interval, figures, intervals
 from review_sentiment.evaluation.predictions import UNPARSED, answers_of
+
+HEADLINE = (
+    "accuracy",
+    "constrained_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "unparsed_rate",
+    "brier",
+    "calibration_error",
+    "label_mass",
+    "n",
+)
+"""Metrics that are single numbers."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +61,8 @@ class Metrics:
 
     def headline(self) -> dict[str, float]:
         """Return the metrics that are single numbers."""
-        return {
-            "accuracy": self.accuracy,
-            "constrained_accuracy": self.constrained_accuracy,
-            "precision": self.precision,
-            "recall": self.recall,
-            "f1": self.f1,
-            "roc_auc": self.roc_auc,
-            "unparsed_rate": self.unparsed_rate,
-            "brier": self.brier,
-            "calibration_error": self.calibration_error,
-            "label_mass": self.label_mass,
-            "n": float(self.n),
-            **{f"calibrated_{name}": value for name, value in self.calibrated.items()},
-        }
+        numbers = {name: float(getattr(self, name)) for name in HEADLINE}
+        return numbers | {f"calibrated_{name}": value for name, value in self.calibrated.items()}
 
     def interval_ends(self) -> dict[str, float]:
         """Return the ends of every interval as single numbers."""
@@ -81,38 +84,18 @@ def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics
     Raises:
         DataError: the table is empty, a label has no reviews, or a label is unknown.
     """
-    from sklearn.metrics import (
-        brier_score_loss,
-        confusion_matrix,
-        precision_recall_fscore_support,
-        roc_auc_score,
-    )
+    from sklearn.metrics import confusion_matrix
 
     gold, predicted = predictions["gold"], predictions["predicted"]
     require_every_label(gold, labels)
     answers = answers_of(predictions, labels)
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        gold, predicted, labels=labels, average="macro", zero_division=0.0
-    )
-    right = gold == predicted
-    by_category = right.groupby(predictions["category"])
+    # The function that the intervals resample, so that a metric and its interval are the same quantity.
+    computed: dict[str, Any] = {name: float(value) for name, value in figures(answers).items()}
+    by_category = (gold == predicted).groupby(predictions["category"])
     confusion = confusion_matrix(gold, predicted, labels=[*labels, UNPARSED])[: len(labels)]
-    one_hot = np.eye(len(labels))[answers.gold]
     return Metrics(
         n=len(gold),
-        accuracy=float(right.mean()),
-        constrained_accuracy=float((gold == predictions["constrained"]).mean()),
-        precision=float(precision),
-        recall=float(recall),
-        f1=float(f1),
-        roc_auc=float(roc_auc_score(one_hot, answers.probabilities, average="macro")),
-        unparsed_rate=float((predicted == UNPARSED).mean()),
-        brier=float(
-            brier_score_loss(
-                answers.gold, answers.probabilities, labels=range(len(labels)), scale_by_half=True
-            )
-        ),
-        calibration_error=float(figures(answers)["calibration_error"]),
+        **computed,
         label_mass=float(predictions["label_mass"].mean()),
         intervals=intervals(answers),
         labels=tuple(labels),

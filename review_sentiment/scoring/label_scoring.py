@@ -61,28 +61,24 @@ class Scores:
     @property
     def constrained(self) -> npt.NDArray[np.int64]:
         """Return the index of the likeliest label [n]."""
-        best: npt.NDArray[np.int64] = self.label_log_probs.argmax(axis=1)
-        return best
+        return np.asarray(self.label_log_probs.argmax(axis=1))
 
     @property
     def margin(self) -> npt.NDArray[np.float64]:
         """Return how far the likeliest label is ahead of the second [n], in log-probability."""
         ordered = np.sort(self.label_log_probs, axis=1)
-        ahead: npt.NDArray[np.float64] = ordered[:, -1] - ordered[:, -2]
-        return ahead
+        return np.asarray(ordered[:, -1] - ordered[:, -2])
 
     @property
     def label_mass(self) -> npt.NDArray[np.float64]:
         """Return the probability [n] that the answer starts as any of the labels."""
-        mass: npt.NDArray[np.float64] = np.exp(self.label_log_probs).sum(axis=1)
-        return mass
+        return np.asarray(np.exp(self.label_log_probs).sum(axis=1))
 
     @property
     def probabilities(self) -> npt.NDArray[np.float64]:
         """Return the probabilities [n, c] of the labels, normalised to sum to 1."""
         shifted = np.exp(self.label_log_probs - self.label_log_probs.max(axis=1, keepdims=True))
-        normalised: npt.NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
-        return normalised
+        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def score_labels(
