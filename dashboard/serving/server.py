@@ -37,11 +37,11 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-"""Added to every response: a page loads from this server only, and no other site can frame it."""
+"""Set in every response: a page loads from this server only, and no other site can frame it."""
 
 
 class OriginCheck:
-    """Refuses requests from other sites' pages, and adds `HEADERS` to the responses."""
+    """Refuses requests from other sites' pages, and sets `HEADERS` in the responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -56,9 +56,7 @@ class OriginCheck:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.append(name, value)
+                MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         headers = Headers(scope=scope)
