@@ -55,8 +55,8 @@ def change_view(registry: Registry, last: str, report: Report) -> Panel:
     """
     if not registry.versions:
         return Panel(None)
-    asked, _, number = last.partition(" ")
-    if asked == "promote":
+    action, _, number = last.partition(" ")
+    if action == "promote":
         return _confirm(change_text(registry, number), partial(promote, registry, number), report)
     if last == ROLL_BACK:
         return _confirm(

@@ -27,7 +27,7 @@ def speed_view(machine: Machine, reported: str, report: Report) -> Panel:
                 measure_in_subprocess(device)
         return "Measured."
 
-    button = action_button(f"Measure {' and '.join(devices)} (a minute each)", measure, report)
+    button = action_button(f"Measure {' and '.join(devices)} (about a minute per device)", measure, report)
     speeds = [speed for device in devices if (speed := saved_speed(device))]
     parts = [
         paragraph(

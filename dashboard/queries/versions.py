@@ -95,7 +95,7 @@ def version_chooser(registry: Registry, label: str, value: str | None = None) ->
 def trial_chooser(registry: Registry) -> mo.ui.dropdown:
     """Return a choice of versions with the champion selected."""
     champion = registry.champion
-    return version_chooser(registry, "version", champion.version if champion else None)
+    return version_chooser(registry, "Version", champion.version if champion else None)
 
 
 def use_mlflow() -> None:

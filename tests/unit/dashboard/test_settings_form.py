@@ -60,9 +60,9 @@ def test_a_line_that_is_not_a_setting_is_refused(line: str) -> None:
 def test_the_command_line_quotes_shell_syntax() -> None:
     found = form.read_form("smoke", "local", {"data.source": "$(touch x); y", "lora.rank": "8"})
     words = ["--config", "configs/smoke.yaml", "--set", "lora.rank=8", "--set", "data.source=$(touch x); y"]
-    said = shlex.split(form.command_line(found))
-    assert said[:2] == ["python", "run_pipeline.py"]
-    assert sorted(said[2:]) == sorted(words)
+    command = shlex.split(form.command_line(found))
+    assert command[:2] == ["python", "run_pipeline.py"]
+    assert sorted(command[2:]) == sorted(words)
 
 
 def test_the_path_of_the_configuration_is_relative_to_where_the_run_starts(tmp_path: Path) -> None:
