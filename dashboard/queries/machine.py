@@ -81,10 +81,8 @@ def has_gpu(machine: Machine) -> bool:
 
 def read_gpus() -> tuple[tuple[Gpu, ...], Check]:
     """Return the GPUs, and the check of NVML itself."""
-    try:
-        import pynvml
-    except ModuleNotFoundError:
-        return (), Check("NVML", False, "nvidia-ml-py is not installed", "pip install nvidia-ml-py")
+    import pynvml
+
     try:
         pynvml.nvmlInit()  # NVML counts the calls; only the first one loads it
         gpus = tuple(_read_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))

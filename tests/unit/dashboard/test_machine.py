@@ -67,14 +67,19 @@ def test_an_idle_gpu_that_uses_no_memory_is_reported_as_such(nvml: SimpleNamespa
     assert (gpu.used, gpu.utilisation) == (0, 0)
 
 
-def test_without_a_gpu_every_check_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", None)
+def test_without_a_gpu_every_check_is_shown(
+    nvml: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail() -> None:
+        raise NvmlError("NVML Shared Library Not Found")
+
+    nvml.nvmlInit = fail
     monkeypatch.setattr(machine, "DRIVER_FILE", tmp_path / "version")
     found = machine.read_machine()
     assert [check.name for check in found.checks] == ["driver", "NVML", "torch"]
     assert not machine.has_gpu(found)
     page = machine_page(found).text
-    for word in ("driver", "NVML", "nvidia-ml-py is not installed", "torch", "model.device=cuda"):
+    for word in ("driver", "NVML", "NVML Shared Library Not Found", "torch", "model.device=cuda"):
         assert word in page
 
 
