@@ -17,10 +17,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "classification_report", packages=("evidently",))
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=ClassificationReportMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=ClassificationReportMaterializer)
 def classification_report(
     adapter: TrainedAdapter, tuned: Evaluation, baseline: Evaluation | None = None
 ) -> Annotated[ClassificationReport, "classification_report"]:

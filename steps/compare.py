@@ -18,10 +18,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "compare")
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=VerdictMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=VerdictMaterializer)
 def compare(
     adapter: TrainedAdapter,
     tuned: Evaluation,

@@ -16,10 +16,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "data_report", packages=("evidently",))
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=DataReportMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=DataReportMaterializer)
 def data_report(
     reviews: list[ReviewTable], train: ReviewTable, evaluation: ReviewTable
 ) -> Annotated[DataReport, "data_report"]:

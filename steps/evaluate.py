@@ -21,10 +21,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "evaluate", packages=PACKAGES)
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=EvaluationMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=EvaluationMaterializer)
 def evaluate(
     adapter: TrainedAdapter,
     evaluation_chats: ChatDataset,

@@ -14,17 +14,11 @@ from steps.source_fingerprint import fingerprint
 
 def depends_on() -> str:
     """Return a key that changes when an earlier result is stale."""
-    return fingerprint(
-        __name__,
-        "evaluate_baseline",
-        packages=("torch", "transformers", "bitsandbytes", "scikit-learn"),
-    )
+    packages = ("torch", "transformers", "bitsandbytes", "scikit-learn")
+    return fingerprint(__name__, "evaluate_baseline", packages)
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=EvaluationMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=EvaluationMaterializer)
 def evaluate_baseline(
     evaluation_chats: ChatDataset, model: ModelSettings, evaluation: EvaluationSettings
 ) -> Annotated[Evaluation, "baseline"]:

@@ -23,10 +23,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "evaluate_champion", packages=PACKAGES)
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=ChampionMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=ChampionMaterializer)
 def evaluate_champion(
     adapter: TrainedAdapter,
     tuned: Evaluation,  # noqa: ARG001 - makes the candidate's evaluation run first

@@ -16,10 +16,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "evaluate_classical", packages=("scikit-learn",))
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=EvaluationMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=EvaluationMaterializer)
 def evaluate_classical(
     train: ChatDataset, evaluation_chats: ChatDataset, seed: int
 ) -> Annotated[Evaluation, "classical"]:

@@ -19,10 +19,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "evaluate_shard", packages=PACKAGES)
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=EvaluationMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=EvaluationMaterializer)
 def evaluate_shard(
     adapter: TrainedAdapter,
     evaluation_chats: ChatDataset,

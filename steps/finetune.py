@@ -27,10 +27,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "finetune", packages=PACKAGES)
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=TrainedAdapterMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=TrainedAdapterMaterializer)
 def finetune(
     train: ChatDataset,
     validation: ChatDataset,

@@ -17,10 +17,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "format_chat", packages=("transformers", "tokenizers"))
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=ChatDatasetMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=ChatDatasetMaterializer)
 def format_chat(
     reviews: ReviewTable, model: ModelSettings, prompt: PromptSettings, labels: str
 ) -> Annotated[ChatDataset, "chats"]:

@@ -16,10 +16,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "ingest_reviews", packages=("pandas", "pyarrow", "pydantic"))
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=ReviewTableMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=ReviewTableMaterializer)
 def ingest_reviews(
     source: str,
     category: str,

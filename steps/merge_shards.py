@@ -18,10 +18,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "merge_shards", packages=("scikit-learn",))
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=EvaluationMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=EvaluationMaterializer)
 def merge_shards(
     adapter: TrainedAdapter,
     evaluation_chats: ChatDataset,

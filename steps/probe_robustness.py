@@ -20,10 +20,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "probe_robustness", packages=PACKAGES)
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=RobustnessMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=RobustnessMaterializer)
 def probe_robustness(
     adapter: TrainedAdapter,
     tuned: Evaluation,

@@ -22,10 +22,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "register_model", packages=("mlflow",), files=(TEMPLATE,))
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers=RegisteredVersionMaterializer,
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=RegisteredVersionMaterializer)
 def register_model(
     adapter: TrainedAdapter,
     verdict: Verdict,

@@ -93,7 +93,7 @@ def test_the_candidates_page_has_card_figures_settings_and_where_it_comes_from(
     with visit(1400, 2400) as found:
         page = found.page
         page.goto(site.run)
-        page.get_by_text("This model says whether a customer review is").first.wait_for()
+        page.get_by_text("This model labels customer reviews as").first.wait_for()
         page.get_by_text("Show more").click()
         page.get_by_role("table").get_by_text("tuned (this model)").first.wait_for()
         for name in ("training/steps", "lora/rank"):
@@ -163,7 +163,7 @@ def test_the_version_shows_its_card_tags_and_alias(visit: Callable[..., Any], si
     with visit(1280, 2600) as found:
         page = found.page
         page.goto(f"{site.address}/#/models/review-sentiment/versions/1")
-        page.get_by_text("This model says whether a customer review is").first.wait_for()
+        page.get_by_text("This model labels customer reviews as").first.wait_for()
         page.get_by_role("table").get_by_text("tuned (this model)").first.wait_for()
         page.get_by_role("link", name=site.result["pipeline_run"]).wait_for()
         for text in ("@ champion", "accuracy_interval", "data_revision", "CC0-1.0", "from_pretrained"):
