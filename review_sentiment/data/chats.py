@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from review_sentiment.data import review_table
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
@@ -14,20 +15,15 @@ from review_sentiment.hashing import stable_hash
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-COLUMNS = {
-    "review_id": "str",
-    "category": "str",
-    "stars": "int64",
-    "verified_purchase": "boolean",
-    "label": "str",
-    "title": "str",
-    "text": "str",
+REVIEW_COLUMNS = ["review_id", "category", "stars", "verified_purchase", "label", "title", "text"]
+CHAT_COLUMNS = {
     "prompt": "str",
     "completion": "str",
     "prompt_tokens": "int64",
     "total_tokens": "int64",
     "truncated": "bool",
 }
+COLUMNS = {name: review_table.COLUMNS[name] for name in REVIEW_COLUMNS} | CHAT_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -85,16 +81,7 @@ def format_chats(
 ) -> ChatDataset:
     """Render every review as a chat, in the order of the table."""
     builder = PromptBuilder(tokenizer, labels, max_tokens)
-    kept = reviews[["review_id", "category", "stars", "verified_purchase", "label", "title", "text"]]
-    chats = [
-        builder.build(title, text, label)
-        for title, text, label in zip(kept["title"], kept["text"], kept["label"], strict=True)
-    ]
-    frame = kept.assign(
-        prompt=[chat.prompt for chat in chats],
-        completion=[chat.completion for chat in chats],
-        prompt_tokens=[chat.prompt_tokens for chat in chats],
-        total_tokens=[chat.total_tokens for chat in chats],
-        truncated=[chat.truncated for chat in chats],
-    )
-    return ChatDataset(frame[list(COLUMNS)].astype(COLUMNS), labels)
+    rows = zip(reviews["title"], reviews["text"], reviews["label"], strict=True)
+    chats = [vars(builder.build(title, text, label)) for title, text, label in rows]
+    frame = pd.DataFrame(chats, index=reviews.index, columns=list(CHAT_COLUMNS))
+    return ChatDataset(pd.concat([reviews[REVIEW_COLUMNS], frame], axis=1).astype(COLUMNS), labels)
