@@ -1,4 +1,4 @@
-"""An exported version answers without LoRA what it answered with it."""
+"""An exported version gives the same answers without LoRA."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_without_a_baseline_there_is_no_check_for_it() -> None:
 
 
 @pytest.mark.parametrize(("right", "passed"), [(69, False), (70, False), (71, True)])
-def test_the_model_must_be_better_than_each_other_and_not_only_as_good(right: int, passed: bool) -> None:
+def test_the_model_must_be_better_than_each_other_model_not_only_as_good(right: int, passed: bool) -> None:
     result = verdict(evaluation(right), evaluation(70), evaluation(70), significance=1.0)
     assert check(result, BASELINE).passed is check(result, CLASSICAL).passed is passed
 
@@ -120,7 +120,7 @@ def test_a_stated_exception_lets_a_model_be_no_better_than_the_classical_one() -
     assert "it explains itself" in check(excused, CLASSICAL).required
 
 
-def test_each_least_gain_is_asked_of_its_own_rival() -> None:
+def test_each_minimum_gain_applies_to_its_own_comparison() -> None:
     result = verdict(evaluation(80), evaluation(70), evaluation(70), min_gain_over_baseline=0.15)
     assert not check(result, BASELINE).passed
     assert check(result, CLASSICAL).passed
@@ -142,9 +142,9 @@ def test_a_baseline_scored_on_a_few_reviews_is_compared_on_those() -> None:
         LoraProof((MOVED,), first_loss=0.7, last_loss=0.7),
         LoraProof((MOVED,), first_loss=0.7, last_loss=float("nan")),
     ],
-    ids=["a layer stood still", "the loss stayed", "the loss is no number"],
+    ids=["a layer did not move", "the loss did not fall", "the loss is not a number"],
 )
-def test_a_good_model_whose_adapters_did_not_learn_fails(proof: LoraProof) -> None:
+def test_a_good_model_whose_adapter_did_not_learn_fails(proof: LoraProof) -> None:
     result = verdict(evaluation(90), proof=proof)
     assert [check.name for check in result.checks if not check.passed] == [PROVEN]
     assert not result.passed
@@ -176,7 +176,7 @@ def test_a_category_that_is_too_small_is_not_judged(least: int, passed: bool) ->
 
 
 @pytest.mark.parametrize(("unparsed", "passed"), [(0, True), (1, True), (2, False)])
-def test_answers_outside_the_labels_are_borne_up_to_a_share(unparsed: int, passed: bool) -> None:
+def test_unparsed_answers_are_accepted_up_to_a_fraction(unparsed: int, passed: bool) -> None:
     result = verdict(evaluation(90, unparsed=unparsed), max_unparsed_rate=0.01)
     assert check(result, PARSED).passed is passed
 
@@ -187,7 +187,7 @@ def test_probabilities_that_are_far_from_the_truth_fail() -> None:
     assert check(verdict(evaluation(80), max_calibration_error=0.2), CALIBRATED).passed
 
 
-def test_a_champion_that_came_in_between_is_not_replaced() -> None:
+def test_a_champion_registered_since_the_comparison_is_not_replaced() -> None:
     passed = verdict(evaluation(90), champion=evaluation(60))
     assert passed.passed
     assert still_against(passed, "3") is passed

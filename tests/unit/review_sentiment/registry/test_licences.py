@@ -1,4 +1,4 @@
-"""A licence is said where the source tells it, and never guessed."""
+"""A licence comes from its source, and is never guessed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_embedded_ones_are_known() -> None:
         ("# No head\n", None),
     ],
 )
-def test_a_directory_tells_by_its_card(head: str, licence: str | None, tmp_path: Path) -> None:
+def test_a_directorys_licence_is_in_its_card(head: str, licence: str | None, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(head)
     assert model_licence(base(str(tmp_path))) == (licence or f"unknown: see {tmp_path}")
 
@@ -42,11 +42,11 @@ def test_a_directory_tells_by_its_card(head: str, licence: str | None, tmp_path:
         ("https://me:pw@host/reviews", "https://***@host/reviews"),
     ],
 )
-def test_a_source_that_names_none_is_unknown(source: str, page: str) -> None:
+def test_a_source_without_a_stated_licence_is_unknown(source: str, page: str) -> None:
     assert data_licence(source) == f"unknown: see {page}"
 
 
-def test_a_hub_that_cannot_be_asked_leaves_it_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_leaves_the_licence_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert model_licence(base("nobody/nothing")) == "unknown: see http://127.0.0.1:9/nobody/nothing"

@@ -60,7 +60,7 @@ def numbers(start: str) -> list[str]:
         ("123456", ["1", "2"]),
         ("fedcba0987654321", ["1", "2", "3"]),
         ("run3run3", ["3"]),
-        ("train", []),  # too short to be a beginning
+        ("train", []),  # shorter than the minimum prefix
         ("7", []),
         ("nothing-like-it", []),
     ],
@@ -78,7 +78,7 @@ def test_tags_have_everything_that_is_shown_and_looked_for() -> None:
     assert (alone["zenml_run"], alone["commit"]) == (TRAINED.name, TRAINED.commit)
 
 
-def test_a_revision_is_one_where_the_categories_agree() -> None:
+def test_the_revision_is_a_single_one_if_the_categories_agree() -> None:
     assert LINEAGE.revision() == "p==1"
     differing = Lineage(TRAINED, TRAINED, "dir", {"Tops": "1", "Trend": "2"}, "", "")
     assert differing.revision() == "Tops: 1; Trend: 2"
