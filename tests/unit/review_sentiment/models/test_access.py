@@ -45,9 +45,7 @@ def test_a_gated_model_is_refused_with_three_things_to_do(
     with pytest.raises(ModelUnavailableError, match=r"gated, and nobody is signed in.*\(1\).*\(2\).*\(3\)"):
         require_model(named(MODEL))
     monkeypatch.setenv("HF_TOKEN", "hf_other")
-    with pytest.raises(
-        ModelUnavailableError, match=r"the signed-in account has no access"
-    ) as refused:
+    with pytest.raises(ModelUnavailableError, match=r"the signed-in account has no access") as refused:
         require_model(named(MODEL))
     assert "hf_other" not in str(refused.value)
     monkeypatch.setenv("HF_TOKEN", "hf_right")
