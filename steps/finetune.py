@@ -115,7 +115,7 @@ def _directory_until_exit() -> Path:
 
 
 def _is_saved(run_id: str) -> bool:
-    """Tell whether the adapter that was trained in an MLflow run is in the artifact store."""
+    """Return whether the adapter that was trained in an MLflow run is in the artifact store."""
     from zenml.client import Client
 
     return bool(Client().list_artifact_versions(run_metadata=f"{MLFLOW_RUN_ID}:{run_id}", size=1).total)
