@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,8 @@ SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 SOURCE_FILE = re.compile(r"([\w.-]+/)*[\w.-]+\.(py|yaml|toml|ipynb|md|txt)(:(?P<name>\w+))?")
+EXTRAS = re.compile(r"'\.\[([\w,]+)\]'")
+KNOWN_EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 COMMAND = re.compile(r"(\.venv/bin/)?(python (run_pipeline\.py|benchmarks/|-m )|make )")
 
 
@@ -49,6 +52,12 @@ def problems_in(text: str, document: Path) -> list[str]:
         *(f"no such file or name: {span}" for span in spans if not exists(span)),
         *(f"no such setting: {span}" for span in spans if not is_setting(span)),
         *(f"no such option: {span}" for span in spans if not is_option(span)),
+        *(
+            f"no such extra: {name}"
+            for names in EXTRAS.findall(text)
+            for name in names.split(",")
+            if name not in KNOWN_EXTRAS
+        ),
         *(problem for link in LINK.findall(SPAN.sub("", prose)) if (problem := wrong_link(link, document))),
     ]
 
@@ -249,6 +258,7 @@ def test_the_commands_are_found() -> None:
         ("`docs/images/`, `tests/units/`", "no such file or name: tests/units/"),
         ("`training.epoch`", "no such setting: training.epoch"),
         ("`--reruns evaluate`", "no such option: --reruns evaluate"),
+        ("```\npip install '.[dashboard,tpu]'\n```", "no such extra: tpu"),
         ("[map](docs/map.md)", "no such file: docs/map.md"),
         ("![picture](docs/images/a.png)", "no such file: docs/images/a.png"),
         ("[gate](docs/evaluation.md#the-gates)", "no such heading: docs/evaluation.md#the-gates"),
