@@ -35,6 +35,7 @@ class BottomK(Generic[T]):
             if tie_break < self._rows[key][0]:
                 self._rows[key] = (tie_break, row)
             return DUPLICATE
+        # Until the sample is full, every row is in it: a rare class may have fewer rows than asked for.
         if len(self._rows) < self._size:
             heapq.heappush(self._largest_first, -key)
             self._rows[key] = (tie_break, row)

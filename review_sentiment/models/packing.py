@@ -113,6 +113,7 @@ def pack(rows: Sequence[list[int]], most_shared: int) -> PackedBatch:
     padding = [0] * (rounded_up(len(ids), TOKENS_MULTIPLE) - len(ids))
     ids += padding
     positions += padding
+    # The prefix and these lengths locate every token: a mask of [L, L] is never built.
     lengths = tuple(len(row) - prefix for row in rows)
     return PackedBatch(torch.tensor([ids]), torch.tensor([positions]), PackedRows(prefix, lengths))
 
