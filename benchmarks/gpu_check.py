@@ -294,7 +294,7 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def primitives(args: argparse.Namespace) -> dict[str, Any]:
-    """Compare 4-bit products with FP64, and time products, optimisers and attention."""
+    """Compare 4-bit products with FP64, and time products, optimizers and attention."""
     import bitsandbytes as bnb
     import torch
 
@@ -363,8 +363,8 @@ def primitives(args: argparse.Namespace) -> dict[str, Any]:
         parameters = [torch.nn.Parameter(torch.zeros(s, device=at)) for s in shapes]
         for p in parameters:
             p.grad = torch.randn_like(p)
-        optimiser = make(parameters)
-        found[f"optimiser step {name}, ms"] = ms(optimiser.step, 8)
+        optimizer = make(parameters)
+        found[f"optimizer step {name}, ms"] = ms(optimizer.step, 8)
     q, k = (torch.randn(4, heads, 512, 128, device=at, dtype=torch.bfloat16) for heads in (32, 8))
     for name, flash in (("flash", True), ("as on a T4", False)):
         torch.backends.cuda.enable_flash_sdp(flash)

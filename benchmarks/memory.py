@@ -59,7 +59,7 @@ def measure(overrides: tuple[str, ...], steps: int, chats: Any) -> dict[str, flo
 
 
 @click.command()
-@click.option("--steps", default=3, show_default=True, help="Optimiser steps of each training.")
+@click.option("--steps", default=3, show_default=True, help="Optimizer steps of each training.")
 @click.option("--json", "as_json", is_flag=True)
 def main(steps: int, as_json: bool) -> None:
     """Print the predicted and measured peak of each variant."""

@@ -3,7 +3,7 @@
 
 python benchmarks/training.py [--reviews 320] [--rounds 8] [--seeds 42,43] [--arms notebook,ours] [--json]
 
-The same model, 4-bit weights, adapters, seed, batch of the optimiser and reviews:
+The same model, 4-bit weights, adapters, seed, batch of the optimizer and reviews:
 
 notebook   random batches of 4 padded to the longest, gradients of 4 of them accumulated, loss over
            the answer, gradient checkpointing, LoRA dropout 0.05, all logits: TRL's defaults
@@ -142,7 +142,7 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
 
 
 def step_of(arm: Arm) -> Callable[[list[int]], tuple[int, float]]:
-    """Return a function that makes one optimiser step on rows and returns its useful tokens and seconds."""
+    """Return a function that makes one optimizer step on rows and returns its useful tokens and seconds."""
     import torch
 
     trainer = arm.trainer

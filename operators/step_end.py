@@ -5,7 +5,7 @@ from __future__ import annotations
 from review_sentiment.errors import ReviewSentimentError
 
 SECONDS_TO_STOP = 120
-"""A training that is stopped finishes its optimiser step and writes a checkpoint first."""
+"""A training that is stopped finishes its optimizer step and writes a checkpoint first."""
 
 
 class StepKilledError(ReviewSentimentError):

@@ -169,7 +169,7 @@ class TrainingSettings(Section):
     epochs: Annotated[float, Field(gt=0)] = 1.0
     """Number of passes over the training reviews."""
     max_steps: Annotated[int, Field(ge=-1)] = -1
-    """Maximum optimiser steps, overriding `epochs`; -1 for no maximum."""
+    """Maximum optimizer steps, overriding `epochs`; -1 for no maximum."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     """Peak learning rate of AdamW."""
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
@@ -179,13 +179,13 @@ class TrainingSettings(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay of AdamW."""
     batch_size: Count = 16
-    """Reviews per optimiser step."""
+    """Reviews per optimizer step."""
     tokens_per_pass: Count = 1_536
     """Token budget of a micro-batch, including padding; larger batches are split."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Maximum gradient norm; larger gradients are clipped."""
     gradient_checkpointing: bool | Literal["auto"] = "auto"
-    """Recompute activations to save memory, at 36-50 % of the speed; `auto`: on a GPU only."""
+    """Recompute activations to save memory, which costs 36-50 % of the speed; `auto`: on a GPU only."""
     dequantise_once: bool | Literal["auto"] = "auto"
     """Cache dequantised weights: 2 more bytes each, a tenth faster; `auto`: on a CPU only."""
     processes: Count = 1
@@ -197,7 +197,7 @@ class TrainingSettings(Section):
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 3.0
     """Minutes between checkpoints: the most training that a killed process loses."""
     checkpoint_steps: Count | None = None
-    """Optimiser steps between additional checkpoints; if not set, only `checkpoint_minutes` applies."""
+    """Optimizer steps between additional checkpoints; if not set, only `checkpoint_minutes` applies."""
     validations: Annotated[int, Field(ge=0)] = 4
     """Number of validations during training; the latest adapter that is about as good as the best is kept."""
     validation_samples: Count = 200

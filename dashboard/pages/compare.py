@@ -162,7 +162,7 @@ def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str
         curve = recorded_curve(run_id, name)
         shown.append(Line(titles.get(run_id, run_id[:8]), curve.steps, curve.values))
     title, logarithmic = CURVES[name], name == "loss"
-    draw = partial(lines, title, "Optimiser step", "", shown, logarithmic=logarithmic, height=OVERLAID_HEIGHT)
+    draw = partial(lines, title, "Optimizer step", "", shown, logarithmic=logarithmic, height=OVERLAID_HEIGHT)
     return lazy_plot(title, OVERLAID_HEIGHT, draw)
 
 

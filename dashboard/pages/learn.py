@@ -52,7 +52,7 @@ Consider it if the task is far from what the model knows (another language, anot
 very many examples, and larger ranks keep improving the score.
 
 It costs memory. Full fine-tuning with Adam takes 16 bytes per weight for the weight, its gradient and the
-optimiser's state: about 130 GB for 8 billion weights, before activations. QLoRA takes half a byte per frozen
+optimizer's state: about 130 GB for 8 billion weights, before activations. QLoRA takes half a byte per frozen
 weight, and 16 bytes only for each trained one. For labelling reviews, the sweep above shows whether a higher
 rank still helps.
 """

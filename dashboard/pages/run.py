@@ -110,12 +110,12 @@ def curves_view(curves: Mapping[str, Curve]) -> mo.Html:
     """Show the curves of a training run."""
     if not curves:
         return paragraph(
-            "Curves appear after the first optimiser step. If training comes from the cache, there are none."
+            "Curves appear after the first optimizer step. If training comes from the cache, there are none."
         )
     figures = [
         lines(
             CURVES[name],
-            "Optimiser step",
+            "Optimizer step",
             "",
             [Line(name, curve.steps, curve.values)],
             logarithmic=name == "loss",

@@ -31,7 +31,7 @@ def speed_view(machine: Machine, reported: str, report: Report) -> Panel:
     speeds = [speed for device in devices if (speed := saved_speed(device))]
     parts = [
         paragraph(
-            f"Trains the embedded model for {STEPS} optimiser steps on the embedded reviews. Each device is "
+            f"Trains the embedded model for {STEPS} optimizer steps on the embedded reviews. Each device is "
             "measured in its own process."
         ),
         button,

@@ -112,7 +112,7 @@ class Candidate:
         finish(self.run_id)
 
     def log_step(self, step: int, figures: Mapping[str, float]) -> None:
-        """Log the metrics of one optimiser step."""
+        """Log the metrics of one optimizer step."""
         log_metrics(self.run_id, {f"train/{key}": value for key, value in figures.items()}, step)
 
     def log_training(self, trained: FinishedTraining) -> None:

@@ -47,7 +47,7 @@ class RecordedRun:
 
 @dataclass(frozen=True)
 class Curve:
-    """A metric of a training: optimiser steps, values, and seconds since 1970."""
+    """A metric of a training: optimizer steps, values, and seconds since 1970."""
 
     steps: tuple[int, ...]
     values: tuple[float, ...]

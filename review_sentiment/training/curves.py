@@ -27,7 +27,7 @@ FEW_POINTS = 20
 def curve_figure(
     curve: tuple[dict[str, float], ...], validations: tuple[dict[str, float], ...] = ()
 ) -> Figure:
-    """Draw the figures of the optimiser steps, and the macro-F1 of the validations if there are any."""
+    """Draw the figures of the optimizer steps, and the macro-F1 of the validations if there are any."""
     from matplotlib.figure import Figure
 
     panels = [
@@ -43,7 +43,7 @@ def curve_figure(
         marker = "o" if len(points) < FEW_POINTS else None
         axes.plot(*zip(*points, strict=True), color=CURVE_COLOUR, linewidth=1.2, marker=marker)
         axes.set_title(title, fontsize=10)
-        axes.set_xlabel("optimiser step", fontsize=8)
+        axes.set_xlabel("optimizer step", fontsize=8)
         axes.grid(alpha=0.3)
         if title == CURVES["loss"]:
             axes.set_yscale("log")

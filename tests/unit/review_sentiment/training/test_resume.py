@@ -122,8 +122,8 @@ def test_a_torn_checkpoint_costs_one_interval_more(
     store = CheckpointStore(str(tmp_path / "durable"), "a")
     with pytest.raises(KilledError):
         train(tiny_model, tiny_chats, tmp_path / "a", store, observers=(kill,))
-    optimiser = tmp_path / "durable" / "a" / "step-00000006" / "optimizer.pt"
-    optimiser.write_bytes(optimiser.read_bytes()[:1000])
+    optimizer = tmp_path / "durable" / "a" / "step-00000006" / "optimizer.pt"
+    optimizer.write_bytes(optimizer.read_bytes()[:1000])
     seen: list[int] = []
     resumed = train(
         tiny_model, tiny_chats, tmp_path / "b", store, observers=(lambda now, _: seen.append(now),)
