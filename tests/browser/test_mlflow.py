@@ -110,7 +110,7 @@ def test_the_candidates_page_has_card_figures_settings_and_where_it_comes_from(
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("tuned/samples.html", "the extremes, not a fair sample"),
+        ("tuned/samples.html", "the extremes, not a random sample"),
         ("tuned/classification_report.html", "Classification Model Performance"),
         ("reports/data_report.html", "Each category against the others"),
     ],

@@ -370,15 +370,15 @@ def test_a_probe_of_robustness_is_in_mlflow_and_in_the_card(
 def test_edited_functions_run_the_steps_that_reach_them(copied_project: Project) -> None:
     """tests/unit/test_source_fingerprint.py goes through the kinds of edits; here ZenML is asked."""
     sources = copied_project.root / "review_sentiment"
-    edit(sources / "scoring.py", "One forward pass decides", "A forward pass decides")  # a docstring
-    edit(sources / "classical.py", "C=10.0", "C=5.0")
-    edit(sources / "gate.py", "champion == verdict.champion", "verdict.champion == champion")
+    edit(sources / "scoring" / "label_scoring.py", "Classify reviews by", "Sort reviews by")  # a docstring
+    edit(sources / "evaluation" / "classical.py", "C=10.0", "C=5.0")
+    edit(sources / "registry" / "gate.py", "champion == verdict.champion", "verdict.champion == champion")
     ran = steps_that_ran(copied_project.result())
     assert (
         {"evaluate_classical", "register_model"} <= ran <= {"evaluate_classical", "compare", "register_model"}
     )
 
-    edit(sources / "splits.py", '"order")', '"other order")')
+    edit(sources / "data" / "splits.py", '"order")', '"other order")')
     fates = copied_project.result("--dry-run")["steps"]
     assert fates["ingest_reviews_Tops"] == "cached"
     assert fates["split_reviews"] == "runs"
