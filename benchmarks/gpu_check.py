@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""What of this project is true on an NVIDIA GPU: one command, under eight minutes, no network.
+"""Check this project on an NVIDIA GPU: one command, under eight minutes, no network.
 
     python benchmarks/gpu_check.py --reviews FILE --tokenizer DIRECTORY --out DIRECTORY [--seconds 440]
 
-A model of Llama 3.1 8B's shape with random weights is written to memory and goes through the project's own
-loading, training, scoring and reloading. Every stage is a process of its own with a time limit and leaves a
-line in OUT/results.jsonl as soon as it ends, so that what fails or is cut off costs only itself.
-`--tiny` does the same in small on a CPU, to try this file where there is no GPU.
+Random weights in the shape of Llama 3.1 8B are written to memory and go through the project's own loading,
+training, scoring and reloading. Every stage is a process with a time limit and writes a line to
+OUT/results.jsonl when it ends, so a stage that fails or is cut off costs only itself. `--tiny` runs the stages
+on a CPU with a tiny model, to try this file without a GPU.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 ROOT = Path(os.environ.get("GPU_CHECK_ROOT", Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(ROOT))
 LABELS = ("negative", "positive")
-# stage: its time limit in seconds; in the order of what a user's first run needs.
+# The time limit of each stage in seconds, in the order in which a first run would need them.
 STAGES = {
     "environment": 40,
     "primitives": 60,
@@ -413,7 +413,7 @@ def t4_like(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one table, read from top to bottom
-    """Time steps of each variant on the same batches, longest first; memory beside what was foretold."""
+    """Time the steps of each variant on the same batches, longest first; compare memory with the estimate."""
     import torch
     from transformers import set_seed
     from trl import SFTConfig, SFTTrainer
@@ -569,7 +569,7 @@ def scoring(args: argparse.Namespace) -> dict[str, Any]:
     note(args, "scoring", found | {"unfinished": True})
     del model
     free_memory()
-    # Four layers that have learnt to answer with a label: is the scored answer the generated one?
+    # Four layers that have learned to answer with a label: does the scored answer match the generated one?
     model = load_adapted_model(base_of(args, small=True), args.scratch / "small", chosen)
     scores = score_labels(model, tokenizer, prompts[:64], LABELS, chosen, "auto")
     generated = [answer.strip() for answer in generate_answers(model, tokenizer, prompts[:64], chosen)]
