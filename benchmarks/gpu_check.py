@@ -5,8 +5,8 @@
 
 Random weights in the shape of Llama 3.1 8B are written to memory and go through the project's own loading,
 training, scoring and reloading. Every stage is a process with a time limit and writes a line to
-OUT/results.jsonl when it ends, so a stage that fails or is cut off costs only itself. `--tiny` runs the stages
-on a CPU with a tiny model, to try this file without a GPU.
+OUT/results.jsonl when it ends, so a stage that fails or is cut off costs only itself. `--tiny` runs the
+stages on a CPU with a tiny model, to try this file without a GPU.
 """
 
 from __future__ import annotations
