@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,11 @@ def test_data_are_kept_in_volumes_that_are_declared() -> None:
 def test_images_have_versions() -> None:
     images = [service["image"] for service in SERVICES.values() if "image" in service]
     assert all(re.search(r":v?\d", image) for image in images)
+
+
+def test_the_image_installs_extras_that_exist() -> None:
+    """The image reads pyproject.toml in a shell command, which nothing else checks before it is built."""
+    named = set(re.findall(r"x\['(\w+)'\]", (DOCKER / "Dockerfile").read_text()))
+    project = tomllib.loads((DOCKER.parent / "pyproject.toml").read_text())["project"]
+    assert named == {"remote"}
+    assert named <= project["optional-dependencies"].keys()
