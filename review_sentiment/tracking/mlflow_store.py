@@ -73,7 +73,7 @@ def reaching(tracking_uri: str) -> Iterator[None]:
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
         raise TrackingError(
             f"The request to MLflow at {tracking_uri} failed: {first_line(error)[:300]} "
-            f"Check that MLflow is running and that {TRACKING_VARIABLE} is right. "
+            f"Check that the server is up and that {TRACKING_VARIABLE} is right. "
             "Finished steps are kept: the next run resumes from the cache."
         ) from error
 
