@@ -87,13 +87,14 @@ def finetune(job: TrainingJob, context: TrainingContext | None = None) -> Finish
         ModelUnavailableError: the base model is not available.
     """
     try:
-        finished, answers = _train(job, context or TrainingContext())
+        tokenizer = load_tokenizer(job.recipe.base)
+        finished, answers = _train(job, tokenizer, context or TrainingContext())
         # The trained model must be gone before it is loaded again from its files: two copies of an 8B model
         # do not fit on a card that holds one.
         free_memory()
         if answers is None:  # another process saved the adapter, and proves it
             return finished
-        return replace(finished, proof=_prove_the_files(job, finished.proof, answers))
+        return replace(finished, proof=_prove_the_files(job, tokenizer, finished.proof, answers))
     except BaseException as error:
         # The frames of the traceback hold the model and its tensors. Without this, a caller that catches the
         # error and tries smaller settings has the failed model in memory as well.
@@ -106,13 +107,13 @@ def finetune(job: TrainingJob, context: TrainingContext | None = None) -> Finish
 
 
 def _train(
-    job: TrainingJob, context: TrainingContext
+    job: TrainingJob, tokenizer: PreTrainedTokenizerBase, context: TrainingContext
 ) -> tuple[FinishedTraining, npt.NDArray[np.float64] | None]:
     # Seeds Python, NumPy and torch: the random start of A and the dropout follow from the seed. The order of
     # the reviews does not depend on it being set here: the samplers have generators of their own.
     set_seed(job.recipe.seed)
     with _scratch_directory(context.scratch) as scratch:
-        loaded = load(job, scratch)
+        loaded = load(job, tokenizer, scratch)
         callback = fit(job, loaded, context, scratch)
     return conclude(job, loaded, callback)
 
@@ -129,9 +130,8 @@ class Loaded:
     watcher: LoraWatcher
 
 
-def load(job: TrainingJob, scratch: Path) -> Loaded:
+def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) -> Loaded:
     """Load the 4-bit model, add adapters to it, and build the trainer."""
-    tokenizer = load_tokenizer(job.recipe.base)
     rows = tokenise(job.train, tokenizer)
     # Memory is checked before anything large is loaded, and for the heaviest batch of the real data: an
     # estimate from the longest possible review was up to 34 % too high.
@@ -250,7 +250,12 @@ def conclude(
     return finished, answers
 
 
-def _prove_the_files(job: TrainingJob, proof: LoraProof, answers: npt.NDArray[np.float64]) -> LoraProof:
+def _prove_the_files(
+    job: TrainingJob,
+    tokenizer: PreTrainedTokenizerBase,
+    proof: LoraProof,
+    answers: npt.NDArray[np.float64],
+) -> LoraProof:
     """Add to the proof that the model loaded from the saved files answers as the trained model did.
 
     A name that does not match, or a weight that was left out, is not an error when an adapter is loaded: the
@@ -260,7 +265,7 @@ def _prove_the_files(job: TrainingJob, proof: LoraProof, answers: npt.NDArray[np
     # The answers must agree to 0.001. Equal weights and equal batches give equal answers even in BF16, so any
     # difference at all is suspicious; the margin is for GPUs, whose kernels may add in another order.
     model = load_adapted_model(recipe.base, job.adapter, recipe.plan)
-    again = _probabilities(model, load_tokenizer(recipe.base), job)
+    again = _probabilities(model, tokenizer, job)
     proof = replace(proof, reload_difference=float(abs(again - answers).max()))
     proof.require()
     return proof
