@@ -44,6 +44,7 @@ class BottomK(Generic[T]):
         if key < -self._largest_first[0]:
             del self._rows[-heapq.heapreplace(self._largest_first, -key)]
             self._rows[key] = (tie_break, row)
+        # One row went in both cases: memory stays at `size` rows, whether it is 16,000 reviews or 67 million.
         return BEYOND_CAP
 
     def __len__(self) -> int:

@@ -54,6 +54,8 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     plain = reviews["text"].map(normalised)
     unique = reviews.assign(plain=plain)[~plain.duplicated()]
 
+    # `place` is in [0, 1) and belongs to the product. The parts are three intervals, and evaluation is the
+    # first: a larger validation share takes products from training only.
     place = unique["product"].map(lambda product: unit_interval(str(seed), "product", product))
     held_out = rules.evaluation_share + rules.validation_share
     evaluation = unique[place < rules.evaluation_share]

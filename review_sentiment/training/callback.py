@@ -98,6 +98,8 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         from safetensors.torch import load_file
 
         known = json.loads((directory / CALLBACK_FILE).read_text(encoding="utf-8"))
+        # The curve and the seconds go on from the checkpoint, so the figures are those of the whole training
+        # and not of its last process.
         self.curve, self.validations, self.seconds = known["curve"], known["validations"], known["seconds"]
         self._trainer.tokens, self._trainer.computed_tokens = known["tokens"], known["computed_tokens"]
         self._tokens_before = self._trainer.tokens
@@ -152,6 +154,8 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_pre_optimizer_step(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Prove before the first step that every adapter is called and has a gradient."""
+        # At the first step, not at the end of a training that was paid for: a layer that the forward pass
+        # does not reach has no gradient from the start. Only B has one here; A's is zero until B has moved.
         if state.global_step == 0:
             self._watcher.check_first_step()
 
@@ -164,8 +168,10 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
             NonFiniteError: the gradient is NaN or infinite.
         """
         if not logs or "loss" not in logs:
-            return
+            return  # the trainer also logs a summary when it ends
         point = self._point(state.global_step, logs, args.device.type)
+        # The loss is checked where it is computed. A gradient can overflow although the loss is finite, and
+        # the optimizer would then write NaN into every weight.
         if not math.isfinite(point["grad_norm"]):
             raise NonFiniteError("grad_norm", point["grad_norm"])
         self.curve.append(point)
@@ -187,6 +193,7 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
     def _point(self, step: int, logs: Mapping[str, float], device: str) -> dict[str, float]:
         """Return the figures of a step, and count its time and tokens."""
         seconds = time.perf_counter() - self._step_started
+        # Tokens of the reviews, without padding and without what packing shares: comparable between devices.
         throughput = (self._trainer.tokens - self._tokens_before) / seconds
         self._tokens_before = self._trainer.tokens
         self.seconds += seconds
@@ -250,6 +257,8 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         found = {"step": float(step), "macro_f1": float(figures(answers)["f1"])}
         model.train()  # scoring has switched the model to evaluation
         self.validations.append(found)
+        # Of adapters whose difference chance alone can explain, the later one has seen more reviews: it is
+        # kept, in main memory, and saved with each checkpoint.
         best = self.best_validation
         assert best is not None
         if self._validation.is_as_good(found["macro_f1"], best["macro_f1"], len(answers.gold)):

@@ -46,6 +46,7 @@ class RandomBatches(Sampler[int]):
         # both cases the step determines the epoch, so the batches are the ones of an uninterrupted training.
         generator = _generator_of_epoch(len(self), size, self._seed, self._step())
         order = torch.randperm(len(self), generator=generator).tolist()
+        # The trainer cuts what is yielded here into batches of `size`, so a batch is moved as a whole.
         batches = [order[start : start + size] for start in range(0, len(order), size)]
         # A last batch with fewer rows stays the last: elsewhere it would shift the rows of all later batches.
         whole = (batch for batch in batches if len(batch) == size)
@@ -56,6 +57,7 @@ class RandomBatches(Sampler[int]):
                 yield from batch
 
     def _tokens(self, batch: Sequence[int]) -> int:
+        # Activations grow with the tokens of a batch; packed, no row is padded to the longest one.
         return sum(self._lengths[row] for row in batch)
 
 
@@ -66,6 +68,7 @@ class ByLength(LengthGroupedSampler):  # type: ignore[misc]
     """
 
     def __init__(self, batch_size: int, lengths: Sequence[int], seed: int, step: Callable[[], int]) -> None:
+        # transformers groups by length within 50 batches and puts the longest row of all into the first one.
         super().__init__(batch_size, lengths=list(lengths))
         self._seed = seed
         self._step = step
