@@ -25,7 +25,10 @@ EXAMPLES_SHOWN = 3
 """Broken rows that an error message quotes."""
 
 _MARKERS = re.compile(r"\[\[(?:VIDEOID|ASIN|IMAGEID):[^\]]*\]\]")
-_TAGS = re.compile(r"<(?:br|/?p|/?b|/?i|/?em|/?strong|/?span|/?div|/?ul|/?li|/?a)\b[^>]*>", re.IGNORECASE)
+_TAGS = re.compile(
+    r"</?(?:br|p|b|i|u|s|em|strong|small|span|div|ul|ol|li|a|h[1-6]|hr|img|font|center)\b[^>]*>",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(r"\s+")
 _LATIN = re.compile(r"[A-Za-z\u00AA\u00BA\u00C0-\u024F\u1E00-\u1EFF]")
 _NOT_WORDS = re.compile(r"[\W_]+")

@@ -78,7 +78,7 @@ class Scorer:
             return pd.DataFrame(columns=self.columns)
         limit = CHARACTERS_PER_TOKEN * self.serving.max_tokens
         prompts = [
-            self._builder.prompt(mask_title(clean_text(title[:limit])), clean_text(text[:limit]))
+            self._builder.prompt(mask_title(_cleaned(title, limit)), _cleaned(text, limit))
             for title, text in zip(titles, texts, strict=True)
         ]
         with self._lock:
@@ -92,6 +92,11 @@ class Scorer:
             **dict(zip(probability_columns(self.labels), probabilities.T, strict=True)),
         }
         return pd.DataFrame(answers, columns=self.columns)
+
+
+def _cleaned(text: str, limit: int) -> str:
+    """Return the clean start of a text; its first `limit` characters may all be tags or white space."""
+    return clean_text(text[:limit]) or clean_text(text)[:limit]
 
 
 def tuned_scorer(adapter: Path, plan: ComputePlan) -> Scorer:
