@@ -6,13 +6,27 @@ A YAML file overrides the defaults below, and `--set section.key=value` override
 
 import math
 import re
+import unicodedata
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
-OpenFraction = Annotated[float, Field(gt=0, lt=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(gt=0)]
+MAX_COUNT = 1_000_000_000
+"""Upper limit for numbers of reviews, steps and tokens: far above any use, far below an overflow."""
+MAX_TEXT = 1_000
+MAX_EXPERIMENT_NAME = 500
+"""Limit of MLflow 3.17 for the name of an experiment."""
+MAX_MODEL_NAME = 256
+"""Width of the column in MLflow's database."""
+REFUSED_IN_MODEL_NAMES = "/:.%\"'"
 
 SAMPLING_RESERVE = 1.25
 """Reviews to sample for each one needed: reviews of users who would be in two splits are dropped."""
@@ -27,23 +41,52 @@ Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Quantization = Literal["nf4", "none"]
 
 
+def _visible(text: str) -> str:
+    """Refuse characters that no name or path has: control characters, and halves of surrogate pairs."""
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError(f"{text!r:.60} has control characters or is not valid Unicode")
+    return text
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} is listed twice")
+    return values
+
+
 def _split_at_commas(value: object) -> object:
     """Accept a comma-separated list, as in `--set data.categories=Tops,Dresses`."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_visible)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+FractionBelow1 = Annotated[float, Field(ge=0, lt=1)]
+HeldOutFraction = Annotated[float, Field(ge=0.001, lt=1)]
+Gain = Annotated[float, Field(ge=-1, le=1)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+CountOrZero = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+
+
 class Section(BaseModel):
     """A group of settings that the same steps use."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        str_strip_whitespace=True,
+    )
 
 
 class DataSettings(Section):
     """Source, categories and labels of the reviews."""
 
-    source: Annotated[str, Field(min_length=1)] = "embedded"
+    source: Text = "embedded"
     """`embedded`; `hub` or hf://datasets/OWNER/NAME[@REVISION][/DIRECTORY]; `ucsd` or a URL; a directory."""
-    categories: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = (
+    categories: Annotated[tuple[Text, ...], BeforeValidator(_split_at_commas)] = (
         "Bottoms",
         "Dresses",
         "Intimate",
@@ -78,9 +121,9 @@ class CleaningSettings(Section):
 class SplitSettings(Section):
     """How reviews are split into training, validation and evaluation sets."""
 
-    evaluation_share: OpenFraction = 0.2
+    evaluation_share: HeldOutFraction = 0.2
     """Fraction of products held out for evaluation."""
-    validation_share: OpenFraction = 0.08
+    validation_share: HeldOutFraction = 0.08
     """Fraction of products held out for validation: used to select settings, never to train or report."""
     train_per_category: Count = 10_000
     """Maximum training reviews per category."""
@@ -117,16 +160,16 @@ class SplitSettings(Section):
 class PromptSettings(Section):
     """How a review is formatted as a chat."""
 
-    max_tokens: Annotated[int, Field(ge=48)] = 192
+    max_tokens: Annotated[int, Field(ge=48, le=MAX_COUNT)] = 192
     """Maximum prompt length in tokens. Longer reviews are truncated; the answer never is."""
 
 
 class ModelSettings(Section):
     """The base model, and the device and precision it runs with."""
 
-    name: str = "embedded"
+    name: Text = "embedded"
     """`embedded` (SmolLM2-135M-Instruct), a directory, or the name of a model on the Hugging Face Hub."""
-    revision: str | None = None
+    revision: Text | None = None
     """Commit of a Hub model; the latest if not set."""
     device: Device = "auto"
     """Device to run on; `auto` uses a GPU if there is one."""
@@ -143,14 +186,23 @@ class LoraSettings(Section):
     """Rank of each layer's update."""
     alpha: Count = 32
     """Scaling factor: the update is multiplied by alpha / rank."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: FractionBelow1 = 0.0
     """Dropout on the adapters' inputs; any value above 0 halves the training speed on a CPU."""
-    targets: Annotated[tuple[str, ...], BeforeValidator(_split_at_commas)] = ("all-linear",)
+    targets: Annotated[
+        tuple[Text, ...], BeforeValidator(_split_at_commas), Field(min_length=1), AfterValidator(_distinct)
+    ] = ("all-linear",)
     """Layers to adapt: `all-linear`, or names such as q_proj,v_proj."""
     rank_stabilised: bool = False
     """Scale by alpha / sqrt(rank) instead (rsLoRA, arXiv 2312.03732); useful for large ranks."""
     dora: bool = False
     """Also train each weight's magnitude (DoRA, arXiv 2402.09353); several times slower."""
+
+    @field_validator("targets")
+    @classmethod
+    def _check_all_linear_is_alone(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        if "all-linear" in targets and len(targets) > 1:
+            raise ValueError("all-linear names every layer: list it alone, or list the layers' names")
+        return targets
 
     @model_validator(mode="after")
     def _check_scale(self) -> Self:
@@ -166,15 +218,15 @@ class LoraSettings(Section):
 class TrainingSettings(Section):
     """How the adapters are trained."""
 
-    epochs: Annotated[float, Field(gt=0)] = 1.0
+    epochs: Annotated[float, Field(gt=0, le=10_000)] = 1.0
     """Number of passes over the training reviews."""
-    max_steps: Annotated[int, Field(ge=-1)] = -1
+    max_steps: Annotated[int, Field(ge=-1, le=MAX_COUNT)] = -1
     """Maximum optimizer steps, overriding `epochs`; -1 for no maximum."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     """Peak learning rate of AdamW."""
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     """Learning rate schedule after the warm-up."""
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    warmup_share: FractionBelow1 = 0.05
     """Fraction of the steps during which the learning rate rises to its peak."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay of AdamW."""
@@ -188,22 +240,35 @@ class TrainingSettings(Section):
     """Recompute activations to save memory, which costs 36-50 % of the speed; `auto`: on a GPU only."""
     dequantise_once: bool | Literal["auto"] = "auto"
     """Cache dequantised weights: 2 more bytes each, a tenth faster; `auto`: on a CPU only."""
-    processes: Count = 1
+    processes: Annotated[int, Field(ge=1, le=1_024)] = 1
     """Data-parallel processes on one machine, one per GPU; each gets an equal part of `batch_size`."""
     fit: Literal["refuse", "adapt", "ignore"] = "adapt"
     """If memory is short: `refuse` to start, `adapt` settings that do not affect the result, or `ignore`."""
-    checkpoint_dir: str | None = None
+    checkpoint_dir: Text | None = None
     """Directory or fsspec URL for checkpoints that survive the machine; if not set, the cache directory."""
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 3.0
     """Minutes between checkpoints: the most training that a killed process loses."""
     checkpoint_steps: Count | None = None
     """Optimizer steps between additional checkpoints; if not set, only `checkpoint_minutes` applies."""
-    validations: Annotated[int, Field(ge=0)] = 4
+    validations: CountOrZero = 4
     """Number of validations during training; the latest adapter that is about as good as the best is kept."""
     validation_samples: Count = 200
     """Validation reviews scored in each validation."""
-    patience: Annotated[int, Field(ge=0)] = 0
+    patience: CountOrZero = 0
     """Early stopping: validations without a better macro-F1 before training stops; 0 disables it."""
+
+    @field_validator("max_steps")
+    @classmethod
+    def _check_steps(cls, max_steps: int) -> int:
+        if max_steps == 0:
+            raise ValueError("0 steps train nothing; write -1 for no maximum")
+        return max_steps
+
+    @model_validator(mode="after")
+    def _check_patience(self) -> Self:
+        if self.patience and not self.validations:
+            raise ValueError("patience counts validations, and validations is 0")
+        return self
 
     @model_validator(mode="after")
     def _check_batch_divides(self) -> Self:
@@ -223,31 +288,31 @@ class EvaluationSettings(Section):
     """Evaluation reviews for the untuned model; all of them if not set."""
     tokens_per_batch: Count | Literal["auto"] = "auto"
     """Token budget of a scoring batch, including padding; `auto`: the fastest that fits into memory."""
-    sample_predictions: Annotated[int, Field(ge=0)] = 16
+    sample_predictions: CountOrZero = 16
     """Reviews to show with the raw answer that the model generates."""
-    audit_samples: Annotated[int, Field(ge=0)] = 64
+    audit_samples: CountOrZero = 64
     """Reviews also answered by greedy generation, to check that scoring gives the same answers."""
-    shards: Count = 1
+    shards: Annotated[int, Field(ge=1, le=1_000)] = 1
     """Number of steps that share the evaluation of the tuned model; they run in parallel on a cluster."""
 
 
 class RobustnessSettings(Section):
     """How the tuned model is tested on perturbed reviews and other prompts."""
 
-    samples: Annotated[int, Field(ge=0)] = 0
+    samples: CountOrZero = 0
     """Evaluation reviews to test with typos, other prompts and negation; 0 skips this step."""
 
 
 class GateSettings(Section):
     """What a candidate must achieve to become champion."""
 
-    min_gain_over_baseline: float = 0.0
+    min_gain_over_baseline: Gain = 0.0
     """The gain in strict accuracy over the untuned model's constrained accuracy must exceed this fraction."""
-    min_gain_over_classical: float = 0.0
+    min_gain_over_classical: Gain = 0.0
     """The gain in strict accuracy over TF-IDF with logistic regression must exceed this fraction."""
-    classical_exception: str | None = None
+    classical_exception: Text | None = None
     """Reason to accept a candidate that is no better than the classical model; the model card shows it."""
-    min_gain_over_champion: float = 0.0
+    min_gain_over_champion: Gain = 0.0
     """The gain in strict accuracy over the current champion must exceed this fraction."""
     significance: Fraction = 0.05
     """Maximum p-value (McNemar) of the gain over the untuned model and over the champion."""
@@ -264,21 +329,29 @@ class GateSettings(Section):
 class TrackingSettings(Section):
     """Where candidates are logged in MLflow."""
 
-    experiment: Annotated[str, Field(min_length=1)] = "review-sentiment"
+    experiment: Annotated[Text, Field(max_length=MAX_EXPERIMENT_NAME)] = "review-sentiment"
     """MLflow experiment for the candidates' runs."""
 
 
 class RegistrySettings(Section):
     """Where model versions are registered in MLflow."""
 
-    model_name: Annotated[str, Field(min_length=1, pattern=r"^[^/:.%\"']+$")] = "review-sentiment"
+    model_name: Annotated[Text, Field(max_length=MAX_MODEL_NAME)] = "review-sentiment"
     """Name of the registered model."""
+
+    @field_validator("model_name")
+    @classmethod
+    def _check_characters(cls, name: str) -> str:
+        found = sorted(set(name) & set(REFUSED_IN_MODEL_NAMES))
+        if found:
+            raise ValueError(f"MLflow accepts no {' or '.join(found)} in the name of a model: {name!r}")
+        return name
 
 
 class Settings(Section):
     """Everything that a run depends on, apart from its code and data."""
 
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Random seed for all libraries and for the splits."""
     data: DataSettings = DataSettings()
     """Source, categories and labels of the reviews."""

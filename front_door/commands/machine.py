@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from front_door.commands.options import CONFIG, JSON, OVERRIDES
-from front_door.stack.configs import DEFAULT_STACK, default_config
+from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK
+from front_door.stack.configs import default_config
 from front_door.state import new_log_file
 from front_door.terminal.console import quiet, redirect_output
 from review_sentiment.errors import EXIT_FAILED
@@ -17,24 +17,27 @@ from review_sentiment.settings_files import load_settings
 
 
 @click.command("estimate")
+@STACK
 @CONFIG
 @OVERRIDES
 @JSON
-def estimate_command(config_file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+def estimate_command(stack: str, config_file: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Estimate the memory and time that training needs.
 
     For this machine and for common GPUs.
     """
     from front_door.run.estimate import estimate_training
+    from front_door.stack.files import stack_path
 
-    settings = load_settings(config_file or default_config(), overrides)
+    stack_path(stack)
+    settings = load_settings(config_file or default_config(stack), overrides)
     with quiet(new_log_file()):
         found = estimate_training(settings)
     click.echo(json.dumps(found.as_json()) if as_json else found.as_text())
 
 
 @click.command()
-@click.option("--stack", default=DEFAULT_STACK, show_default=True, metavar="NAME", help="Stack to check.")
+@STACK
 @CONFIG
 @OVERRIDES
 @JSON

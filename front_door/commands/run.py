@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from front_door.commands.options import CONFIG, JSON, OVERRIDES
+from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK, MainCommand
 from front_door.run.events import EventFile, recorded
-from front_door.stack.configs import DEFAULT_STACK, default_config
+from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
 from front_door.terminal.console import redirect_output, without_garbage_collection
 from pipelines.step_names import resolve_steps, step_names
@@ -59,17 +59,12 @@ class RunOptions:
 
 
 @click.group(
+    cls=MainCommand,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EPILOG,
 )
-@click.option(
-    "--stack",
-    default=DEFAULT_STACK,
-    show_default=True,
-    metavar="NAME",
-    help="Where to run: stacks/NAME.yaml. Your active ZenML stack does not change.",
-)
+@STACK
 @CONFIG
 @OVERRIDES
 @click.option(
@@ -103,7 +98,7 @@ def run(options: RunOptions) -> None:
         UsageError: an option or setting is wrong; nothing was run.
         ReviewSentimentError: the run failed.
     """
-    if options.only and options.rerun:
+    if options.only is not None and options.rerun:
         raise UsageError("--only and --rerun cannot be combined: --only always runs its step.")
     from front_door.run.summary import summary
     from front_door.stack.files import stack_path
@@ -200,7 +195,7 @@ def _given_options(context: click.Context) -> list[str]:
 def _chosen_steps(options: RunOptions, settings: Settings) -> tuple[list[str], str | None]:
     """Return the full names of the steps of --rerun, and of the step of --only."""
     rerun = resolve_steps(options.rerun, settings, "--rerun")
-    only = resolve_steps([options.only], settings, "--only") if options.only else []
+    only = resolve_steps([options.only], settings, "--only") if options.only is not None else []
     if len(only) > 1:
         raise UsageError(f"--only {options.only}: name one of {', '.join(only)}.")
     return rerun, only[0] if only else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from front_door.commands.options import CONFIG, JSON, NAME
+from front_door.commands.options import CONFIG, JSON, NAME, OVERRIDES
 from front_door.stack.configs import DEFAULT_STACK, default_config
 from front_door.state import new_log_file, tracking_uri
 from front_door.terminal.console import redirect_output
@@ -31,6 +31,7 @@ class ScoringOptions:
     version: str
     name: str | None
     config_file: Path | None
+    overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class ScoredFile:
 @click.option("--fail-on-drift", is_flag=True, help="Exit with code 1 if the reviews have drifted.")
 @NAME
 @CONFIG
+@OVERRIDES
 @JSON
 def score_command(fail_on_drift: bool, as_json: bool, **options: Any) -> None:
     """Label the reviews in INPUT.
@@ -83,7 +85,7 @@ def score_command(fail_on_drift: bool, as_json: bool, **options: Any) -> None:
     scored are in OUTPUT.failed.jsonl. If interrupted, run the same command again to resume.
     """
     chosen = ScoringOptions(**options)
-    settings = load_settings(chosen.config_file or default_config())
+    settings = load_settings(chosen.config_file or default_config(), chosen.overrides)
     log_file = new_log_file()
     click.echo(f"log {log_file}", err=True)
     with redirect_output(log_file):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
 from front_door.terminal.console import quiet
 from front_door.terminal.text_table import columns
-from review_sentiment.settings_files import known_keys, load_settings
+from review_sentiment.settings_files import load_settings
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--trials",
+    type=click.IntRange(min=1),
     default=12,
     show_default=True,
     help="Total finished trials, including those of earlier sweeps.",
@@ -56,22 +58,24 @@ def sweep(
     click.echo(f"log {log_file}", err=True)
     with quiet(log_file):
         found = search(settings, dimensions, trials, tracking_uri())
-    click.echo(json.dumps([asdict(trial) for trial in found]) if as_json else trials_table(found))
+    given = ["--config", str(config_file)] if config_file else []
+    given += [word for override in overrides for word in ("--set", override)]
+    click.echo(json.dumps([asdict(trial) for trial in found]) if as_json else trials_table(found, given))
 
 
 def search(settings: Settings, dimensions: Sequence[str], trials: int, store: str) -> list[TrialResult]:
     """Run the sweep, log each finished trial to the MLflow store, and return the trials, the best first.
 
     Raises:
-        UsageError: a dimension cannot be searched.
+        UsageError: a dimension cannot be searched, or a setting does not accept one of its values.
         TrackingError: MLflow cannot be reached.
     """
     from review_sentiment.tracking import mlflow_store
     from review_sentiment.tracking.trials import log_trial
-    from review_sentiment.training.sweep import parse_dimension
+    from review_sentiment.training.sweep import parse_dimensions
     from review_sentiment.training.sweep import sweep as run_sweep
 
-    parsed = [parse_dimension(text, known_keys()) for text in dimensions]
+    parsed = parse_dimensions(dimensions, settings)
     mlflow_store.configure(store)
 
     def log(identity: str, result: TrialResult) -> None:
@@ -86,14 +90,25 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
     return run_sweep(settings, parsed, trials, log)
 
 
-def trials_table(trials: Sequence[TrialResult]) -> str:
-    """Return one line per trial, the best first, and the command that runs with its settings."""
+def trials_table(trials: Sequence[TrialResult], given: Sequence[str] = ()) -> str:
+    """Return one line per trial, the best first, and the command that runs with its settings.
+
+    `given` are the options that chose the settings of the sweep; the trial's own values come after them.
+    """
     if not trials:
         return "No trial finished; see the log."
-    options = [" ".join(f"--set {key}={value}" for key, value in trial.values.items()) for trial in trials]
+    options = [
+        [word for pair in trial.values.items() for word in ("--set", "=".join(pair))] for trial in trials
+    ]
     rows = [("macro-F1", "ROC AUC", "seconds", "settings")]
     rows += [
-        (f"{trial.macro_f1:.4f}", f"{trial.figures['roc_auc']:.4f}", f"{trial.figures['seconds']:.0f}", shown)
+        (
+            f"{trial.macro_f1:.4f}",
+            f"{trial.figures['roc_auc']:.4f}",
+            f"{trial.figures['seconds']:.0f}",
+            shlex.join(shown),
+        )
         for trial, shown in zip(trials, options, strict=True)
     ]
-    return f"{columns(rows)}\n\npython run_pipeline.py {options[0]}"
+    command = shlex.join(["python", "run_pipeline.py", *given, *options[0]])
+    return f"{columns(rows)}\n\n{command}"

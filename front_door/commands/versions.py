@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from front_door.commands.options import CONFIG, JSON, NAME
+from front_door.commands.options import CONFIG, JSON, NAME, OVERRIDES
 from front_door.commands.registry_access import mlflow_ready, model_name
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
@@ -67,7 +67,8 @@ def compare(first: str, second: str, name: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("version")
 @NAME
-def promote(version: str, name: str | None) -> None:
+@JSON
+def promote(version: str, name: str | None, as_json: bool) -> None:
     """Make VERSION (a number or an alias) the champion.
 
     It need not have passed its gate.
@@ -79,21 +80,26 @@ def promote(version: str, name: str | None) -> None:
         model_versions.make_champion(chosen.name, chosen.version)
     if chosen.tags.get("gate") != "passed":
         click.echo(f"Its gate: {chosen.tags.get('gate', 'unknown')}.", err=True)
-    click.echo(
-        f"{chosen.name} version {chosen.version} is the champion. Undo: python run_pipeline.py rollback"
-    )
+    done = f"{chosen.name} version {chosen.version} is the champion. Undo: python run_pipeline.py rollback"
+    click.echo(_champion_json(chosen.name, chosen.version) if as_json else done)
 
 
 @click.command()
 @NAME
-def rollback(name: str | None) -> None:
+@JSON
+def rollback(name: str | None, as_json: bool) -> None:
     """Make the previous champion the champion again."""
     with mlflow_ready():
         from review_sentiment.tracking import model_versions
 
         chosen = model_name(name)
         version = model_versions.roll_back(chosen)
-    click.echo(f"{chosen} version {version} is the champion again.")
+    done = f"{chosen} version {version} is the champion again."
+    click.echo(_champion_json(chosen, version) if as_json else done)
+
+
+def _champion_json(name: str, version: str) -> str:
+    return json.dumps({"name": name, "version": version, "champion": True})
 
 
 @click.command("export")
@@ -108,16 +114,28 @@ def rollback(name: str | None) -> None:
 )
 @NAME
 @CONFIG
-def export_command(version: str, directory: Path, name: str | None, config_file: Path | None) -> None:
+@OVERRIDES
+@JSON
+def export_command(
+    version: str,
+    directory: Path,
+    name: str | None,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Export VERSION (a number or an alias) as merged weights.
 
     They can be used without this project.
     """
-    settings = load_settings(config_file or default_config())
+    settings = load_settings(config_file or default_config(), overrides)
     log_file = new_log_file()
     click.echo(f"log {log_file}", err=True)
     with quiet(log_file):
         report = _export(name or settings.registry.model_name, version, settings, directory)
+    if as_json:
+        click.echo(json.dumps(asdict(report) | {"directory": str(report.directory)}))
+        return
     click.echo(
         f"{report.directory}: merged weights (safetensors), tokenizer and chat template\n"
         f"On {report.n} validation reviews, {report.changed_fraction:.2%} of the answers changed, and label "
@@ -160,7 +178,8 @@ def _export(name: str, version: str, settings: Settings, directory: Path) -> Exp
 )
 @click.option("--versions", metavar="A,B,…", help="Version numbers or aliases. Default: all versions.")
 @NAME
-def results(directory: Path, versions: str | None, name: str | None) -> None:
+@JSON
+def results(directory: Path, versions: str | None, name: str | None, as_json: bool) -> None:
     """Write tables and figures of versions for a paper.
 
     CSV, JSON, Markdown, LaTeX and PDF files; versions that differ only in their seed are aggregated.
@@ -175,4 +194,7 @@ def results(directory: Path, versions: str | None, name: str | None) -> None:
         else:
             chosen = model_versions.list_versions(model)[::-1]
         files = write(collect(chosen), directory)
+    if as_json:
+        click.echo(json.dumps([str(file) for file in files]))
+        return
     click.echo(f"{directory}: {len(files)} files, {', '.join(file.name for file in files[:8])}, …")

@@ -23,7 +23,7 @@ from review_sentiment.cache import cache_directory
 from review_sentiment.errors import TrainingError, UsageError, did_you_mean
 from review_sentiment.evaluation.evaluate import evaluate_model
 from review_sentiment.models.recipe import Recipe
-from review_sentiment.settings_files import flat, with_overrides
+from review_sentiment.settings_files import flat, known_keys, with_overrides
 from review_sentiment.training.checkpoints import training_identity
 from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.preparation import Prepared, prepare
@@ -38,25 +38,37 @@ SWEPT_SECTIONS = ("lora", "training")
 """Sections that can be searched: another section could change the reviews that trials are compared on."""
 LOG_SCALE_FROM = 10.0
 """A range whose ends have at least this ratio is searched on a logarithmic scale."""
-_RANGE = re.compile(r"(?P<low>[-+.\deE]+)\.\.(?P<high>[-+.\deE]+)")
+_COMMA = re.compile(r",(?![^\[]*\])")
+"""A comma between values; the commas of a list in brackets belong to one value."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """A setting and the values to try: some choices, or a range from `low` to `high`."""
+    """A setting and the values to try: choices, or a range, of whole numbers if the setting is one."""
 
     key: str
     choices: tuple[str, ...] = ()
     low: float = 0.0
     high: float = 0.0
+    whole: bool = False
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Return the choices, or the ends of the range, in the form of `--set`."""
+        return self.choices or tuple(self._written(end) for end in (self.low, self.high))
+
+    def _written(self, value: float) -> str:
+        return str(int(value)) if self.whole else repr(value)
 
     def propose(self, trial: optuna.Trial) -> str:
         """Return the value that Optuna tries next, in the form of `--set`."""
         if self.choices:
             return str(trial.suggest_categorical(self.key, self.choices))
         logarithmic = self.low > 0 and self.high / self.low >= LOG_SCALE_FROM
+        if self.whole:
+            return str(trial.suggest_int(self.key, int(self.low), int(self.high), log=logarithmic))
         return repr(trial.suggest_float(self.key, self.low, self.high, log=logarithmic))
 
 
@@ -74,29 +86,55 @@ Recorder = Callable[[str, TrialResult], None]
 """Receives the identity of the sweep and each finished trial."""
 
 
-def parse_dimension(text: str, known: Sequence[str]) -> Dimension:
-    """Read KEY=A,B,C or KEY=LOW..HIGH.
+def parse_dimensions(texts: Sequence[str], settings: Settings) -> list[Dimension]:
+    """Read each KEY=A,B,C or KEY=LOW..HIGH, and try every combination of choices and ends on the settings.
 
     Raises:
-        UsageError: the key is unknown or cannot be searched, or there is only one value.
+        UsageError: a key is unknown, cannot be searched or is there twice, or the settings refuse a value.
     """
-    key, separator, values = text.partition("=")
+    dimensions = [_dimension(text, settings) for text in texts]
+    keys = [dimension.key for dimension in dimensions]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UsageError(f"--over: {key} is searched twice. Write all of its values into one --over.")
+    for values in itertools.product(*(dimension.limits for dimension in dimensions)):
+        with_overrides(settings, [f"{key}={value}" for key, value in zip(keys, values, strict=True)])
+    return dimensions
+
+
+def _dimension(text: str, settings: Settings) -> Dimension:
+    key, separator, values = (part.strip() for part in text.partition("="))
     if not separator or not values:
         raise UsageError(f"--over {text}: write KEY=A,B,C or KEY=LOW..HIGH, such as lora.rank=8,16.")
-    searchable = [name for name in known if name.partition(".")[0] in SWEPT_SECTIONS]
+    searchable = [name for name in known_keys() if name.partition(".")[0] in SWEPT_SECTIONS]
     if key not in searchable:
         raise UsageError(
             f"--over {text}: '{key}' is not a training setting.{did_you_mean(key, searchable)} "
             f"Settings in the sections {' and '.join(SWEPT_SECTIONS)} can be searched."
         )
-    if found := _RANGE.fullmatch(values):
-        low, high = float(found["low"]), float(found["high"])
+
+    def parsed(value: str) -> Any:
+        return flat(with_overrides(settings, [f"{key}={value}"]))[key]
+
+    if ".." in values:
+        ends = [parsed(end) for end in values.split("..") if end.strip()]
+        numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
+        if len(ends) != values.count("..") + 1 or len(numbers) != 2:  # noqa: PLR2004 - a range has two ends
+            raise UsageError(
+                f"--over {text}: a range is two numbers, LOW..HIGH, such as {key}=LOW..HIGH; "
+                "other values are a list, A,B,C."
+            )
+        low, high = numbers
         if not low < high:
             raise UsageError(f"--over {text}: the range must be increasing.")
-        return Dimension(key, low=low, high=high)
-    choices = tuple(value.strip() for value in values.split(",") if value.strip())
-    if len(choices) < 2:  # noqa: PLR2004 - one value is not a choice
-        raise UsageError(f"--over {text}: give at least two values.")
+        return Dimension(key, low=low, high=high, whole=isinstance(low, int))
+    choices = tuple(value.strip() for value in _COMMA.split(values))
+    if len(choices) < 2 or "" in choices:  # noqa: PLR2004 - one value is not a choice
+        raise UsageError(f"--over {text}: give at least two values, A,B,C, and none of them empty.")
+    results = [parsed(choice) for choice in choices]
+    repeated = next((choice for n, choice in enumerate(choices) if results[n] in results[:n]), None)
+    if repeated:
+        raise UsageError(f"--over {text}: {repeated} is the same value as one before it.")
     return Dimension(key, choices)
 
 
@@ -108,14 +146,10 @@ def sweep(
     A trial whose training fails is pruned.
 
     Raises:
-        UsageError: a setting does not accept one of the values.
         DataError: the reviews cannot be used.
     """
     import optuna
 
-    for dimension in dimensions:
-        for value in dimension.choices or (repr(dimension.low), repr(dimension.high)):
-            with_overrides(settings, [f"{dimension.key}={value}"])
     prepared = prepare(settings)
     study = _study(settings, dimensions, prepared)
     combinations = _combinations(dimensions)

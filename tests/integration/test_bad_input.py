@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from front_door.main import main
+from front_door.main import cli, main
 from tests.front_door import ROOT, Project
 from tests.tiny import write_category
 
@@ -35,7 +35,24 @@ pytestmark = pytest.mark.integration
         (["--config", "configs/locl.yaml"], "Did you mean 'configs/local.yaml'?"),
         (["--only", "evaluate", "--rerun", "evaluate"], "cannot be combined"),
         (["--nonsense"], "No such option"),
-        (["modles"], "No such command"),
+        (["--only", ""], "--only: '' is not a step"),
+        (["modles"], "'modles' is not a command. Did you mean 'models'?"),
+        (["train"], "Without a command, the pipeline runs"),
+        (["models", "--jsn"], "--json"),
+        (["models", "--dry-run"], "`models` does not take --dry-run: it is an option of the pipeline's run"),
+        (["--dry-run", "models"], "`models` does not take --dry-run"),
+        (["serve", "--json"], "`serve` does not take --json: it has no result to print"),
+        (
+            ["--set", "lora.rank=4", "compare", "1", "2"],
+            "`compare` does not take --set: it reads no settings",
+        ),
+        (["--set", "lora.rank=x", "estimate", "--set", "lora.alpha=y"], "lora.rank: input should be a valid"),
+        (
+            ["--set", "lora.rank=x", "estimate", "--set", "lora.alpha=y"],
+            "lora.alpha: input should be a valid",
+        ),
+        (["--config", "configs/locl.yaml", "doctor", "--debug"], "Did you mean 'configs/local.yaml'?"),
+        (["--stack", "lokal", "estimate"], "Did you mean 'local'?"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_a_suggestion(
@@ -53,7 +70,8 @@ def test_wrong_usage_exits_with_2_and_a_suggestion(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    own = [] if arguments[0] == "--config" or not arguments[0].startswith("-") else ["--config", str(config)]
+    commands = {"--config", "modles", "train", *cli.commands}
+    own = [] if commands & set(arguments) else ["--config", str(config)]
     assert main([*own, *arguments]) == 2
     output = capsys.readouterr()
     assert message in output.err

@@ -239,7 +239,7 @@ def test_the_commands_are_found() -> None:
     [
         ("`make lunch`", "no lunch"),
         ("```\nmake run SPEED=1\n```", "no SPEED=1"),
-        ("```\npython run_pipeline.py modles\n```", "No such command 'modles'"),
+        ("```\npython run_pipeline.py modles\n```", "'modles' is not a command"),
         ("```\n.venv/bin/python run_pipeline.py models --jsn  # all\n```", "--jsn"),
         ("`python run_pipeline.py promote`", "Missing argument"),
         ("`python run_pipeline.py --set training.epoch=2`", "'training.epoch' is not a setting"),
