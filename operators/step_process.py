@@ -22,6 +22,9 @@ def main() -> None:
     """Run the step that the arguments describe."""
     messages, *arguments = sys.argv[1:]
     _end_with_parent()
+    from operators.zenml_store import connect
+
+    connect()
     from zenml.entrypoints import entrypoint
 
     from review_sentiment.progress import forward_logs

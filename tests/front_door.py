@@ -125,6 +125,15 @@ class Project:
         )
 
     @property
+    def users_choice(self) -> tuple[str, str] | None:
+        """Return the active stack and project that ZenML has saved; None before the first run."""
+        file = self.state / "zenml" / "config.yaml"
+        if not file.is_file():
+            return None
+        saved = yaml.safe_load(file.read_text())
+        return saved["active_stack_id"], saved["active_project_id"]
+
+    @property
     def checkpoints(self) -> set[Path]:
         """Return the complete checkpoints of unfinished trainings."""
         return set((self.state / "cache" / "review-sentiment" / "checkpoints").glob("*/step-*/manifest.json"))

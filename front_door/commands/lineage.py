@@ -53,10 +53,10 @@ def lineage(start: str, name: str | None, as_json: bool) -> None:
 
 def _of_pipeline_run(versions: Sequence[ModelVersion], start: str) -> list[ModelVersion]:
     """Return the version that a ZenML run registered; only ZenML knows it if that step was cached."""
-    from zenml.client import Client
+    from operators.zenml_store import connect
 
     try:
-        steps = Client().get_pipeline_run(start).steps
+        steps = connect().get_pipeline_run(start).steps
     except (KeyError, ValueError):  # no such run, or several that start like this
         return []
     outputs = steps["register_model"].outputs if "register_model" in steps else {}

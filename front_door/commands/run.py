@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,8 +148,7 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
     steps = [only] if only else step_names(settings)
     events.write("run", log=str(log_file), pid=os.getpid(), stack=options.stack, steps=steps)
     click.echo(f"stack {options.stack}, log {log_file}", err=True)
-    with redirect_output(log_file, options.debug), events.listening():
-        stack = _prepare(file, settings)
+    with redirect_output(log_file, options.debug), events.listening(), _prepared(file, settings) as stack:
         from zenml.exceptions import RunInterruptedException
 
         try:
@@ -164,11 +165,12 @@ def _require_gpu(settings: Settings) -> None:
     plan_compute(settings.model.device, settings.model.precision)
 
 
-def _prepare(file: StackFile, settings: Settings) -> ActiveStack:
-    """Check what the run needs, and activate its stack."""
+@contextmanager
+def _prepared(file: StackFile, settings: Settings) -> Iterator[ActiveStack]:
+    """Check what the run needs, and activate its stack for the block."""
     with without_garbage_collection():
         from front_door.doctor.services import require_services
-        from front_door.stack.active import activate_stack
+        from front_door.stack.active import active_stack
         from review_sentiment.models.access import require_model
         from review_sentiment.models.base_model import identify
         from review_sentiment.tracking import mlflow_store
@@ -177,7 +179,8 @@ def _prepare(file: StackFile, settings: Settings) -> ActiveStack:
         if file.image is not None:
             require_services(file)
         mlflow_store.configure(tracking_uri())
-        return activate_stack(file)
+    with active_stack(file) as stack:
+        yield stack
 
 
 def _given_options(context: click.Context) -> list[str]:

@@ -113,20 +113,20 @@ def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
 
     from zenml.client import Client
 
-    from front_door.stack.active import activate_stack
+    from front_door.stack.active import active_stack
     from front_door.stack.files import read_stack
     from pipelines.score_reviews import score_reviews
 
-    activate_stack(read_stack(DEFAULT_STACK))
     configured = score_reviews.with_options(enable_cache=options.output.is_file())
-    finished = configured(
-        source=str(options.source.resolve()),
-        content=file_hash(options.source),
-        output=str(options.output.resolve()),
-        name=found.name,
-        version=found.version,
-        model=settings.model,
-    )
+    with active_stack(read_stack(DEFAULT_STACK)):
+        finished = configured(
+            source=str(options.source.resolve()),
+            content=file_hash(options.source),
+            output=str(options.output.resolve()),
+            name=found.name,
+            version=found.version,
+            model=settings.model,
+        )
     step = Client().get_pipeline_run(finished.id).steps["score_file"]
     drift = step.outputs["drift"][0].load()
     page = options.output.with_name(f"{options.output.name}.drift.html")

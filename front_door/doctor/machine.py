@@ -130,9 +130,9 @@ def _disk() -> Check:
 
 def _zenml_store() -> str:
     with redirect_output(new_log_file()):
-        from zenml.client import Client
+        from operators.zenml_store import connect
 
-        return str(Client().zen_store.url)
+        return str(connect().zen_store.url)
 
 
 def _mlflow() -> Check:

@@ -99,9 +99,9 @@ def _reviews(settings: Settings) -> str:
 
 
 def _zenml_server() -> str:
-    from zenml.client import Client
+    from operators.zenml_store import connect
 
-    store = Client().zen_store
+    store = connect().zen_store
     if store.url.startswith("sqlite"):
         raise RuntimeError("remote steps need a ZenML server: they cannot reach a database on this machine")
     return f"{store.url}, version {store.get_store_info().version}"

@@ -34,18 +34,21 @@ def forecast_steps(
     from zenml.config.compiler import Compiler
     from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
 
-    from front_door.stack.active import activate_stack
+    from front_door.stack.active import active_stack
     from front_door.stack.files import read_stack
     from pipelines.review_sentiment import review_sentiment
 
-    activate_stack(read_stack(stack))
-    prepared = review_sentiment.copy()
-    prepared.prepare(settings=settings, available=source.available, revisions=source.revisions)
-    compiled = Compiler().compile(prepared, Client().active_stack, PipelineRunConfiguration())
+    with active_stack(read_stack(stack)):
+        prepared = review_sentiment.copy()
+        prepared.prepare(settings=settings, available=source.available, revisions=source.revisions)
+        compiled = Compiler().compile(prepared, Client().active_stack, PipelineRunConfiguration())
+        return _forecasts(compiled.step_configurations, rerun)
 
+
+def _forecasts(steps: Mapping[str, Step], rerun: Sequence[str]) -> dict[str, str]:
     cached: dict[str, StepRunResponse] = {}
     forecasts: dict[str, str] = {}
-    for name, step in compiled.step_configurations.items():
+    for name, step in steps.items():
         if name in rerun:
             forecasts[name] = RUNS
         elif not set(step.spec.upstream_steps) <= cached.keys():

@@ -1,20 +1,22 @@
-"""Registers a stack file as a ZenML stack, and activates it for this process only."""
+"""Registers a stack file as a ZenML stack, and makes it the active one of this process for a while."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from front_door.stack.files import Component, Image, StackFile
+from operators.zenml_store import ACTIVE_STACK, connect
 
 if TYPE_CHECKING:
     from zenml.client import Client
     from zenml.enums import StackComponentType
 
 ROOT = Path(__file__).resolve().parents[2]
-ACTIVE_STACK_VARIABLE = "ZENML_ACTIVE_STACK_ID"
 OWN_FLAVORS = {
     "local_gpu": "operators.local_gpu.LocalGpuFlavor",
     "ssh_host": "operators.ssh_host.SshHostFlavor",
@@ -67,13 +69,29 @@ class ActiveStack:
         return {"settings": {"docker": docker}}
 
 
-def activate_stack(file: StackFile) -> ActiveStack:
-    """Create or update the stack, and activate it through the environment: ZenML's active stack stays."""
-    from zenml.client import Client
+@contextmanager
+def active_stack(file: StackFile) -> Iterator[ActiveStack]:
+    """Create or update the stack, and activate it for the block through the environment.
+
+    The user's configuration stays as it is, even if this process is killed.
+    """
+    _drop_integrations_except({component.flavor for component in file.components.values()})
+    client = connect()
+    before = os.environ.pop(ACTIVE_STACK, None)  # ZenML saves an update of the stack that is active
+    operator = file.components.get("step_operator")
+    try:
+        os.environ[ACTIVE_STACK] = _registered(client, file)
+        yield ActiveStack(file.name, operator.flavor if operator else None, file.image)
+    finally:
+        os.environ.pop(ACTIVE_STACK, None)
+        if before is not None:
+            os.environ[ACTIVE_STACK] = before
+
+
+def _registered(client: Client, file: StackFile) -> str:
+    """Create or update the stack, and return its id."""
     from zenml.enums import StackComponentType
 
-    client = Client()
-    _drop_integrations_except({component.flavor for component in file.components.values()})
     if file.secrets:
         _ensure_secret(client, file.zenml_name, file.secrets)
     components = {
@@ -92,9 +110,7 @@ def activate_stack(file: StackFile) -> ActiveStack:
     if stack.environment != file.environment:
         removed = dict.fromkeys(set(stack.environment) - set(file.environment))  # None removes a variable
         stack = client.update_stack(file.zenml_name, environment={**removed, **file.environment})
-    os.environ[ACTIVE_STACK_VARIABLE] = str(stack.id)
-    operator = file.components.get("step_operator")
-    return ActiveStack(file.name, operator.flavor if operator else None, file.image)
+    return str(stack.id)
 
 
 def _drop_integrations_except(flavors: set[str]) -> None:

@@ -32,6 +32,15 @@ def first_run(project: Project) -> dict[str, Any]:
     return project.result()
 
 
+@pytest.fixture(autouse=True)
+def users_choice(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Require the user's active stack and project to stay, whatever a test runs, kills or interrupts."""
+    project = request.getfixturevalue("project") if "project" in request.fixturenames else None
+    before = project and project.users_choice
+    yield
+    assert before is None or project.users_choice == before
+
+
 @pytest.fixture
 def copied_project(project: Project, first_run: dict[str, Any], tmp_path: Path) -> Project:
     """Return a copy of the code that shares the first run's state, so that its files can be edited."""

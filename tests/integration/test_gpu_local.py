@@ -40,10 +40,11 @@ def test_a_killed_step_is_restarted_and_ctrl_c_stops_it_with_a_checkpoint(beside
     project = beside.with_settings(
         training={"max_steps": 5000, "checkpoint_steps": 10}, tracking={"experiment": "killed step"}
     )
-    before = project.checkpoints
+    before, choice = project.checkpoints, project.users_choice
     process = project.start(*STACK, "--only", "finetune")
     wait_for_line("/5000", process)  # progress of another process
     wait_for(lambda: project.checkpoints - before, process)
+    assert project.users_choice == choice
     killed = step_process(process)
     assert killed is not None
     killed.kill()

@@ -1,0 +1,48 @@
+"""A stack of ours is active for a block only; the user's active stack and project stay."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from front_door.stack.active import active_stack
+from front_door.stack.files import read_stack
+from operators.zenml_store import ACTIVE_PROJECT, ACTIVE_STACK, connect
+
+
+def saved() -> list[str]:
+    """Return what the user's configuration says is active."""
+    configuration = yaml.safe_load((Path(os.environ["ZENML_CONFIG_PATH"]) / "config.yaml").read_text())
+    return [configuration["active_stack_id"], configuration["active_project_id"]]
+
+
+@pytest.mark.parametrize("name", ["local", "gpu-local"])
+def test_a_stack_is_active_for_a_block_and_the_users_configuration_stays(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zenml.client import Client
+    from zenml.config.global_config import GlobalConfiguration
+
+    connect()
+    before = saved()
+    for number in range(2):  # created, then changed
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{number}.db")
+        with active_stack(read_stack(name)):
+            assert Client().active_stack_model.name == f"review-sentiment-{name}"
+            ours = os.environ[ACTIVE_STACK]
+            assert saved() == before
+        assert ACTIVE_STACK not in os.environ
+
+    # As in the process of a step, which inherits the variables, or if the user exported them.
+    monkeypatch.setenv(ACTIVE_STACK, ours)
+    monkeypatch.setenv(ACTIVE_PROJECT, before[1])
+    GlobalConfiguration()._zen_store = None
+    connect()
+    assert str(Client().active_stack_model.id) == ours
+    with active_stack(read_stack(name)):
+        pass
+    assert os.environ[ACTIVE_STACK] == ours
+    assert saved() == before
