@@ -23,7 +23,7 @@ SECONDS_TO_END = 60
 
 @contextmanager
 def serving(project: Project) -> Iterator[str]:
-    """Yield the server's address when it answers; end it with Ctrl-C."""
+    """Yield the server's address when it answers; end it with Ctrl-C, and require a quiet console."""
     (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would stop a server that says much
@@ -49,6 +49,12 @@ def serving(project: Project) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
                 raise
+        said.seek(0)
+        loading, ready, *example, stopped = said.read().splitlines()
+        assert "is loading" in loading
+        assert f"on {address}. Press Ctrl-C to stop. Example:" in ready
+        assert len(example) == 2
+        assert (stopped, process.returncode) == ("Stopped.", 0)
 
 
 def ask(address: str, records: Any) -> list[dict[str, Any]]:

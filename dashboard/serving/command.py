@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from front_door.commands.servers import HOST
+from front_door.commands.servers import HOST, listening, port_option, until_stopped
 from review_sentiment.errors import UsageError
 
 DASHBOARD_PORT = 8080
 
 
 @click.command()
-@click.option("--port", default=DASHBOARD_PORT, show_default=True, help="Port; 0 chooses a free one.")
+@port_option(DASHBOARD_PORT)
 @click.option(
     "--host",
     default=HOST,
@@ -30,4 +30,5 @@ def ui(port: int, host: str, names: tuple[str, ...]) -> None:
         ) from error
     from dashboard.serving.server import serve as serve_dashboard
 
-    serve_dashboard(host, port, names)
+    with listening(host, port) as door, until_stopped():
+        serve_dashboard(host, door, names)

@@ -85,14 +85,14 @@ def build_app(hosts: Sequence[str], token: str) -> ASGIApp:
         return guard(builder.with_app(path="/", root=str(APP)).build(), hosts)
 
 
-def serve(host: str, port: int, names: Sequence[str]) -> None:
-    """Serve the dashboard until Ctrl-C, and print its address once its pages load quickly.
+def serve(host: str, door: socket.socket, names: Sequence[str]) -> None:
+    """Serve the dashboard at a listening socket, and print its address once its pages load quickly.
 
     Unless it is bound to loopback it needs a token, which is part of the printed address; `names` are
     additional host names to accept.
 
     Raises:
-        UsageError: the port is taken, the host is not an address of this machine, or a name is a pattern.
+        UsageError: a name is a pattern.
     """
     import uvicorn
 
@@ -100,7 +100,6 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
 
     if any("*" in name for name in names):  # TrustedHostMiddleware would accept every host that matches
         raise UsageError("--name takes a host name, not a pattern.")
-    listening = _listen(host, port)
     token, hosts = "", [*LOOPBACK, host, *names]
     if not is_loopback(host):
         token = secrets.token_urlsafe(24)
@@ -108,7 +107,7 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
     os.environ[GUARDED] = "yes"
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     shown = socket.gethostname() if host in {"0.0.0.0", "::"} else _in_url(host)
-    address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
+    address = f"http://{shown}:{door.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     app = build_app(hosts, token)
     click.echo("The dashboard is starting (a few seconds).", err=True)
     warm_up.before_serving()
@@ -119,7 +118,7 @@ def serve(host: str, port: int, names: Sequence[str]) -> None:
         log_level="warning",
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[door])
 
 
 def is_loopback(host: str) -> bool:
@@ -130,18 +129,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen()  # a browser that connects before the server is ready waits
-    except OSError as error:
-        raise UsageError(f"--host {host} --port {port}: {error.strerror}. Try --port {port + 1}.") from error
-    return listening
 
 
 def _own_names() -> list[str]:

@@ -2,92 +2,177 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
 
 import click
 
 from front_door.commands.options import NAME
-from front_door.commands.registry_access import model_name
-from front_door.state import tracking_uri
-from review_sentiment.errors import UsageError
+from front_door.commands.registry_access import mlflow_ready, model_name
+from front_door.state import new_log_file, tracking_uri
+from front_door.terminal.console import quiet
+from review_sentiment import progress
+from review_sentiment.errors import ReviewSentimentError, UsageError
 
+FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
 HOST = "127.0.0.1"
 MLFLOW_PORT = 5000
 """Default port of MLflow's user interface."""
+SECONDS_TO_START = 120
+GRACE_SECONDS = 2
+"""Time for open requests to end when a server stops."""
+
+
+def port_option(default: int) -> Callable[[FC], FC]:
+    """Return the option --port with this default."""
+    ports = click.IntRange(0, 65_535)
+    return click.option(
+        "--port", type=ports, default=default, show_default=True, help="Port; 0 chooses a free one."
+    )
 
 
 @click.command("mlflow-ui")
-@click.option("--port", default=MLFLOW_PORT, show_default=True, help="Port on this machine.")
+@port_option(MLFLOW_PORT)
 def mlflow_ui(port: int) -> None:
     """Start MLflow's user interface, for this machine only. Press Ctrl-C to stop."""
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
         click.echo(f"MLflow is running at {uri}")
         return
-    _require_free(port)
-    click.echo(
-        f"MLflow   http://{HOST}:{port}/#/experiments?workflowType=machine_learning\n"
-        f"models   http://{HOST}:{port}/#/models\nPress Ctrl-C to stop.",
-        err=True,
-    )
-    # Without its job runner, MLflow takes 2 processes and 0.55 GB instead of 10 and 2.7 GB.
-    variables = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    _run(["server", "--backend-store-uri", uri], port, variables)
+    with listening(HOST, port) as free:  # MLflow cannot take over the socket
+        port = free.getsockname()[1]
+    log_file = new_log_file()
+    click.echo(f"MLflow is starting (a few seconds), log {log_file}", err=True)
+    with until_stopped(), _mlflow_server(uri, port, log_file) as server:
+        _wait_until_ready(server, f"http://{HOST}:{port}/health", log_file)
+        click.echo(
+            f"MLflow   http://{HOST}:{port}/#/experiments?workflowType=machine_learning\n"
+            f"models   http://{HOST}:{port}/#/models\nPress Ctrl-C to stop.",
+            err=True,
+        )
+        server.wait()
 
 
 @click.command()
 @click.option("--version", default="champion", show_default=True, help="Version number or alias.")
-@click.option("--port", default=5001, show_default=True, help="Port on this machine.")
+@port_option(5001)
 @NAME
 def serve(version: str, port: int, name: str | None) -> None:
     """Serve a version over HTTP, for this machine only. Press Ctrl-C to stop.
 
     Restart it to serve a new champion.
     """
-    from review_sentiment.tracking import mlflow_store, model_versions, served_model
+    with listening(HOST, port) as door, until_stopped():
+        with mlflow_ready() as log_file:
+            from review_sentiment.tracking import model_versions
 
-    mlflow_store.configure(tracking_uri())
-    found = model_versions.get_version(model_name(name), version)
-    _require_free(port)
-    click.echo(
-        f"{found.name} version {found.version} on http://{HOST}:{port}. Press Ctrl-C to stop. Example:\n"
-        f"  curl http://{HOST}:{port}/invocations -H 'Content-Type: application/json' \\\n"
-        """    -d '{"dataframe_records": [{"title": "Lovely", "text": "Fits well and is soft."}]}'""",
-        err=True,
-    )
-    variables = {served_model.VERSION_VARIABLE: found.version, "MLFLOW_TRACKING_URI": tracking_uri()}
-    _run(["models", "serve", "--model-uri", found.uri, "--env-manager", "local"], port, variables)
+            found = model_versions.get_version(model_name(name), version)
+        click.echo(f"{found.name} version {found.version} is loading, log {log_file}", err=True)
+        with (
+            quiet(log_file) as console,
+            tempfile.TemporaryDirectory(prefix="review-sentiment-serve-") as files,
+        ):
+            import uvicorn
+
+            from review_sentiment.models.compute import plan_compute
+            from review_sentiment.scoring.scorer import tuned_scorer
+            from review_sentiment.scoring.service import build_app
+
+            _, adapter = model_versions.download_adapter(found, Path(files))
+            app = build_app(tuned_scorer(adapter, plan_compute()), found.name, found.version)
+            address = f"http://{HOST}:{door.getsockname()[1]}"
+            progress.LOGGER.setLevel(logging.WARNING)  # a request's progress is for nobody
+            console.print_line(
+                f"{found.name} version {found.version} on {address}. Press Ctrl-C to stop. Example:\n"
+                f"  curl {address}/invocations -H 'Content-Type: application/json' \\\n"
+                """    -d '{"dataframe_records": [{"title": "Lovely", "text": "Fits well and is soft."}]}'"""
+            )
+            config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=GRACE_SECONDS)
+            uvicorn.Server(config).run(sockets=[door])
 
 
-def _require_free(port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a socket that listens: nothing else can take its port, and clients wait until it is served.
+
+    Raises:
+        UsageError: the port is taken, or the host is not an address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            door.bind((host, port))
+            door.listen()
         except OSError as error:
-            raise UsageError(f"--port: {port} is already in use. Try --port {port + 1}.") from error
+            raise UsageError(
+                f"--port: {port} cannot be used on {host}: {error.strerror}. --port 0 chooses a free one."
+            ) from error
+        yield door
 
 
-def _run(command: Sequence[str], port: int, variables: Mapping[str, str]) -> None:
-    """Run an MLflow server on loopback until it exits; if this process ends, it ends with its children."""
-    # Turn SIGTERM into an exception, so that the `finally` below stops the server too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+@contextmanager
+def until_stopped() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the block, which runs a server: that is how servers stop."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _mlflow_server(uri: str, port: int, log_file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run MLflow's server on loopback; at the end of the block it is stopped, with its children."""
     # MLflow (3.17) runs `uvicorn` by name, so the environment must be on the PATH even if not activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *command, "--host", HOST, "--port", str(port), "--workers", "1"],
-        env={**os.environ, "PATH": path, **variables},
-        start_new_session=True,
-    )
+    place = ["--backend-store-uri", uri, "--host", HOST, "--port", str(port), "--workers", "1"]
+    with log_file.open("ab") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *place],
+            # Without its job runner, MLflow takes 2 processes and 0.55 GB instead of 10 and 2.7 GB.
+            env={**os.environ, "PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
-        server.wait()
+        yield server
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
         server.wait()
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log_file: Path) -> None:
+    """Wait until the address answers.
+
+    Raises:
+        ReviewSentimentError: the server ended, or does not answer.
+    """
+    deadline = time.monotonic() + SECONDS_TO_START
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise ReviewSentimentError(f"MLflow's server did not start. The reason is at the end of {log_file}.")

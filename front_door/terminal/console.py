@@ -76,8 +76,8 @@ class Console(RunHandler):
 
 
 @contextmanager
-def quiet(log_file: Path) -> Iterator[None]:
-    """Redirect all output to the log file; only a `Console` writes to the real standard error.
+def quiet(log_file: Path) -> Iterator[Console]:
+    """Redirect all output to the log file; only the `Console` that is yielded writes to standard error.
 
     Use `redirect_output` for code that imports ZenML.
     """
@@ -95,7 +95,7 @@ def quiet(log_file: Path) -> Iterator[None]:
         logging.captureWarnings(True)
         logging.getLogger("review_sentiment").setLevel(logging.INFO)
         try:
-            yield
+            yield console
         finally:
             console.erase_bar()
             logging.captureWarnings(False)

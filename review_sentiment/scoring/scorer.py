@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -18,6 +18,7 @@ from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.scoring.answers import probability_columns
 from review_sentiment.scoring.label_scoring import score_labels
+from review_sentiment.scoring.scoreable import problem_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 SERVING_FILE = "serving.json"
 REFERENCE_FILE = "reference.parquet"
 """Labels and lengths of training reviews, beside `SERVING_FILE`; drift is measured against them."""
+TEXT, TITLE = "text", "title"
+Row = tuple[Mapping[str, Any], str]
+"""A review by its columns, and why it could not be read, if so."""
 TOKENS_PER_BATCH = 4_096
 CHARACTERS_PER_TOKEN = 40
 """Characters per token of the maximum prompt length that are read; longer reviews are truncated anyway."""
@@ -92,6 +96,14 @@ class Scorer:
             **dict(zip(probability_columns(self.labels), probabilities.T, strict=True)),
         }
         return pd.DataFrame(answers, columns=self.columns)
+
+    def answer_each(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Return the answer to each row, or its problem as `error` if it cannot be scored, in order."""
+        problems = [problem or problem_of(row.get(TEXT), row.get(TITLE)) for row, problem in rows]
+        good = [row for (row, _), problem in zip(rows, problems, strict=True) if not problem]
+        titles = [title if isinstance(title := row.get(TITLE), str) else "" for row in good]
+        answers = iter(self.answer(titles, [row[TEXT] for row in good]).to_dict("records"))
+        return [{"error": problem} if problem else dict(next(answers)) for problem in problems]
 
 
 def _cleaned(text: str, limit: int) -> str:

@@ -54,21 +54,21 @@ class ServedModel(PythonModel):  # type: ignore[misc]
     ) -> pd.DataFrame:
         """Return label, its probability, and p_<label> for every row of `text` and, optionally, `title`.
 
+        A row that cannot be scored has the reason in a column `error`, which is there only if it is needed.
+
         Raises:
-            DataError: there is no column `text`, or a text is missing.
+            DataError: there is no column `text`.
         """
         if "text" not in model_input:
             raise DataError(
                 f"The input needs a column 'text'; it has: {', '.join(map(str, model_input.columns))}."
             )
-        if model_input["text"].isna().any():
-            row = int(model_input["text"].isna().to_numpy().argmax())
-            raise DataError(f"The text of row {row} is missing.")
-        titles = model_input["title"].fillna("") if "title" in model_input else [""] * len(model_input)
-        answers = self._scorer.answer(
-            [str(title) for title in titles], [str(text) for text in model_input["text"]]
-        )
-        return answers.assign(model_version=os.environ.get(VERSION_VARIABLE, "")).set_index(model_input.index)
+        import pandas as pd
+
+        answers = self._scorer.answer_each([(row, "") for row in model_input.to_dict("records")])
+        errors = ["error"] if any("error" in answer for answer in answers) else []
+        frame = pd.DataFrame(answers, model_input.index, [*self._scorer.columns, *errors])
+        return frame.assign(model_version=os.environ.get(VERSION_VARIABLE, ""))
 
 
 def log_served_model(run_id: str, adapter: Path) -> Any:

@@ -28,7 +28,7 @@ assert importlib.util.find_spec("review_sentiment") is None, sys.path
 import mlflow, pandas
 
 model = mlflow.pyfunc.load_model("models:/reviews/1")
-answers = model.predict(pandas.DataFrame({"text": ["Runs small and fell apart."]}, index=[7]))
+answers = model.predict(pandas.DataFrame({"text": ["Runs small and fell apart.", None]}, index=[7, 9]))
 
 import review_sentiment
 
@@ -60,10 +60,11 @@ def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
     )
     assert finished.returncode == 0, finished.stderr
     found = json.loads(finished.stdout.splitlines()[-1])
-    (answer,) = found["answers"]
-    assert set(answer) == {"label", "probability", "p_negative", "p_positive", "model_version"}
+    answer, failed = found["answers"]
+    assert failed["error"] == "`text` is missing"
+    assert set(answer) == {"label", "probability", "p_negative", "p_positive", "model_version", "error"}
     assert answer["p_negative"] + answer["p_positive"] == pytest.approx(1)
-    assert found["index"] == [7]
+    assert found["index"] == [7, 9]
     checkout = Path(__file__).resolve().parents[4]
     assert "review_sentiment.scoring.scorer" in found["code"]
     assert not [file for file in found["code"].values() if Path(file).is_relative_to(checkout)]
