@@ -102,7 +102,8 @@ class Scorer:
         problems = [problem or problem_of(row.get(TEXT), row.get(TITLE)) for row, problem in rows]
         good = [row for (row, _), problem in zip(rows, problems, strict=True) if not problem]
         titles = [title if isinstance(title := row.get(TITLE), str) else "" for row in good]
-        answers = iter(self.answer(titles, [row[TEXT] for row in good]).to_dict("records"))
+        records: Any = self.answer(titles, [row[TEXT] for row in good]).to_dict("records")
+        answers = iter(records)
         return [{"error": problem} if problem else dict(next(answers)) for problem in problems]
 
 

@@ -65,7 +65,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             )
         import pandas as pd
 
-        answers = self._scorer.answer_each([(row, "") for row in model_input.to_dict("records")])
+        rows: Any = model_input.to_dict("records")
+        answers = self._scorer.answer_each([(row, "") for row in rows])
         errors = ["error"] if any("error" in answer for answer in answers) else []
         frame = pd.DataFrame(answers, model_input.index, [*self._scorer.columns, *errors])
         return frame.assign(model_version=os.environ.get(VERSION_VARIABLE, ""))
