@@ -128,7 +128,7 @@ def _plan(options: RunOptions, settings: Settings) -> Plan:
         steps = dict.fromkeys([only] if only else step_names(settings), forecast.RUNS)
     else:
         with redirect_output(new_log_file(), options.debug):
-            steps = forecast.forecast_steps(settings, source, options.stack, rerun)
+            steps = forecast.forecast_steps(launch.pin_model(settings), source, options.stack, rerun)
     return Plan(options.stack, settings, steps, source.revisions, estimate_here(settings))
 
 
@@ -148,15 +148,12 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
     steps = [only] if only else step_names(settings)
     events.write("run", log=str(log_file), pid=os.getpid(), stack=options.stack, steps=steps)
     click.echo(f"stack {options.stack}, log {log_file}", err=True)
-    with redirect_output(log_file, options.debug), events.listening(), _prepared(file, settings) as stack:
-        from zenml.exceptions import RunInterruptedException
-
-        try:
+    with redirect_output(log_file, options.debug), events.listening():
+        settings = launch.pin_model(settings)
+        with _prepared(file) as stack:
             if only:
                 return launch.run_only(settings, stack, only, command)
             return launch.run(settings, source, stack, rerun, command)
-        except RunInterruptedException as error:  # how ZenML reports Ctrl-C in a step
-            raise KeyboardInterrupt from error
 
 
 def _require_gpu(settings: Settings) -> None:
@@ -166,21 +163,23 @@ def _require_gpu(settings: Settings) -> None:
 
 
 @contextmanager
-def _prepared(file: StackFile, settings: Settings) -> Iterator[ActiveStack]:
-    """Check what the run needs, and activate its stack for the block."""
+def _prepared(file: StackFile) -> Iterator[ActiveStack]:
+    """Check what the run needs, and activate its stack for the block; ZenML's report of Ctrl-C is one here."""
     with without_garbage_collection():
+        from zenml.exceptions import RunInterruptedException
+
         from front_door.doctor.services import require_services
         from front_door.stack.active import active_stack
-        from review_sentiment.models.access import require_model
-        from review_sentiment.models.base_model import identify
         from review_sentiment.tracking import mlflow_store
 
-        require_model(identify(settings.model))
         if file.image is not None:
             require_services(file)
         mlflow_store.configure(tracking_uri())
-    with active_stack(file) as stack:
-        yield stack
+    try:
+        with active_stack(file) as stack:
+            yield stack
+    except RunInterruptedException as error:  # Ctrl-C in a step
+        raise KeyboardInterrupt from error
 
 
 def _given_options(context: click.Context) -> list[str]:

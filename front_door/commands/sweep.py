@@ -70,12 +70,14 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
         UsageError: a dimension cannot be searched, or a setting does not accept one of its values.
         TrackingError: MLflow cannot be reached.
     """
+    from review_sentiment.models.access import pinned
     from review_sentiment.tracking import mlflow_store
     from review_sentiment.tracking.trials import log_trial
     from review_sentiment.training.sweep import parse_dimensions
     from review_sentiment.training.sweep import sweep as run_sweep
 
     parsed = parse_dimensions(dimensions, settings)
+    settings = settings.model_copy(update={"model": pinned(settings.model)})
     mlflow_store.configure(store)
 
     def log(identity: str, result: TrialResult) -> None:

@@ -40,6 +40,17 @@ def inspect_source(settings: Settings) -> SourceState:
     return SourceState(source.categories(), revisions)
 
 
+def pin_model(settings: Settings) -> Settings:
+    """Return the settings with the revision of the model that the run uses.
+
+    Raises:
+        ModelUnavailableError: the model is not available.
+    """
+    from review_sentiment.models.access import pinned
+
+    return settings.model_copy(update={"model": pinned(settings.model)})
+
+
 def run(
     settings: Settings, source: SourceState, stack: ActiveStack, rerun: Sequence[str], command: str
 ) -> RunResult:

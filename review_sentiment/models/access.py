@@ -1,15 +1,22 @@
-"""Check that the base model is available before anything runs."""
+"""Check that the base model is available before anything runs, and which one it is."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from review_sentiment.errors import ModelUnavailableError
+from review_sentiment.errors import ModelUnavailableError, first_line
 from review_sentiment.models import embedded_model
-from review_sentiment.models.base_model import EMBEDDED, ModelIdentity
+from review_sentiment.models.base_model import EMBEDDED, ModelIdentity, identify
+
+if TYPE_CHECKING:
+    from review_sentiment.config import ModelSettings
 
 HUB = "https://huggingface.co"
+TIMEOUT_SECONDS = 10
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def require_model(base: ModelIdentity) -> str:
@@ -28,6 +35,21 @@ def require_model(base: ModelIdentity) -> str:
             )
         return f"directory {base.name}"
     return _require_on_hub(base)
+
+
+def pinned(settings: ModelSettings) -> ModelSettings:
+    """Return the settings with the revision that a run uses: a commit of the Hub, or a hash of local files.
+
+    Every step that loads the model gets it as a parameter. So a cached result of other weights is not used,
+    and a step refuses weights that changed since the start of the run.
+
+    Raises:
+        ModelUnavailableError: as `require_model`, or the Hub does not have the revision.
+    """
+    base = identify(settings)
+    require_model(base)
+    on_hub = not base.files and not _COMMIT.fullmatch(base.revision or "")
+    return settings.model_copy(update={"revision": _hub_commit(base) if on_hub else base.revision})
 
 
 def hub_page(path: str) -> str:
@@ -80,3 +102,21 @@ def _require_on_hub(base: ModelIdentity) -> str:
             "give a directory: model.name=/path/to/model."
         ) from error
     return f"{base.name}, on the Hub, readable"
+
+
+def _hub_commit(base: ModelIdentity) -> str:
+    """Return the commit that a branch, a tag or nothing stands for; without a network, the downloaded one."""
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        return str(HfApi().model_info(base.name, revision=base.revision, timeout=TIMEOUT_SECONDS).sha)
+    except (OfflineModeIsEnabled, HfHubHTTPError, HTTPError, OSError) as error:
+        downloaded = try_to_load_from_cache(base.name, "config.json", revision=base.revision)
+        if isinstance(downloaded, str):
+            return Path(downloaded).parent.name  # .../snapshots/COMMIT/config.json
+        raise ModelUnavailableError(
+            f"model.revision: the Hub could not be asked for revision '{base.revision or 'main'}' of "
+            f"{base.name} ({first_line(error)}). See {hub_page(base.name)}/commits/main."
+        ) from error

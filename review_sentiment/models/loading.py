@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from review_sentiment.errors import ModelUnavailableError, first_line
 from review_sentiment.models import embedded_model
-from review_sentiment.models.base_model import EMBEDDED, ModelIdentity
+from review_sentiment.models.base_model import EMBEDDED, ModelIdentity, require_same_files
 from review_sentiment.models.compute import ComputePlan
 
 if TYPE_CHECKING:
@@ -106,10 +106,15 @@ def load_adapted_model(base: ModelIdentity, adapter: Path, plan: ComputePlan) ->
 
 
 def _location(base: ModelIdentity) -> tuple[str, dict[str, Any]]:
-    """Return the arguments of `from_pretrained`: a directory or Hub name, and its options."""
+    """Return the arguments of `from_pretrained`: a directory or Hub name, and its options.
+
+    Raises:
+        ModelUnavailableError: the files on this machine are not those that the identity names.
+    """
+    require_same_files(base)
     if base.name == EMBEDDED:
         return str(embedded_model.model_directory()), {}
-    return base.name, {"revision": base.revision} if base.revision else {}
+    return base.name, {"revision": base.revision} if base.revision and not base.files else {}
 
 
 def _nf4(plan: ComputePlan) -> Any:

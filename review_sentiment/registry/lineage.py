@@ -24,6 +24,8 @@ TITLES = {
     "training_run_id": "that run's id",
     "commit": "commit",
     "registering_commit": "registered at",
+    "base_model": "base model",
+    "base_revision": "its revision",
     "command": "command",
     "stack": "stack",
     "data_source": "reviews from",

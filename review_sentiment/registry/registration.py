@@ -92,6 +92,7 @@ def _tags(base: ModelIdentity, metrics: Metrics, verdict: Verdict) -> dict[str, 
         "calibration_error": f"{metrics.calibration_error:.6f}",
         "evaluation_reviews": str(metrics.n),
         "base_model": base.title,
+        "base_revision": base.revision or "newest",
         "quantization": base.quantization,
         "gate": verdict.outcome,
     }

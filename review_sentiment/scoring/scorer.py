@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from review_sentiment.data.cleaning import clean_text, mask_title
 from review_sentiment.data.prompts import PromptBuilder
@@ -49,8 +50,7 @@ class Serving:
     @classmethod
     def load(cls, directory: Path) -> Serving:
         """Read from the adapter's directory."""
-        values = json.loads((directory / SERVING_FILE).read_text())
-        return cls(ModelIdentity(**values["base"]), tuple(values["labels"]), values["max_tokens"])
+        return TypeAdapter(cls).validate_json((directory / SERVING_FILE).read_bytes())
 
 
 class Scorer:

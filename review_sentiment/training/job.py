@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from review_sentiment.models.recipe import Recipe
 
 WITHOUT_EFFECT = frozenset(
-    f"training.{name}"
-    for name in (
-        "fit",
-        "tokens_per_pass",
-        "gradient_checkpointing",
-        "dequantise_once",
-        "checkpoint_dir",
-        "checkpoint_minutes",
-        "checkpoint_steps",
-    )
+    {
+        "model.name",  # the identity has the revision
+        "model.revision",
+        "training.fit",
+        "training.tokens_per_pass",
+        "training.gradient_checkpointing",
+        "training.dequantise_once",
+        "training.checkpoint_dir",
+        "training.checkpoint_minutes",
+        "training.checkpoint_steps",
+    }
 )
 """Settings without effect on the result: a checkpoint that was made with other values can be resumed."""
 Observer = Callable[[int, Mapping[str, float]], None]
@@ -49,10 +50,13 @@ class TrainingJob:
 def identity_of(job: TrainingJob, settings: Mapping[str, str], packages: Mapping[str, str]) -> str:
     """Return the identity of a training, under which its checkpoints are stored.
 
+    The base model counts by its revision, for a directory a hash of its files, and not by where it is.
+
     `settings` are all settings of the job by key; `packages` are the versions that may change the result.
     """
+    base = job.recipe.base
     return training_identity(
-        base=job.recipe.base,
+        base=(base.revision or base.name, base.quantization),
         data=job.train.fingerprint(),
         validation=job.validation.fingerprint() if job.validation else None,
         settings={key: value for key, value in settings.items() if key not in WITHOUT_EFFECT},

