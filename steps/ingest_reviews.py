@@ -21,7 +21,7 @@ def ingest_reviews(
     source: str,
     category: str,
     labels: str,
-    revision: str,  # noqa: ARG001 - part of the cache key
+    revision: str,
     cleaning: CleaningSettings,
     needed_per_class: int,
     seed: int,
@@ -29,12 +29,16 @@ def ingest_reviews(
     """Return a category's clean reviews.
 
     `labels` names a label scheme. `needed_per_class` is the number of reviews per class if `cleaning` sets
-    none. `revision` only invalidates the cache: it changes when the source's data does.
+    none. `revision` is that of the source's data when the run started.
     """
     from review_sentiment.data.cleaning import CleaningRules, clean_category
     from review_sentiment.data.labels import LABEL_SCHEMES
     from review_sentiment.data.sources.catalogue import open_source
+    from review_sentiment.data.sources.local import LocalFiles
 
     wanted = cleaning.max_per_class or needed_per_class
     rules = CleaningRules(LABEL_SCHEMES[labels], wanted, cleaning.max_broken_share)
-    return clean_category(category, open_source(source).read(category, seed), rules, seed)
+    reviews = open_source(source)
+    if isinstance(reviews, LocalFiles):
+        reviews.require_revision(category, revision)
+    return clean_category(category, reviews.read(category, seed), rules, seed)

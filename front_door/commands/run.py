@@ -152,7 +152,7 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
         settings = launch.pin_model(settings)
         with _prepared(file) as stack:
             if only:
-                return launch.run_only(settings, stack, only, command)
+                return launch.run_only(settings, source, stack, only, command)
             return launch.run(settings, source, stack, rerun, command)
 
 
@@ -164,7 +164,7 @@ def _require_gpu(settings: Settings) -> None:
 
 @contextmanager
 def _prepared(file: StackFile) -> Iterator[ActiveStack]:
-    """Check what the run needs, and activate its stack for the block; ZenML's report of Ctrl-C is one here."""
+    """Check what the run needs, and activate its stack for the block; Ctrl-C in a step ends the block too."""
     with without_garbage_collection():
         from zenml.exceptions import RunInterruptedException
 

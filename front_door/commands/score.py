@@ -102,6 +102,7 @@ def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
         UsageError: the file has no column `text`, or there is no such version.
         DataError: the file cannot be read.
         TrackingError: MLflow cannot be reached.
+        ModelUnavailableError: the base model is not the one that the version was trained on.
     """
     from review_sentiment.hashing import file_hash
     from review_sentiment.scoring.review_files import columns_of
@@ -110,6 +111,7 @@ def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
     columns_of(options.source)
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(options.name or settings.registry.model_name, options.version)
+    model_versions.require_base(found)
 
     from zenml.client import Client
 

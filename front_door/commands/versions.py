@@ -159,6 +159,7 @@ def _export(name: str, version: str, settings: Settings, directory: Path) -> Exp
 
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(name, version)
+    model_versions.require_base(found)
     plan = plan_compute(settings.model.device, settings.model.precision)
     chats = prepare(settings).validation.head(COMPARED_REVIEWS)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-export-") as scratch:

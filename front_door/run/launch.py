@@ -72,7 +72,9 @@ def run(
     return read_result(finished, stack.name, time.monotonic() - started)
 
 
-def run_only(settings: Settings, stack: ActiveStack, step: str, command: str) -> RunResult:
+def run_only(
+    settings: Settings, source: SourceState, stack: ActiveStack, step: str, command: str
+) -> RunResult:
     """Run one step, ignoring its cache, with these settings, on the inputs of the latest run that has them.
 
     Raises:
@@ -87,6 +89,8 @@ def run_only(settings: Settings, stack: ActiveStack, step: str, command: str) ->
     if step in gpu_steps(settings) and stack.gpu_options:
         function = function.with_options(**stack.gpu_options)
     parameters = {name: getattr(settings, name, value) for name, value in earlier.config.parameters.items()}
+    if "revision" in parameters:
+        parameters["revision"] = source.revisions[parameters["category"]]
     inputs = _inputs(earlier, function, exclude=parameters)
 
     @pipeline(  # type: ignore[untyped-decorator]

@@ -51,7 +51,10 @@ IDENTIFIERS = (
 
 @dataclass(frozen=True)
 class PipelineRun:
-    """A ZenML run, and how it was started; `commit` ends with `+changes` if files differed from it."""
+    """A ZenML run, and how it was started.
+
+    `commit` ends with `+changes` if files differed from it, and says so if the code has none.
+    """
 
     name: str
     run_id: str

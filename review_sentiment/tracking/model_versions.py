@@ -16,8 +16,9 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from review_sentiment.errors import ModelUnavailableError, UsageError, first_line
+from review_sentiment.models.base_model import require_same_files
 from review_sentiment.scoring.scorer import SERVING_FILE, Serving
-from review_sentiment.tracking.mlflow_store import client
+from review_sentiment.tracking.mlflow_store import client, temporary_directory
 from review_sentiment.tracking.served_model import log_served_model
 
 CHAMPION = "champion"
@@ -200,3 +201,14 @@ def download_adapter(version: ModelVersion, directory: Path) -> tuple[Serving, P
     if adapter is None:
         raise ModelUnavailableError(f"{missing}: {SERVING_FILE} is not among them. Were they deleted?")
     return Serving.load(adapter), adapter
+
+
+def require_base(version: ModelVersion) -> None:
+    """Check that the base model on this machine is the one that the version was trained on.
+
+    Raises:
+        ModelUnavailableError: it is not, or the version's files cannot be downloaded.
+    """
+    with temporary_directory() as scratch:
+        serving, _ = download_adapter(version, Path(scratch))
+        require_same_files(serving.base)

@@ -1,15 +1,21 @@
-"""Which code a run comes from: the commit where it was started, the packages where it ran."""
+"""Which code a run comes from: its commit and the packages."""
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shlex
+import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 SOURCE_COMMIT = "source_commit"
 COMMAND = "command"
 """Keys under which a pipeline run passes these to its steps."""
+DISTRIBUTION = "review-sentiment"
+PACKAGE = Path(__file__).resolve().parents[1]
+NO_COMMIT = "not from a git checkout"
 PACKAGE_TAG = "package."
 """Prefix of the MLflow tags that hold package versions."""
 _SECRETS = (
@@ -23,16 +29,42 @@ _SECRETS = (
 )
 
 
-def source_commit() -> str:
-    """Return the git commit of the working directory, with `+changes` if files differ from it."""
-    import git
+def source_commit(package: Path = PACKAGE) -> str:
+    """Return the git commit of the code that runs, with `+changes` if tracked files or new modules differ.
+
+    It is that of the checkout that holds the package, wherever the command was started. A package that was
+    installed, also below another repository, is not tracked and has no commit.
+    """
+    commit = _git(package, "rev-parse", "HEAD")
+    if commit is None or _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return f"{NO_COMMIT} ({DISTRIBUTION} {_installed_version()})"
+    changes = (_git(package, "status", "--porcelain", "--untracked-files=all") or "").splitlines()
+    changed = any(not line.startswith("??") or line.rstrip('"').endswith(".py") for line in changes)
+    return f"{commit}+changes" if changed else commit
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    """Return the output of git for the repository that a directory is in; None if git fails or is missing."""
+    # Variables such as GIT_DIR (set in a git hook) would lead to another repository. The checkout may belong
+    # to another user, as in a container; its code runs anyway, so reading its state is no further risk.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    options = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
+    try:
+        finished = subprocess.run(
+            ["git", *options, *arguments], cwd=directory, env=environment, capture_output=True, check=False
+        )
+    except OSError:
+        return None
+    return finished.stdout.decode(errors="replace").strip() if finished.returncode == 0 else None
+
+
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
 
     try:
-        repository = git.Repo(search_parent_directories=True)
-        commit = repository.head.commit.hexsha
-    except (git.InvalidGitRepositoryError, git.GitCommandNotFound, ValueError):
-        return "unknown"
-    return f"{commit}+changes" if repository.is_dirty(untracked_files=False) else commit
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "of unknown version"
 
 
 def package_versions(packages: tuple[str, ...]) -> dict[str, str]:

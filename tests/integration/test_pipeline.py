@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.front_door import ROOT, Project, steps_that_ran
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -107,7 +108,8 @@ def test_lineage_leads_from_a_version_to_what_it_was_made_from_and_back(
     assert found["command"] == f"python run_pipeline.py --config {project.config}"
     assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?|unknown", found["commit"])
     assert found["data_source"] == project.settings["data"]["source"]
-    assert re.search(r"Tops: \d+ bytes", found["data_revision"])
+    assert re.search(r"Tops: \d+ bytes, [0-9a-f]{16};", found["data_revision"])
+    assert re.fullmatch("[0-9a-f]{16}", found["base_revision"])
     assert re.fullmatch(r"[0-9a-f]{16}", found["training_rows"])
     starts = ("zenml_run", "zenml_run_id", "mlflow_run_id", "training_rows", "evaluation_rows")
     for start in starts:
@@ -394,3 +396,35 @@ def test_a_changed_file_ingests_its_category_only(copied_project: Project, setti
     finally:
         source.write_text(before)
         os.utime(source, ns=(modified, modified))
+
+
+def test_other_weights_in_the_same_directory_are_another_model(
+    project: Project, first_run: dict[str, Any], tmp_path: Path
+) -> None:
+    """The new file has the old size and time. The cache has no result for it, and no old version uses it."""
+    weights = Path(project.settings["model"]["name"]) / "model.safetensors"
+    old, times = weights.read_bytes(), weights.stat()
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text\nsoft and great\n")
+    refused = (
+        ("score", str(rows), "-o", str(tmp_path / "scored.csv"), "--version", first_run["model"]["version"]),
+        ("serve", "--version", first_run["model"]["version"], "--port", str(free_ports(1)[0])),
+        ("export", first_run["model"]["version"], "-o", str(tmp_path / "merged")),
+    )
+    try:
+        weights.write_bytes(old[:-4] + b"\0\0\0\x3f")
+        os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+        plan = project.result("--dry-run")["steps"]
+        uses_the_model = {"format_chat_train", "format_chat_validation", "format_chat_evaluation",
+                          "evaluate_baseline", "finetune"}  # fmt: skip
+        assert {step for step, fate in plan.items() if fate == "runs"} <= uses_the_model
+        assert {step for step, fate in plan.items() if fate == "cached"} == ALL_STEPS - uses_the_model - (
+            AFTER_TRAINING | {"evaluate_classical"}
+        )
+        for command in refused:
+            finished = project.run(*command)
+            assert finished.returncode == 1, finished.stderr
+            assert "(changed: model.safetensors)" in finished.stderr, finished.stderr
+    finally:
+        weights.write_bytes(old)
+    assert set(project.result("--dry-run")["steps"].values()) == {"cached"}

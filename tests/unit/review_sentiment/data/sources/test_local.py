@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,24 +87,13 @@ def test_a_file_that_is_not_compressed_or_is_damaged_is_an_error(
 
 
 def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
-    (tmp_path / "Tops.jsonl").mkdir()
-    with pytest.raises(DataError, match=r"Tops\.jsonl cannot be read"):
-        list(rows(LocalFiles(str(tmp_path)), "Tops"))
-
-
-def test_the_revision_changes_only_with_size_and_time(tmp_path: Path) -> None:
     path = tmp_path / "Tops.jsonl"
-    path.write_bytes(lines(2))
-    os.utime(path, ns=(10**18, 10**18))
+    path.write_bytes(lines(1))
     source = LocalFiles(str(tmp_path))
-    first = source.revision("Tops")
-    list(rows(source, "Tops"))
-    assert source.revision("Tops") == first
-    os.utime(path, ns=(10**18, 10**18 + 1))
-    touched = source.revision("Tops")
-    path.write_bytes(lines(3))
-    os.utime(path, ns=(10**18, 10**18))
-    assert len({first, touched, source.revision("Tops")}) == 3
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=r"Tops\.jsonl cannot be read"):
+        list(rows(source, "Tops"))
 
 
 def test_a_directory_is_opened_by_its_path(tmp_path: Path) -> None:
@@ -130,3 +120,31 @@ def test_a_glob_selects_files(tmp_path: Path) -> None:
 def test_a_name_that_is_not_a_source_is_a_usage_error_that_lists_the_sources(name: str) -> None:
     with pytest.raises(UsageError, match=r"data\.source.*'embedded'.*<Category>\.jsonl"):
         open_source(name)
+
+
+@pytest.mark.parametrize("other", ["Tops.jsonl.gz", "Tops.jsonl.zst", "Tops.JSONL"])
+def test_two_files_of_a_category_are_refused_and_named(tmp_path: Path, other: str) -> None:
+    for name in ("Tops.jsonl", "Shoes.jsonl", other):
+        (tmp_path / name).write_bytes(lines(3))
+    source = LocalFiles(str(tmp_path))
+    assert source.categories() == ("Shoes", "Tops")
+    for use in (source.revision, lambda name: source.read(name, seed=1)):
+        use("Shoes")
+        with pytest.raises(UsageError, match="several files for the category 'Tops'") as refused:
+            use("Tops")
+        assert re.search(rf"'Tops': (Tops\.jsonl and {other}|{other} and Tops\.jsonl)\. ", str(refused.value))
+    assert LocalFiles(str(tmp_path / "*.jsonl")).revision("Tops")
+
+
+def test_the_revision_follows_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "Tops.jsonl"
+    path.write_bytes(lines(3))
+    source, times = LocalFiles(str(tmp_path)), path.stat()
+    before = source.revision("Tops")
+    os.utime(path)
+    assert source.revision("Tops") == before
+    path.write_bytes(lines(3).replace(b"Number 2", b"Number 7"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert source.revision("Tops") != before
+    with pytest.raises(DataError, match=r"Tops\.jsonl changed after the start of the run"):
+        source.require_revision("Tops", before)
