@@ -6,6 +6,7 @@ that cannot honour one refuses it with the reason, and a mistyped name gets a su
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,22 @@ class MainCommand(click.Group):
                 f"pipeline runs. The commands are: {', '.join(sorted(self.commands))}."
             )
         return super().resolve_command(ctx, args)
+
+
+def new_directory(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
+    """Return a directory to write to, checked before any work whose result it would take.
+
+    Raises:
+        UsageError: it is a file, it is not empty, or nothing can be written there.
+    """
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise UsageError(f"{existing} is a file: choose another directory.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"{path} cannot be written: you have no write permission for {existing}.")
+    if existing == path and any(path.iterdir()):
+        raise UsageError(f"{path} is not empty: choose a new directory, or empty this one.")
+    return path
 
 
 NAME = click.option("--name", help="Name of the registered model. Default: the setting registry.model_name.")

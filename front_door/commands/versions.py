@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from front_door.commands.options import CONFIG, JSON, NAME, OVERRIDES
+from front_door.commands.options import CONFIG, JSON, NAME, OVERRIDES, new_directory
 from front_door.commands.registry_access import mlflow_ready, model_name
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
@@ -108,7 +108,8 @@ def _champion_json(name: str, version: str) -> str:
     "-o",
     "--output",
     "directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
+    callback=new_directory,
     required=True,
     help="A new or empty directory.",
 )
@@ -147,7 +148,7 @@ def _export(name: str, version: str, settings: Settings, directory: Path) -> Exp
     """Download a version's adapter, and write it to the directory, merged into its base model.
 
     Raises:
-        UsageError: there is no such version, or the directory is not empty.
+        UsageError: there is no such version.
         TrackingError: MLflow cannot be reached.
     """
     import tempfile

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from review_sentiment.errors import first_line
+from review_sentiment.errors import ReviewSentimentError, first_line
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was checked, whether it passed, what was found and, if it failed, what to do about it."""
+    """What was checked, whether it passed, what was found and, if that does not say it, what to do."""
 
     name: str
     ok: bool
@@ -26,10 +26,12 @@ class Check:
 def run_check(name: str, probe: Callable[[], str], advice: str = "") -> Check:
     """Return a passed check with the probe's result, or a failed one with the first line of its exception.
 
-    Every exception counts: probes call many libraries.
+    Every exception counts: probes call many libraries. Our own errors say themselves what to do.
     """
     try:
         return Check(name, True, probe())
+    except ReviewSentimentError as error:
+        return Check(name, False, str(error))
     except Exception as error:  # noqa: BLE001
         return Check(name, False, f"{type(error).__name__}: {first_line(error)}", advice)
 
@@ -39,7 +41,7 @@ def report(checks: Sequence[Check]) -> str:
     lines = []
     for check in checks:
         lines.append(f"{'ok  ' if check.ok else 'FAIL'} {check.name:13} {check.found}")
-        if not check.ok:
+        if not check.ok and check.advice:
             lines.append(f"     {'':13} -> {check.advice}")
     failed = sum(not check.ok for check in checks)
     lines.append(f"{failed} of {len(checks)} checks failed." if failed else "All checks passed.")

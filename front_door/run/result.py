@@ -25,7 +25,10 @@ class StepResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run; `--json` prints these fields."""
+    """A finished run; `--json` prints these fields.
+
+    `outputs` has the page or directory of each output of a step that ran alone.
+    """
 
     pipeline_run: str
     status: str
@@ -35,6 +38,7 @@ class RunResult:
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     mlflow: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_result(finished: PipelineRunResponse | None, stack: str, seconds: float) -> RunResult:
@@ -59,6 +63,7 @@ def read_result(finished: PipelineRunResponse | None, stack: str, seconds: float
         seconds=round(seconds, 1),
         steps={name: StepResult(str(step.status), _seconds(step)) for name, step in steps.items()},
         metrics=_metrics(steps),
+        outputs=_outputs(*steps.values()) if len(steps) == 1 else {},
         **_registered(steps),
     )
 
@@ -67,6 +72,15 @@ def _seconds(step: StepRunResponse) -> float:
     if str(step.status) == "cached" or not step.start_time or not step.end_time:
         return 0.0
     return round(float((step.end_time - step.start_time).total_seconds()), 1)
+
+
+def _outputs(step: StepRunResponse) -> dict[str, str]:
+    """Return the page of each output, if it has one, or its directory."""
+    found = {name: artifacts[0] for name, artifacts in step.outputs.items()}
+    return {
+        name: artifact.visualizations[0].uri if artifact.visualizations else artifact.uri
+        for name, artifact in found.items()
+    }
 
 
 def _metrics(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, float]]:

@@ -33,6 +33,7 @@ def summary(result: RunResult) -> str:
             f"MLflow run   {result.mlflow['run_id']} in {result.mlflow['tracking_uri']}",
             "dashboard    python run_pipeline.py ui",
         ]
+    lines += [f"{name:12} {place}" for name, place in result.outputs.items()]
     return "\n".join(lines)
 
 

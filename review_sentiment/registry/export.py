@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from review_sentiment.errors import UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
@@ -44,11 +43,8 @@ def export(
     """Write merged weights as safetensors, with tokenizer and chat template.
 
     Raises:
-        UsageError: the directory is not empty.
         ModelUnavailableError: the base model is not available.
     """
-    if directory.exists() and any(directory.iterdir()):
-        raise UsageError(f"{directory} is not empty: choose a new directory, or empty this one.")
     tokenizer = load_tokenizer(base)
     prompts = list(chats.frame["prompt"])
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from review_sentiment.errors import ModelUnavailableError, UsageError, first_line
+from review_sentiment.errors import ModelUnavailableError, UsageError, did_you_mean, first_line
 from review_sentiment.models.base_model import require_same_files
 from review_sentiment.scoring.scorer import SERVING_FILE, Serving
 from review_sentiment.tracking.mlflow_store import client, temporary_directory
@@ -117,9 +117,9 @@ def roll_back(name: str) -> str:
     """Give the alias back to the previous champion; return its version.
 
     Raises:
-        UsageError: there was none.
+        UsageError: there was none, or the model does not exist.
     """
-    existing = {found.version for found in list_versions(name)}
+    existing = {found.version for found in versions_of(name)}
     champions = [version for version in _champions(name) if version in existing]
     if len(champions) < 2:  # noqa: PLR2004 - the present champion and one before it
         raise UsageError(
@@ -172,15 +172,30 @@ def get_version(name: str, version: str) -> ModelVersion:
     """Return a version by its number or its alias.
 
     Raises:
-        UsageError: there is no such version.
+        UsageError: there is no such version or model.
     """
-    versions = list_versions(name)
+    versions = versions_of(name)
     found = next((one for one in versions if version == one.version or version in one.aliases), None)
     if found is None:
         aliases = sorted({alias for one in versions for alias in one.aliases})
         known = ", ".join([*(one.version for one in versions), *aliases])
-        raise UsageError(f"'{name}' has no version '{version}'. There are: {known or 'none'}.")
+        hint = did_you_mean(version, aliases)
+        raise UsageError(f"'{name}' has no version '{version}'.{hint} There are: {known}.")
     return found
+
+
+def versions_of(name: str) -> list[ModelVersion]:
+    """Return the versions of a model, the newest first.
+
+    Raises:
+        UsageError: it has none.
+    """
+    versions = list_versions(name)
+    if versions:
+        return versions
+    known = [found.name for found in client().search_registered_models()]
+    others = f" There are: {', '.join(known)}." if known else " Create one: python run_pipeline.py"
+    raise UsageError(f"No version of '{name}' is registered.{did_you_mean(name, known)}{others}")
 
 
 def download_adapter(version: ModelVersion, directory: Path) -> tuple[Serving, Path]:

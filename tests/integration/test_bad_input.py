@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,8 +131,22 @@ def test_an_unknown_version_exits_with_2_and_lists_the_known_ones(
         output = capfd.readouterr()
         assert "'review-sentiment' has no version '99'. There are: 1, champion." in output.err, arguments
         assert output.out == "", arguments
+    for arguments in (["rollback"], ["promote", "1"], ["compare", "1", "1"]):
+        assert main([*arguments, "--name", "review-sentimen"]) == 2, arguments
+        hint = "No version of 'review-sentimen' is registered. Did you mean 'review-sentiment'?"
+        assert hint in capfd.readouterr().err, arguments
     assert client.get_registered_model("review-sentiment").aliases == {"champion": 1}
     assert not outputs_in(own_state)
+
+
+@pytest.mark.parametrize("place", ["full", "a_file", "a_file/below"])
+def test_an_export_needs_an_empty_directory_before_it_starts(
+    own_state: Path, capfd: pytest.CaptureFixture[str], place: str
+) -> None:
+    (own_state / "full" / "something").mkdir(parents=True)
+    (own_state / "a_file").touch()
+    assert main(["export", "1", "-o", str(own_state / place)]) == 2
+    assert re.search(r"(full is not empty|a_file is a file): choose", capfd.readouterr().err)
 
 
 @pytest.mark.parametrize("arguments", [["models"], *VERSION_COMMANDS], ids=lambda arguments: arguments[0])

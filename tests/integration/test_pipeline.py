@@ -221,6 +221,8 @@ def test_only_runs_one_step_on_the_inputs_of_the_latest_run(
     alone = project.result("--only", "data_report")
     assert list(alone["steps"]) == ["data_report"]
     assert steps_that_ran(alone) == {"data_report"}
+    assert Path(alone["outputs"]["data_report"]).name == "report.html"
+    assert "<html" in Path(alone["outputs"]["data_report"]).read_text()
 
 
 def test_registering_works_when_training_came_from_the_cache(

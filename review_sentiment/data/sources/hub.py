@@ -139,7 +139,7 @@ class HubDataset:
         if known.is_file() and _COMMIT.fullmatch(self._revision or ""):
             return Listing.model_validate_json(known.read_text(encoding="utf-8"))
         try:
-            listing = with_retries(self.name, self._list)
+            listing = with_retries(self.name, self._list, first=True)
         except UnreachableError:
             if not known.is_file():
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import logging
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -17,10 +18,13 @@ from review_sentiment.errors import DataError
 T = TypeVar("T")
 
 ATTEMPTS = 8
+ATTEMPTS_TO_CONNECT = 2
+"""Attempts of a first request that finds no server: offline, it should fail in a second, not in 26."""
 FIRST_WAIT_SECONDS = 0.2
 MAX_WAIT_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 300.0
 """Limit of the wait that a Retry-After header asks for. The Hub's rate limits are per five minutes."""
+NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout)
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 logger = logging.getLogger(__name__)
@@ -38,8 +42,11 @@ class TransientError(Exception):
         self.wait = wait
 
 
-def with_retries(name: str, action: Callable[[], T]) -> T:
+def with_retries(name: str, action: Callable[[], T], first: bool = False) -> T:
     """Return the result of the action; try again after a TransientError or a lost connection.
+
+    `first` marks the first request to a server: if it does not connect, there may be no network. Later
+    requests wait for a network that comes back.
 
     Raises:
         UnreachableError: the last attempt failed too, or HF_HUB_OFFLINE is set.
@@ -54,8 +61,12 @@ def with_retries(name: str, action: Callable[[], T]) -> T:
     def log(state: tenacity.RetryCallState) -> None:
         logger.debug("%s: %s (attempt %d of %d)", name, _failure(state), state.attempt_number, ATTEMPTS)
 
+    def stop(state: tenacity.RetryCallState) -> bool:
+        offline = first and isinstance(_failure(state), NOT_CONNECTED)
+        return state.attempt_number >= (ATTEMPTS_TO_CONNECT if offline else ATTEMPTS)
+
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        stop=stop,
         wait=wait,
         retry=tenacity.retry_if_exception_type((TransientError, httpx2.TransportError)),
         before_sleep=log,
@@ -63,6 +74,12 @@ def with_retries(name: str, action: Callable[[], T]) -> T:
     )
     try:
         return retrying(action)
+    except NOT_CONNECTED as error:
+        raise UnreachableError(
+            f"{name} cannot be reached: {_reason(error)}. Is this machine online, and behind a proxy "
+            "(HTTPS_PROXY)? Run again with a network, where what was already downloaded is kept, or use "
+            "reviews on this machine: data.source=embedded, or a directory."
+        ) from error
     except (TransientError, httpx2.TransportError) as error:
         raise UnreachableError(
             f"{name} cannot be read: {str(error) or type(error).__name__} (attempt {ATTEMPTS} of "
@@ -91,6 +108,16 @@ def retry_after(headers: Mapping[str, str]) -> float:
     except ValueError:
         return 0.0
     return min(max(0.0, moment.timestamp() - time.time()), MAX_RETRY_AFTER_SECONDS)
+
+
+def _reason(error: BaseException) -> str:
+    """Return why there is no connection; the C library's text for an unknown host explains nothing."""
+    causes = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return "the name of its server could not be resolved"
+    return str(error) or type(error).__name__
 
 
 def _failure(state: tenacity.RetryCallState) -> BaseException | None:

@@ -82,7 +82,7 @@ class WebDirectory:
                 raise DataError(f"{url} cannot be read: {refusal(response.status_code)}")
             return response.headers
 
-        return with_retries(url, ask)
+        return with_retries(url, ask, first=True)
 
 
 def _inflated(file: WebFile) -> Iterator[tuple[bytes, int]]:

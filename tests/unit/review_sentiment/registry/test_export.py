@@ -10,7 +10,6 @@ import pytest
 
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.errors import UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
@@ -47,6 +46,3 @@ def test_merged_weights_answer_as_the_adapter_does(
     np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-4)
     untuned = score_labels(load_model(base, PLAN), tokenizer, prompts, tiny_chats.labels, PLAN, 4096)
     assert np.abs(untuned.probabilities - expected.probabilities).max() > 0.1
-
-    with pytest.raises(UsageError, match="not empty"):
-        export(base, tmp_path / "adapter", PLAN, tiny_chats, tmp_path / "merged")

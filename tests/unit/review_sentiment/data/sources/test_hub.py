@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,20 @@ def test_the_error_after_the_last_attempt_names_the_file_and_the_attempt(server:
     server.fault = lambda _: 503
     with pytest.raises(DataError, match=r"Software\.jsonl bytes \d+-\d+ .*503 \(attempt 8 of 8\).*kept"):
         rows(server)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ("http://hub.invalid", "the name of its server could not be resolved"),
+        ("http://127.0.0.1:9", "Connection refused"),
+    ],
+)
+def test_a_machine_without_a_network_is_told_so_at_once(endpoint: str, reason: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(DataError, match=f"cannot be reached: .*{reason}.*data.source=embedded"):
+        HubDataset(DATA_SET, endpoint).categories()
+    assert time.monotonic() - started < 5  # eight attempts take 26 s
 
 
 def test_an_expired_signed_address_is_replaced(server: WebServer) -> None:
