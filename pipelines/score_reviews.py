@@ -1,6 +1,7 @@
 """From a file of reviews to the same file with labels."""
 
 from zenml import pipeline
+from zenml.enums import ExecutionMode
 
 from review_sentiment.config import ModelSettings
 from steps.score_file import score_file
@@ -8,9 +9,9 @@ from steps.score_file import score_file
 NAME = "score_reviews"
 
 
-@pipeline(name=NAME)
+@pipeline(name=NAME, execution_mode=ExecutionMode.FAIL_FAST)
 def score_reviews(
-    source: str, content: str, output: str, name: str, version: str, model: ModelSettings
+    source: str, content: str, output: str, name: str, version: str, run_id: str, model: ModelSettings
 ) -> None:
-    """Score a file with a registered version; `content` is a hash of the file."""
-    score_file(source, content, output, name, version, model)
+    """Score a file with a registered version; `content` is a hash of the file, `run_id` the version's run."""
+    score_file(source, content, output, name, version, run_id, model)

@@ -29,17 +29,19 @@ def score_file(
     output: str,
     name: str,
     version: str,
+    run_id: str,
     model: ModelSettings,
 ) -> tuple[Annotated[BulkResult, "scored"], Annotated[DataReport, "drift"]]:
     """Return counts and output path, and the drift from the training reviews.
 
-    `content` is a hash of the file. It only invalidates the cache: a changed file is scored again.
+    `content` is a hash of the file. It only invalidates the cache: a changed file is scored again. `run_id`
+    is that of the version, because another registry gives the same numbers.
     """
     import tempfile
     from pathlib import Path
 
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.scoring.bulk_scoring import drift_of
+    from review_sentiment.scoring.bulk_scoring import ScoringJob, drift_of
     from review_sentiment.scoring.bulk_scoring import score_file as score_into
     from review_sentiment.scoring.scorer import tuned_scorer
     from review_sentiment.tracking import model_versions
@@ -47,7 +49,10 @@ def score_file(
 
     connect()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-score-") as scratch:
-        _, adapter = model_versions.download_adapter(model_versions.get_version(name, version), Path(scratch))
+        found = model_versions.get_version(name, version)
+        serving, adapter = model_versions.download_adapter(found, Path(scratch))
         plan = plan_compute(model.device, model.precision)
-        result = score_into(lambda: tuned_scorer(adapter, plan), version, Path(source), Path(output))
+        computed = f"{name}, run {run_id}, {plan.device}, {plan.precision}"
+        job = ScoringJob(Path(source), Path(output), version, serving.labels, computed)
+        result = score_into(job, lambda: tuned_scorer(adapter, plan))
         return result, drift_of(result, adapter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from review_sentiment.errors import EXIT_FAILED
 from review_sentiment.settings_files import load_settings
 
 if TYPE_CHECKING:
-    from review_sentiment.config import Settings
+    from review_sentiment.config import ModelSettings, Settings
     from review_sentiment.data.data_report import DataReport
     from review_sentiment.scoring.bulk_scoring import BulkResult
+    from review_sentiment.tracking.model_versions import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ class ScoredFile:
 
     def as_json(self) -> dict[str, Any]:
         """Return the result for `--json`."""
-        return {key: value for key, value in asdict(self.result).items() if key != "sample"} | {
+        result = asdict(self.result)
+        return {key: value for key, value in result.items() if key not in ("sample", "hashes")} | {
+            "total": self.result.total,
             "cached": self.cached,
             "distances": dict(self.drift.distances),
             "drifted": list(self.drift.drifted),
@@ -57,9 +60,12 @@ class ScoredFile:
         found = self.result
         labels = ", ".join(f"{count:,} {label}" for label, count in sorted(found.labels.items()))
         source = ", from the cache" if self.cached else ""
-        lines = [f"{found.output}: {found.rows:,} rows by version {found.model_version} ({labels}){source}"]
+        lines = [
+            f"{found.output}: {found.rows:,} rows by version {found.model_version} ({labels}){source}",
+            f"{found.rows:,} scored + {found.failed:,} failed = {found.total:,} rows of {found.source}",
+        ]
         if found.failed:
-            lines.append(f"{found.failed:,} rows failed; {found.failed_file} has each row with the reason")
+            lines.append(f"{found.failed_file} has each failed row with the reason")
         distances = ", ".join(f"{column} {distance:.2f}" for column, distance in self.drift.distances.items())
         drifted = f"drifted: {', '.join(self.drift.drifted)}" if self.drift.drifted else "no drift"
         lines.append(f"distance from the training reviews: {distances}; {drifted} ({self.drift_page})")
@@ -80,57 +86,76 @@ class ScoredFile:
 def score_command(fail_on_drift: bool, as_json: bool, **options: Any) -> None:
     """Label the reviews in INPUT.
 
-    INPUT is a CSV, JSON lines or Parquet file with a column `text` and optionally `title`. OUTPUT has the
-    columns of INPUT, the label, the probability of each label, and the model version. Rows that cannot be
-    scored are in OUTPUT.failed.jsonl. If interrupted, run the same command again to resume.
+    INPUT is a CSV, JSON or Parquet file with a column `text` and optionally `title`; it may be compressed
+    (gzip, zstd, bzip2, xz). OUTPUT has the columns of INPUT, the label, the probability of each label, and
+    the model version. Rows that cannot be scored are in OUTPUT.failed.jsonl. If interrupted, run the same
+    command again to resume.
     """
     chosen = ScoringOptions(**options)
     settings = load_settings(chosen.config_file or default_config(), chosen.overrides)
     log_file = new_log_file()
     click.echo(f"log {log_file}", err=True)
-    with redirect_output(log_file):
-        scored = _score(chosen, settings)
+    with redirect_output(log_file, click.get_current_context().find_root().params["debug"]):
+        scored = _score(replace(chosen, output=chosen.output.resolve()), settings)
     click.echo(json.dumps(scored.as_json()) if as_json else scored.as_text())
     if fail_on_drift and scored.drift.drifted:
         raise SystemExit(EXIT_FAILED)
 
 
 def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
-    """Score a file; the same file and version come from the cache as long as the output exists.
+    """Score a file; the same file and version come from the cache if the output is what that run wrote.
 
     Raises:
-        UsageError: the file has no column `text`, or there is no such version.
+        UsageError: the file, the output or the version cannot be used.
         DataError: the file cannot be read.
         TrackingError: MLflow cannot be reached.
         ModelUnavailableError: the base model is not the one that the version was trained on.
     """
-    from review_sentiment.hashing import file_hash
-    from review_sentiment.scoring.review_files import columns_of
+    from review_sentiment.data.files.catalogue import open_reviews
+    from review_sentiment.scoring.output_files import check_output, content_hashes, locked
     from review_sentiment.tracking import mlflow_store, model_versions
 
-    columns_of(options.source)
+    check_output(options.source, options.output, open_reviews(options.source).ending)
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(options.name or settings.registry.model_name, options.version)
     model_versions.require_base(found)
+    with locked(options.output):
+        scored = _run(options, settings.model, found, cache=True)
+        if scored.cached and content_hashes(options.output) != scored.result.hashes:
+            scored = _run(options, settings.model, found, cache=False)
+        scored.drift_page.write_text(scored.drift.html, encoding="utf-8")
+    return scored
 
+
+def _run(options: ScoringOptions, model: ModelSettings, version: ModelVersion, *, cache: bool) -> ScoredFile:
+    """Run the pipeline.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted.
+    """
     from zenml.client import Client
+    from zenml.exceptions import RunInterruptedException
 
     from front_door.stack.active import active_stack
     from front_door.stack.files import read_stack
     from pipelines.score_reviews import score_reviews
+    from review_sentiment.hashing import file_hash
+    from review_sentiment.scoring.output_files import drift_page
 
-    configured = score_reviews.with_options(enable_cache=options.output.is_file())
-    with active_stack(read_stack(DEFAULT_STACK)):
-        finished = configured(
-            source=str(options.source.resolve()),
-            content=file_hash(options.source),
-            output=str(options.output.resolve()),
-            name=found.name,
-            version=found.version,
-            model=settings.model,
-        )
+    configured = score_reviews.with_options(enable_cache=cache)
+    try:
+        with active_stack(read_stack(DEFAULT_STACK)):
+            finished = configured(
+                source=str(options.source.resolve()),
+                content=file_hash(options.source),
+                output=str(options.output),
+                name=version.name,
+                version=version.version,
+                run_id=version.run_id,
+                model=model,
+            )
+    except RunInterruptedException as error:  # how ZenML reports Ctrl-C in a step
+        raise KeyboardInterrupt from error
     step = Client().get_pipeline_run(finished.id).steps["score_file"]
-    drift = step.outputs["drift"][0].load()
-    page = options.output.with_name(f"{options.output.name}.drift.html")
-    page.write_text(drift.html, encoding="utf-8")
-    return ScoredFile(step.outputs["scored"][0].load(), drift, page, str(step.status) == "cached")
+    result, drift = (step.outputs[name][0].load() for name in ("scored", "drift"))
+    return ScoredFile(result, drift, drift_page(options.output), str(step.status) == "cached")

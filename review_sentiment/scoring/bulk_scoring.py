@@ -1,60 +1,62 @@
 """Score a file of any size, chunk by chunk in constant memory. An interrupted run resumes.
 
-Each scored chunk is saved in a directory beside the output. When all of them exist, they are joined.
+Every row of the file ends up in the output, or with its reason in OUTPUT.failed.jsonl.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from review_sentiment.data.files.catalogue import open_reviews
+from review_sentiment.data.files.review_file import TEXT, TITLE, Added, ReviewFile, ReviewRow
 from review_sentiment.errors import DataError, UsageError
+from review_sentiment.hashing import file_hash
 from review_sentiment.progress import Progress
-from review_sentiment.scoring.review_files import (
-    TEXT,
-    TITLE,
-    ReviewRow,
-    columns_of,
-    format_of,
-    join_files,
-    read_chunks,
-    read_rows,
-    scored_schema,
-    write_rows,
-)
+from review_sentiment.scoring.answers import probability_columns
+from review_sentiment.scoring.output_files import check_output, content_hashes, failed_file
+from review_sentiment.scoring.part_files import PartFiles
+from review_sentiment.scoring.scoreable import problem_of
 
 if TYPE_CHECKING:
     from review_sentiment.data.data_report import DataReport
     from review_sentiment.scoring.scorer import Scorer
 
 ROWS_PER_CHUNK = 1_000
-SAMPLED_PER_CHUNK = 20
-"""Rows per chunk that are kept for the drift report."""
 VERSION_COLUMN = "model_version"
-IDENTITY_FILE = "identity.json"
 
 
 @dataclass(frozen=True)
-class Part:
-    """The record of a scored chunk; `sample` holds (label, words in the text, words in the title)."""
+class ScoringJob:
+    """What to score with what. `model` identifies the model and how it is computed, for resuming."""
 
-    rows: int
-    failed: int
-    labels: dict[str, int]
-    sample: list[tuple[str, int, int]] = field(default_factory=list)
+    source: Path
+    output: Path
+    version: str
+    labels: tuple[str, ...]
+    model: str
+    rows_per_chunk: int = ROWS_PER_CHUNK
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Return the columns that scoring adds."""
+        return ("label", *probability_columns(self.labels), VERSION_COLUMN)
 
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The result of scoring a file: rows by label, and the rows that failed with the file that lists them."""
+    """The result of scoring a file: rows by label, and the rows that failed with the file that lists them.
 
+    `hashes` are those of the output and of the failed rows, by which a later run knows them again.
+    """
+
+    source: str
     output: str
     rows: int
     failed: int
@@ -62,43 +64,48 @@ class BulkResult:
     failed_file: str | None
     model_version: str
     sample: list[tuple[str, int, int]]
+    hashes: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Return the rows of the file."""
+        return self.rows + self.failed
 
 
-def score_file(
-    load_scorer: Callable[[], Scorer],
-    version: str,
-    source: Path,
-    output: Path,
-    rows_per_chunk: int = ROWS_PER_CHUNK,
-) -> BulkResult:
-    """Score the file `source` into `output`: its columns, label, p_<label> and the model's version.
+def score_file(job: ScoringJob, load_scorer: Callable[[], Scorer]) -> BulkResult:
+    """Score a file: its columns, label, p_<label> and the model's version.
 
-    `load_scorer` loads the model; it is only called if there is something to score. Rows that cannot be
-    scored go to OUTPUT.failed.jsonl with their number and the reason.
+    `load_scorer` loads the model; it is only called if there is something to score.
 
     Raises:
-        UsageError: the formats differ, `text` is missing, or a column would be overwritten.
-        DataError: no row of the file could be scored.
+        UsageError: the file or the output cannot be used as they are.
+        DataError: the file is damaged, or no row could be scored.
     """
-    columns_of(source)
-    if format_of(source) != format_of(output):
-        raise UsageError(f"{output.name}: the output must have the format of the input, {source.suffix}.")
-    if source.resolve() == output.resolve():
-        raise UsageError(f"{output.name} is the input itself.")
-    if not output.parent.is_dir():
-        raise UsageError(f"There is no directory {output.parent}.")
-    total = sum(1 for _ in read_rows(source))  # also finds a wrong encoding before anything is scored
-    parts = _PartFiles(output, source, version, rows_per_chunk)
-    scorer: _ChunkScorer | None = None
-    with Progress(f"scoring {source.name}", total) as progress:
-        for number, chunk in enumerate(read_chunks(source, rows_per_chunk)):
+    file = open_reviews(job.source)
+    check_output(job.source, job.output, file.ending)
+    total = _check_rows(file, job)
+    content = file_hash(job.source)
+    identity = {
+        "content": content,
+        "model": job.model,
+        "version": job.version,
+        "labels": list(job.labels),
+        "rows_per_chunk": job.rows_per_chunk,
+    }
+    parts = PartFiles(job.output, file, identity)
+    scorer: Scorer | None = None
+    with Progress(f"scoring {job.source.name}", total) as progress:
+        for number, chunk in enumerate(_chunks(file, job.rows_per_chunk)):
             if not parts.has(number):
-                scorer = scorer or _ChunkScorer(load_scorer(), version, source)
-                rows = scorer.score([row for row in chunk if not row.problem])
-                failed = [row for row in chunk if row.problem]
-                parts.write(number, rows, scorer.columns, scorer.schema, failed)
+                rows = [row for row in chunk if not row.problem]
+                if rows:
+                    scorer = scorer or load_scorer()
+                answers = _answers(scorer, rows, job) if scorer and rows else []
+                parts.write(number, rows, answers, [row for row in chunk if row.problem])
             progress.advance(len(chunk))
-    return parts.join()
+    if file_hash(job.source) != content:
+        raise DataError(f"{job.source.name} changed while it was scored. Run again.")
+    return _joined(parts, job, total)
 
 
 def drift_of(result: BulkResult, adapter: Path) -> DataReport:
@@ -110,121 +117,86 @@ def drift_of(result: BulkResult, adapter: Path) -> DataReport:
     return drift_report(pd.read_parquet(adapter / REFERENCE_FILE), sample)
 
 
-class _ChunkScorer:
-    """Adds a version's answers to the rows of a file; `columns` and `schema` are those of the result."""
+def _check_rows(file: ReviewFile, job: ScoringJob) -> int:
+    """Read the whole file before anything is scored; return its number of rows.
 
-    def __init__(self, scorer: Scorer, version: str, source: Path) -> None:
-        self._scorer = scorer
-        self._version = version
-        self._added = [name for name in scorer.columns if name != "probability"] + [VERSION_COLUMN]
-        columns = columns_of(source)
-        taken = sorted(set(self._added) & set(columns))
-        if taken:
-            raise UsageError(
-                f"{source.name} already has a column {', '.join(taken)}, which would be overwritten. "
-                "Rename it."
-            )
-        self.columns = [*columns, *self._added]
-        probabilities = [name for name in self._added if name.startswith("p_")]
-        self.schema = scored_schema(source, probabilities, ["label", VERSION_COLUMN])
-
-    def score(self, rows: Sequence[ReviewRow]) -> list[dict[str, Any]]:
-        """Return the values of the rows with the added columns."""
-        titles = [str(row.values.get(TITLE) or "") for row in rows]
-        answers = self._scorer.answer(titles, [str(row.values[TEXT]) for row in rows])
-        added: Any = answers.assign(**{VERSION_COLUMN: self._version})[self._added].to_dict("records")
-        return [{**row.values, **answer} for row, answer in zip(rows, added, strict=True)]
-
-
-class _PartFiles:
-    """The scored chunks of an output, in a directory beside it."""
-
-    def __init__(self, output: Path, source: Path, version: str, rows_per_chunk: int) -> None:
-        self._output = output
-        self._version = version
-        self._directory = output.with_name(f"{output.name}.parts")
-        status = source.stat()
-        identity = {
-            "source": str(source.resolve()),
-            "bytes": status.st_size,
-            "modified": status.st_mtime_ns,
-            "version": version,
-            "rows_per_chunk": rows_per_chunk,
-        }
-        # Chunks of another file or version must not end up in this output: start again.
-        known = self._directory / IDENTITY_FILE
-        if not known.is_file() or json.loads(known.read_text()) != identity:
-            shutil.rmtree(self._directory, ignore_errors=True)
-            self._directory.mkdir(parents=True)
-            known.write_text(json.dumps(identity))
-
-    def has(self, number: int) -> bool:
-        """Return whether a chunk has been scored; its record is written last."""
-        return self._record(number).is_file()
-
-    def write(
-        self,
-        number: int,
-        rows: list[dict[str, Any]],
-        columns: list[str],
-        schema: Any,
-        failed: Sequence[ReviewRow],
-    ) -> None:
-        """Write a chunk's rows, its failed rows, and its record."""
-        if rows:
-            write_rows(self._rows(number), rows, columns, schema)
-        if failed:
-            lines = (json.dumps(asdict(row), ensure_ascii=False, default=str) + "\n" for row in failed)
-            self._failed(number).write_text("".join(lines), encoding="utf-8")
-        every = max(1, len(rows) // SAMPLED_PER_CHUNK)
-        part = Part(
-            rows=len(rows),
-            failed=len(failed),
-            labels=dict(Counter(str(row["label"]) for row in rows)),
-            sample=[
-                (str(row["label"]), len(str(row[TEXT]).split()), len(str(row.get(TITLE) or "").split()))
-                for row in rows[::every][:SAMPLED_PER_CHUNK]
-            ],
+    Raises:
+        UsageError: it has no rows or no column `text`, or a column would be overwritten.
+        DataError: it is damaged or not in UTF-8, or rows were lost in reading it.
+    """
+    name = job.source.name
+    count = file.count()
+    columns = dict.fromkeys(file.columns or ())
+    rows = units = 0
+    for row in file.rows():
+        rows, units = rows + 1, units + row.units
+        if file.columns is None:
+            columns.update(dict.fromkeys(row.values))
+    if not rows:
+        raise UsageError(f"{name} has no rows.")
+    if TEXT not in columns and columns:
+        raise UsageError(
+            f"{name} has no column '{TEXT}'; it has: {', '.join(map(repr, columns))[:300]}. Rename the "
+            f"column with the reviews to '{TEXT}' and the one with their titles, if any, to '{TITLE}'."
         )
-        unfinished = self._record(number).with_suffix(".new")
-        unfinished.write_text(json.dumps(asdict(part)))
-        unfinished.rename(self._record(number))
-
-    def join(self) -> BulkResult:
-        """Join the chunks and remove their directory."""
-        numbers = sorted(int(file.stem) for file in self._directory.glob("*.json") if file.stem.isdigit())
-        records = [Part(**json.loads(self._record(number).read_text())) for number in numbers]
-        labels: Counter[str] = Counter()
-        for record in records:
-            labels.update(record.labels)
-        rows, failed = (sum(getattr(one, name) for one in records) for name in ("rows", "failed"))
-        failed_file = self._output.with_name(f"{self._output.name}.failed.jsonl")
-        failed_file.unlink(missing_ok=True)
-        if failed:
-            join_files([path for number in numbers if (path := self._failed(number)).is_file()], failed_file)
-        if not rows:
-            raise DataError(
-                f"No row could be scored. {failed_file.name} has the reasons." if failed else "No rows."
-            )
-        unfinished = self._output.with_name(f"unfinished-{self._output.name}")
-        join_files([path for number in numbers if (path := self._rows(number)).is_file()], unfinished)
-        unfinished.rename(self._output)
-        shutil.rmtree(self._directory)
-        return BulkResult(
-            output=str(self._output),
-            rows=rows,
-            failed=failed,
-            labels=dict(labels),
-            failed_file=str(failed_file) if failed else None,
-            model_version=self._version,
-            sample=[entry for record in records for entry in record.sample],
+    if taken := [column for column in job.added if column in columns]:
+        raise UsageError(
+            f"{name} already has a column {', '.join(taken)}, which would be overwritten. "
+            "Rename or remove it."
         )
+    if units != count:
+        raise DataError(f"{units:,} of {count:,} rows of {name} were read. This is a bug. Please report it.")
+    return rows
 
-    def _record(self, number: int) -> Path:
-        return self._directory / f"{number:08d}.json"
 
-    def _rows(self, number: int) -> Path:
-        return self._directory / f"{number:08d}{self._output.suffix}"
+def _chunks(file: ReviewFile, size: int) -> Iterator[list[ReviewRow]]:
+    """Yield the rows in lists of at most `size`; a row whose review cannot be scored has a problem."""
+    rows = file.rows()
+    while chunk := list(islice(rows, size)):
+        yield [row if row.problem else replace(row, problem=_problem_of(row)) for row in chunk]
 
-    def _failed(self, number: int) -> Path:
-        return self._directory / f"{number:08d}.failed.jsonl"
+
+def _problem_of(row: ReviewRow) -> str:
+    return problem_of(row.values.get(TEXT), row.values.get(TITLE))
+
+
+def _answers(scorer: Scorer, rows: Sequence[ReviewRow], job: ScoringJob) -> list[Added]:
+    titles = [row.values.get(TITLE) for row in rows]
+    answers = scorer.answer(
+        [title if isinstance(title, str) else "" for title in titles], [row.values[TEXT] for row in rows]
+    )
+    records: Any = answers.assign(**{VERSION_COLUMN: job.version})[list(job.added)].to_dict("records")
+    return list(records)
+
+
+def _joined(parts: PartFiles, job: ScoringJob, total: int) -> BulkResult:
+    """Join the parts.
+
+    Raises:
+        DataError: no row could be scored, or the parts do not have all rows.
+    """
+    records = parts.records()
+    labels: Counter[str] = Counter()
+    for record in records:
+        labels.update(record.labels)
+    rows, failed = (sum(getattr(one, name) for one in records) for name in ("rows", "failed"))
+    if rows + failed != total:
+        raise DataError(
+            f"{rows:,} rows scored and {failed:,} failed, but {job.source.name} has {total:,} rows. "
+            "This is a bug. Please report it."
+        )
+    parts.join(job.added)
+    failures = failed_file(job.output)
+    if not rows:
+        raise DataError(f"None of the {failed:,} rows could be scored. {failures.name} has the reasons.")
+    return BulkResult(
+        source=str(job.source),
+        output=str(job.output),
+        rows=rows,
+        failed=failed,
+        labels=dict(labels),
+        failed_file=str(failures) if failed else None,
+        model_version=job.version,
+        sample=[entry for record in records for entry in record.sample],
+        hashes=content_hashes(job.output),
+    )

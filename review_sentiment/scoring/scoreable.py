@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from math import isnan
 
 import pandas as pd
 
@@ -30,7 +31,7 @@ def problem_of(text: object, title: object = None) -> str:
 
 
 def _missing(value: object) -> bool:
-    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and isnan(value))
 
 
 def _problem_of_value(name: str, value: object) -> str:

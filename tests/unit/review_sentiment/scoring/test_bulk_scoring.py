@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from review_sentiment.config import LoraSettings
+from review_sentiment.data.files.catalogue import open_reviews
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
-from review_sentiment.scoring.bulk_scoring import drift_of, score_file
-from review_sentiment.scoring.review_files import FORMATS, read_rows
+from review_sentiment.scoring.bulk_scoring import BulkResult, ScoringJob, drift_of, score_file
+from review_sentiment.scoring.output_files import content_hashes, locked
 from review_sentiment.scoring.scorer import (
     CHARACTERS_PER_TOKEN,
     REFERENCE_FILE,
@@ -28,6 +32,7 @@ from review_sentiment.scoring.scorer import (
 PLAN = plan_compute("cpu", "fp32")
 LABELS = ("negative", "positive")
 ADDED = ["label", "p_negative", "p_positive", "model_version"]
+FORMATS = (".csv", ".jsonl", ".parquet")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +58,19 @@ def reviews(count: int) -> pd.DataFrame:
     )
 
 
+def job(source: Path, output: Path, rows_per_chunk: int = 10) -> ScoringJob:
+    return ScoringJob(source, output, "7", LABELS, "tiny", rows_per_chunk)
+
+
+def not_loaded() -> Scorer:
+    pytest.fail("the model was loaded")
+
+
+def rows_of(path: Path) -> list[Mapping[str, Any]]:
+    file = open_reviews(path)
+    return [file.values_of(row) for row in file.rows()]
+
+
 def write(frame: pd.DataFrame, path: Path) -> Path:
     match path.suffix:
         case ".csv":
@@ -70,8 +88,8 @@ def test_a_file_has_its_columns_and_the_answers_of_its_own_rows(
 ) -> None:
     frame = reviews(23)
     source = write(frame, tmp_path / f"in{ending}")
-    result = score_file(lambda: scorer, "7", source, tmp_path / f"out{ending}", rows_per_chunk=10)
-    rows = [row.values for row in read_rows(tmp_path / f"out{ending}")]
+    result = score_file(job(source, tmp_path / f"out{ending}"), lambda: scorer)
+    rows = rows_of(tmp_path / f"out{ending}")
     assert list(rows[0]) == ["id", "title", "text", *ADDED] or ending == ".parquet"
     assert set(rows[0]) == {"id", "title", "text", *ADDED}
     expected = scorer.answer(frame["title"].to_list(), frame["text"].to_list())
@@ -85,19 +103,54 @@ def test_a_file_has_its_columns_and_the_answers_of_its_own_rows(
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"in{ending}", f"out{ending}"]
 
 
-def test_failed_rows_go_to_a_file_of_their_own(scorer: Scorer, tmp_path: Path) -> None:
+def test_every_row_is_in_the_output_or_among_the_failed_rows(scorer: Scorer, tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
-    source.write_text('{"text": "good"}\n{"text": " "}\n{\n{"text": "' + "long " * 200_000 + '"}\n')
-    result = score_file(lambda: scorer, "7", source, tmp_path / "out.jsonl")
-    assert (result.rows, result.failed) == (2, 2)
-    failed = pd.read_json(tmp_path / "out.jsonl.failed.jsonl", lines=True)
-    assert failed["number"].to_list() == [2, 3]
-    assert failed["problem"][0] == "`text` is empty"
+    lines = [
+        '{"id": 1}',
+        '{"text": "good", "id": 2}',
+        '{"text": " "}',
+        "{",
+        '{"text": "' + "long " * 200_000 + '"}',
+        '{"text": "[[VIDEOID:abc]]<br />", "title": "Good"}',
+        '{"text": "half \\ud83d"}',
+        '{"text": null}',
+        '{"text": "' + "<br />" * 5_000 + 'read on"}',
+    ]
+    source.write_text("\n\n".join(lines))
+    result = score_file(job(source, tmp_path / "out.jsonl", 2), lambda: scorer)
+    assert (result.rows, result.failed, result.total) == (3, 6, len(lines))
+    failed = [json.loads(line) for line in (tmp_path / "out.jsonl.failed.jsonl").read_text().splitlines()]
+    assert [row["number"] for row in failed] == [1, 3, 4, 6, 7, 8]
+    assert [row["line"] for row in failed] == [1, 5, 7, 11, 13, 15]
+    assert [row.get("raw") or json.dumps(row["values"]) for row in failed] == [
+        lines[row["number"] - 1] for row in failed
+    ]
+    assert [row["problem"].split(":")[0] for row in failed] == [
+        "`text` is missing",
+        "`text` is empty",
+        "not valid JSON",
+        "`text` is empty after cleaning",
+        "half a surrogate pair, which is not a character",
+        "`text` is missing",
+    ]
+    assert [row.get("id") for row in rows_of(tmp_path / "out.jsonl")] == [2, None, None]
+    read_on, alone = scorer.answer(["", ""], [rows_of(tmp_path / "out.jsonl")[2]["text"], "read on"])["label"]
+    assert read_on == alone
+
+
+def test_the_failed_rows_of_parquet_are_json_with_all_columns(scorer: Scorer, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"text": ["fine", None], "bytes": [b"", b"\xff"], "nan": [1.0, float("nan")]})
+    frame["day"] = pd.Timestamp("2020-01-01")
+    source = write(frame, tmp_path / "in.parquet")
+    score_file(job(source, tmp_path / "out.parquet"), lambda: scorer)
+    [line] = (tmp_path / "out.parquet.failed.jsonl").read_text().splitlines()
+    values = json.loads(line, parse_constant=pytest.fail)["values"]
+    assert values == {"text": None, "bytes": "b'\\xff'", "nan": None, "day": "2020-01-01 00:00:00"}
 
 
 def test_an_interrupted_file_resumes(scorer: Scorer, tmp_path: Path) -> None:
     source = write(reviews(50), tmp_path / "in.csv")
-    whole = score_file(lambda: scorer, "7", source, tmp_path / "whole.csv", rows_per_chunk=10)
+    whole = score_file(job(source, tmp_path / "whole.csv"), lambda: scorer)
 
     class Interrupted:
         """Answers three chunks."""
@@ -113,7 +166,7 @@ def test_an_interrupted_file_resumes(scorer: Scorer, tmp_path: Path) -> None:
 
     output = tmp_path / "out.csv"
     with pytest.raises(KeyboardInterrupt):
-        score_file(Interrupted, "7", source, output, rows_per_chunk=10)  # type: ignore[arg-type]
+        score_file(job(source, output), Interrupted)  # type: ignore[arg-type]
     assert not output.exists()
     seen: list[int] = []
 
@@ -124,45 +177,143 @@ def test_an_interrupted_file_resumes(scorer: Scorer, tmp_path: Path) -> None:
             seen.append(len(texts))
             return scorer.answer(titles, texts)
 
-    result = score_file(Counting, "7", source, output, rows_per_chunk=10)  # type: ignore[arg-type]
+    result = score_file(job(source, output), Counting)  # type: ignore[arg-type]
     assert seen == [10, 10]
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert result.labels == whole.labels
     assert result.sample == whole.sample
 
 
-def test_chunks_of_another_version_or_file_are_not_reused(scorer: Scorer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": "8"},
+        {"model": "another"},
+        {"labels": ("negative", "positive", "neutral")},
+        {"rows_per_chunk": 9},
+    ],
+)
+def test_chunks_of_another_job_are_not_reused(scorer: Scorer, tmp_path: Path, change: dict[str, Any]) -> None:
     source = write(reviews(20), tmp_path / "in.csv")
-    parts = tmp_path / "out.csv.parts"
-    parts.mkdir()
-    (parts / "identity.json").write_text('{"version": "6"}')
-    (parts / "00000000.json").write_text("{}")
-    assert score_file(lambda: scorer, "7", source, tmp_path / "out.csv", rows_per_chunk=10).rows == 20
+    answered: list[int] = []
+
+    class Interrupted:
+        """Answers one chunk."""
+
+        def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
+            answered.append(len(texts))
+            if len(answered) == 2:
+                raise KeyboardInterrupt
+            return scorer.answer(titles, texts).assign(p_neutral=0.0)
+
+    first = job(source, tmp_path / "out.csv")
+    with pytest.raises(KeyboardInterrupt):
+        score_file(first, Interrupted)  # type: ignore[arg-type]
+    score_file(replace(first, **change), Interrupted)  # type: ignore[arg-type]
+    assert sum(answered[2:]) == 20, "all rows again"
+
+
+def test_a_file_that_changes_while_it_is_scored_is_an_error(scorer: Scorer, tmp_path: Path) -> None:
+    source = write(reviews(5), tmp_path / "in.csv")
+
+    def load() -> Scorer:
+        source.write_text(source.read_text().replace("soft", "hard"))
+        return scorer
+
+    with pytest.raises(DataError, match=r"in\.csv changed while it was scored"):
+        score_file(job(source, tmp_path / "out.csv"), load)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_one_process_at_a_time_writes_an_output(tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    with (
+        locked(output),
+        pytest.raises(UsageError, match=r"Another process is writing out\.csv"),
+        locked(output),
+    ):
+        pass
+    with locked(output), locked(tmp_path / "other.csv"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def result_of(scorer: Scorer, source: Path, output: Path) -> BulkResult:
+    return score_file(job(source, output), lambda: scorer)
+
+
+def test_a_result_knows_its_files_by_their_content(scorer: Scorer, tmp_path: Path) -> None:
+    first, second = (write(reviews(count), tmp_path / f"{count}.csv") for count in (3, 4))
+    second.write_text(second.read_text() + "5,,\n")
+    output = tmp_path / "out.csv"
+    result = result_of(scorer, first, output)
+    assert content_hashes(output) == result.hashes
+    result_of(scorer, second, output)
+    assert content_hashes(output) != result.hashes
+    assert result_of(scorer, first, output).hashes == content_hashes(output) == result.hashes
+    (tmp_path / "out.csv.failed.jsonl").write_text("{}")
+    assert content_hashes(output) != result.hashes
 
 
 @pytest.mark.parametrize(
     ("columns", "output", "message"),
     [
         (["text", "label"], "out.csv", "already has a column label"),
-        (["text"], "out.parquet", "the output must have the format of the input"),
+        (["text", "p_positive"], "out.csv", "already has a column p_positive"),
+        (["text"], "out.parquet", r"has the format of the input. Name it out\.csv"),
         (["text"], "in.csv", "is the input itself"),
+        (["text"], "link.csv", "is the input itself"),
+        (["text"], "hard.csv", "is the input itself"),
+        (["text"], "failures.csv", r"failures\.csv\.failed\.jsonl is the input itself"),
         (["text"], "nowhere/out.csv", "There is no directory"),
+        (["text"], "directory.csv", "is a directory"),
+        (["review", "Text"], "out.csv", "has no column 'text'; it has: 'review', 'Text'"),
+        (["text", "text"], "out.csv", "several columns of the same name: 'text'"),
     ],
 )
-def test_nothing_is_overwritten(
-    scorer: Scorer, tmp_path: Path, columns: list[str], output: str, message: str
+def test_a_usage_error_leaves_the_files_as_they_were(
+    tmp_path: Path, columns: list[str], output: str, message: str
 ) -> None:
-    source = write(pd.DataFrame({name: ["fine"] for name in columns}), tmp_path / "in.csv")
+    source = write(pd.DataFrame([["fine"] * len(columns)], columns=columns), tmp_path / "in.csv")
+    (tmp_path / "link.csv").symlink_to(source)
+    for name in ("hard.csv", "failures.csv.failed.jsonl"):
+        (tmp_path / name).hardlink_to(source)
+    (tmp_path / "directory.csv").mkdir()
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
     with pytest.raises(UsageError, match=message):
-        score_file(lambda: scorer, "7", source, tmp_path / output)
+        score_file(job(source, tmp_path / output), not_loaded)
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
-def test_a_file_without_a_row_to_score_is_an_error(scorer: Scorer, tmp_path: Path) -> None:
-    source = tmp_path / "in.csv"
-    source.write_text("id,text\n1,\n2,\n")
-    with pytest.raises(DataError, match=r"No row could be scored\. out\.csv\.failed\.jsonl has the reasons"):
-        score_file(lambda: scorer, "7", source, tmp_path / "out.csv")
-    assert (tmp_path / "out.csv.failed.jsonl").is_file()
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("in.csv", "id,text\n", "has no rows"),
+        ("in.jsonl", "[]", "has no rows"),
+        ("in.jsonl", '{"text": "a"}\n{"text": "b", "label": 1}\n', "already has a column label"),
+        ("in.jsonl", '{"id": 1}\n{"review": "b"}\n', "has no column 'text'; it has: 'id', 'review'"),
+    ],
+)
+def test_all_rows_are_judged_before_the_model_is_loaded(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    source = tmp_path / name
+    source.write_text(content)
+    with pytest.raises(UsageError, match=message):
+        score_file(job(source, tmp_path / f"out{source.suffix}"), not_loaded)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_file_without_a_row_to_score_is_an_error(tmp_path: Path, ending: str) -> None:
+    source = write(pd.DataFrame({"id": [1, 2], "text": ["<br />", " "]}), tmp_path / f"in{ending}")
+    output = tmp_path / f"out{ending}"
+    with pytest.raises(DataError, match=rf"None of the 2 rows could be scored\. out{ending}\.failed\.jsonl"):
+        score_file(job(source, output), not_loaded)
+    failed = pd.read_json(f"{output}.failed.jsonl", lines=True)
+    assert failed["problem"].str.contains("empty").all()
+    assert [values["id"] for values in failed["values"]] == ([1, 2] if ending != ".csv" else ["1", "2"])
+    assert sorted(tmp_path.iterdir()) == [source, Path(f"{output}.failed.jsonl")]
 
 
 @pytest.mark.parametrize(("encoding", "advice"), [("latin1", "latin1"), ("utf-16", "utf-16")])
@@ -173,7 +324,7 @@ def test_a_wrong_encoding_is_reported_before_anything_is_scored(
     source = tmp_path / "in.csv"
     source.write_bytes(("text\n" + "a fine one\n" * 3_000 + "Möbel\n").encode(encoding))
     with pytest.raises(DataError, match=f"not in UTF-8 .*iconv -f {advice} -t utf-8"):
-        score_file(lambda: pytest.fail("the model was loaded"), "7", source, tmp_path / "out.csv")
+        score_file(job(source, tmp_path / "out.csv"), not_loaded)
     assert [file.name for file in tmp_path.iterdir()] == ["in.csv"], "nothing was started"
 
 
@@ -196,7 +347,7 @@ def test_a_million_characters_take_no_more_memory_than_the_part_that_is_read(sco
 
 def test_drift_is_measured_on_a_sample(scorer: Scorer, adapter: Path, tmp_path: Path) -> None:
     source = write(reviews(200), tmp_path / "in.csv")
-    result = score_file(lambda: scorer, "7", source, tmp_path / "out.csv", rows_per_chunk=50)
+    result = score_file(job(source, tmp_path / "out.csv", 50), lambda: scorer)
     alike = pd.DataFrame(result.sample, columns=["label", "text_words", "title_words"])
     alike.to_parquet(adapter / REFERENCE_FILE)
     assert drift_of(result, adapter).drifted == ()

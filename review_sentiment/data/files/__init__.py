@@ -1,0 +1,1 @@
+"""Files of reviews: what a file is, and its rows."""

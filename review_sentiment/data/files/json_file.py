@@ -1,0 +1,178 @@
+"""JSON lines, an array of objects, or objects that take several lines each.
+
+A row is written as it was read, with the added values at its end: big numbers keep every digit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from review_sentiment.data.files.review_file import Added, ReviewRow
+from review_sentiment.data.files.text_lines import (
+    NOT_UTF8,
+    append_files,
+    count_lines,
+    is_valid,
+    opened_text,
+    readable,
+)
+from review_sentiment.errors import DataError
+
+BLOCK = 1 << 16
+MAX_OBJECT = 1 << 25
+"""Maximum characters of an object that takes several lines: a longer one was never closed."""
+_SPECIAL = re.compile(r'\\.|["{}\[\],\n]', re.DOTALL)
+_LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
+_OPENING = {"}": "{", "]": "["}
+
+
+class JsonFile:
+    """A JSON file; with `lines`, each line is a row."""
+
+    ending = ".jsonl"
+    columns = None
+
+    def __init__(self, path: Path, *, lines: bool) -> None:
+        self._path = path
+        self._lines = lines
+
+    def rows(self) -> Iterator[ReviewRow]:
+        """Yield every row, in the order of the file."""
+        with opened_text(self._path) as file:
+            pieces = _lines(file) if self._lines else _Splitter().pieces(file)
+            for number, (line, raw) in enumerate(pieces, start=1):
+                values, problem = _parse(raw)
+                yield ReviewRow(
+                    number, values, problem, line=line, raw=readable(raw) if problem else "", origin=raw
+                )
+
+    def count(self) -> int:
+        """Return the lines that are not empty; without `lines`, the objects."""
+        lines = count_lines(self._path, str.strip)
+        if self._lines:
+            return lines
+        with opened_text(self._path) as file:
+            return sum(1 for _ in _Splitter().pieces(file))
+
+    def values_of(self, row: ReviewRow) -> Mapping[str, Any]:
+        """Return all values of a row."""
+        return row.values
+
+    def write(self, path: Path, rows: Sequence[ReviewRow], added: Sequence[Added]) -> None:
+        """Write rows with added values."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            for row, more in zip(rows, added, strict=True):
+                start = _LINE_BREAK.sub(" ", row.origin)[:-1].rstrip()
+                file.write(f"{start}, {json.dumps(more, ensure_ascii=False)[1:]}\n")
+
+    def join(self, parts: Sequence[Path], output: Path, added: Sequence[str]) -> None:  # noqa: ARG002
+        """Write the parts."""
+        output.write_bytes(b"")
+        append_files(parts, output)
+
+
+def _lines(file: TextIO) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(file, start=1):
+        if stripped := line.strip():
+            yield number, stripped
+
+
+class _Splitter:
+    """Splits a file into objects by its brackets, so that one that is not valid JSON costs only itself."""
+
+    def __init__(self) -> None:
+        self._open: list[str] = []
+        self._in_array = False
+        self._in_string = False
+        self._line = 1
+
+    def pieces(self, file: TextIO) -> Iterator[tuple[int, str]]:
+        """Yield the first line and the text of each object.
+
+        Raises:
+            DataError: an object is not closed within `MAX_OBJECT` characters.
+        """
+        text, first = "", 1
+        while block := file.read(BLOCK):
+            while block.endswith("\\") and (
+                more := file.read(1)
+            ):  # keep a backslash and its character together
+                block += more
+            start = 0
+            for special in _SPECIAL.finditer(block):
+                before = block[start : special.start()]
+                end = self._end(special[0], is_start=not (text + before).strip())
+                if end is None:
+                    continue
+                yield from _piece(text + before + end, first)
+                text, start, first = "", special.end(), self._line
+            text += block[start:]
+            if len(text) > MAX_OBJECT:
+                raise DataError(f"Line {first}: an object of the JSON file is not closed.")
+        yield from _piece(text, first)
+
+    def _end(self, special: str, *, is_start: bool) -> str | None:
+        """Return what of `special` belongs to the object that ends here; None if none ends here."""
+        line_break = special.endswith("\n")
+        self._line += line_break
+        if self._in_string:
+            # JSON has no line break in a string: one that is not closed costs its object only.
+            self._in_string = special != '"' and not line_break
+            return None
+        if special == '"':
+            self._in_string = True
+        elif special in "{[":
+            if special == "[" and is_start and not self._open and not self._in_array:
+                self._in_array = True
+                return ""
+            self._open.append(special)
+        elif special in "}]":
+            return self._close(special)
+        elif not self._open and (special == "," or not self._in_array):
+            return ""
+        return None
+
+    def _close(self, bracket: str) -> str | None:
+        if _OPENING[bracket] in self._open:
+            while self._open.pop() != _OPENING[bracket]:
+                pass  # an inner bracket that is missing
+            return None if self._open else bracket
+        if bracket == "]" and self._in_array:
+            self._in_array = False
+            self._open.clear()
+            return ""
+        return None
+
+
+def _piece(text: str, first: int) -> Iterator[tuple[int, str]]:
+    """Yield the line of the first character that is not white space, and the text, if there is one."""
+    if stripped := text.strip():
+        yield first + text[: len(text) - len(text.lstrip())].count("\n"), stripped
+
+
+def _parse(raw: str) -> tuple[dict[str, Any], str]:
+    """Return the values of a row, or why it cannot be read or written."""
+    if not is_valid(raw):
+        return {}, NOT_UTF8
+    try:
+        values = json.loads(raw, object_pairs_hook=_without_equal_keys)
+        if "\\ud" in raw.lower():
+            json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return {}, "half a surrogate pair, which is not a character"
+    except RecursionError:
+        return {}, "nested too deeply"
+    except ValueError as error:  # also an integer of more digits than Python reads
+        return {}, f"not valid JSON: {str(error).partition(';')[0]}"
+    return (values, "") if isinstance(values, dict) else ({}, "not a JSON object")
+
+
+def _without_equal_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("an object has the same key twice")
+    return values

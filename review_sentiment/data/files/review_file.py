@@ -1,0 +1,85 @@
+"""A file of reviews as its reader returns it: rows with their numbers, in the order of the file.
+
+One reader for each format: `csv_file.py`, `json_file.py`, `parquet_file.py`. All of them return every row. A
+row that cannot be read has a `problem`, and costs only itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from review_sentiment.errors import UsageError
+
+TEXT, TITLE = "text", "title"
+
+Added = Mapping[str, str | float]
+"""The values that scoring adds to a row, by column."""
+
+
+@dataclass(frozen=True)
+class ReviewRow:
+    """A row of a file: its number and first line (both from 1; none in parquet), its values or its problem.
+
+    `raw` is what a text file has for the row. `units` is what the row adds to `ReviewFile.count`. `origin`
+    is for the reader's own `write`.
+    """
+
+    number: int
+    values: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+    line: int | None = None
+    raw: str = ""
+    units: int = 1
+    origin: Any = None
+
+
+class ReviewFile(Protocol):
+    """A file of one format."""
+
+    ending: str
+    """The ending of an output of this format."""
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Return the columns by the header; None if each row names its own."""
+        ...
+
+    def rows(self) -> Iterator[ReviewRow]:
+        """Yield every row."""
+        ...
+
+    def count(self) -> int:
+        """Return the sum of `units` over all rows, counted without the reader of `rows`.
+
+        Raises:
+            DataError: the file is in another encoding than UTF-8.
+        """
+        ...
+
+    def values_of(self, row: ReviewRow) -> Mapping[str, Any]:
+        """Return all values of a row; `row.values` may have only its title and text."""
+        ...
+
+    def write(self, path: Path, rows: Sequence[ReviewRow], added: Sequence[Added]) -> None:
+        """Write rows of this file with added values, as a part of an output."""
+        ...
+
+    def join(self, parts: Sequence[Path], output: Path, added: Sequence[str]) -> None:
+        """Concatenate parts to an output with the added columns, without reading them whole."""
+        ...
+
+
+def refuse_equal(path: Path, columns: Sequence[str]) -> None:
+    """Refuse equal headings.
+
+    Raises:
+        UsageError: the values of one column would be lost.
+    """
+    equal = sorted({name for name in columns if columns.count(name) > 1})
+    if equal:
+        raise UsageError(
+            f"{path.name} has several columns of the same name: {', '.join(map(repr, equal))}. Rename them."
+        )
