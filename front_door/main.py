@@ -46,12 +46,9 @@ for _command in (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of this process, and return the exit code."""
     prepare_environment()
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    if debug:  # an option of the whole program, also after the command
-        given = ["--debug", *(word for word in given if word != "--debug")]
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
-        code = cli.main(given, prog_name="run_pipeline.py", standalone_mode=False)
+        code = cli.main(arguments, prog_name="run_pipeline.py", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return EXIT_USAGE

@@ -95,7 +95,7 @@ def score_command(fail_on_drift: bool, as_json: bool, **options: Any) -> None:
     settings = load_settings(chosen.config_file or default_config(), chosen.overrides)
     log_file = new_log_file()
     click.echo(f"log {log_file}", err=True)
-    with redirect_output(log_file, click.get_current_context().find_root().params["debug"]):
+    with redirect_output(log_file):
         scored = _score(replace(chosen, output=chosen.output.resolve()), settings)
     click.echo(json.dumps(scored.as_json()) if as_json else scored.as_text())
     if fail_on_drift and scored.drift.drifted:

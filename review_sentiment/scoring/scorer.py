@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from review_sentiment.data.cleaning import clean_text, mask_title
+from review_sentiment.data.files.review_file import TEXT, TITLE
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 SERVING_FILE = "serving.json"
 REFERENCE_FILE = "reference.parquet"
 """Labels and lengths of training reviews, beside `SERVING_FILE`; drift is measured against them."""
-TEXT, TITLE = "text", "title"
 Row = tuple[Mapping[str, Any], str]
 """A review by its columns, and why it could not be read, if so."""
 TOKENS_PER_BATCH = 4_096

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from review_sentiment.data.files.csv_file import CsvFile
 from review_sentiment.errors import DataError, ReviewSentimentError
-from review_sentiment.scoring.review_files import read_rows
 from review_sentiment.scoring.scorer import Row, Scorer
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _csv_rows(body: bytes) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="review-sentiment-request-") as directory:
         file = Path(directory) / "request.csv"
         file.write_bytes(body)
-        return [(row.values, row.problem) for row in read_rows(file)]
+        return [(row.values, row.problem) for row in CsvFile(file).rows()]
 
 
 READERS: Mapping[str, Callable[[bytes], list[Row]]] = {"application/json": _json_rows, "text/csv": _csv_rows}

@@ -50,12 +50,47 @@ def test_a_file_is_scored_cached_and_checked_for_drift(
     assert again.returncode == 1, again.stderr
     assert "from the cache" in again.stdout
     assert "drifted: " in again.stdout
-    output.unlink()
-    assert project.run("score", str(source), "-o", str(output), *config).returncode == 0
-    assert len(pd.read_csv(output)) == 39
+    other = tmp_path / "other.csv"
+    reviews(2).to_csv(other, index=False)
+    for changed in (lambda: project.run("score", str(other), "-o", str(output), *config), output.unlink):
+        expected = output.read_bytes()
+        changed()
+        once_more = project.run("score", str(source), "-o", str(output), *config)
+        assert "39 scored + 1 failed = 40 rows" in once_more.stdout
+        assert "from the cache" not in once_more.stdout
+        assert output.read_bytes() == expected
     missing = project.run("score", str(source), "-o", str(output), "--version", "99", *config)
     assert missing.returncode == 2
     assert "has no version '99'" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "output", "code", "message"),
+    [
+        ("text,label\nfine,mine\n", "out.csv", 2, "already has a column label"),
+        ("text\n", "out.csv", 2, "has no rows"),
+        ("text\nfine\n", "in.csv", 2, "is the input itself"),
+        ("text\nfine\n", "nowhere/out.csv", 2, "There is no directory"),
+        ("text\n<br />\n", "out.csv", 1, "None of the 1 rows could be scored"),
+    ],
+)
+def test_a_file_that_cannot_be_scored_is_an_error_of_one_paragraph(
+    project: Project,
+    first_run: dict[str, Any],
+    tmp_path: Path,
+    content: str,
+    output: str,
+    code: int,
+    message: str,
+) -> None:
+    (tmp_path / "in.csv").write_text(content)
+    options = ["-o", str(tmp_path / output), "--config", str(project.config)]
+    scored = project.run("score", str(tmp_path / "in.csv"), *options)
+    assert (scored.returncode, scored.stdout) == (code, "")
+    [error] = [line for line in scored.stderr.splitlines() if line.startswith("error: ")]
+    assert message in error
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"in.csv"} | ({"out.csv.failed.jsonl"} if code == 1 else set())
 
 
 @pytest.fixture(scope="module")

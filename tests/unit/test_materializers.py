@@ -174,7 +174,9 @@ def test_adapters_keep_their_files_and_their_record(tmp_path: Path) -> None:
         (RobustnessMaterializer, ROBUSTNESS),
         (
             BulkResultMaterializer,
-            BulkResult("out.csv", 2, 1, {"positive": 1}, None, "3", [("positive", 4, 0)]),
+            BulkResult(
+                "in.csv", "out.csv", 2, 1, {"positive": 1}, None, "3", [("positive", 4, 0)], ("0a", "")
+            ),
         ),
     ],
 )
