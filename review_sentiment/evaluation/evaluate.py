@@ -16,9 +16,10 @@ from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.evaluation.result import Evaluation, evaluation_of
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
-from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.models.loading import load_tokenizer
 from review_sentiment.resources.device import free_memory
 from review_sentiment.scoring.label_scoring import score_labels
+from review_sentiment.scoring.scored_model import load_scored_model
 
 if TYPE_CHECKING:
     from review_sentiment.config import EvaluationSettings
@@ -43,7 +44,7 @@ def evaluate_model(
     # Before a model is loaded, which can take minutes.
     require_every_label(chats.frame["label"], chats.labels)
     tokenizer = load_tokenizer(base)
-    model = load_model(base, plan).eval() if adapter is None else load_adapted_model(base, adapter, plan)
+    model = load_scored_model(base, adapter, plan)
     prompts, labels = list(chats.frame["prompt"]), chats.labels
     scores = score_labels(model, tokenizer, prompts, labels, plan, settings.tokens_per_batch)
     predictions = prediction_table(

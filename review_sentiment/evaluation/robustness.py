@@ -113,11 +113,12 @@ def _answering(serving: Serving, adapter: Path, plan: ComputePlan) -> Answering:
     """Load the tuned model and return a function that lets it answer reviews."""
     from review_sentiment.data.prompts import PromptBuilder
     from review_sentiment.evaluation.predictions import prediction_table
-    from review_sentiment.models.loading import load_adapted_model, load_tokenizer
+    from review_sentiment.models.loading import load_tokenizer
     from review_sentiment.scoring.label_scoring import score_labels
+    from review_sentiment.scoring.scored_model import load_scored_model
 
     tokenizer = load_tokenizer(serving.base)
-    model = load_adapted_model(serving.base, adapter, plan)
+    model = load_scored_model(serving.base, adapter, plan)
     labels = serving.labels
 
     def answers(reviews: pd.DataFrame, named: tuple[str, ...], instruction: str) -> pd.DataFrame:

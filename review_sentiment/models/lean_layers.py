@@ -16,6 +16,10 @@ import torch
 
 from review_sentiment.models.fused_lora import LoraProduct, product_of
 
+FAMILIES = ("Llama", "Qwen2", "Qwen3", "Mistral", "SmolLM3")
+"""Models whose norms and gated layers are those of this file. transformers copies these classes from model to
+model, and some copies differ: Gemma's norm adds 1 to its weight, FalconH1's gate has a factor."""
+
 
 def lighten(model: torch.nn.Module) -> int:
     """Make the norms, gated layers and attentions of a Llama-like model use the functions of this file.
@@ -37,16 +41,14 @@ def lighten(model: torch.nn.Module) -> int:
 
 
 def _is_rms_norm(module: torch.nn.Module) -> bool:
-    """Recognise it by its name: transformers copies the class from model to model."""
     weight = getattr(module, "weight", None)
     frozen = isinstance(weight, torch.nn.Parameter) and not weight.requires_grad
-    names = {"LlamaRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "MistralRMSNorm", "SmolLM3RMSNorm"}
-    return frozen and type(module).__name__ in names
+    return frozen and type(module).__name__ in {f"{family}RMSNorm" for family in FAMILIES}
 
 
 def _is_swiglu(module: torch.nn.Module) -> bool:
-    gated = all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj"))
-    return gated and type(getattr(module, "act_fn", None)).__name__ in ("SiLUActivation", "SiLU")
+    silu = type(getattr(module, "act_fn", None)).__name__ in ("SiLUActivation", "SiLU")
+    return silu and type(module).__name__ in {f"{family}MLP" for family in FAMILIES}
 
 
 def _norm_forward(module: Any, x: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from review_sentiment.errors import DataError
 from review_sentiment.models.batching import token_budget_batches
 from review_sentiment.models.packing import can_pack, pack, packed_attention_in
 from review_sentiment.progress import Progress
@@ -30,10 +29,6 @@ logger = logging.getLogger(__name__)
 
 NextTokens = tuple["npt.NDArray[np.float64]", "npt.NDArray[np.int64]"]
 """Log-probability of each candidate [n, c], and the candidate that greedy generation takes [n] or -1."""
-Kept = tuple["torch.Tensor | int", "torch.Tensor"]
-"""Indices of the rows' last tokens in what the output layer reads and returns, [batch, kept, ...]."""
-MAX_ROUNDING = 1.0
-"""Largest difference between a BF16 and an FP32 logit that rounding explains: BF16 steps by 1/4 at 32."""
 
 
 def score_next_tokens(
@@ -74,9 +69,8 @@ def _score_batch(
 
     tokens = torch.tensor(candidates)
     try:
-        with _output_layer_inputs(model) as inputs:
-            logits, kept = (_packed_logits if packs_rows else _padded_logits)(model, rows)
-        logits = _with_exact_candidates(logits.float(), inputs[0][kept].float(), model, tokens).cpu()
+        with _exact_candidates(model, tokens):
+            logits = (_packed_logits if packs_rows else _padded_logits)(model, rows).float().cpu()
     except torch.OutOfMemoryError:
         if len(rows) == 1:
             raise
@@ -95,8 +89,8 @@ def _score_batch(
     return np.concatenate([found for found, _ in parts]), np.concatenate([found for _, found in parts])
 
 
-def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch.Tensor, Kept]:
-    """Return the logits [n, vocabulary] after the last token of each row, and their indices."""
+def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
+    """Return the logits [n, vocabulary] after the last token of each row."""
     import torch
 
     # At least one token of each row stays outside the shared prefix: its last position is the one to read.
@@ -109,12 +103,12 @@ def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch
         logits_to_keep=batch.rows.places(torch.arange(len(rows)), ends),
         use_cache=False,
     )
-    kept = (0, torch.arange(len(rows)))
-    return output.logits[kept], kept
+    found: torch.Tensor = output.logits[0]
+    return found
 
 
-def _padded_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch.Tensor, Kept]:
-    """Return the logits [n, vocabulary] after the last token of each row, and their indices."""
+def _padded_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
+    """Return the logits [n, vocabulary] after the last token of each row."""
     import torch
 
     last = [len(ids) - 1 for ids in rows]
@@ -130,41 +124,33 @@ def _padded_logits(model: PreTrainedModel, rows: list[list[int]]) -> tuple[torch
         logits_to_keep=torch.from_numpy(positions).to(model.device),
         use_cache=False,
     )
-    kept = (torch.arange(len(rows)), torch.from_numpy(which))
-    return output.logits[kept], kept
+    found: torch.Tensor = output.logits[torch.arange(len(rows)), torch.from_numpy(which)]
+    return found
 
 
 @contextmanager
-def _output_layer_inputs(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
-    """Collect the hidden states that the output layer receives."""
-    # A hook, since asking the model for `output_hidden_states` would keep those of all layers and positions.
-    seen: list[torch.Tensor] = []
-    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        yield seen
-    finally:
-        hook.remove()
-
-
-def _with_exact_candidates(
-    logits: torch.Tensor, hidden: torch.Tensor, model: PreTrainedModel, candidates: torch.Tensor
-) -> torch.Tensor:
-    """Return the logits with those of the candidates computed in FP32 from the hidden states [n, hidden]."""
+def _exact_candidates(model: PreTrainedModel, candidates: torch.Tensor) -> Iterator[None]:
+    """Let the output layer compute the logits of the candidates in FP32, within the block."""
     import torch
 
     # A BF16 logit of 20 is a multiple of 1/8. On the embedded model, one answer in 150 was an exact tie
     # between the labels, which only their order would have decided. The candidates are a handful of rows of
     # the output layer, so computing these in FP32 costs nothing.
     head = model.get_output_embeddings()
-    with torch.autocast(logits.device.type, enabled=False):
-        exact = hidden @ head.weight[candidates].float().t()
-    # Some models scale or cap their logits after the output layer. Mixing those with plain products would
-    # give wrong probabilities without an error, so a difference that is not rounding is refused.
-    difference = float((exact - logits[:, candidates]).abs().max())
-    if difference > MAX_ROUNDING:
-        raise DataError(
-            f"The model changes its logits after the output layer (by {difference:.2f}), which label "
-            "scoring does not support. Choose another model."
-        )
-    logits[:, candidates] = exact
-    return logits
+
+    def in_fp32(_: torch.nn.Module, inputs: tuple[torch.Tensor], logits: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(logits.device.type, enabled=False):
+            weight, bias = head.weight[candidates].float(), head.bias
+            exact = inputs[0].float() @ weight.t() + (0 if bias is None else bias[candidates].float())
+        # The layer's output is replaced, so that whatever the model does to its logits afterwards happens to
+        # these too: Granite divides them, Gemma 2 caps them.
+        return logits.float().index_copy(-1, candidates.to(logits.device), exact)
+
+    # An adapted output layer is no longer a Linear: its rows alone are not what it computes.
+    plain = isinstance(head, torch.nn.Linear) and head.weight.dtype != torch.float32
+    hook = head.register_forward_hook(in_fp32) if plain else None
+    try:
+        yield
+    finally:
+        if hook:
+            hook.remove()

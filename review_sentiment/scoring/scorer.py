@@ -17,10 +17,11 @@ from review_sentiment.data.files.review_file import TEXT, TITLE
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
-from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.models.loading import load_tokenizer
 from review_sentiment.scoring.answers import probability_columns
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.scoring.scoreable import problem_of
+from review_sentiment.scoring.scored_model import load_scored_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -119,7 +120,7 @@ def tuned_scorer(adapter: Path, plan: ComputePlan) -> Scorer:
         ModelUnavailableError: the base model cannot be loaded.
     """
     serving = Serving.load(adapter)
-    return Scorer(serving, load_adapted_model(serving.base, adapter, plan), plan)
+    return Scorer(serving, load_scored_model(serving.base, adapter, plan), plan)
 
 
 def untuned_scorer(serving: Serving, plan: ComputePlan) -> Scorer:
@@ -128,4 +129,4 @@ def untuned_scorer(serving: Serving, plan: ComputePlan) -> Scorer:
     Raises:
         ModelUnavailableError: the base model cannot be loaded.
     """
-    return Scorer(serving, load_model(serving.base, plan).eval(), plan)
+    return Scorer(serving, load_scored_model(serving.base, None, plan), plan)

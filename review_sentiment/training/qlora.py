@@ -44,6 +44,7 @@ from review_sentiment.models.lora import (
 from review_sentiment.models.packing import can_pack, use_packed_attention
 from review_sentiment.resources import memory_fit
 from review_sentiment.resources.device import free_memory, peak_memory_gb
+from review_sentiment.scoring.scored_model import require_plain_scores
 from review_sentiment.training.arguments import trainer_arguments
 from review_sentiment.training.callback import Checkpointing, TrainingCallback
 from review_sentiment.training.decisions import decisions
@@ -155,6 +156,9 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
     # of all 210 layers would halve the speed on a CPU, and each review is seen only once anyway.
     fuse_adapters(model, recipe.plan.dtype if recipe.dequantises_once else None)
     lighten(model)
+    # A model whose layers these functions get wrong must not be found out when the training is paid for.
+    require_plain_scores(model.eval(), recipe.plan)
+    model.train()
     # From here on every adapter is watched: that it is called, has a gradient, and moves.
     watcher = LoraWatcher(model)
     trainer = AnswerTrainer(
