@@ -211,9 +211,9 @@ def compare_figures(pair_chosen, registry, tab):
 
 
 @app.cell
-def compare_pictures(pair, registry, tab):
+def compare_pictures(pair, tab):
     mo.stop(tab.value != sections.COMPARE or pair is None)
-    pictures = compare.pictures_view(registry, pair)
+    pictures = compare.pictures_view(pair)
     pictures.view
     return (pictures,)
 

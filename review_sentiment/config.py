@@ -307,13 +307,13 @@ class GateSettings(Section):
     """What a candidate must achieve to become champion."""
 
     min_gain_over_baseline: Gain = 0.0
-    """The gain in strict accuracy over the untuned model's constrained accuracy must exceed this fraction."""
+    """The gain in constrained accuracy over the untuned model must exceed this fraction."""
     min_gain_over_classical: Gain = 0.0
-    """The gain in strict accuracy over TF-IDF with logistic regression must exceed this fraction."""
+    """The gain in constrained accuracy over TF-IDF with logistic regression must exceed this fraction."""
     classical_exception: Text | None = None
     """Reason to accept a candidate that is no better than the classical model; the model card shows it."""
     min_gain_over_champion: Gain = 0.0
-    """The gain in strict accuracy over the current champion must exceed this fraction."""
+    """The gain in constrained accuracy over the current champion must exceed this fraction."""
     significance: Fraction = 0.05
     """Maximum p-value (McNemar) of the gain over the untuned model and over the champion."""
     max_category_loss: Fraction = 0.05

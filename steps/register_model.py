@@ -50,13 +50,16 @@ def register_model(
     from review_sentiment.registry.licences import data_licence, model_licence
     from review_sentiment.registry.model_card import CardFacts
     from review_sentiment.registry.registration import register
+    from review_sentiment.tracking.provenance import SETTINGS
     from steps.lineage import lineage_of, record_version
     from steps.mlflow_connection import connect
 
     connect()
-    lineage = lineage_of(get_step_context(), data.source, reviews, train, evaluation)
+    context = get_step_context()
+    lineage = lineage_of(context, data.source, reviews, train, evaluation)
     facts = CardFacts(
         adapter=adapter,
+        settings=context.pipeline_run.config.extra[SETTINGS],
         lineage=lineage,
         base_licence=model_licence(adapter.base),
         data_licence=data_licence(data.source),

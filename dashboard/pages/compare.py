@@ -10,7 +10,6 @@ import marimo as mo
 
 from dashboard.queries.comparison import (
     CHANGES,
-    Choice,
     RecordedEvaluation,
     choices,
     confusion_counts,
@@ -39,14 +38,13 @@ from dashboard.widgets.figures import (
     unit_square,
 )
 from dashboard.widgets.layout import Panel, column, grid_of, lazy_plot, notice, paragraph, table
-from review_sentiment.errors import DataError
+from review_sentiment.errors import DataError, TrackingError
 from review_sentiment.training.curves import CURVES
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from dashboard.settings_form import Form
-    from review_sentiment.tracking.model_versions import ModelVersion
     from review_sentiment.tracking.recorded_runs import RecordedRun
 
 Pair = tuple[RecordedEvaluation, RecordedEvaluation]
@@ -78,7 +76,7 @@ def read_pair(registry: Registry, chosen: dict[str, str]) -> tuple[Pair | None, 
     known = choices(registry)
     try:
         first, second = (read_evaluation(known[chosen[place]]) for place in ("first", "second"))
-    except DataError as error:
+    except (DataError, TrackingError) as error:
         return None, notice("No evaluation", str(error), "warn")
     return (first, second), None
 
@@ -88,11 +86,11 @@ def figures_view(pair: Pair) -> mo.Html:
     return table(("", *(recorded.choice.title for recorded in pair)), figure_rows(pair))
 
 
-def pictures_view(registry: Registry, pair: Pair) -> Panel:
+def pictures_view(pair: Pair) -> Panel:
     """Show the paired test, the plots and the different settings of two models."""
     titles = [recorded.choice.title for recorded in pair]
     test, categories = _paired_test_view(pair)
-    rows = setting_rows(*(_version(registry, recorded.choice) for recorded in pair))
+    rows = setting_rows(*(recorded.choice.version for recorded in pair))
     settings = table(("Setting", *titles), rows) if rows else paragraph("None.")
     plots = [grid_of(_confusions(pair)), grid_of(_curves(pair)), grid_of(_slices(pair), min_rem=24)]
     tables = mo.accordion({"Gain by category": categories, "Settings that differ": settings})
@@ -212,10 +210,6 @@ def _slices(pair: Pair) -> list[Panel]:
         draw = partial(intervals, title, "Accuracy", shown)
         panels.append(lazy_plot(title, intervals_height(shown), draw))
     return panels
-
-
-def _version(registry: Registry, choice: Choice) -> ModelVersion | None:
-    return next((version for version in registry.versions if version.run_id == choice.run_id), None)
 
 
 def _title(run: RecordedRun) -> str:

@@ -14,7 +14,7 @@ from dashboard.explain.rank_choice import rank_sweep
 from dashboard.queries.versions import NOTHING_YET
 from dashboard.widgets.figures import Line, bars, heatmap, histogram_with_levels, lines
 from dashboard.widgets.layout import column, grid, notice, paragraph, plot, table
-from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.errors import ReviewSentimentError, TrackingError
 from review_sentiment.evaluation.examples import confidence_of, rows_by_group
 
 if TYPE_CHECKING:
@@ -170,12 +170,12 @@ def mistakes_view(version: ModelVersion | None) -> mo.Html:
     heading = mo.md("### Most confident mistakes")
     if version is None:
         return column([heading, notice("No answers yet", NOTHING_YET, "info")])
-    from review_sentiment.tracking import recorded_runs
+    from review_sentiment.tracking import evidence
 
-    predictions = recorded_runs.recorded_predictions(version.run_id)
-    reviews = recorded_runs.recorded_reviews(version.run_id)
-    if predictions is None or reviews is None:
-        return column([heading, paragraph("The version's run has no predictions.")])
+    try:
+        predictions, reviews = evidence.predictions_of(version), evidence.reviews_of(version)
+    except TrackingError as error:
+        return column([heading, paragraph(str(error))])
     rows = most_confident_mistakes(predictions, reviews)
     count = int((predictions["gold"] != predictions["predicted"]).sum())
     note = f"{len(rows)} of {count} wrong answers, those with the highest probability first."

@@ -15,8 +15,9 @@ from dashboard.queries.versions import NOTHING_YET, Registry, title_of, version_
 from dashboard.widgets.actions import Report, action_button, outcome_view
 from dashboard.widgets.layout import Panel, badge, column, notice, paragraph, passed_badge, row, table
 from front_door.commands.servers import HOST, MLFLOW_PORT
-from front_door.run.summary import tag_figure
+from front_door.run.summary import notes_on, tag_figure
 from front_door.state import tracking_uri, zenml_directory
+from review_sentiment.errors import TrackingError
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
@@ -39,11 +40,22 @@ def versions_view(registry: Registry) -> mo.Html:
             tag_figure(version, "roc_auc"),
             version.tags.get("evaluation_reviews", "-"),
             _gate_badge(version),
+            " ".join(notes_on(version)) or "-",
             version.tags.get("base_model", "-"),
         )
         for version in registry.versions[:MAX_ROWS]
     ]
-    heading = ("Version", "Alias", "Created", "Accuracy (95 %)", "ROC AUC", "Reviews", "Gate", "Base model")
+    heading = (
+        "Version",
+        "Alias",
+        "Created",
+        "Accuracy (95 %)",
+        "ROC AUC",
+        "Reviews",
+        "Gate",
+        "Notes",
+        "Base model",
+    )
     return table(heading, rows)
 
 
@@ -81,6 +93,7 @@ def version_view(version: ModelVersion) -> mo.Html:
             links_view(version),
             mo.md(f"### Gate of {title_of(version)}"),
             gate_view(version),
+            *(notice("Warning", warning, "warn") for warning in version.warnings),
             mo.accordion({"Model card": card_view(version)}),
         ]
     )
@@ -88,11 +101,12 @@ def version_view(version: ModelVersion) -> mo.Html:
 
 def gate_view(version: ModelVersion) -> mo.Html:
     """Show a version's gate checks with their figures."""
-    from review_sentiment.tracking.recorded_runs import recorded_json
+    from review_sentiment.tracking.evidence import gate_of
 
-    verdict = recorded_json(version.run_id, "gate.json")
-    if verdict is None:
-        return paragraph("The version's run has no gate.json.")
+    try:
+        verdict = gate_of(version)
+    except TrackingError as error:
+        return paragraph(str(error))
     rows = [
         (check["name"], check["required"], check["measured"], passed_badge(check["passed"]))
         for check in verdict["checks"]
@@ -102,10 +116,12 @@ def gate_view(version: ModelVersion) -> mo.Html:
 
 def card_view(version: ModelVersion) -> mo.Html:
     """Show the model card. It is our own Markdown, but contains category names from the reviews."""
-    from review_sentiment.tracking import recorded_runs
+    from review_sentiment.tracking.evidence import card_of
 
-    card = recorded_runs.recorded_text(version.run_id, "model_card.md")
-    return mo.md(card.replace("<", "&lt;")) if card else paragraph("The version's run has no model card.")
+    try:
+        return mo.md(card_of(version).replace("<", "&lt;"))
+    except TrackingError as error:
+        return paragraph(str(error))
 
 
 def links_view(version: ModelVersion) -> mo.Html:

@@ -19,8 +19,6 @@ from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.scoring.answers import labels_of, probability_columns
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dashboard.queries.versions import Registry
     from review_sentiment.tracking.model_versions import ModelVersion
 
@@ -85,11 +83,9 @@ def _champion(registry: Registry) -> str:
 
 
 def _metrics(version: ModelVersion) -> str:
-    from review_sentiment.tracking.recorded_runs import recorded_json
+    from review_sentiment.tracking.evidence import metrics_of, predictions_of
 
-    predictions, recorded = _predictions(version), recorded_json(version.run_id, "tuned/metrics.json")
-    if recorded is None:
-        raise ValueError("its run has no evaluation")
+    predictions, recorded = predictions_of(version), metrics_of(version)
     metrics = compute_metrics(predictions, labels_of(predictions))
     for name in ("accuracy", "f1", "roc_auc", "calibration_error"):
         computed = getattr(metrics, name)
@@ -97,24 +93,17 @@ def _metrics(version: ModelVersion) -> str:
         _require(same, f"{name}: {recorded[name]} recorded, {computed} computed")
     counted = sum(map(sum, recorded["confusion"]))
     _require(counted == len(predictions), "the confusion matrix has another number of reviews")
-    return f"accuracy {metrics.accuracy:.4f} on {metrics.n} reviews"
+    return f"accuracy {metrics.accuracy:.3f} on {metrics.n} reviews"
 
 
 def _probabilities(version: ModelVersion) -> str:
-    predictions = _predictions(version)
+    from review_sentiment.tracking.evidence import predictions_of
+
+    predictions = predictions_of(version)
     p = predictions[probability_columns(labels_of(predictions))].to_numpy()
     error = float(np.abs(p.sum(axis=1) - 1).max())
     _require(error < TOLERANCE, f"off by {error:.2g}")
     return f"{len(p)} reviews"
-
-
-def _predictions(version: ModelVersion) -> pd.DataFrame:
-    from review_sentiment.tracking.recorded_runs import recorded_predictions
-
-    predictions = recorded_predictions(version.run_id)
-    if predictions is None:
-        raise ValueError("its run has no predictions")
-    return predictions
 
 
 def _singular_values(version: ModelVersion) -> str:

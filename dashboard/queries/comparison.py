@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dashboard.queries.versions import Registry, title_of
 from dashboard.widgets.figures import Line
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation.comparison import Comparison, changes, compare_models
+from review_sentiment.evaluation.comparison import Comparison, compare_models, paired_answers
 from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
 from review_sentiment.scoring.answers import labels_of
+from review_sentiment.tracking.mlflow_store import TUNED
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
 
 OTHER_MODELS = ("classical", "baseline")
-"""Models that a version's run evaluates beside the tuned one."""
+"""Models that are evaluated beside a version."""
 SHOWN_FIGURES = {
     "accuracy": "accuracy",
     "constrained_accuracy": "constrained accuracy",
@@ -38,16 +39,15 @@ CHANGES = ("changed", "won", "lost", "both wrong", "both right", "all")
 
 @dataclass(frozen=True)
 class Choice:
-    """A model to compare: a version, or a model that its run evaluated beside it."""
+    """A model to compare: a version, or a model that was evaluated beside it."""
 
     title: str
-    run_id: str
+    version: ModelVersion
     model: str
 
-    @property
-    def answer_column(self) -> Literal["constrained", "predicted"]:
-        """Return the column of its answers; the gate too takes an untuned model's most probable label."""
-        return "constrained" if self.model == "baseline" else "predicted"
+    def __hash__(self) -> int:
+        """Hash by the version's files: its tags are a dictionary."""
+        return hash((self.version.model_id, self.model))
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class RecordedEvaluation:
 
 def choices(registry: Registry) -> dict[str, Choice]:
     """Return the models that can be compared, by title; the versions come first."""
-    tuned = [Choice(title_of(version), version.run_id, "tuned") for version in registry.versions]
+    tuned = [Choice(title_of(version), version, "tuned") for version in registry.versions]
     others = [
-        Choice(f"{model} beside version {version.version}", version.run_id, model)
+        Choice(f"{model} beside version {version.version}", version, model)
         for version in registry.versions
         for model in OTHER_MODELS
     ]
@@ -89,31 +89,35 @@ def read_evaluation(choice: Choice) -> RecordedEvaluation:
     """Read a model's evaluation, which never changes once it is recorded.
 
     Raises:
-        DataError: the run does not have it.
+        DataError: the model was not evaluated.
+        TrackingError: the version's files are gone.
     """
-    from review_sentiment.tracking import recorded_runs
+    from review_sentiment.tracking import evidence
 
-    metrics = recorded_runs.recorded_json(choice.run_id, f"{choice.model}/metrics.json")
-    predictions = recorded_runs.recorded_predictions(choice.run_id, choice.model)
-    if metrics is None or predictions is None:
+    version, model = choice.version, choice.model
+    if model != TUNED and not evidence.has_evaluation(version, model):
         raise DataError(
-            f"The run of {choice.title} has no evaluation of its {choice.model} model: it was skipped "
-            "(evaluation.skip_baseline), or the run ended before it."
+            f"{choice.title}: this model was not evaluated, because the run skipped it "
+            "(evaluation.skip_baseline)."
         )
-    slices = recorded_runs.recorded_slices(choice.run_id, choice.model)
-    return RecordedEvaluation(choice, metrics, predictions, slices)
+    return RecordedEvaluation(
+        choice,
+        evidence.metrics_of(version, model),
+        evidence.predictions_of(version, model),
+        evidence.slices_of(version, model),
+    )
 
 
 @lru_cache(CACHE_SIZE)
 def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
-    """Read both models' answers with the review texts of the second one's run.
+    """Read both models' answers with the texts of the reviews.
 
     Raises:
         DataError: one has no evaluation.
     """
-    from review_sentiment.tracking import recorded_runs
+    from review_sentiment.tracking import evidence
 
-    reviews = recorded_runs.recorded_reviews(second.run_id)
+    reviews = evidence.reviews_of(second.version)
     return answers_table(read_evaluation(first), read_evaluation(second), reviews)
 
 
@@ -130,8 +134,6 @@ def figure_rows(pair: Sequence[RecordedEvaluation]) -> list[list[str]]:
 def paired_test(first: Choice, second: Choice) -> Comparison:
     """Compare the second with the first by McNemar's test, on the reviews that both answered.
 
-    Cached: with every correction statsmodels (0.14.6) collects the whole process's garbage, 0.3 s.
-
     Raises:
         DataError: they share no review, or one has no evaluation.
     """
@@ -144,8 +146,7 @@ def compare_evaluations(first: RecordedEvaluation, second: RecordedEvaluation) -
     Raises:
         DataError: they share no review.
     """
-    choice = first.choice
-    return compare_models(second.predictions, first.predictions, choice.title, choice.answer_column)
+    return compare_models(second.predictions, first.predictions, first.choice.title)
 
 
 def paired_test_text(found: Comparison, second: str) -> str:
@@ -154,7 +155,8 @@ def paired_test_text(found: Comparison, second: str) -> str:
     verdict = "a difference beyond chance" if overall.significant else "no difference beyond chance"
     return (
         f"{second} against {found.other}: accuracy {overall} (McNemar; {verdict}). "
-        f"{overall.only_candidate} reviews won, {overall.only_other} lost."
+        f"{overall.only_candidate} reviews won, {overall.only_other} lost. Both models are judged by their "
+        "likeliest label."
     )
 
 
@@ -209,24 +211,25 @@ def dimensions(pair: Sequence[RecordedEvaluation]) -> list[str]:
 
 
 def answers_table(
-    first: RecordedEvaluation, second: RecordedEvaluation, reviews: pd.DataFrame | None
+    first: RecordedEvaluation, second: RecordedEvaluation, reviews: pd.DataFrame
 ) -> pd.DataFrame:
     """Return both models' answers to each review that both answered; changed answers come first.
 
     `change` is won, lost, both right or both wrong; `p first` and `p second` are the probabilities of the
     gold label.
     """
-    both = _answers(first, "first").merge(
-        _answers(second, "second")[["review_id", "second", "p second"]], on="review_id"
-    )
-    both["change"] = changes(both["gold"], both["first"], both["second"])
-    both["review"] = ""
-    if reviews is not None:
-        texts = (reviews["title"].fillna("") + ". " + reviews["text"].fillna("")).str.strip(". ")
-        both["review"] = both["review_id"].map(dict(zip(reviews["review_id"], texts, strict=True))).fillna("")
-    columns = ["change", "review", "gold", "first", "second", "p first", "p second", "category"]
+    both = paired_answers(first.predictions, second.predictions)
+    texts = (reviews["title"].fillna("") + ". " + reviews["text"].fillna("")).str.strip(". ")
+    columns = {
+        "review": dict(zip(reviews["review_id"], texts, strict=True)),
+        "p first": _gold_probabilities(first),
+        "p second": _gold_probabilities(second),
+    }
+    for name, values in columns.items():
+        both[name] = both["review_id"].map(values)
+    shown = ["change", "review", "gold", "first", "second", "p first", "p second", "category"]
     ordered = both.sort_values(["change", "p second"], kind="stable").astype({"change": str})
-    return ordered[columns].round({"p first": 3, "p second": 3}).reset_index(drop=True)
+    return ordered[shown].fillna({"review": ""}).round({"p first": 3, "p second": 3}).reset_index(drop=True)
 
 
 def only(table: pd.DataFrame, change: str) -> pd.DataFrame:
@@ -237,23 +240,19 @@ def only(table: pd.DataFrame, change: str) -> pd.DataFrame:
     return table[table["change"].isin(wanted)].reset_index(drop=True)
 
 
-def setting_rows(first: ModelVersion | None, second: ModelVersion | None) -> list[tuple[str, str, str]]:
-    """Return the recorded parameters that differ between two versions."""
+def setting_rows(first: ModelVersion, second: ModelVersion) -> list[tuple[str, str, str]]:
+    """Return the settings that differ between two versions."""
     from review_sentiment.registry.version_comparison import different_settings
 
-    if first is None or second is None:
-        return []
     return [(key, *values) for key, values in different_settings(first, second).items()]
 
 
-def _answers(recorded: RecordedEvaluation, name: str) -> pd.DataFrame:
-    """Return the answers in a column of this name, and the probability of the gold label."""
+def _gold_probabilities(recorded: RecordedEvaluation) -> dict[str, float]:
+    """Return the probability of the gold label by review id."""
     frame = recorded.predictions
     answers = answers_of(frame, recorded.labels)
-    table = frame[["review_id", "category", "gold"]].copy()
-    table[name] = frame[recorded.choice.answer_column]
-    table[f"p {name}"] = answers.probabilities[range(len(frame)), answers.gold]
-    return table
+    found = answers.probabilities[range(len(frame)), answers.gold]
+    return dict(zip(frame["review_id"], found, strict=True))
 
 
 def _last_label(recorded: RecordedEvaluation) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EXAMPLES_SHOWN = 5
 COMPARED_REVIEWS = 200
-"""Validation reviews on which an export compares the merged model with the adapter."""
+"""Evaluation reviews of a version on which an export compares the merged model with the adapter."""
 
 
 @click.command()
@@ -127,7 +127,8 @@ def export_command(
 ) -> None:
     """Export VERSION (a number or an alias) as merged weights.
 
-    They can be used without this project.
+    They can be used without this project. The settings choose the device and precision of the merge; the
+    reviews on which it is checked are those that the version was evaluated on.
     """
     settings = load_settings(config_file or default_config(), overrides)
     log_file = new_log_file()
@@ -139,8 +140,8 @@ def export_command(
         return
     click.echo(
         f"{report.directory}: merged weights (safetensors), tokenizer and chat template\n"
-        f"On {report.n} validation reviews, {report.changed_fraction:.2%} of the answers changed, and label "
-        f"probabilities by at most {report.largest_difference:.3f}"
+        f"On {report.n} of the version's evaluation reviews, {report.changed_fraction:.2%} of the answers "
+        f"changed, and label probabilities by at most {report.largest_difference:.3f}"
     )
 
 
@@ -155,17 +156,16 @@ def _export(name: str, version: str, settings: Settings, directory: Path) -> Exp
 
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.registry.export import export
-    from review_sentiment.tracking import mlflow_store, model_versions
-    from review_sentiment.training.preparation import prepare
+    from review_sentiment.tracking import evidence, mlflow_store, model_versions
 
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(name, version)
     model_versions.require_base(found)
     plan = plan_compute(settings.model.device, settings.model.precision)
-    chats = prepare(settings).validation.head(COMPARED_REVIEWS)
+    reviews = evidence.reviews_of(found).head(COMPARED_REVIEWS)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-export-") as scratch:
         serving, adapter = model_versions.download_adapter(found, Path(scratch))
-        return export(serving.base, adapter, plan, chats, directory)
+        return export(serving, adapter, plan, reviews, directory)
 
 
 @click.command()

@@ -12,6 +12,7 @@ from pipelines.step_names import gpu_steps, step_names
 from review_sentiment.data.categories import validate_categories
 from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.settings_files import flat
 
 if TYPE_CHECKING:
     from zenml.models import StepRunResponse
@@ -65,7 +66,7 @@ def run(
         options[name] |= {"enable_cache": False}
     configured = review_sentiment.with_options(
         steps={name: own for name, own in options.items() if own},
-        extra=_provenance(command),
+        extra=_provenance(command, flat(settings)),
         **stack.pipeline_options,
     )
     finished = configured(settings=settings, available=source.available, revisions=source.revisions)
@@ -91,13 +92,14 @@ def run_only(
     parameters = {name: getattr(settings, name, value) for name, value in earlier.config.parameters.items()}
     if "revision" in parameters:
         parameters["revision"] = source.revisions[parameters["category"]]
+    given = {key: value for key, value in flat(settings).items() if key.split(".")[0] in parameters}
     inputs = _inputs(earlier, function, exclude=parameters)
 
     @pipeline(  # type: ignore[untyped-decorator]
         name="review_sentiment_only",
         enable_cache=False,
         execution_mode=ExecutionMode.FAIL_FAST,
-        extra=_provenance(command),
+        extra=_provenance(command, _settings_of(earlier) | given),
         **stack.pipeline_options,
     )
     def only() -> None:
@@ -107,11 +109,27 @@ def run_only(
     return read_result(only(), stack.name, time.monotonic() - started)
 
 
-def _provenance(command: str) -> dict[str, str]:
+def _provenance(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the steps may know about the run's origin; it is not part of their cache keys."""
-    from review_sentiment.tracking.provenance import COMMAND, SOURCE_COMMIT, source_commit
+    from review_sentiment.tracking.provenance import (
+        COMMAND,
+        SETTINGS,
+        SOURCE_COMMIT,
+        source_commit,
+        without_secrets,
+    )
 
-    return {SOURCE_COMMIT: source_commit(), COMMAND: command}
+    values = {name: without_secrets(str(value)) for name, value in settings.items()}
+    return {SOURCE_COMMIT: source_commit(), COMMAND: command, SETTINGS: values}
+
+
+def _settings_of(step: StepRunResponse) -> dict[str, str]:
+    """Return the settings of a step's run, which its inputs were made with."""
+    from zenml.client import Client
+
+    from review_sentiment.tracking.provenance import SETTINGS
+
+    return dict(Client().get_pipeline_run(step.pipeline_run_id).config.extra[SETTINGS])
 
 
 def _latest(step: str) -> StepRunResponse:

@@ -97,13 +97,21 @@ def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any
     """Return the fields `model` and `mlflow` of the version that the run registered, if any."""
     if "register_model" not in steps or "registered" not in steps["register_model"].outputs:
         return {}
-    from review_sentiment.tracking import candidate, model_versions
+    from review_sentiment.tracking import candidate, evidence, model_versions
 
     record = steps["register_model"].outputs["registered"][0].load()
     candidate.require_run(record.run_id)
-    versions = model_versions.list_versions(record.name)
-    aliases = next((list(each.aliases) for each in versions if each.version == record.version), [])
+    version = model_versions.get_version(record.name, record.version)
+    checks = evidence.gate_of(version)["checks"]
     return {
-        "model": {"name": record.name, "version": record.version, "aliases": aliases, "uri": record.uri},
+        "model": {
+            "name": version.name,
+            "version": version.version,
+            "aliases": list(version.aliases),
+            "uri": version.uri,
+            "gate": version.tags["gate"],
+            "failed_checks": [check for check in checks if not check["passed"]],
+            "warnings": list(version.warnings),
+        },
         "mlflow": {key: getattr(record, key) for key in ("tracking_uri", "experiment", "run_id")},
     }

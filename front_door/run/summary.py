@@ -29,6 +29,12 @@ def summary(result: RunResult) -> str:
         lines += [
             "",
             f"model        {result.model['name']} version {result.model['version']} ({aliases})",
+            f"gate         {result.model['gate']}",
+            *(
+                f"             {check['name']} is {check['measured']}, required: {check['required']}"
+                for check in result.model["failed_checks"]
+            ),
+            *(f"warning      {warning}" for warning in result.model["warnings"]),
             f'load it      mlflow.pyfunc.load_model("{result.model["uri"]}")',
             f"MLflow run   {result.mlflow['run_id']} in {result.mlflow['tracking_uri']}",
             "dashboard    python run_pipeline.py ui",
@@ -54,7 +60,7 @@ def figures_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def versions_table(versions: Sequence[ModelVersion]) -> str:
-    """Return one line per version."""
+    """Return one line per version, and below the table why a gate was not passed, and warnings."""
     rows = [
         (
             "version",
@@ -84,7 +90,14 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
         )
         for found in versions
     ]
-    return columns(rows)
+    notes = [f"version {found.version}: {note}" for found in versions for note in notes_on(found)]
+    return "\n".join([columns(rows), *([""] if notes else []), *notes])
+
+
+def notes_on(version: ModelVersion) -> list[str]:
+    """Return why a version did not pass its gate, and what its readers must know."""
+    reason = [] if version.tags.get("gate") == "passed" else [version.tags.get("gate.reason", "")]
+    return [note for note in (*reason, *version.warnings) if note]
 
 
 def tag_figure(found: ModelVersion, tag: str) -> str:

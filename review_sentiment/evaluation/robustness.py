@@ -159,7 +159,7 @@ def _probe(name: str, changed: str, before: pd.DataFrame, after: pd.DataFrame) -
         changed=changed,
         before=float(earlier["predicted"].mean()),
         after=float(later["predicted"].mean()),
-        change=compare_models(later, earlier, name, "predicted").overall,
+        change=compare_models(later, earlier, name, answers="predicted").overall,
     )
 
 

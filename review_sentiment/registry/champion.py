@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.errors import DataError, ModelUnavailableError
+from review_sentiment.errors import DataError, ModelUnavailableError, TrackingError
 from review_sentiment.evaluation.result import Evaluation, evaluation_of
 from review_sentiment.registry.gate import Champion
 
@@ -26,25 +26,25 @@ def evaluate_champion(
 ) -> Champion:
     """Return the champion's evaluation on the chats' reviews.
 
-    An evaluation of the same reviews in the champion's run is reused. Otherwise the champion is evaluated
+    The champion's own evaluation is reused if it was on the same reviews. Otherwise the champion is evaluated
     now, with reviews formatted as in its own training. A candidate need not beat its own version.
 
     Raises:
         DataError: the champion has other labels.
         ModelUnavailableError: its files or its base model are not available.
     """
-    from review_sentiment.tracking import model_versions, recorded_runs
+    from review_sentiment.tracking import evidence, model_versions
 
     version = model_versions.find_version(name, model_versions.CHAMPION)
     if version is None or version.run_id == candidate_run:
         return Champion()
-    recorded = recorded_runs.recorded_predictions(version.run_id)
-    if recorded is not None and set(recorded["review_id"]) == set(chats.frame["review_id"]):
-        in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
-        return Champion(version.version, evaluation_of("champion", chats, in_order))
     try:
+        recorded = evidence.predictions_of(version)
+        if set(recorded["review_id"]) == set(chats.frame["review_id"]):
+            in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
+            return Champion(version.version, evaluation_of("champion", chats, in_order))
         return Champion(version.version, _evaluate_again(version, chats, plan, settings))
-    except ModelUnavailableError as error:
+    except (ModelUnavailableError, TrackingError) as error:
         raise ModelUnavailableError(
             f"The champion of '{name}', version {version.version}, cannot be evaluated: {error} "
             "Make it available again. Or make another version the champion: "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from review_sentiment.data.chats import format_chats
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
@@ -22,7 +23,9 @@ from review_sentiment.resources.device import free_memory
 from review_sentiment.scoring.label_scoring import Scores, score_labels
 
 if TYPE_CHECKING:
-    from review_sentiment.data.chats import ChatDataset
+    import pandas as pd
+
+    from review_sentiment.scoring.scorer import Serving
 
 TOKENS_PER_BATCH = 4_096
 
@@ -38,14 +41,16 @@ class ExportReport:
 
 
 def export(
-    base: ModelIdentity, adapter: Path, plan: ComputePlan, chats: ChatDataset, directory: Path
+    serving: Serving, adapter: Path, plan: ComputePlan, reviews: pd.DataFrame, directory: Path
 ) -> ExportReport:
-    """Write merged weights as safetensors, with tokenizer and chat template.
+    """Write merged weights as safetensors, with tokenizer and chat template; compare the answers to reviews.
 
     Raises:
         ModelUnavailableError: the base model is not available.
     """
+    base = serving.base
     tokenizer = load_tokenizer(base)
+    chats = format_chats(reviews, tokenizer, serving.labels, serving.max_tokens)
     prompts = list(chats.frame["prompt"])
 
     def scores(model: Any) -> Scores:

@@ -93,18 +93,17 @@ class Verdict:
 def judge(evaluations: Evaluations, champion: Champion, proof: LoraProof, settings: GateSettings) -> Verdict:
     """Compare the tuned model with each of the others on the reviews that both answered."""
     tuned, classical, baseline = evaluations.tuned, evaluations.classical, evaluations.baseline
-    over_classical = compare_models(tuned.predictions, classical.predictions, CLASSICAL, "predicted")
+    over_classical = compare_models(tuned.predictions, classical.predictions, CLASSICAL)
     comparisons = [over_classical]
     checks = [_proof_check(proof)]
     if baseline is not None:
-        # The untuned model is judged by its likeliest label, so that it cannot lose on answer format alone.
-        gain = compare_models(tuned.predictions, baseline.predictions, BASELINE, "constrained")
+        gain = compare_models(tuned.predictions, baseline.predictions, BASELINE)
         comparisons.append(gain)
         checks.append(_gain_check(gain, settings.min_gain_over_baseline, settings.significance))
     checks.append(_classical_check(over_classical, settings))
     if champion.evaluation is not None:
-        name = f"champion version {champion.version}"
-        gain = compare_models(tuned.predictions, champion.evaluation.predictions, name, "predicted")
+        name = f"version {champion.version}, champion at the time"
+        gain = compare_models(tuned.predictions, champion.evaluation.predictions, name)
         comparisons.append(gain)
         checks.append(_gain_check(gain, settings.min_gain_over_champion, settings.significance))
         checks.append(_category_check(gain, settings))

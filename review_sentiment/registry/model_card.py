@@ -45,15 +45,26 @@ SETTINGS_SHOWN = (
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card reports besides evaluations: the adapter, where it comes from, and its reviews."""
+    """What the card reports besides evaluations: adapter, settings of the run, origin and reviews."""
 
     adapter: TrainedAdapter
+    settings: Mapping[str, str]
     lineage: Lineage
     base_licence: str
     data_licence: str
     train: ReviewTable
     evaluation: ReviewTable
     ingested: tuple[Ingested, ...]
+
+
+@dataclass(frozen=True)
+class CardIdentity:
+    """The version that a card is about, its warnings, and the software that made it: names and versions."""
+
+    name: str
+    version: str
+    warnings: tuple[str, ...]
+    software: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -70,15 +81,11 @@ class RegisteredVersion:
     card: str
 
 
-def write_card(
-    name: str,
-    alias: str,
-    verdict: Verdict,
-    evaluations: Evaluations,
-    facts: CardFacts,
-    software: Mapping[str, str],
-) -> str:
-    """Return the card as Markdown; its first sentence stands alone. `software` maps names to versions."""
+def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluations, facts: CardFacts) -> str:
+    """Return the card as Markdown; its first sentence stands alone.
+
+    It says nothing that changes later, such as the version's alias.
+    """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -88,14 +95,14 @@ def write_card(
     settings = (f"`{key}={adapter.settings[key]}`" for key in SETTINGS_SHOWN if key in adapter.settings)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         vars(facts),
-        name=name,
-        alias=alias,
+        name=identity.name,
+        version=identity.version,
         verdict=verdict,
         metrics=tuned.metrics,
         labels=tuned.metrics.labels,
         scheme=_scheme(tuned.metrics.labels),
         audit=tuned.audit.sentence(),
-        concerns=concerns(tuned, adapter.proof),
+        warnings=identity.warnings,
         figures=[
             _figures("**tuned (this model)**", tuned),
             _figures("untuned base model", evaluations.baseline),
@@ -111,7 +118,9 @@ def write_card(
             (found.category, f"{found.read:,}", f"{found.kept:,}", found.reasons())
             for found in _summarised(facts.ingested)
         ],
-        software=", ".join(f"{package} {software[package]}" for package in sorted(software, key=str.lower)),
+        software=", ".join(
+            f"{package} {identity.software[package]}" for package in sorted(identity.software, key=str.lower)
+        ),
         summary=adapter.summary,
         settings=", ".join(settings),
     )

@@ -19,7 +19,7 @@ from review_sentiment.errors import DataError
 from review_sentiment.evaluation.metrics import Metrics, compute_metrics
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.scoring.answers import labels_of
-from review_sentiment.tracking import recorded_runs
+from review_sentiment.tracking import evidence
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
@@ -38,7 +38,7 @@ class PaperResults:
 
 
 def collect(versions: Sequence[ModelVersion]) -> PaperResults:
-    """Read what the versions' runs have recorded.
+    """Read the evidence of the versions.
 
     Raises:
         DataError: no version has predictions.
@@ -46,12 +46,12 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
     rows: list[dict[str, Any]] = []
     slices: list[pd.DataFrame] = []
     evaluations: dict[str, Evaluation] = {}
-    settings = {version.version: recorded_runs.recorded_parameters(version.run_id) for version in versions}
+    settings = {version.version: evidence.settings_of(version) for version in versions}
     for version in versions:
         for model in MODELS:
-            predictions = recorded_runs.recorded_predictions(version.run_id, model)
-            if predictions is None:
+            if not evidence.has_evaluation(version, model):
                 continue
+            predictions = evidence.predictions_of(version, model)
             metrics = compute_metrics(predictions, labels_of(predictions))
             identity = {
                 "version": version.version,
@@ -59,7 +59,7 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
                 "seed": settings[version.version].get(SEED, ""),
             }
             rows += _figures(identity, metrics)
-            slices.append(recorded_runs.recorded_slices(version.run_id, model).assign(**identity))
+            slices.append(evidence.slices_of(version, model).assign(**identity))
             evaluations[f"version_{version.version}_{model}"] = Evaluation(
                 model, metrics, predictions, samples=pd.DataFrame(), slices=pd.DataFrame()
             )

@@ -12,13 +12,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from review_sentiment.data.chats import REVIEW_COLUMNS
 from review_sentiment.data.data_report import reference_of
 from review_sentiment.registry.gate import still_against
-from review_sentiment.registry.model_card import CardFacts, RegisteredVersion, write_card
+from review_sentiment.registry.model_card import (
+    CardFacts,
+    CardIdentity,
+    RegisteredVersion,
+    concerns,
+    write_card,
+)
 from review_sentiment.scoring.scorer import REFERENCE_FILE, Serving
 from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
+from review_sentiment.tracking.evidence import GATE_FILE, SETTINGS_FILE, log_evidence
 from review_sentiment.tracking.provenance import software_here, trained_with
 from review_sentiment.tracking.run_log import log_json, set_tags
+from review_sentiment.tracking.served_model import log_served_model
 
 if TYPE_CHECKING:
     from review_sentiment.data.data_report import DataReport
@@ -43,29 +52,33 @@ def register(
     Raises:
         TrackingError: MLflow does not know the candidate's run.
     """
-    adapter, metrics = facts.adapter, evaluations.tuned.metrics
-    run_id = adapter.run_id
+    adapter, run_id = facts.adapter, facts.adapter.run_id
     candidate.require_run(run_id)
-    champion = model_versions.find_version(name, model_versions.CHAMPION)
+    versions = model_versions.list_versions(name)
+    champion = next((found for found in versions if model_versions.CHAMPION in found.aliases), None)
     if champion is None or champion.run_id != run_id:
         verdict = still_against(verdict, champion.version if champion else None)
     alias = model_versions.CHAMPION if verdict.passed else model_versions.CHALLENGER
-    software = trained_with(recorded_runs.recorded_tags(run_id)) | software_here()
-    card = write_card(name, alias, verdict, evaluations, facts, software)
-    log_verdict(run_id, verdict)
-    reports = {
-        "reports/data_report.html": report.html,
-        "settings.json": json.dumps(adapter.settings, indent=2),
-    }
-    lineage = facts.lineage.tags()
-    candidate.record_registration(run_id, card, reports, lineage)
-    with mlflow_store.temporary_directory() as scratch:
-        files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
-        Serving(adapter.base, metrics.labels, adapter.max_tokens).save(files)
-        reference_of(facts.train).to_parquet(files / REFERENCE_FILE, index=False)
-        tags = _tags(adapter.base, metrics, verdict) | lineage
-        version = model_versions.register_version(name, run_id, files, card, tags)
+    warnings = concerns(evaluations.tuned, adapter.proof)
+    same = [found.version for found in versions if found.run_id == run_id]
+    if same:
+        warnings.append(
+            f"The adapter is that of version {', '.join(reversed(same))}, evaluated again. The gate did not "
+            "compare it with that version."
+        )
+    tags = _tags(adapter.base, evaluations.tuned.metrics, verdict) | facts.lineage.tags()
+    tags |= {model_versions.WARNINGS_TAG: "\n".join(warnings)} if warnings else {}
+    model_id = _log_model(verdict, evaluations, facts)
+    version = model_versions.register_version(name, run_id, model_id, tags)
     with model_versions.deleted_on_failure(name, version):
+        software = trained_with(recorded_runs.recorded_tags(run_id)) | software_here()
+        identity = CardIdentity(name, version, tuple(warnings), software)
+        card = write_card(identity, verdict, evaluations, facts)
+        model_versions.describe_version(name, version, model_id, card)
+        log_verdict(run_id, verdict)
+        candidate.record_registration(
+            run_id, card, {"reports/data_report.html": report.html}, facts.lineage.tags()
+        )
         if alias == model_versions.CHAMPION:
             model_versions.make_champion(name, version)
         else:
@@ -83,6 +96,26 @@ def register(
     )
 
 
+def _log_model(verdict: Verdict, evaluations: Evaluations, facts: CardFacts) -> str:
+    """Log the version's files, and the evidence behind it; return the model's id."""
+    adapter = facts.adapter
+    with mlflow_store.temporary_directory() as scratch:
+        files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
+        Serving(adapter.base, evaluations.tuned.metrics.labels, adapter.max_tokens).save(files)
+        reference_of(facts.train).to_parquet(files / REFERENCE_FILE, index=False)
+        model_id = log_served_model(adapter.run_id, files)
+    compute = {f"compute.{key}": value for key, value in adapter.compute.items()}
+    texts = {
+        SETTINGS_FILE: json.dumps({**facts.settings, **adapter.settings, **compute}, indent=2),
+        GATE_FILE: json.dumps(asdict(verdict), indent=2),
+    }
+    beside = (evaluations.baseline, evaluations.classical, evaluations.tuned)
+    log_evidence(
+        model_id, texts, [found for found in beside if found], facts.evaluation.frame[REVIEW_COLUMNS]
+    )
+    return model_id
+
+
 def _tags(base: ModelIdentity, metrics: Metrics, verdict: Verdict) -> dict[str, str]:
     return {
         model_versions.ACCURACY_TAG: f"{metrics.accuracy:.6f}",
@@ -95,10 +128,11 @@ def _tags(base: ModelIdentity, metrics: Metrics, verdict: Verdict) -> dict[str, 
         "base_revision": base.revision or "newest",
         "quantization": base.quantization,
         "gate": verdict.outcome,
+        model_versions.GATE_REASON_TAG: verdict.reason(),
     }
 
 
 def log_verdict(run_id: str, verdict: Verdict) -> None:
     """Log the gate's decision: every check with its figures, and tags."""
     log_json(run_id, asdict(verdict), "gate.json")
-    set_tags(run_id, {"gate": verdict.outcome, "gate.reason": verdict.reason()})
+    set_tags(run_id, {"gate": verdict.outcome, model_versions.GATE_REASON_TAG: verdict.reason()})

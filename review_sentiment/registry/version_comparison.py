@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation.comparison import Comparison, changes, compare_models
-from review_sentiment.tracking import model_versions, recorded_runs
+from review_sentiment.evaluation.comparison import Comparison, compare_models, paired_answers
+from review_sentiment.tracking import evidence, model_versions
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
@@ -67,22 +67,17 @@ def compare_versions(name: str, first: str, second: str) -> VersionComparison:
 
 def _paired_test(old: ModelVersion, new: ModelVersion) -> tuple[Comparison | None, str, pd.DataFrame]:
     """Return the test, or why there is none, and the answers that changed."""
-    none_changed = pd.DataFrame(columns=CHANGED_COLUMNS)
-    before = recorded_runs.recorded_predictions(old.run_id)
-    after = recorded_runs.recorded_predictions(new.run_id)
-    if before is None or after is None:
-        missing = old if before is None else new
-        return None, f"The run of version {missing.version} has no predictions.", none_changed
+    before, after = (evidence.predictions_of(version) for version in (old, new))
     try:
-        test = compare_models(after, before, f"version {old.version}", "predicted")
+        test = compare_models(after, before, f"version {old.version}")
     except DataError as error:
-        return None, str(error), none_changed
-    return test, "", _changed(before, after, recorded_runs.recorded_reviews(new.run_id))
+        return None, str(error), pd.DataFrame(columns=CHANGED_COLUMNS)
+    return test, "", _changed(paired_answers(before, after), evidence.reviews_of(new))
 
 
 def different_settings(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[str, str]]:
-    """Return the recorded parameters in which two versions differ, with both values."""
-    old, new = (recorded_runs.recorded_parameters(version.run_id) for version in (first, second))
+    """Return the settings in which two versions differ, with both values."""
+    old, new = (evidence.settings_of(version) for version in (first, second))
     return {
         key: (old.get(key, "-"), new.get(key, "-"))
         for key in sorted(old.keys() | new.keys())
@@ -90,14 +85,7 @@ def different_settings(first: ModelVersion, second: ModelVersion) -> dict[str, t
     }
 
 
-def _changed(old: pd.DataFrame, new: pd.DataFrame, reviews: pd.DataFrame | None) -> pd.DataFrame:
+def _changed(both: pd.DataFrame, reviews: pd.DataFrame) -> pd.DataFrame:
     """Return the reviews that only one version answered correctly, those that the second lost first."""
-    both = old[["review_id", "category", "gold", "predicted"]].merge(
-        new[["review_id", "predicted"]], on="review_id", suffixes=("_first", "_second")
-    )
-    both = both.rename(columns={"predicted_first": "first", "predicted_second": "second"})
-    both["change"] = changes(both["gold"], both["first"], both["second"])
     changed = both[both["change"].isin(["lost", "won"])].sort_values("change", kind="stable")
-    if reviews is None:
-        return changed.assign(title="", text="")[CHANGED_COLUMNS]
     return changed.merge(reviews[["review_id", "title", "text"]], on="review_id", how="left")[CHANGED_COLUMNS]

@@ -16,10 +16,8 @@ from review_sentiment.errors import TrackingError
 from review_sentiment.tracking.mlflow_store import (
     EXAMPLES_PAGE,
     PREDICTIONS_FILE,
-    REVIEWS_FILE,
     SLICES_FILE,
     TRACKING_VARIABLE,
-    TUNED,
     client,
     current_uri,
 )
@@ -187,10 +185,8 @@ def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
 
 
 def log_tuned_evaluation(run_id: str, chats: ChatDataset, evaluation: Evaluation) -> None:
-    """Log the candidate's own evaluation, and the reviews that later comparisons show beside answers."""
+    """Log the candidate's own evaluation, and which reviews it was evaluated on."""
     log_dataset(run_id, chats, "evaluation", context="evaluation")
-    reviews = chats.frame[["review_id", "category", "stars", "label", "title", "text"]]
-    log_parquet(run_id, reviews, f"{TUNED}/{REVIEWS_FILE}")
     log_evaluation(run_id, evaluation)
 
 

@@ -18,14 +18,18 @@ from mlflow.exceptions import MlflowException
 from review_sentiment.errors import ModelUnavailableError, UsageError, did_you_mean, first_line
 from review_sentiment.models.base_model import require_same_files
 from review_sentiment.scoring.scorer import SERVING_FILE, Serving
+from review_sentiment.tracking.evidence import log_card
 from review_sentiment.tracking.mlflow_store import client, temporary_directory
-from review_sentiment.tracking.served_model import log_served_model
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 CHAMPIONS_TAG = "champions"
 """Tag of a registered model: the versions that were champion, the present one last."""
 ACCURACY_TAG = "accuracy"
+GATE_REASON_TAG = "gate.reason"
+WARNINGS_TAG = "warnings"
+"""Tag of a version with what its readers must know, one warning a line."""
+MODEL_SCHEME = "models:/"
 MODEL_DESCRIPTION = """\
 Fine-tuned language models that label customer reviews. **champion** is the version in use, \
 **challenger** the newest version that did not pass the gate. A version's description is its model card, \
@@ -47,15 +51,16 @@ class ModelVersion:
     run_id: str
     created: datetime
     tags: Mapping[str, str]
+    model_id: str
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what readers of the version must know, such as a collapsed class."""
+        return tuple(self.tags.get(WARNINGS_TAG, "").splitlines())
 
 
-def register_version(name: str, run_id: str, adapter: Path, description: str, tags: Mapping[str, str]) -> str:
-    """Register the adapter as a new version that belongs to the run; return its number.
-
-    `adapter` holds the adapter's files and a saved `Serving`. The files are logged first. Then one request
-    creates the version with card and tags, so no version has only some of them.
-    """
-    model = log_served_model(run_id, adapter)
+def register_version(name: str, run_id: str, model_id: str, tags: Mapping[str, str]) -> str:
+    """Register a logged model as a new version that belongs to the run; return its number."""
     registered = client().search_registered_models(filter_string=f"name='{name}'")
     if not registered:
         client().create_registered_model(name, description=MODEL_DESCRIPTION)
@@ -63,33 +68,37 @@ def register_version(name: str, run_id: str, adapter: Path, description: str, ta
         client().update_registered_model(name, MODEL_DESCRIPTION)
     created = client().create_model_version(
         name,
-        source=model.model_uri,
+        source=f"{MODEL_SCHEME}{model_id}",
         run_id=run_id,
         tags=dict(tags),
-        description=_shortened(description),
-        model_id=model.model_id,
+        model_id=model_id,
     )
     return str(created.version)
+
+
+def describe_version(name: str, version: str, model_id: str, card: str) -> None:
+    """Give a version its card: as a file, and as its description in MLflow."""
+    log_card(model_id, card)
+    client().update_model_version(name, version, description=_shortened(card))
 
 
 def _shortened(description: str) -> str:
     """Return as many whole lines as MLflow keeps, and a pointer to the rest."""
     if len(description) <= DESCRIPTION_LIMIT:
         return description
-    rest = "\n\nThe rest is in `model_card.md` of the run that this version belongs to.\n"
+    rest = "\n\nThe rest is in `evidence/model_card.md` of the version's files.\n"
     return description[: DESCRIPTION_LIMIT - len(rest)].rpartition("\n")[0] + rest
 
 
 @contextmanager
 def deleted_on_failure(name: str, version: str) -> Iterator[None]:
-    """Delete a version if the block cannot give it its alias: nothing would tell what it is.
+    """Delete a version if the block cannot give it its card and alias: nothing would tell what it is.
 
-    Raises:
-        MlflowException: what the block raised, with a note if the version could not be deleted either.
+    What the block raised is raised again, with a note if the version could not be deleted either.
     """
     try:
         yield
-    except MlflowException as error:
+    except BaseException as error:
         try:
             client().delete_model_version(name, version)
         except MlflowException as second:
@@ -162,6 +171,8 @@ def list_versions(name: str) -> list[ModelVersion]:
             run_id=found.run_id or "",
             created=datetime.fromtimestamp(found.creation_timestamp / 1000, tz=UTC),
             tags=dict(found.tags),
+            # `search_model_versions` leaves `model_id` out too (MLflow 3.17).
+            model_id=found.source.removeprefix(MODEL_SCHEME),
         )
         for found in client().search_model_versions(f"name='{name}'")
     ]

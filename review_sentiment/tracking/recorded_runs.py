@@ -1,32 +1,18 @@
-"""Reads from MLflow's runs: their list, their training curves, and the files that were logged to them.
+"""Reads from MLflow's runs: their list, their tags and their training curves.
 
 Call `mlflow_store.configure` first.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from review_sentiment.errors import TrackingError
-from review_sentiment.tracking.mlflow_store import (
-    PREDICTIONS_FILE,
-    REVIEWS_FILE,
-    SLICES_FILE,
-    TUNED,
-    client,
-    temporary_directory,
-)
+from review_sentiment.tracking.mlflow_store import client
 from review_sentiment.training.curves import CURVES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PAGE = 200
 """Maximum number of runs in one request."""
@@ -104,75 +90,9 @@ def experiment_of(run_id: str) -> str:
     return str(client().get_run(run_id).info.experiment_id)
 
 
-def recorded_parameters(run_id: str) -> dict[str, str]:
-    """Return a run's parameters."""
-    return dict(client().get_run(run_id).data.params)
-
-
 def recorded_tags(run_id: str) -> dict[str, str]:
     """Return a run's tags."""
     return dict(client().get_run(run_id).data.tags)
-
-
-def recorded_predictions(run_id: str, model: str = TUNED) -> pd.DataFrame | None:
-    """Return a model's predictions on the evaluation reviews; None if the run does not have them."""
-    return _recorded_table(run_id, f"{model}/{PREDICTIONS_FILE}")
-
-
-def recorded_reviews(run_id: str) -> pd.DataFrame | None:
-    """Return the reviews that a candidate was evaluated on; None if the run does not have them."""
-    return _recorded_table(run_id, f"{TUNED}/{REVIEWS_FILE}")
-
-
-def recorded_slices(run_id: str, model: str) -> pd.DataFrame:
-    """Return the slices of a model's evaluation; empty if the run does not have them."""
-    import pandas as pd
-
-    with _recorded_file(run_id, f"{model}/{SLICES_FILE}") as file:
-        return pd.read_csv(file) if file else pd.DataFrame()
-
-
-def recorded_bytes(run_id: str, path: str) -> bytes:
-    """Return a file of a run, such as a plot.
-
-    Raises:
-        TrackingError: the run does not have it.
-    """
-    with _recorded_file(run_id, path) as file:
-        if file is None:
-            raise TrackingError(f"The MLflow run {run_id} has no file {path}. It may have failed earlier.")
-        return file.read_bytes()
-
-
-def recorded_text(run_id: str, path: str) -> str | None:
-    """Return a text file of a run; None if the run does not have it."""
-    with _recorded_file(run_id, path) as file:
-        return file.read_text(encoding="utf-8") if file else None
-
-
-def recorded_json(run_id: str, path: str) -> dict[str, Any] | None:
-    """Return the content of a JSON file of a run; None if the run does not have it."""
-    text = recorded_text(run_id, path)
-    return None if text is None else dict(json.loads(text))
-
-
-def _recorded_table(run_id: str, path: str) -> pd.DataFrame | None:
-    import pandas as pd
-
-    with _recorded_file(run_id, path) as file:
-        return pd.read_parquet(file) if file else None
-
-
-@contextmanager
-def _recorded_file(run_id: str, path: str) -> Iterator[Path | None]:
-    """Yield a temporary copy of a run's file; None if the run does not have it."""
-    import mlflow
-
-    if path not in {found.path for found in client().list_artifacts(run_id, path.rpartition("/")[0])}:
-        yield None
-        return
-    with temporary_directory() as scratch:
-        yield Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=scratch))
 
 
 def _search(experiment: str, limit: int, condition: str = "", newest_by: str = "start_time") -> list[Any]:

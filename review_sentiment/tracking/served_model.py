@@ -72,13 +72,13 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         return frame.assign(model_version=os.environ.get(VERSION_VARIABLE, ""))
 
 
-def log_served_model(run_id: str, adapter: Path) -> Any:
-    """Log the adapter's files and this package's code as a model of the run; return MLflow's `ModelInfo`.
+def log_served_model(run_id: str, adapter: Path) -> str:
+    """Log the adapter's files and this package's code as a model of the run; return the model's id.
 
     `adapter` holds the adapter's files and a saved `Serving`.
     """
     with mlflow.start_run(run_id=run_id, log_system_metrics=False):
-        return mlflow.pyfunc.log_model(
+        model = mlflow.pyfunc.log_model(
             name="model",
             python_model=ServedModel(),
             artifacts={"adapter": str(adapter)},
@@ -86,6 +86,7 @@ def log_served_model(run_id: str, adapter: Path) -> Any:
             signature=_signature(Serving.load(adapter).labels),
             pip_requirements=_requirements(),
         )
+    return str(model.model_id)
 
 
 def _signature(labels: tuple[str, ...]) -> ModelSignature:

@@ -46,7 +46,7 @@ def recorded(model: str, p_positive: list[float]) -> RecordedEvaluation:
     p = np.array([[1 - value, value] for value in p_positive])
     frame = prediction_table(reviews, LABELS, p, p.argmax(1), np.ones(n))
     metrics = json.loads(json.dumps(compute_metrics(frame, LABELS).__dict__))
-    return RecordedEvaluation(Choice(model, "run", model), metrics, frame, pd.DataFrame())
+    return RecordedEvaluation(Choice(model, version("1"), model), metrics, frame, pd.DataFrame())
 
 
 @pytest.fixture
@@ -195,7 +195,9 @@ def test_the_sweep_that_comes_with_the_project_can_be_read(
 
 
 def version(number: str, *aliases: str, gate: str = "passed") -> ModelVersion:
-    return ModelVersion("m", number, aliases, f"models:/m/{number}", "run", datetime.now(UTC), {"gate": gate})
+    return ModelVersion(
+        "m", number, aliases, f"models:/m/{number}", "run", datetime.now(UTC), {"gate": gate}, "m-1"
+    )
 
 
 def test_a_promotion_names_the_champion_it_replaces_and_a_failed_gate() -> None:

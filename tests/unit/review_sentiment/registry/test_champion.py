@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -20,7 +21,8 @@ from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.registry.champion import evaluate_champion
 from review_sentiment.registry.gate import Champion
 from review_sentiment.scoring.scorer import Serving
-from review_sentiment.tracking import candidate, model_versions, run_log
+from review_sentiment.tracking import evidence, model_versions, run_log
+from review_sentiment.tracking.served_model import log_served_model
 
 NAME = "reviews"
 PLAN = plan_compute("cpu", "fp32")
@@ -39,10 +41,11 @@ def register(
     save_adapter(add_adapters(load_model(base, PLAN), LoraSettings(rank=2, alpha=4)), base, directory)
     Serving(base, labels, 160).save(directory)
     run = run_log.open_run("experiment", "run", {}, {})
-    candidate.log_evaluation(run, evaluate_model(base, directory, chats, PLAN, SETTINGS))
-    model_versions.set_alias(
-        NAME, model_versions.register_version(NAME, run, directory, "card", {}), model_versions.CHAMPION
-    )
+    model_id = log_served_model(run, directory)
+    found = evaluate_model(base, directory, chats, PLAN, SETTINGS)
+    evidence.log_evidence(model_id, {}, [found], chats.frame)
+    version = model_versions.register_version(NAME, run, model_id, {})
+    model_versions.set_alias(NAME, version, model_versions.CHAMPION)
     return run
 
 
@@ -94,9 +97,11 @@ def test_a_champion_whose_base_model_is_gone_is_an_error(
     moved = ModelIdentity(str(tmp_path / "gone"), None, "nf4", "gone")
     Serving(moved, serving.labels, serving.max_tokens).save(adapter)
     run = run_log.open_run("experiment", "gone", {}, {})
-    model_versions.set_alias(
-        NAME, model_versions.register_version(NAME, run, adapter, "card", {}), model_versions.CHAMPION
-    )
+    model_id = log_served_model(run, adapter)
+    evaluated = evaluate_model(tiny_model, None, tiny_chats.head(20), PLAN, SETTINGS)
+    evidence.log_evidence(model_id, {}, [replace(evaluated, model="tuned")], tiny_chats.frame)
+    moved_version = model_versions.register_version(NAME, run, model_id, {})
+    model_versions.set_alias(NAME, moved_version, model_versions.CHAMPION)
     with pytest.raises(
         ModelUnavailableError, match=r"version 2, cannot be evaluated.*gone.*promote VERSION"
     ) as e:
@@ -113,6 +118,8 @@ def test_a_champion_whose_files_are_gone_is_an_error(
     stored = mlflow.get_registry_uri().removeprefix("sqlite:///")
     (files,) = {found.parents[1] for found in Path(stored).parent.rglob("**/models/*/artifacts/MLmodel")}
     shutil.rmtree(files)
-    with pytest.raises(ModelUnavailableError, match=r"version 1, cannot be evaluated: The files of") as error:
+    with pytest.raises(
+        ModelUnavailableError, match=r"version 1, cannot be evaluated: 'reviews' version 1 has no"
+    ) as error:
         evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
     assert "promote VERSION" in str(error.value)

@@ -16,6 +16,7 @@ from review_sentiment.models.loading import load_adapted_model, load_model, load
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.registry.export import export
 from review_sentiment.scoring.label_scoring import score_labels
+from review_sentiment.scoring.scorer import Serving
 from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
 
@@ -30,7 +31,8 @@ def test_merged_weights_answer_as_the_adapter_does(
     training = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=20, epochs=9)
     recipe = Recipe(base, PLAN, LoraSettings(rank=4), training, 1)
     finetune(TrainingJob(recipe, tiny_chats, tmp_path / "adapter"))
-    report = export(base, tmp_path / "adapter", PLAN, tiny_chats, tmp_path / "merged")
+    serving = Serving(base, tiny_chats.labels, 160)
+    report = export(serving, tmp_path / "adapter", PLAN, tiny_chats.frame, tmp_path / "merged")
 
     assert (report.n, report.changed_fraction) == (len(tiny_chats), 0.0)
     assert report.largest_difference < 1e-4

@@ -16,7 +16,7 @@ MOVED = LayerProof("q_proj", forward_calls=4, first_gradient_norm=0.1, b_norm=0.
 STILL = LayerProof("k_proj", forward_calls=4, first_gradient_norm=0.1, b_norm=0.0)
 PROOF = LoraProof((MOVED, MOVED), first_loss=0.7, last_loss=0.2)
 BASELINE, CLASSICAL = "accuracy over the baseline", "accuracy over the classical model"
-CHAMPION = "accuracy over the champion version 3"
+CHAMPION = "accuracy over the version 3, champion at the time"
 WORST, PROVEN, PARSED = "worst category against the classical model", "LoRA proof", "unparsed answers"
 CALIBRATED = "calibration error"
 
@@ -108,7 +108,7 @@ def test_a_better_model_that_loses_a_category_to_the_champion_does_not_replace_i
         champion=evaluation(60, Trend=(30, 40)),
     )  # fmt: skip
     (failed,) = [check for check in result.checks if not check.passed]
-    assert failed.name == "worst category against the champion version 3"
+    assert failed.name == "worst category against the version 3, champion at the time"
     assert failed.measured.startswith("Trend -0.250 [")
 
 

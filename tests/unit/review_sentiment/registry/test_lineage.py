@@ -35,6 +35,7 @@ def version(number: int, aliases: tuple[str, ...] = (), lineage: Lineage = LINEA
         f"run{number}" * 8,
         datetime.now(UTC),
         lineage.tags(),
+        "m-1",
     )
 
 

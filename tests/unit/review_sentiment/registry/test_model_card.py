@@ -17,7 +17,7 @@ from review_sentiment.evaluation.robustness import Robustness
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.registry.gate import Evaluations
 from review_sentiment.registry.lineage import Lineage
-from review_sentiment.registry.model_card import MAX_CATEGORIES, CardFacts, concerns, write_card
+from review_sentiment.registry.model_card import MAX_CATEGORIES, CardFacts, CardIdentity, concerns, write_card
 from review_sentiment.tracking.model_versions import DESCRIPTION_LIMIT
 from review_sentiment.training.lora_proof import LoraProof
 from tests.unit.review_sentiment.registry.test_lineage import LINEAGE, TRAINED
@@ -88,6 +88,7 @@ def card(
     )
     facts = CardFacts(
         adapter=trained,
+        settings={},
         lineage=lineage,
         base_licence="Apache-2.0",
         data_licence="CC0-1.0",
@@ -100,7 +101,7 @@ def card(
     )
     software = {"Python": "3.11.7", "torch": "2.13.0", "peft": "0.21.2"}
     evaluations = Evaluations(some_evaluation(), some_evaluation(), robustness=robustness)
-    return write_card("m", "champion", VERDICT, evaluations, facts, software)
+    return write_card(CardIdentity("m", "7", (), software), VERDICT, evaluations, facts)
 
 
 def test_the_card_shows_how_the_version_was_made_and_how_to_use_it(tmp_path: Path) -> None:
@@ -115,11 +116,12 @@ def test_the_card_shows_how_the_version_was_made_and_how_to_use_it(tmp_path: Pat
         "| A_long_name_of_a_category_1&ensp; | 1,000&ensp; | 900&ensp; | 3 stars (90), same text (10) |",
         "Reviews are truncated if they exceed 192 tokens",
         "`lora.rank=16`, `seed=42`.",
-        'mlflow.pyfunc.load_model("models:/m@champion")',
+        'mlflow.pyfunc.load_model("models:/m/7")',
     ):
         assert text in found
     (code,) = re.findall(r"```python\n(.*?)```", found, re.DOTALL)
     compile(code, "card", "exec")
+    assert "champion" not in found  # the alias moves, the card stays
     assert "registered by" not in card(tmp_path, lineage=replace(LINEAGE, registering=TRAINED))
     assert "**Robustness**" not in found
     assert ROBUSTNESS.table() in card(tmp_path, robustness=ROBUSTNESS)

@@ -24,6 +24,7 @@ PASSED = Verdict((GateCheck("check", "required", "measured", True),), (), None)
 def registered(run_id: str, directory: Path) -> Any:
     facts = CardFacts(
         adapter=replace(adapter(directory), run_id=run_id),
+        settings={"split.balance_evaluation": "True"},
         lineage=LINEAGE,
         base_licence="Apache-2.0",
         data_licence="CC0-1.0",
@@ -34,7 +35,9 @@ def registered(run_id: str, directory: Path) -> Any:
     return register(NAME, "e", PASSED, Evaluations(evaluation(), evaluation()), facts, REPORT)
 
 
-@pytest.mark.parametrize("failing", ["create_model_version", "set_registered_model_alias"])
+@pytest.mark.parametrize(
+    "failing", ["create_model_version", "update_model_version", "set_registered_model_alias"]
+)
 def test_nothing_is_half_registered(
     mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -64,6 +67,7 @@ def test_a_version_that_cannot_be_deleted_is_reported(
 
     run = run_log.open_run("e", "run", {}, {})
     monkeypatch.setattr(model_versions, "register_version", lambda *_: "7")
+    monkeypatch.setattr(model_versions, "describe_version", lambda *_: None)
     for request in ("set_registered_model_alias", "get_registered_model", "delete_model_version"):
         monkeypatch.setattr(mlflow.MlflowClient, request, away)
     with pytest.raises(mlflow.MlflowException, match="away") as raised:
@@ -82,6 +86,7 @@ def test_a_failed_registration_makes_no_champion(
     monkeypatch.setattr(model_versions, failing, away)
     if failing == "make_champion":  # a version as a registry keeps it, without the minute of packing a model
         monkeypatch.setattr(model_versions, "register_version", lambda *_: "1")
+        monkeypatch.setattr(model_versions, "describe_version", lambda *_: None)
     with pytest.raises(mlflow.MlflowException, match="away"):
         registered(run, tmp_path / "adapter")
     assert model_versions.find_version(NAME, model_versions.CHAMPION) is None
@@ -93,6 +98,7 @@ def test_a_run_shows_its_alias_after_the_version_has_it(
 ) -> None:
     run = run_log.open_run("e", "run", {}, {})
     monkeypatch.setattr(model_versions, "register_version", lambda *_: "1")
+    monkeypatch.setattr(model_versions, "describe_version", lambda *_: None)
     monkeypatch.setattr(model_versions, "make_champion", lambda *_: None)
     assert registered(run, tmp_path / "adapter").alias == model_versions.CHAMPION
     assert recorded_runs.recorded_tags(run)["alias"] == model_versions.CHAMPION

@@ -1,0 +1,148 @@
+"""The evidence of a version: its settings, its gate, its card, and the evaluations behind them.
+
+Two versions can share an MLflow run: the same adapter, evaluated again with other settings. The run then has
+only the later evaluation. So each version keeps its own evidence beside its model's files, and whatever is
+shown of a version is read from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from review_sentiment.errors import TrackingError
+from review_sentiment.tracking.mlflow_store import (
+    PREDICTIONS_FILE,
+    REVIEWS_FILE,
+    SLICES_FILE,
+    TUNED,
+    client,
+    temporary_directory,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from review_sentiment.evaluation.result import Evaluation
+    from review_sentiment.tracking.model_versions import ModelVersion
+
+DIRECTORY = "evidence"
+SETTINGS_FILE = "settings.json"
+GATE_FILE = "gate.json"
+CARD_FILE = "model_card.md"
+METRICS_FILE = "metrics.json"
+
+
+def log_evidence(
+    model_id: str, texts: Mapping[str, str], evaluations: Sequence[Evaluation], reviews: pd.DataFrame
+) -> None:
+    """Log text files, the evaluations, and the reviews behind them to a model's files."""
+    with temporary_directory() as scratch:
+        root = Path(scratch)
+        for found in evaluations:
+            directory = root / found.model
+            directory.mkdir()
+            (directory / METRICS_FILE).write_text(
+                json.dumps(asdict(found.metrics), indent=2), encoding="utf-8"
+            )
+            found.predictions.to_parquet(directory / PREDICTIONS_FILE, index=False)
+            found.slices.to_csv(directory / SLICES_FILE, index=False)
+        reviews.to_parquet(root / REVIEWS_FILE, index=False)
+        for name, text in texts.items():
+            (root / name).write_text(text, encoding="utf-8")
+        client().log_model_artifacts(model_id, scratch, DIRECTORY)
+
+
+def log_card(model_id: str, card: str) -> None:
+    """Log the card, which names the version's number and can only be written once there is one."""
+    with temporary_directory() as scratch:
+        file = Path(scratch) / CARD_FILE
+        file.write_text(card, encoding="utf-8")
+        client().log_model_artifact(model_id, str(file), DIRECTORY)
+
+
+def settings_of(version: ModelVersion) -> dict[str, str]:
+    """Return the settings that a version was trained and evaluated with, by their full names."""
+    return dict(json.loads(_text(version, SETTINGS_FILE)))
+
+
+def gate_of(version: ModelVersion) -> dict[str, Any]:
+    """Return the fields of a version's `Verdict`."""
+    return dict(json.loads(_text(version, GATE_FILE)))
+
+
+def card_of(version: ModelVersion) -> str:
+    """Return a version's model card; its description in MLflow may be shorter."""
+    return _text(version, CARD_FILE)
+
+
+def reviews_of(version: ModelVersion) -> pd.DataFrame:
+    """Return the reviews that a version was evaluated on."""
+    return _table(version, REVIEWS_FILE)
+
+
+def has_evaluation(version: ModelVersion, model: str) -> bool:
+    """Return whether a model was evaluated beside a version: the baseline may have been skipped."""
+    return f"{DIRECTORY}/{model}/{METRICS_FILE}" in _files(version, model)
+
+
+def metrics_of(version: ModelVersion, model: str = TUNED) -> dict[str, Any]:
+    """Return the fields of the `Metrics` of a model that was evaluated beside a version."""
+    return dict(json.loads(_text(version, f"{model}/{METRICS_FILE}")))
+
+
+def predictions_of(version: ModelVersion, model: str = TUNED) -> pd.DataFrame:
+    """Return a model's predictions on a version's evaluation reviews."""
+    return _table(version, f"{model}/{PREDICTIONS_FILE}")
+
+
+def slices_of(version: ModelVersion, model: str = TUNED) -> pd.DataFrame:
+    """Return the accuracy of a model's slices on a version's evaluation reviews."""
+    import pandas as pd
+
+    with _file(version, f"{model}/{SLICES_FILE}") as file:
+        return pd.read_csv(file)
+
+
+def _text(version: ModelVersion, path: str) -> str:
+    with _file(version, path) as file:
+        return file.read_text(encoding="utf-8")
+
+
+def _table(version: ModelVersion, path: str) -> pd.DataFrame:
+    import pandas as pd
+
+    with _file(version, path) as file:
+        return pd.read_parquet(file)
+
+
+@contextmanager
+def _file(version: ModelVersion, path: str) -> Iterator[Path]:
+    """Yield a temporary copy of a file of a version's evidence.
+
+    Raises:
+        TrackingError: the version does not have it.
+    """
+    import mlflow
+
+    if f"{DIRECTORY}/{path}" not in _files(version, path.rpartition("/")[0]):
+        raise TrackingError(
+            f"'{version.name}' version {version.version} has no {DIRECTORY}/{path} in MLflow's artifact "
+            "store any more. Restore the file, or register a version that has it with another run."
+        )
+    location = client().get_logged_model(version.model_id).artifact_location
+    with temporary_directory() as scratch:
+        yield Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{location}/{DIRECTORY}/{path}", dst_path=scratch
+            )
+        )
+
+
+def _files(version: ModelVersion, directory: str) -> set[str]:
+    found = client().list_logged_model_artifacts(version.model_id, f"{DIRECTORY}/{directory}".rstrip("/"))
+    return {file.path for file in found}
