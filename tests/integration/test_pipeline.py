@@ -247,6 +247,15 @@ def test_a_setting_runs_the_steps_that_it_concerns(project: Project, first_run: 
     fewer = project.result("--set", "split.evaluation_per_category=16")
     assert "finetune" not in steps_that_ran(fewer)
     assert {"split_reviews", "format_chat_evaluation", "evaluate"} <= steps_that_ran(fewer)
+    assert fewer["mlflow"] == first_run["mlflow"]  # one training, and so one MLflow run
+    assert any("evaluated again" in warning for warning in fewer["model"]["warnings"])
+    versions = first_run["model"]["version"], fewer["model"]["version"]
+    found = json.loads(project.run("compare", *versions, "--json").stdout)
+    assert found["settings"] == {"split.evaluation_per_category": ["1000", "16"]}
+    reviews = [str(int(run["metrics"]["tuned"]["n"])) for run in (first_run, fewer)]
+    assert found["figures"]["evaluation_reviews"] == reviews
+    assert found["test"]["overall"]["n"] == int(reviews[1])
+    assert found["test"]["overall"]["gain"] == 0
 
 
 def test_a_gate_that_is_not_passed_makes_a_challenger_with_the_reason_in_its_card(
@@ -255,11 +264,20 @@ def test_a_gate_that_is_not_passed_makes_a_challenger_with_the_reason_in_its_car
     strict = project.result("--set", "gate.min_gain_over_classical=0.99")
     assert steps_that_ran(strict) == {"compare", "register_model"}
     assert strict["model"]["aliases"] == ["challenger"]
+    assert strict["model"]["gate"] == "not passed"
+    (failed,) = strict["model"]["failed_checks"]
+    assert (failed["name"], failed["required"]) == ("accuracy over the classical model", "> +0.990")
+    assert failed["measured"]
     listed = project.run("models")
     assert listed.returncode == 0, listed.stderr
     version = strict["model"]["version"]
     assert re.search(rf"^{version} +challenger .* not passed", listed.stdout, re.MULTILINE), listed.stdout
     assert re.search(r"^\d+ +champion .* passed", listed.stdout, re.MULTILINE), listed.stdout
+    reason = r"accuracy over the classical model is .*, required: > \+0\.990"
+    assert re.search(rf"^version {version}: .*{reason}", listed.stdout, re.MULTILINE), listed.stdout
+    strict_again = ("--config", str(project.config), "--set", "gate.min_gain_over_classical=0.99")
+    summary = project.run(*strict_again).stdout
+    assert re.search(rf"gate         not passed\n +{reason}", summary), summary
 
 
 def test_versions_are_compared_promoted_and_rolled_back(project: Project, first_run: dict[str, Any]) -> None:
@@ -305,7 +323,7 @@ def test_results_for_a_paper_have_intervals_seeds_and_vector_figures(
     assert set(table["model"]) == {"baseline", "classical", "tuned"}
     accuracy = table[(table["figure"] == "accuracy") & (table["model"] == "tuned")].iloc[0]
     assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
-    assert accuracy["n"] > 0  # another test may have evaluated the same candidate on other reviews since
+    assert accuracy["n"] == first_run["metrics"]["tuned"]["n"]
     assert accuracy["seed"] == 42
     assert "\\toprule" in (tmp_path / "summary.tex").read_text()
     assert (tmp_path / "slices.md").read_text().startswith("| dimension | value | n |")
@@ -320,8 +338,10 @@ def test_a_version_is_exported_and_its_training_estimated_and_searched(
     missing = project.run("export", "99", "-o", str(tmp_path / "x"), *config)
     assert missing.returncode == 2
     assert re.search(r"has no version '99'\. There are: .*\b1\b.*champion", missing.stderr), missing.stderr
-    exported = project.run("export", "champion", "-o", str(tmp_path / "merged"), *config)
+    # Without --config: its own evaluation reviews count, not the embedded ones.
+    exported = project.run("export", first_run["model"]["version"], "-o", str(tmp_path / "merged"))
     assert exported.returncode == 0, exported.stderr
+    assert f"On {first_run['metrics']['tuned']['n']:.0f} of the version's evaluation" in exported.stdout
     assert "0.00% of the answers" in exported.stdout
     assert (tmp_path / "merged" / "model.safetensors").is_file()
 
