@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from front_door.run.summary import tag_figure
 from front_door.terminal.text_table import columns
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ WIDTH = 100
 def as_text(found: VersionComparison, examples: int) -> str:
     """Return the differences, with up to `examples` reviews that the second version gained, and lost."""
     first, second = f"version {found.first.version}", f"version {found.second.version}"
-    parts = [columns([("", first, second), *((key, *values) for key, values in found.figures.items())])]
+    figures = [(key, tag_figure(found.first, key), tag_figure(found.second, key)) for key in found.figures]
+    parts = [columns([("", first, second), *figures])]
     if found.settings:
         rows = [(key, *values) for key, values in found.settings.items()]
         parts.append(columns([("setting", first, second), *rows]))
@@ -35,7 +37,7 @@ def as_text(found: VersionComparison, examples: int) -> str:
     won = found.changed[found.changed["second"] == found.changed["gold"]]
     parts += [
         f"{second} against {first}: accuracy {overall} ({verdict}; "
-        f"{overall.only_candidate} reviews won, {overall.only_other} lost)",
+        f"{overall.only_candidate} reviews won, {overall.only_other} lost; both by their likeliest label)",
         columns([("category (p by Holm)", "gain"), *gains]),
         _examples(f"Lost by {second}", lost.head(examples)),
         _examples(f"Won by {second}", won.head(examples)),

@@ -105,8 +105,8 @@ def trials_table(trials: Sequence[TrialResult], given: Sequence[str] = ()) -> st
     rows = [("macro-F1", "ROC AUC", "seconds", "settings")]
     rows += [
         (
-            f"{trial.macro_f1:.4f}",
-            f"{trial.figures['roc_auc']:.4f}",
+            f"{trial.macro_f1:.3f}",
+            f"{trial.figures['roc_auc']:.3f}",
             f"{trial.figures['seconds']:.0f}",
             shlex.join(shown),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from front_door.terminal.text_table import columns
 if TYPE_CHECKING:
     from front_door.run.result import RunResult
     from review_sentiment.tracking.model_versions import ModelVersion
+
+
+FRACTION = re.compile(r"-?\d+\.\d+")
 
 
 def summary(result: RunResult) -> str:
@@ -81,12 +85,10 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
             ", ".join(found.aliases) or "-",
             f"{found.created.astimezone():%Y-%m-%d %H:%M}",
             tag_figure(found, "accuracy"),
-            found.tags.get("accuracy_interval", "-"),
-            tag_figure(found, "f1"),
-            tag_figure(found, "roc_auc"),
-            found.tags.get("evaluation_reviews", "-"),
-            found.tags.get("gate", "-"),
-            found.tags.get("base_model", "-"),
+            *(
+                tag_figure(found, tag)
+                for tag in ("accuracy_interval", "f1", "roc_auc", "evaluation_reviews", "gate", "base_model")
+            ),
         )
         for found in versions
     ]
@@ -101,5 +103,6 @@ def notes_on(version: ModelVersion) -> list[str]:
 
 
 def tag_figure(found: ModelVersion, tag: str) -> str:
-    """Return a metric from a version's tags, with three decimals, or a dash."""
-    return f"{float(found.tags[tag]):.3f}" if tag in found.tags else "-"
+    """Return a tag of a version, fractions with three decimals, or a dash if it does not have the tag."""
+    value = found.tags.get(tag, "-")
+    return f"{float(value):.3f}" if FRACTION.fullmatch(value) else value
