@@ -85,10 +85,12 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
             ", ".join(found.aliases) or "-",
             f"{found.created.astimezone():%Y-%m-%d %H:%M}",
             tag_figure(found, "accuracy"),
-            *(
-                tag_figure(found, tag)
-                for tag in ("accuracy_interval", "f1", "roc_auc", "evaluation_reviews", "gate", "base_model")
-            ),
+            tag_figure(found, "accuracy_interval"),
+            tag_figure(found, "f1"),
+            tag_figure(found, "roc_auc"),
+            tag_figure(found, "evaluation_reviews"),
+            tag_figure(found, "gate"),
+            tag_figure(found, "base_model"),
         )
         for found in versions
     ]

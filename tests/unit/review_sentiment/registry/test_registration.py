@@ -9,11 +9,17 @@ from typing import Any
 import mlflow
 import pytest
 
+from front_door.run.summary import notes_on, versions_table
+from review_sentiment.data.chats import REVIEW_COLUMNS
 from review_sentiment.data.review_table import ingested
+from review_sentiment.errors import TrackingError
+from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.registry.gate import Evaluations, GateCheck, Verdict
 from review_sentiment.registry.model_card import CardFacts
 from review_sentiment.registry.registration import register
-from review_sentiment.tracking import model_versions, recorded_runs, run_log
+from review_sentiment.registry.version_comparison import compare_versions, different_settings
+from review_sentiment.tracking import evidence, model_versions, recorded_runs, run_log
 from tests.unit.review_sentiment.registry.test_model_card import LINEAGE
 from tests.unit.test_materializers import REPORT, adapter, evaluation, reviews
 
@@ -21,10 +27,19 @@ NAME = "reviews"
 PASSED = Verdict((GateCheck("check", "required", "measured", True),), (), None)
 
 
-def registered(run_id: str, directory: Path) -> Any:
+FAILED = Verdict((GateCheck("calibration error", "at most 10.0%", "12.3%", False),), (), None)
+
+
+def registered(
+    run_id: str,
+    directory: Path,
+    verdict: Verdict = PASSED,
+    balanced: bool = True,
+    tuned: Evaluation | None = None,
+) -> Any:
     facts = CardFacts(
         adapter=replace(adapter(directory), run_id=run_id),
-        settings={"split.balance_evaluation": "True"},
+        settings={"split.balance_evaluation": str(balanced)},
         lineage=LINEAGE,
         base_licence="Apache-2.0",
         data_licence="CC0-1.0",
@@ -32,7 +47,46 @@ def registered(run_id: str, directory: Path) -> Any:
         evaluation=reviews(),
         ingested=(ingested(reviews()),),
     )
-    return register(NAME, "e", PASSED, Evaluations(evaluation(), evaluation()), facts, REPORT)
+    evaluations = Evaluations(tuned or evaluation(), replace(evaluation(), model="classical"))
+    return register(NAME, "e", verdict, evaluations, facts, REPORT)
+
+
+def test_versions_that_share_a_run_keep_their_own_evidence(mlflow_uri: str, tmp_path: Path) -> None:
+    """One training, evaluated twice; the second time every answer is negative."""
+    run = run_log.open_run("e", "run", {}, {})
+    registered(run, tmp_path / "adapter")
+    collapsed = evaluation().predictions.assign(predicted="negative", constrained="negative")
+    metrics = compute_metrics(collapsed, ("negative", "positive"))
+    again = replace(evaluation(), predictions=collapsed, metrics=metrics)
+    registered(run, tmp_path / "adapter", FAILED, balanced=False, tuned=again)
+
+    two, one = model_versions.list_versions(NAME)
+    assert different_settings(one, two) == {"split.balance_evaluation": ("True", "False")}
+    assert [evidence.metrics_of(version)["accuracy"] for version in (one, two)] == [1.0, 0.5]
+    assert [evidence.gate_of(version)["checks"][0]["passed"] for version in (one, two)] == [True, False]
+    assert evidence.predictions_of(one)["predicted"].to_list() == ["negative", "positive"]
+    assert evidence.predictions_of(two)["predicted"].to_list() == ["negative", "negative"]
+    assert list(evidence.reviews_of(one)) == REVIEW_COLUMNS
+    assert [evidence.has_evaluation(one, model) for model in ("classical", "baseline")] == [True, False]
+
+    assert notes_on(one) == []
+    reason, warning, same = notes_on(two)
+    assert "calibration error is 12.3%, required: at most 10.0%" in reason
+    assert "the model collapsed on a class" in warning
+    assert "that of version 1, evaluated again" in same
+    table = versions_table([two, one])
+    assert all(f"version 2: {note}" in table for note in notes_on(two))
+    for version in (one, two):
+        card = evidence.card_of(version)
+        assert f'load_model("models:/{NAME}/{version.version}")' in card
+        assert card == mlflow.MlflowClient().get_model_version(NAME, version.version).description
+        assert "champion" not in card
+        assert "challenger" not in card
+
+    (file,) = (tmp_path / "mlflow").rglob(f"{one.model_id}/artifacts/evidence/tuned/predictions.parquet")
+    file.unlink()
+    with pytest.raises(TrackingError, match=r"version 1 has no evidence/tuned/predictions\.parquet"):
+        compare_versions(NAME, "1", "2")
 
 
 @pytest.mark.parametrize(
