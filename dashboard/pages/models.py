@@ -126,10 +126,10 @@ def card_view(version: ModelVersion) -> mo.Html:
 
 def links_view(version: ModelVersion) -> mo.Html:
     """Show links to the version in MLflow and to its run in MLflow and ZenML."""
-    from review_sentiment.tracking.recorded_runs import experiment_of, recorded_tags
+    from review_sentiment.tracking.recorded_runs import experiment_of
 
     experiment = experiment_of(version.run_id)
-    run = recorded_tags(version.run_id).get("mlflow.runName", version.run_id)
+    run = version.tags.get("zenml_run", "unknown")
     store = tracking_uri()
     served = store if store.startswith("http") else f"http://{HOST}:{MLFLOW_PORT}"
     lines = [

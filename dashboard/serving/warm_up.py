@@ -28,6 +28,7 @@ MODULES = (
     "dashboard.pages.compare",
     "dashboard.pages.models",
     "review_sentiment.tracking.model_versions",
+    "review_sentiment.tracking.evidence",
     "review_sentiment.tracking.recorded_runs",
     "sklearn.metrics",
     "sklearn.calibration",

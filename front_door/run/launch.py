@@ -129,7 +129,7 @@ def _settings_of(step: StepRunResponse) -> dict[str, str]:
 
     from review_sentiment.tracking.provenance import SETTINGS
 
-    return dict(Client().get_pipeline_run(step.pipeline_run_id).config.extra[SETTINGS])
+    return dict(Client().get_pipeline_run(step.pipeline_run_id).config.extra.get(SETTINGS, {}))
 
 
 def _latest(step: str) -> StepRunResponse:
