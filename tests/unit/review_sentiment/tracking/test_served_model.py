@@ -17,6 +17,7 @@ from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring.scorer import Serving
 from review_sentiment.tracking import model_versions, run_log
+from review_sentiment.tracking.served_model import log_served_model
 
 LOAD_AND_PREDICT = """
 import importlib.util, json, sys
@@ -47,7 +48,7 @@ def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
     save_adapter(add_adapters(base, LoraSettings(rank=2, alpha=4)), tiny_model, adapter)
     Serving(tiny_model, ("negative", "positive"), 160).save(adapter)
     run = run_log.open_run("experiment", "run", {}, {})
-    model_versions.register_version("reviews", run, adapter, "card", {})
+    model_versions.register_version("reviews", run, log_served_model(run, adapter), {})
 
     finished = subprocess.run(
         [sys.executable, "-I", "-c", LOAD_AND_PREDICT],
