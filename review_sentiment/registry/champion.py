@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from review_sentiment.errors import DataError, ModelUnavailableError, TrackingError
 from review_sentiment.evaluation.result import Evaluation, evaluation_of
 from review_sentiment.registry.gate import Champion
+from review_sentiment.scoring.answers import labels_of
 
 if TYPE_CHECKING:
     from review_sentiment.config import EvaluationSettings
@@ -40,7 +41,8 @@ def evaluate_champion(
         return Champion()
     try:
         recorded = evidence.predictions_of(version)
-        if set(recorded["review_id"]) == set(chats.frame["review_id"]):
+        same_labels = labels_of(recorded) == list(chats.labels)
+        if same_labels and set(recorded["review_id"]) == set(chats.frame["review_id"]):
             in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
             return Champion(version.version, evaluation_of("champion", chats, in_order))
         return Champion(version.version, _evaluate_again(version, chats, plan, settings))
