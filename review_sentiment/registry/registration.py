@@ -24,7 +24,7 @@ from review_sentiment.registry.model_card import (
 )
 from review_sentiment.scoring.scorer import REFERENCE_FILE, Serving
 from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
-from review_sentiment.tracking.evidence import GATE_FILE, SETTINGS_FILE, log_evidence
+from review_sentiment.tracking.evidence import GATE_FILE, SETTINGS_FILE, log_card, log_evidence
 from review_sentiment.tracking.provenance import software_here, trained_with
 from review_sentiment.tracking.run_log import log_json, set_tags
 from review_sentiment.tracking.served_model import log_served_model
@@ -74,7 +74,8 @@ def register(
         software = trained_with(recorded_runs.recorded_tags(run_id)) | software_here()
         identity = CardIdentity(name, version, tuple(warnings), software)
         card = write_card(identity, verdict, evaluations, facts)
-        model_versions.describe_version(name, version, model_id, card)
+        log_card(model_id, card)
+        model_versions.describe_version(name, version, card)
         log_verdict(run_id, verdict)
         candidate.record_registration(
             run_id, card, {"reports/data_report.html": report.html}, facts.lineage.tags()

@@ -18,7 +18,6 @@ from mlflow.exceptions import MlflowException
 from review_sentiment.errors import ModelUnavailableError, UsageError, did_you_mean, first_line
 from review_sentiment.models.base_model import require_same_files
 from review_sentiment.scoring.scorer import SERVING_FILE, Serving
-from review_sentiment.tracking.evidence import log_card
 from review_sentiment.tracking.mlflow_store import client, temporary_directory
 
 CHAMPION = "champion"
@@ -76,9 +75,8 @@ def register_version(name: str, run_id: str, model_id: str, tags: Mapping[str, s
     return str(created.version)
 
 
-def describe_version(name: str, version: str, model_id: str, card: str) -> None:
-    """Give a version its card: as a file, and as its description in MLflow."""
-    log_card(model_id, card)
+def describe_version(name: str, version: str, card: str) -> None:
+    """Make the card the version's description in MLflow."""
     client().update_model_version(name, version, description=_shortened(card))
 
 
@@ -204,7 +202,7 @@ def versions_of(name: str) -> list[ModelVersion]:
     versions = list_versions(name)
     if versions:
         return versions
-    known = [found.name for found in client().search_registered_models()]
+    known = [found.name for found in client().search_registered_models() if found.name != name]
     others = f" There are: {', '.join(known)}." if known else " Create one: python run_pipeline.py"
     raise UsageError(f"No version of '{name}' is registered.{did_you_mean(name, known)}{others}")
 

@@ -1,4 +1,4 @@
-"""Reads from MLflow's runs: their list, their tags and their training curves.
+"""Reads from MLflow's runs: their list, their tags, their training curves and their files.
 
 Call `mlflow_store.configure` first.
 """
@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
+from pathlib import Path
 from typing import Any
 
-from review_sentiment.tracking.mlflow_store import client
+from review_sentiment.errors import TrackingError
+from review_sentiment.tracking.mlflow_store import client, temporary_directory
 from review_sentiment.training.curves import CURVES
 
 PAGE = 200
@@ -93,6 +95,21 @@ def experiment_of(run_id: str) -> str:
 def recorded_tags(run_id: str) -> dict[str, str]:
     """Return a run's tags."""
     return dict(client().get_run(run_id).data.tags)
+
+
+def recorded_bytes(run_id: str, path: str) -> bytes:
+    """Return a file of a run, such as a plot of its latest evaluation.
+
+    Raises:
+        TrackingError: the run does not have it.
+    """
+    import mlflow
+
+    if path not in {found.path for found in client().list_artifacts(run_id, path.rpartition("/")[0])}:
+        raise TrackingError(f"The MLflow run {run_id} has no file {path}. It may have failed earlier.")
+    with temporary_directory() as scratch:
+        file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=scratch)
+        return Path(file).read_bytes()
 
 
 def _search(experiment: str, limit: int, condition: str = "", newest_by: str = "start_time") -> list[Any]:

@@ -220,7 +220,7 @@ def test_a_rollback_without_an_earlier_champion_is_refused(
     import mlflow
 
     mlflow.MlflowClient().create_registered_model("m")
-    with pytest.raises(UsageError, match="no champion before"):
+    with pytest.raises(UsageError, match="No version of 'm' is registered"):
         models.roll_back(Registry("m", []))
 
 
