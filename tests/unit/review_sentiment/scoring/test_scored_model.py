@@ -1,4 +1,4 @@
-"""Scores of every family that we accept are those of plain transformers; any other model is refused by name."""
+"""Scores of every family that we accept are those of plain transformers; any other is refused by name."""
 
 from __future__ import annotations
 
