@@ -90,8 +90,11 @@ class LoraProduct:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return y [..., out] for x [..., in]."""
-        y: torch.Tensor = _Product.apply(x, self, *self.adapter)  # type: ignore[no-untyped-call]
-        return y
+        rows = x.reshape(-1, x.shape[-1])
+        y: torch.Tensor = _Product.apply(rows, self, *self.adapter)  # type: ignore[no-untyped-call]
+        # The view is made outside the function: autograd forbids changing a view from inside it in place, as
+        # Falcon does when it adds up its parallel branches.
+        return y.view(*x.shape[:-1], y.shape[-1])
 
     @property
     def adapter(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -145,18 +148,15 @@ def product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """A `LoraProduct` in autograd; A and B are arguments so that they get their gradients."""
+    """A `LoraProduct` of x [n, in] in autograd; A and B are arguments so that they get their gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: LoraProduct, *_adapter: torch.Tensor) -> torch.Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        ctx.save_for_backward(rows)
-        ctx.layer, ctx.input_shape = layer, x.shape
-        y = layer.forward(rows)
-        return y.view(*x.shape[:-1], y.shape[-1])
+        ctx.save_for_backward(x)
+        ctx.layer = layer
+        return layer.forward(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
-        x_gradient, *adapter = ctx.layer.backward(gradient, *ctx.saved_tensors)
-        return x_gradient.view(ctx.input_shape), None, *adapter
+        x_gradient, *adapter = ctx.layer.backward(gradients[0], *ctx.saved_tensors)
+        return x_gradient, None, *adapter
