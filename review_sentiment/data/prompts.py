@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from review_sentiment.errors import DataError
+from review_sentiment.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,6 +44,7 @@ class PromptBuilder:
             DataError: the template leaves no room for a review.
         """
         self._tokenizer = tokenizer
+        self._has_system_role = _has_system_role(tokenizer)
         self._instruction = instruction.format(labels=" or ".join(labels))
         self.labels = tuple(labels)
         self._markers = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
@@ -99,17 +100,46 @@ class PromptBuilder:
         return text
 
     def _render(self, review: str) -> str:
-        messages = [
-            {"role": "system", "content": self._instruction},
-            {"role": "user", "content": review},
-        ]
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        turns = [("system", self._instruction), ("user", review)]
+        if not self._has_system_role:
+            turns = [("user", f"{self._instruction}\n\n{review}")]
+        return _rendered(self._tokenizer, turns)
 
     def _completion(self, label: str) -> str:
         return f"{label}{self._tokenizer.eos_token}"
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def _has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether the chat template shows a system turn: Gemma's and Mistral's first ones refuse it.
+
+    Others leave it out without an error, which would train the model without its instruction.
+    """
+    try:
+        return INSTRUCTION in _rendered(tokenizer, [("system", INSTRUCTION), ("user", "")])
+    except DataError:
+        return False
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str]]) -> str:
+    """Return (role, content) turns in the chat template, ready for the answer.
+
+    Raises:
+        DataError: the template refuses them.
+    """
+    from jinja2 import TemplateError
+
+    messages = [{"role": role, "content": content} for role, content in turns]
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except TemplateError as error:
+        roles = " and ".join(role for role, _ in turns)
+        raise DataError(
+            f"The chat template of the tokenizer cannot render a chat of {roles}: {first_line(error)}. "
+            "Choose an instruction-tuned model, or correct its chat_template.jinja."
+        ) from error
 
 
 def label_token_ids(

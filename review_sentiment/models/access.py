@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from review_sentiment.errors import ModelUnavailableError, first_line
 from review_sentiment.models import embedded_model
 from review_sentiment.models.base_model import EMBEDDED, ModelIdentity, identify
+from review_sentiment.models.model_files import require_usable_files
 
 if TYPE_CHECKING:
     from review_sentiment.config import ModelSettings
@@ -23,16 +24,13 @@ def require_model(base: ModelIdentity) -> str:
     """Return where the base model is, without loading it.
 
     Raises:
-        ModelUnavailableError: it does not exist, or the signed-in account may not read it.
+        ModelUnavailableError: it does not exist, its files are damaged, it cannot be trained, or the
+            signed-in account may not read it.
     """
     if base.name == EMBEDDED:
         return f"embedded: {embedded_model.IDENTITY}, {embedded_model.revision()}"
     if Path(base.name).is_dir():
-        if not (Path(base.name) / "config.json").is_file():
-            raise ModelUnavailableError(
-                f"model.name: the directory {base.name} has no config.json. Use a directory "
-                "that `save_pretrained` wrote."
-            )
+        require_usable_files(base)
         return f"directory {base.name}"
     return _require_on_hub(base)
 

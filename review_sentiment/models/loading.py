@@ -14,22 +14,30 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+"""What configurations of transformers call the number of experts."""
+
 
 def load_tokenizer(base: ModelIdentity) -> PreTrainedTokenizerBase:
     """Load the tokenizer, with a padding token.
 
     Raises:
-        ModelUnavailableError: the model is not available, or has no chat template.
+        ModelUnavailableError: the model is not available, or has no chat template or end-of-sequence token.
     """
     from transformers import AutoTokenizer
 
     location, options = _location(base)
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, **options)
-    except (OSError, ValueError) as error:
-        raise _unavailable(base, error) from error
+    except Exception as error:  # tokenizers raises a bare Exception for a file that it cannot read
+        raise _unavailable(base, error, "tokenizer") from error
     if not tokenizer.chat_template:
         raise ModelUnavailableError(f"{base.title} has no chat template. Choose an instruction-tuned model.")
+    if tokenizer.eos_token is None:
+        raise ModelUnavailableError(
+            f"The tokenizer of {base.title} has no end-of-sequence token, which ends every answer. Set "
+            "`eos_token` in its tokenizer_config.json to the token that the chat template ends a turn with."
+        )
     if tokenizer.pad_token is None:
         vocabulary = tokenizer.get_vocab()
         reserved = "<|finetune_right_pad_id|>"  # Llama 3.1 keeps it for padding
@@ -41,15 +49,39 @@ def load_configuration(base: ModelIdentity) -> Any:
     """Load only the configuration of the model.
 
     Raises:
-        ModelUnavailableError: the model is not available.
+        ModelUnavailableError: the model is not available, or it cannot be trained.
     """
     from transformers import AutoConfig
 
     location, options = _location(base)
     try:
-        return AutoConfig.from_pretrained(location, **options)
-    except (OSError, ValueError) as error:
-        raise _unavailable(base, error) from error
+        configuration = AutoConfig.from_pretrained(location, **options)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unavailable(base, error, "configuration") from error
+    _require_trainable(base, configuration)
+    return configuration
+
+
+def _require_trainable(base: ModelIdentity, configuration: Any) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    shown = f"{base.title} is a model of the type '{configuration.model_type}'"
+    generates = configuration.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and all(
+        name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
+        for name in configuration.architectures or ()
+    )
+    if configuration.is_encoder_decoder or not generates:
+        raise ModelUnavailableError(
+            f"{shown}, which does not write text from left to right: its answers cannot be scored. Choose an "
+            "instruction-tuned causal language model; docs/training.md lists the families that are tested."
+        )
+    text = configuration.get_text_config()
+    experts = max((getattr(text, name, None) or 0 for name in EXPERT_COUNTS), default=0)
+    if experts > 1:
+        raise ModelUnavailableError(
+            f"{shown}, a mixture of {experts} experts. Its experts would get no adapter and stay in full "
+            "precision, although they are most of its weights. Choose a dense model."
+        )
 
 
 def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
@@ -58,6 +90,7 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
     Raises:
         ModelUnavailableError: the model is not available.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     location, options = _location(base)
@@ -71,8 +104,8 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
             device_map={"": plan.device},
             **options,
         )
-    except (OSError, ValueError) as error:
-        raise _unavailable(base, error) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unavailable(base, error, "weights") from error
     keep_gradients_after_inference(model)
     model.config.use_cache = False
     return model
@@ -128,9 +161,14 @@ def _nf4(plan: ComputePlan) -> Any:
     )
 
 
-def _unavailable(base: ModelIdentity, error: Exception) -> ModelUnavailableError:
+def _unavailable(base: ModelIdentity, error: Exception, part: str) -> ModelUnavailableError:
+    if Path(base.name).is_dir():
+        return ModelUnavailableError(
+            f"model.name: the {part} in {base.name} could not be loaded: {first_line(error)}. Download or "
+            "save the model again, or choose another one."
+        )
     return ModelUnavailableError(
-        f"The model '{base.name}' could not be loaded: {first_line(error)} "
+        f"The {part} of '{base.name}' could not be loaded: {first_line(error)} "
         "Check model.name and model.revision. For a gated model of the Hub: accept its terms on its "
         "page, then sign in with `hf auth login` or set HF_TOKEN."
     )

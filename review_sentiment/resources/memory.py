@@ -30,6 +30,8 @@ LOGIT_BYTES = 16
 """One logit in BF16, its FP32 copy, the FP32 gradient, and a temporary."""
 CPU_LIBRARIES_BYTES = 0.85e9
 """A process that has imported ZenML, torch and transformers, and has not loaded a model."""
+MLP_WIDTHS = ("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
+"""What configurations call the width of the MLP. BLOOM has none of them: it is 4 times the hidden size."""
 CPU_OVERHEAD = 1.2
 """Bytes that glibc takes for each byte of activations, with padding (fitted to three measured peaks)."""
 
@@ -126,7 +128,10 @@ def shape_from(configuration: Any) -> ModelShape:
     return ModelShape(
         hidden=configuration.hidden_size,
         layers=configuration.num_hidden_layers,
-        intermediate=configuration.intermediate_size,
+        intermediate=next(
+            (size for name in MLP_WIDTHS if (size := getattr(configuration, name, None))),
+            4 * configuration.hidden_size,
+        ),
         heads=heads,
         key_value=key_heads * size,
         vocabulary=configuration.vocab_size,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from review_sentiment.data.prompts import PromptBuilder, label_token_ids
+from review_sentiment.data.prompts import INSTRUCTION, PromptBuilder, label_token_ids
 from review_sentiment.errors import DataError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.loading import load_tokenizer
@@ -77,3 +79,33 @@ def test_a_long_review_is_truncated_to_the_limit(tokenizer: PreTrainedTokenizerB
     chat = PromptBuilder(tokenizer, LABELS, MAX_TOKENS).build("", "soft and warm " * 200, "positive")
     assert chat.truncated
     assert MAX_TOKENS - 4 <= chat.total_tokens <= MAX_TOKENS
+
+
+GEMMA = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}<|im_start|>{{ message['role'] }}\n"
+    "{{ message['content'] | trim }}<|im_end|>\n{% endfor %}<|im_start|>model\n"
+)
+REFUSES = "{{ raise_exception('System role not supported') }}{% endif %}"
+DROPS_SYSTEM = GEMMA.replace(REFUSES, "{% else %}").replace("{% endfor %}", "{% endif %}{% endfor %}")
+
+
+@pytest.mark.parametrize("template", [GEMMA, DROPS_SYSTEM], ids=["refused", "left out"])
+def test_without_a_system_role_the_instruction_heads_the_users_turn(
+    tokenizer: PreTrainedTokenizerBase, template: str
+) -> None:
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = template
+    builder = PromptBuilder(other, LABELS, 160)
+    instruction = INSTRUCTION.format(labels=" or ".join(LABELS))
+    shown = f"<|im_start|>user\n{instruction}\n\nFine\nIt fits.<|im_end|>"
+    assert shown in builder.prompt("Fine", "It fits.")
+    assert builder.build("Fine", "It fits.", LABELS[0]).prompt == builder.prompt("Fine", "It fits.")
+    assert builder.build("", "word " * 400, LABELS[0]).total_tokens <= 160
+
+
+def test_a_template_that_renders_nothing_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = "{{ raise_exception('no chats here') }}"
+    with pytest.raises(DataError, match="cannot render a chat of user: no chats here"):
+        PromptBuilder(other, LABELS, 160)
