@@ -161,3 +161,14 @@ def log_again(message: Mapping[str, Any]) -> None:
             _log(Snapshot(**message["snapshot"]))
         case "log":
             logging.getLogger(message["name"]).log(message["level"], "%s", message["text"])
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the unit that a person would use, such as `7 minutes` or `2.5 hours`."""
+    for unit, size in (("days", 86_400), ("hours", 3_600)):
+        amount = seconds / size
+        if amount >= 2:  # noqa: PLR2004 - below, the next unit says more
+            return f"{amount:,.0f} {unit}" if amount >= 10 else f"{amount:.1f} {unit}".replace(".0", "")  # noqa: PLR2004
+    if seconds >= 120:  # noqa: PLR2004 - two minutes
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds:.0f} seconds" if seconds >= 1.5 else "1 second"  # noqa: PLR2004 - rounds to two

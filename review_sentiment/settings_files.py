@@ -44,7 +44,7 @@ class TypedLoader(yaml.SafeLoader):
 class TextLoader(TypedLoader):
     """Loads every scalar as text; empty, `null` and `~` without quotes are None."""
 
-    yaml_implicit_resolvers: ClassVar[Any] = {
+    yaml_implicit_resolvers: ClassVar[Any] = {  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in resolvers if tag in (NULL, MERGE)]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -108,7 +108,7 @@ def _read(file: Path, loader_of: type[TypedLoader]) -> tuple[dict[str, Any], dic
         raise UsageError(f"The file {file} is not YAML: {where}{error.problem}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"The file {file} is not YAML: {first_line(error)}.") from error
-    if content is None:
+    if node is None or content is None:
         return {}, {}
     if not isinstance(content, dict):
         raise UsageError(f"The file {file} must contain sections with keys, not a {type(content).__name__}.")

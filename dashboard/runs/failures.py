@@ -47,7 +47,7 @@ MEMORY_KEYS = (
 KINDS = (
     FailureKind(
         "Not enough memory",
-        r"not even .* would be enough|although a single review|outside the micro-batches",
+        r"no setting makes it small enough|although a single review|outside the micro-batches",
         MEMORY_KEYS,
         "A smaller training.tokens_per_pass is not enough here: lower lora.rank, shorten prompt.max_tokens, "
         "or choose a smaller model.name. Configure shows what fits.",
@@ -55,7 +55,8 @@ KINDS = (
     ),
     FailureKind(
         "Not enough memory",
-        r"out of memory|memory ran out|can(not|'t) allocate memory|MemoryError|GB are free on",
+        r"out of memory|memory ran out|can(not|'t) allocate memory|MemoryError|GB are free on"
+        r"|training does not fit",
         MEMORY_KEYS,
         "Lower training.tokens_per_pass first: it does not change the result. Configure shows what fits.",
     ),

@@ -6,32 +6,43 @@ from typing import TYPE_CHECKING
 
 import marimo as mo
 
-from dashboard.widgets.layout import Judgement, badge, clock, column, paragraph, row
+from dashboard.widgets.layout import Judgement, badge, column, paragraph, row
 from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.progress import duration
 
 if TYPE_CHECKING:
     from front_door.run.estimate import DeviceEstimate
     from review_sentiment.config import Settings
 
-JUDGEMENTS: dict[str, Judgement] = {"fits": "good", "tight": "warn", "does not fit": "bad"}
+JUDGEMENTS: dict[str, Judgement] = {
+    "fits": "good",
+    "tight": "warn",
+    "adapts": "warn",
+    "may not fit": "warn",
+    "does not fit": "bad",
+}
 HOUR = 3_600
 
 
 def memory_badge(settings: Settings) -> mo.Html:
     """Show whether the settings' training fits into memory, or why that cannot be estimated."""
-    from front_door.run.estimate import describe_reviews, estimate_here, max_training_reviews
+    from front_door.run.estimate import estimate_here
+    from front_door.run.training_data import assumed
 
+    data = assumed(settings)
     try:
-        found = estimate_here(settings)
+        found = estimate_here(settings, data)
     except ReviewSentimentError as error:
         return paragraph(f"No estimate: {error}")
-    reviews = describe_reviews(max_training_reviews(settings))
+    how = "Fits with" if found.verdict == "adapts" else "Would fit"
     return column(
         [
             row([mo.md("**Memory on this machine**"), badge(found.verdict, JUDGEMENTS[found.verdict])]),
             paragraph(memory_text(found)),
-            paragraph(f"Would fit: {found.would_fit}") if found.would_fit else None,
-            paragraph(f"Estimated time: {clock(found.hours * HOUR)} for {reviews}.", small=True),
+            paragraph(f"{how}: {found.would_fit}") if found.would_fit else None,
+            paragraph(
+                f"Estimated time: {duration(found.hours * HOUR)} for {data.described(settings)}.", small=True
+            ),
         ],
         gap=0.2,
     )

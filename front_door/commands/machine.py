@@ -11,7 +11,7 @@ import click
 from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file
-from front_door.terminal.console import quiet, redirect_output
+from front_door.terminal.console import redirect_output
 from review_sentiment.errors import EXIT_FAILED
 from review_sentiment.settings_files import load_settings
 
@@ -27,12 +27,13 @@ def estimate_command(stack: str, config_file: Path | None, overrides: tuple[str,
     For this machine and for common GPUs.
     """
     from front_door.run.estimate import estimate_training
+    from front_door.run.preflight import training_data
     from front_door.stack.files import stack_path
 
     stack_path(stack)
     settings = load_settings(config_file or default_config(stack), overrides)
-    with quiet(new_log_file()):
-        found = estimate_training(settings)
+    with redirect_output(new_log_file()):
+        found = estimate_training(settings, training_data(settings))
     click.echo(json.dumps(found.as_json()) if as_json else found.as_text())
 
 

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from front_door.run.events import EventFile, recorded
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
 from front_door.terminal.console import redirect_output, without_garbage_collection
-from pipelines.step_names import resolve_steps, step_names
+from pipelines.step_names import gpu_steps, resolve_steps, step_names
 from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import load_settings
 
@@ -118,53 +118,58 @@ def run(options: RunOptions) -> None:
 
 
 def _plan(options: RunOptions, settings: Settings) -> Plan:
-    from front_door.run import forecast, launch
-    from front_door.run.estimate import estimate_here
+    from front_door.run.forecast import RUNS, Forecast, cache_exists
     from front_door.run.plan import Plan
+    from front_door.run.preflight import Preflight, examine
+    from front_door.stack.active import active_stack
+    from front_door.stack.files import read_stack
 
     rerun, only = _chosen_steps(options, settings)
-    source = launch.inspect_source(settings)
-    if only or not forecast.cache_exists():
-        steps = dict.fromkeys([only] if only else step_names(settings), forecast.RUNS)
+    file = read_stack(options.stack)
+    ready = Preflight(settings, file)
+    if only or not cache_exists():
+        found = Forecast(dict.fromkeys([only] if only else step_names(settings), RUNS))
+        if found.steps.keys() & gpu_steps(settings):
+            ready.require(trains="finetune" in found.steps)
     else:
-        with redirect_output(new_log_file(), options.debug):
-            steps = forecast.forecast_steps(launch.pin_model(settings), source, options.stack, rerun)
-    return Plan(options.stack, settings, steps, source.revisions, estimate_here(settings))
+        with redirect_output(new_log_file(), options.debug), active_stack(file):
+            data, found = examine(ready.pinned(), rerun)
+        ready = replace(ready, inspected=ready.source, data=data)
+    return Plan(ready, found.steps)
 
 
 def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunResult:
     from front_door.run import launch
+    from front_door.run.preflight import Preflight, examine_once
     from front_door.stack.files import read_stack
     from review_sentiment.tracking.provenance import command_line
 
     command = command_line(_given_options(click.get_current_context()))
     rerun, only = _chosen_steps(options, settings)
     file = read_stack(options.stack)
-    if file.image is None and settings.model.device == "cuda":
-        _require_gpu(settings)  # before the reviews are read, which may take a while
-    source = launch.inspect_source(settings)
+    ready = Preflight(settings, file)
+    if settings.model.device == "cuda":
+        ready.device()  # before the reviews are read, which may take a while
+    source = ready.source
     log_file = new_log_file()
     events.open(log_file.with_suffix(".jsonl"))
     steps = [only] if only else step_names(settings)
     events.write("run", log=str(log_file), pid=os.getpid(), stack=options.stack, steps=steps)
     click.echo(f"stack {options.stack}, log {log_file}", err=True)
     with redirect_output(log_file, options.debug), events.listening():
-        settings = launch.pin_model(settings)
+        ready = ready.pinned()
         with _prepared(file) as stack:
             if only:
-                return launch.run_only(settings, source, stack, only, command)
-            return launch.run(settings, source, stack, rerun, command)
-
-
-def _require_gpu(settings: Settings) -> None:
-    from review_sentiment.models.compute import plan_compute
-
-    plan_compute(settings.model.device, settings.model.precision)
+                if only in gpu_steps(settings):
+                    ready.require(trains=only == "finetune")
+                return launch.run_only(ready.settings, source, stack, only, command)
+            examine_once(ready, rerun)
+            return launch.run(ready.settings, source, stack, rerun, command)
 
 
 @contextmanager
 def _prepared(file: StackFile) -> Iterator[ActiveStack]:
-    """Check what the run needs, and activate its stack for the block; Ctrl-C in a step ends the block too."""
+    """Check the services that the run needs, and activate its stack for the block, which Ctrl-C ends."""
     with without_garbage_collection():
         from zenml.exceptions import RunInterruptedException
 

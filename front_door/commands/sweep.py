@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from front_door.commands.options import CONFIG, JSON, OVERRIDES
-from front_door.stack.configs import default_config
+from front_door.stack.configs import DEFAULT_STACK, default_config
 from front_door.state import new_log_file, tracking_uri
 from front_door.terminal.console import quiet
 from front_door.terminal.text_table import columns
-from review_sentiment.settings_files import load_settings
+from review_sentiment.settings_files import load_settings, with_overrides
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
@@ -70,6 +70,8 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
         UsageError: a dimension cannot be searched, or a setting does not accept one of its values.
         TrackingError: MLflow cannot be reached.
     """
+    from front_door.run.preflight import Preflight
+    from front_door.stack.files import read_stack
     from review_sentiment.models.access import pinned
     from review_sentiment.tracking import mlflow_store
     from review_sentiment.tracking.trials import log_trial
@@ -77,6 +79,9 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
     from review_sentiment.training.sweep import sweep as run_sweep
 
     parsed = parse_dimensions(dimensions, settings)
+    Preflight(settings, read_stack(DEFAULT_STACK)).require()
+    for layers in (choice for each in parsed if each.key == "lora.targets" for choice in each.choices):
+        Preflight(with_overrides(settings, [f"lora.targets={layers}"]), read_stack(DEFAULT_STACK)).adapters()
     settings = settings.model_copy(update={"model": pinned(settings.model)})
     mlflow_store.configure(store)
 

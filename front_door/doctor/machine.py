@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -46,7 +45,6 @@ def check_machine() -> list[Check]:
             lambda: multiply_in_four_bit("cpu"),
             "Reinstall bitsandbytes, or set model.quantization=none.",
         ),
-        run_check("device", _device, "Run make install."),
         _memory(),
         _disk(),
         run_check(
@@ -90,13 +88,6 @@ def _packages() -> Check:
     if missing:
         return Check("packages", False, f"missing: {', '.join(missing)}", "Run make install.")
     return Check("packages", True, ", ".join(found))
-
-
-def _device() -> str:
-    from review_sentiment.models.compute import plan_compute
-
-    plan = plan_compute()
-    return f"{plan.device}, {plan.precision}, {os.cpu_count()} cores"
 
 
 def _memory() -> Check:

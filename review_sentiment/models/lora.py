@@ -6,17 +6,49 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from review_sentiment.errors import UsageError, did_you_mean
 from review_sentiment.models.base_model import ModelIdentity
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
     from review_sentiment.config import LoraSettings
 
 
+ALL_LINEAR = ("all-linear",)
 ADAPTER = "default"
 """PEFT's name for the adapter that is trained."""
+
+
+def require_targets(configuration: PretrainedConfig, lora: LoraSettings) -> None:
+    """Refuse names of layers that the model does not have; it is built without weights.
+
+    Raises:
+        UsageError: a name matches no linear layer, or only the output layer, which scoring reads directly.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D
+
+    if lora.targets == ALL_LINEAR:
+        return
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(configuration)
+    output = model.get_output_embeddings()
+    layers = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not output
+    ]
+    names = sorted({name.rpartition(".")[2] for name in layers})
+    for target in lora.targets:
+        # As PEFT matches a list of names.
+        if not any(name == target or name.endswith(f".{target}") for name in layers):
+            raise UsageError(
+                f"lora.targets: {configuration.model_type} has no layer '{target}' to adapt."
+                f"{did_you_mean(target, names)} Its layers are {', '.join(names)}; all-linear adapts all."
+            )
 
 
 def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
@@ -29,7 +61,7 @@ def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
             r=lora.rank,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
-            target_modules=lora.targets[0] if lora.targets == ("all-linear",) else list(lora.targets),
+            target_modules=lora.targets[0] if lora.targets == ALL_LINEAR else list(lora.targets),
             use_rslora=lora.rank_stabilised,
             use_dora=lora.dora,
             task_type="CAUSAL_LM",

@@ -84,12 +84,17 @@ def order_of(packs_rows: bool) -> type[RandomBatches | ByLength]:
     return RandomBatches if packs_rows else ByLength
 
 
-def heaviest_batch(rows: Sequence[list[int]], recipe: Recipe) -> KnownRows:
-    """Return what memory depends on in the batch that comes first, for rows of token ids."""
+def heaviest_rows(lengths: Sequence[int], recipe: Recipe) -> list[int]:
+    """Return the rows of the batch that comes first, for rows with so many tokens."""
     # What the sampler yields first is what memory is planned for: one definition of "heaviest" for both.
     size = recipe.training.batch_size
-    order = order_of(recipe.plan.packs_rows)(size, list(map(len, rows)), recipe.seed, lambda: 0)
-    batch = [rows[row] for row in itertools.islice(order, size)]
+    order = order_of(recipe.plan.packs_rows)(size, list(lengths), recipe.seed, lambda: 0)
+    return list(itertools.islice(order, size))
+
+
+def heaviest_batch(rows: Sequence[list[int]], recipe: Recipe) -> KnownRows:
+    """Return what memory depends on in the batch that comes first, for rows of token ids."""
+    batch = [rows[row] for row in heaviest_rows(list(map(len, rows)), recipe)]
     lengths = tuple(map(len, batch))
     return KnownRows(lengths, shared_prefix(batch, min(lengths) - 1))
 

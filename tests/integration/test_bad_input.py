@@ -166,6 +166,14 @@ def test_an_unreachable_registry_exits_with_1_and_shows_its_address(
     assert not outputs_in(own_state)
 
 
+@pytest.mark.parametrize("option", ["--debug", "--dry-run"])
+def test_layers_that_the_model_lacks_are_reported_before_a_step(project: Project, option: str) -> None:
+    finished = project.run("--set", "lora.targets=q_projj", option)
+    assert finished.returncode == 2
+    assert "Did you mean 'q_proj'?" in finished.stderr
+    assert "has started" not in finished.stderr  # no step, as ZenML says it
+
+
 def test_broken_lines_fail_their_category_only_and_are_shown(beside: Project, tmp_path: Path) -> None:
     data = tmp_path / "data"
     for category in ("Tops", "Shoes"):

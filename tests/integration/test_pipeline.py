@@ -347,11 +347,14 @@ def test_a_version_is_exported_and_its_training_estimated_and_searched(
 
     estimated = project.run("estimate", *config, "--json")
     assert estimated.returncode == 0, estimated.stderr
-    assert {row["verdict"] for row in json.loads(estimated.stdout)["rows"]} == {"fits"}
+    found = json.loads(estimated.stdout)
+    assert {row["verdict"] for row in found["rows"]} == {"fits"}
+    assert found["reviews"] == "80 reviews (training.max_steps batches)"
 
     searched = project.run("sweep", "--over", "lora.rank=2,4", "--trials", "1", *config)
     assert searched.returncode == 0, searched.stderr
-    assert re.search(r"^python run_pipeline.py --set lora.rank=[24]$", searched.stdout, re.MULTILINE)
+    command = re.escape(f"python run_pipeline.py --config {config[1]} --set lora.rank=")
+    assert re.search(rf"^{command}[24]$", searched.stdout, re.MULTILINE), searched.stdout
 
 
 def test_a_skipped_baseline_leaves_the_rest(project: Project, first_run: dict[str, Any]) -> None:

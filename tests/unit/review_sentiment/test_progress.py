@@ -11,7 +11,7 @@ import pytest
 
 from front_door.terminal.console import Console
 from review_sentiment import progress
-from review_sentiment.progress import ATTRIBUTE, Progress, RemoteProgress, Snapshot
+from review_sentiment.progress import ATTRIBUTE, Progress, RemoteProgress, Snapshot, duration
 
 OURS, ZENML = "review_sentiment.training.qlora", "zenml.orchestrators.step_launcher"
 CLEAR = "\r\x1b[2K"
@@ -171,3 +171,23 @@ def test_progress_on_another_host_is_shown_from_its_log(
     assert [(s.task, s.done, s.total, s.detail, s.fraction) for s in snapshots] == [
         (s.task, s.done, s.total, s.detail, s.fraction) for s in reported
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1 second"),
+        (0.004, "1 second"),
+        (45, "45 seconds"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (7_000, "117 minutes"),
+        (7_200, "2 hours"),
+        (9_000, "2.5 hours"),
+        (160_000, "44 hours"),
+        (972_000, "11 days"),
+        (1e10, "115,741 days"),
+    ],
+)
+def test_a_duration_is_in_the_unit_that_a_person_would_use(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -87,6 +87,12 @@ def test_a_run_may_be_refused_at_once_or_tried_all_the_same(
     refusing = TRAINING.model_copy(update={"fit": "refuse"})
     with pytest.raises(memory_fit.FitError, match=r"tokens_per_pass=2048 \(.*training\.fit=ignore"):
         fitted(tiny_model, refusing)
+    sixteenth = TRAINING.model_copy(update={"tokens_per_pass": 256})
+    leave(monkeypatch, need(tiny_model, sixteenth))
+    with pytest.raises(memory_fit.FitError) as error:
+        fitted(tiny_model, refusing)
+    assert str(error.value).count("tokens_per_pass=") == 1, "only the value that fits, not those before it"
+    assert "This would fit: training.tokens_per_pass=256 (" in str(error.value)
     ignoring = TRAINING.model_copy(update={"fit": "ignore"})
     assert fitted(tiny_model, ignoring)[0] == ignoring
 

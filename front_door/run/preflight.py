@@ -1,0 +1,329 @@
+"""What can be known about a run before its first step: checked by the run, by `--dry-run` and by `doctor`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from front_door.run.forecast import CACHED, Forecast, cache_exists, forecast_steps
+from front_door.run.launch import SourceState, inspect_source, pin_model
+from front_door.run.training_data import TrainingData, assumed
+from front_door.stack.configs import DEFAULT_STACK
+from front_door.state import zenml_directory
+from pipelines.step_names import gpu_steps
+from review_sentiment import cache
+from review_sentiment.data.labels import LABEL_SCHEMES
+from review_sentiment.errors import DataError, ModelUnavailableError, ReviewSentimentError, UsageError
+from review_sentiment.hashing import stable_hash
+from review_sentiment.models import embedded_model
+from review_sentiment.models.base_model import EMBEDDED
+
+if TYPE_CHECKING:
+    from front_door.run.estimate import DeviceEstimate
+    from front_door.stack.files import StackFile
+    from review_sentiment.config import Settings
+
+logger = logging.getLogger("review_sentiment.run")
+"""The console shows what this package logs."""
+GIGABYTE = 1e9
+MIN_FREE_DISK_GB = 0.3
+"""A run's artifacts take about 0.1 GB."""
+UNPACKED_MODEL_GB = 0.6
+UNPACKED_LATER = "checked when the embedded model is unpacked, by the first run"
+ELSEWHERE = "training runs on another machine: `estimate` shows GPUs that it fits"
+PARTS = ("train", "validation", "evaluation")
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """The checks of a run. `data` are the training reviews of a cached split; otherwise they are assumed."""
+
+    settings: Settings
+    stack: StackFile
+    data: TrainingData | None = None
+    inspected: SourceState | None = None
+
+    @cached_property
+    def source(self) -> SourceState:
+        """Return the state of the data.
+
+        Raises:
+            UsageError: a category is unknown, or the source does not exist.
+        """
+        return self.inspected or inspect_source(self.settings)
+
+    @cached_property
+    def counts(self) -> Mapping[str, Mapping[str, int]] | None:
+        """Return the reviews of each category by label, if a source on this machine can tell quickly."""
+        from review_sentiment.data.label_counts import label_counts
+        from review_sentiment.data.sources.catalogue import open_source
+
+        data = self.settings.data
+        return label_counts(open_source(data.source), data.categories, LABEL_SCHEMES[data.labels])
+
+    @cached_property
+    def reviews(self) -> TrainingData:
+        """Return the training reviews, counted or assumed."""
+        return self.data or assumed(self.settings, self.counts)
+
+    @cached_property
+    def training(self) -> DeviceEstimate | None:
+        """Return what training needs on this machine; None if it runs on another one."""
+        from front_door.run.estimate import estimate_here
+
+        return None if self.stack.image else estimate_here(self.settings, self.reviews)
+
+    def pinned(self) -> Preflight:
+        """Return the checks of the same run, whose settings say which revision of the model it uses.
+
+        Raises:
+            ModelUnavailableError: the model is not available.
+        """
+        return replace(self, settings=pin_model(self.settings), inspected=self.source)
+
+    @property
+    def identity(self) -> str:
+        """Return a hash of what the checks depend on, except the memory and the disk space that are free."""
+        content = (self.settings.model_dump_json(), self.stack.name, *self.source.revisions.values())
+        return f"{stable_hash(*content):016x}"
+
+    @property
+    def training_text(self) -> str:
+        """Return the verdict on memory and time."""
+        found = self.training
+        return f"{found.described()} for {self.reviews.described(self.settings)}" if found else ELSEWHERE
+
+    def probes(self) -> dict[str, Callable[[], str]]:
+        """Return the checks by name: each returns what it found, or raises an error that says what to do."""
+        return {
+            "device": self.device,
+            "reviews": self._reviews,
+            "model": self._model,
+            "storage": self._storage,
+            "prompt": self._prompt,
+            "adapters": self.adapters,
+            "training": self._training,
+        }
+
+    def require(self, trains: bool = True) -> None:
+        """Make all checks, without that of the training if it does not run.
+
+        Raises:
+            ReviewSentimentError: the first one that failed.
+        """
+        for name, probe in self.probes().items():
+            if trains or name != "training":
+                probe()
+
+    @property
+    def _waits_for_the_model(self) -> bool:
+        return self.settings.model.name == EMBEDDED and not embedded_model.is_unpacked()
+
+    def device(self) -> str:
+        """Return the device and the precision.
+
+        Raises:
+            UsageError: this machine does not have what the settings ask for.
+        """
+        from review_sentiment.models.compute import plan_compute
+
+        model, processes = self.settings.model, self.settings.training.processes
+        if self.stack.image:
+            return "on another machine"
+        plan = plan_compute(model.device, model.precision)
+        if plan.device == "cuda" and processes > 1:
+            import torch
+
+            if processes > torch.cuda.device_count():
+                raise UsageError(
+                    f"training.processes is {processes}, and each needs a GPU: this machine has "
+                    f"{torch.cuda.device_count()}."
+                )
+        return f"{plan.device}, {plan.precision}"
+
+    def _reviews(self) -> str:
+        data, split = self.settings.data, self.settings.split
+        labels = len(LABEL_SCHEMES[data.labels].names)
+        for part in PARTS:
+            balanced = split.balance_evaluation if part == "evaluation" else split.balance_train
+            places = getattr(split, f"{part}_per_category")
+            if balanced and places < labels:
+                raise UsageError(
+                    f"split.{part}_per_category is {places}: a balanced part needs one review of each of the "
+                    f"{labels} labels at least. Set it to {labels} or more."
+                )
+        categories = ", ".join(self.source.revisions)
+        if self.counts is None:
+            return f"{data.source}: {categories}"
+        found = ", ".join(f"{name} {_labels(counts)}" for name, counts in self.counts.items())
+        both = [name for name, counts in self.counts.items() if len(counts) > 1]
+        if not both and (split.balance_train or split.balance_evaluation):
+            raise UsageError(
+                f"data.categories: no category has reviews of two labels ({found}), so none can be balanced. "
+                "Add categories, or set split.balance_train=false and split.balance_evaluation=false."
+            )
+        if len({label for counts in self.counts.values() for label in counts}) <= 1:
+            raise UsageError(f"data.categories: all reviews have the same label ({found}). Add categories.")
+        return f"{data.source}: {found}"
+
+    def _storage(self) -> str:
+        directories = [cache.cache_directory(), zenml_directory()]
+        checkpoints = self.settings.training.checkpoint_dir
+        if checkpoints and "://" in checkpoints:
+            _require_protocol(checkpoints)
+        elif checkpoints:
+            directories.append(Path(checkpoints).expanduser().absolute())
+        needed = MIN_FREE_DISK_GB + UNPACKED_MODEL_GB * self._waits_for_the_model
+        for directory in directories:
+            free = _free_gb(directory)
+            if free < needed:
+                raise ReviewSentimentError(
+                    f"{directory}: {free:.1f} GB are free, and a run needs {needed:.1f}. Free some space."
+                )
+        return f"{', '.join(map(str, directories))}: enough space"
+
+    def _model(self) -> str:
+        from review_sentiment.models.access import require_model
+        from review_sentiment.models.base_model import identify
+
+        return require_model(identify(self.settings.model))
+
+    def _prompt(self) -> str:
+        """Build a prompt, and find the tokens of the labels, as the steps do with every review."""
+        from review_sentiment.data.prompts import PromptBuilder
+        from review_sentiment.models.base_model import identify
+        from review_sentiment.models.loading import load_configuration, load_tokenizer
+        from review_sentiment.scoring.label_tokens import label_branches
+
+        base, limit = identify(self.settings.model), self.settings.prompt.max_tokens
+        if self._waits_for_the_model:
+            return UNPACKED_LATER
+        labels = LABEL_SCHEMES[self.settings.data.labels].names
+        most = getattr(load_configuration(base), "max_position_embeddings", None)
+        if most and limit > most:
+            raise UsageError(
+                f"prompt.max_tokens is {limit}, and {base.title} reads {most} tokens at most. Lower it."
+            )
+        tokenizer = load_tokenizer(base)
+        try:
+            builder = PromptBuilder(tokenizer, labels, limit)
+            label_branches(tokenizer, builder.prompt("", "fine"), labels)
+        except DataError as error:  # no review was read: a setting is wrong
+            raise UsageError(str(error)) from error
+        return f"{' or '.join(labels)}, {limit} tokens at most"
+
+    def adapters(self) -> str:
+        """Return the layers that are adapted.
+
+        Raises:
+            UsageError: the model does not have one of them.
+        """
+        from review_sentiment.models.base_model import identify
+        from review_sentiment.models.loading import load_configuration
+        from review_sentiment.models.lora import require_targets
+
+        lora = self.settings.lora
+        if self._waits_for_the_model:
+            return UNPACKED_LATER
+        require_targets(load_configuration(identify(self.settings.model)), lora)
+        return f"{', '.join(lora.targets)}, rank {lora.rank}"
+
+    def _training(self) -> str:
+        found = self.training
+        if found and found.verdict == "does not fit":
+            raise UsageError(
+                f"{found.described()}. Change that, choose a smaller model or a larger device, or set "
+                "training.fit=ignore to try anyway: `python run_pipeline.py estimate` shows what fits where."
+            )
+        return self.training_text
+
+
+def _labels(counts: Mapping[str, int]) -> str:
+    return f"({', '.join(f'{count:,} {label}' for label, count in sorted(counts.items())) or 'none'})"
+
+
+def _free_gb(directory: Path) -> float:
+    """Return the free space where a directory is, or will be made, in 1e9 bytes.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    try:
+        place = next(parent for parent in (directory, *directory.parents) if parent.exists())
+        if place.is_dir() and os.access(place, os.W_OK):
+            return shutil.disk_usage(place).free / GIGABYTE
+        reason = f"{place} is not writable" if place.is_dir() else f"{place} is a file"
+    except OSError as error:
+        reason = str(error.strerror)
+    raise UsageError(f"{directory} cannot be written: {reason}. Choose another directory.")
+
+
+def _require_protocol(address: str) -> None:
+    """Raise a UsageError if no file system of fsspec reads the address."""
+    import fsspec  # type: ignore[import-untyped]
+
+    protocol = address.split("://", maxsplit=1)[0]
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"training.checkpoint_dir: {address} cannot be written: {error}") from error
+
+
+def training_data(settings: Settings) -> TrainingData:
+    """Return the training reviews of the cached split, or else counted or assumed ones."""
+    from front_door.stack.active import active_stack
+    from front_door.stack.files import read_stack
+
+    file = read_stack(DEFAULT_STACK)
+    ready = Preflight(settings, file)
+    try:
+        if not cache_exists():
+            return ready.reviews
+        ready = ready.pinned()
+        with active_stack(file):
+            found = forecast_steps(ready.settings, ready.source, ())
+            return found.training_data(ready.settings) or ready.reviews
+    except (DataError, ModelUnavailableError):  # out of reach, so nobody knows whether the split is cached
+        return assumed(settings)
+
+
+def examine(ready: Preflight, rerun: Sequence[str]) -> tuple[TrainingData | None, Forecast]:
+    """Make all checks if the run would run a model; return its cached reviews, and what else is cached.
+
+    The settings must be pinned, and ZenML's stack active.
+
+    Raises:
+        ReviewSentimentError: a check failed.
+    """
+    found = forecast_steps(ready.settings, ready.source, rerun)
+    if all(found.steps[step] == CACHED for step in gpu_steps(ready.settings)):
+        return None, found
+    data = found.training_data(ready.settings)
+    replace(ready, data=data).require(trains=found.steps["finetune"] != CACHED)
+    return data, found
+
+
+def examine_once(ready: Preflight, rerun: Sequence[str]) -> None:
+    """Examine a run that may start; the same settings and data are examined once, unless steps run again.
+
+    A cached run takes a few seconds, and the forecast alone would be two more.
+
+    Raises:
+        ReviewSentimentError: a check failed.
+    """
+    passed = cache.cache_directory() / "preflight" / ready.identity
+    if passed.exists() and not rerun:
+        return
+    if ready.settings.model.name == EMBEDDED:
+        embedded_model.model_directory()
+    data, found = examine(ready, rerun)
+    if found.steps["finetune"] != CACHED:
+        logger.info("%s", replace(ready, data=data).training_text)
+    passed.parent.mkdir(parents=True, exist_ok=True)
+    passed.touch()

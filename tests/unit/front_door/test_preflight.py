@@ -1,0 +1,139 @@
+"""What can be known before the first step is checked before it, with real files and the tiny model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from front_door.doctor.services import check_stack
+from front_door.run.preflight import Preflight
+from front_door.run.training_data import TrainingData
+from front_door.stack.files import read_stack
+from review_sentiment.config import Settings
+from review_sentiment.errors import ReviewSentimentError, UsageError
+from review_sentiment.models.base_model import ModelIdentity
+from review_sentiment.resources import device
+from review_sentiment.settings_files import known_keys, with_overrides
+from tests.tiny import review_rows, tiny_settings, write_category
+
+
+@pytest.fixture
+def settings(tiny_model: ModelIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    write_category(tmp_path / "reviews", "Praised", 0).write_text(
+        "".join(f"{line}\n" for line in praised()), encoding="utf-8"
+    )
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    return Settings.model_validate(tiny_settings(tmp_path / "reviews", tiny_model.name))
+
+
+def praised() -> list[str]:
+    return [json.dumps(row) for row in review_rows("Praised", 40) if row["rating"] == 5.0]
+
+
+def preflight(settings: Settings, *overrides: str) -> Preflight:
+    return Preflight(with_overrides(settings, overrides), read_stack("local"))
+
+
+def test_a_run_that_can_start_passes(settings: Settings) -> None:
+    ready = preflight(settings)
+    ready.require()
+    assert ready.counts == {name: {"negative": 45, "positive": 45} for name in ("Tops", "Shoes")}
+    assert "80 reviews (training.max_steps batches)" in ready.training_text
+    assert ready.training
+    assert ready.training.verdict == "fits"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.categories=Topps", "'Topps' is unknown (did you mean 'Tops'?)"),
+        ("data.categories=Praised", "no category has reviews of two labels (Praised (20 positive))"),
+        ("split.evaluation_per_category=1", "needs one review of each of the 2 labels"),
+        ("lora.targets=q_projj", "llama has no layer 'q_projj' to adapt. Did you mean 'q_proj'?"),
+        ("lora.targets=lm_head", "llama has no layer 'lm_head' to adapt"),
+        ("lora.targets=q_proj,norm", "llama has no layer 'norm' to adapt"),
+        ("prompt.max_tokens=257", "reads 256 tokens at most"),
+        ("prompt.max_tokens=48", "leaves no room for the review"),
+        ("training.checkpoint_dir=s4://bucket/x", "s4://bucket/x cannot be written: Protocol not known: s4"),
+        ("training.checkpoint_dir={tmp}/file/x", "/file is a file. Choose another"),
+        ("training.checkpoint_dir={tmp}/" + "x" * 300, "cannot be written: File name too long"),
+        ("model.name={tmp}/empty", "has no config.json"),
+        ("model.precision=fp16", "needs a GPU"),
+    ],
+)
+def test_what_would_fail_later_fails_at_once(
+    settings: Settings, tmp_path: Path, override: str, message: str
+) -> None:
+    ready = preflight(settings, override.format(tmp=tmp_path))
+    with pytest.raises(ReviewSentimentError) as error:
+        ready.require()
+    assert message in str(error.value)
+    assert error.value.exit_code == (1 if override.startswith("model.name") else 2)
+    checks = list(check_stack(ready.stack, ready.settings))
+    assert str(error.value) in [check.found for check in checks if not check.ok], "doctor finds the same"
+
+
+@pytest.mark.parametrize("override", ["lora.targets=q_proj,v_proj", "lora.targets=self_attn.q_proj"])
+def test_names_that_peft_would_match_are_accepted(settings: Settings, override: str) -> None:
+    preflight(settings, override).require()
+
+
+def test_a_training_that_cannot_fit_is_refused_with_one_change_that_would(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ("training.batch_size=512", "training.tokens_per_pass=100000", "training.dequantise_once=false")
+    greedy = preflight(settings, *keys)
+    assert greedy.training
+    monkeypatch.setattr(device, "usable_bytes", lambda _device: greedy.training.memory.total - 1)  # type: ignore[union-attr]
+    long_chats = TrainingData(512, "from the cached split", [160] * 512)
+    adapting = preflight(greedy.settings)
+    adapting.require()
+    assert "fits with training.tokens_per_pass=" in adapting.training_text
+    with pytest.raises(ReviewSentimentError, match=r"; training\.tokens_per_pass=50000 would fit\. Change"):
+        replace(preflight(greedy.settings, "training.fit=refuse"), data=long_chats).require()
+    monkeypatch.setattr(device, "usable_bytes", lambda _device: 1e6)
+    with pytest.raises(ReviewSentimentError, match="no setting makes it small enough"):
+        preflight(settings).require()
+    preflight(settings, "training.fit=ignore").require()
+
+
+@limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                key
+                for key in known_keys()
+                if not key.startswith(("model.name", "model.revision", "data.source"))
+            ]
+        ),
+        st.sampled_from(
+            ["0", "1", "0.5", "2", "7", "1000000000", "true", "auto", "null", "x", "cpu", "[a,b]"]
+        ),
+        max_size=3,
+    )
+)
+def test_any_settings_pass_or_get_a_message(settings: Settings, changes: dict[str, str]) -> None:
+    with suppress(UsageError):
+        preflight(settings, *(f"{key}={value}" for key, value in changes.items())).require()
+
+
+def test_the_identity_changes_with_the_model_and_the_settings(settings: Settings, tmp_path: Path) -> None:
+    model = shutil.copytree(settings.model.name, tmp_path / "model")
+    before = preflight(settings, f"model.name={model}").pinned().identity
+    assert before == preflight(settings, f"model.name={model}").pinned().identity
+    assert before != preflight(settings, f"model.name={model}", "lora.rank=2").pinned().identity
+    config = model / "config.json"
+    config.write_text(config.read_text().replace("{", "{ ", 1))
+    assert before != preflight(settings, f"model.name={model}").pinned().identity
