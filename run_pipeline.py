@@ -9,6 +9,7 @@ python run_pipeline.py models               the registered versions
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from dashboard.serving.command import ui
@@ -18,4 +19,6 @@ from front_door.main import main
 cli.add_command(ui)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # without it, the interpreter's last collection takes 0.6 s after MLflow or ZenML was loaded
+    sys.exit(code)

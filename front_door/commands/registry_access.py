@@ -8,7 +8,7 @@ from pathlib import Path
 
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
-from front_door.terminal.console import quiet
+from front_door.terminal.console import quiet, without_garbage_collection
 from review_sentiment.settings_files import load_settings
 
 
@@ -16,7 +16,7 @@ from review_sentiment.settings_files import load_settings
 def mlflow_ready() -> Iterator[Path]:
     """Configure MLflow and redirect its output to a new log file, whose path is yielded."""
     log_file = new_log_file()
-    with quiet(log_file):
+    with quiet(log_file), without_garbage_collection():
         from review_sentiment.tracking import mlflow_store
 
         mlflow_store.configure(tracking_uri())

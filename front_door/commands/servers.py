@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,6 +167,8 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log_file: P
     Raises:
         ReviewSentimentError: the server ended, or does not answer.
     """
+    import urllib.request
+
     deadline = time.monotonic() + SECONDS_TO_START
     while server.poll() is None and time.monotonic() < deadline:
         try:

@@ -11,14 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 from mlflow.exceptions import MlflowException
 
 from review_sentiment.errors import ModelUnavailableError, UsageError, did_you_mean, first_line
 from review_sentiment.models.base_model import require_same_files
-from review_sentiment.scoring.scorer import SERVING_FILE, Serving
 from review_sentiment.tracking.mlflow_store import client, temporary_directory
+
+if TYPE_CHECKING:
+    from review_sentiment.scoring.scorer import Serving
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -213,6 +216,8 @@ def download_adapter(version: ModelVersion, directory: Path) -> tuple[Serving, P
     Raises:
         ModelUnavailableError: its files are not in the artifact store, or the store cannot be reached.
     """
+    from review_sentiment.scoring.scorer import SERVING_FILE, Serving
+
     missing = (
         f"The files of '{version.name}' version {version.version} could not be downloaded from the MLflow "
         "artifact store"
