@@ -35,6 +35,7 @@ class Snapshot:
     """The state of a task after `seconds`; `detail` is for people.
 
     `fraction` of the work is done (0-1); it is not `done / total` if some units take longer than others.
+    An earlier process did `fraction_before` of it, in seconds that do not count.
     """
 
     task: str
@@ -43,24 +44,27 @@ class Snapshot:
     seconds: float
     fraction: float
     detail: str = ""
+    fraction_before: float = 0.0
 
     @property
     def seconds_left(self) -> float | None:
         """Return the time left at the average speed so far, or None before the first unit."""
-        return self.seconds / self.fraction * (1 - self.fraction) if self.fraction else None
+        done = self.fraction - self.fraction_before
+        return self.seconds / done * (1 - self.fraction) if done > 0 else None
 
 
 class Progress:
     """Reports a task of `total` units: at most every half second, and always when it is complete.
 
-    `done` counts the units that an earlier process finished.
+    `done` counts the units that an earlier process finished, which were a `fraction` of the work, by default
+    `done / total`.
     """
 
-    def __init__(self, task: str, total: int, done: int = 0) -> None:
+    def __init__(self, task: str, total: int, done: int = 0, fraction: float | None = None) -> None:
         self.done = done
         self._task = task
         self._total = total
-        self._fraction = 0.0
+        self._before = self._fraction = self._fraction_of(fraction)
         self._started = time.monotonic()
         self._reported = 0.0
 
@@ -80,13 +84,21 @@ class Progress:
     def advance(self, units: int, detail: str = "", fraction: float | None = None) -> None:
         """Count finished units; `fraction` of the work is done, by default `done / total`."""
         self.done += units
-        self._fraction = self.done / max(1, self._total) if fraction is None else min(fraction, 1.0)
+        self._fraction = self._fraction_of(fraction)
         if self.done >= self._total or time.monotonic() - self._reported >= REPORT_SECONDS:
             self._report(detail)
 
+    def skip(self, units: int) -> None:
+        """Count units that an earlier process finished."""
+        self._before += units / max(1, self._total)
+        self.advance(units)
+
+    def _fraction_of(self, fraction: float | None) -> float:
+        return self.done / max(1, self._total) if fraction is None else min(fraction, 1.0)
+
     def _report(self, detail: str) -> None:
         self._reported = time.monotonic()
-        _log(Snapshot(self._task, self.done, self._total, self.seconds, self._fraction, detail))
+        _log(Snapshot(self._task, self.done, self._total, self.seconds, self._fraction, detail, self._before))
 
 
 def _log(snapshot: Snapshot) -> None:
@@ -98,18 +110,19 @@ class RemoteProgress:
     """Logs here the progress that a process on another host has printed to its log."""
 
     def __init__(self) -> None:
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, float]] = {}
+        """When each task's first line came, and the fraction that was done then."""
 
     def log_again(self, lines: Iterable[str]) -> None:
         """Log the lines that report progress; the time of a task counts from its first line."""
         for line in lines:
             if found := _LINE.search(line):
                 task, done, total = found["task"], int(found["done"]), int(found["total"])
-                now = time.monotonic()
+                now, fraction = time.monotonic(), done / max(1, total)
                 if done == 0:
-                    self._started[task] = now
-                started = self._started.setdefault(task, now)
-                _log(Snapshot(task, done, total, now - started, done / max(1, total), found["detail"]))
+                    self._started[task] = now, 0.0
+                started, before = self._started.setdefault(task, (now, fraction))
+                _log(Snapshot(task, done, total, now - started, fraction, found["detail"], before))
 
 
 class MessageWriter(logging.Handler):

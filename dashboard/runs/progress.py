@@ -164,17 +164,12 @@ def _with_mark(state: RunState) -> RunState:
 
 
 def _ended(state: RunState, status: Status) -> RunState:
-    """Return the ended state, in which no step is running.
-
-    When a run is interrupted, ZenML reports its current step as failed; it counts as interrupted.
-    """
+    """Return the ended state, in which no step is running."""
     step_status = "failed" if status == "failed" else "interrupted"
     for step in state.steps.values():
         if step.status == "running":
             seconds = max(0.0, state.until - step.since)
             state = state.with_step(replace(step, status=step_status, seconds=seconds))
-        elif step.status == "failed":
-            state = state.with_step(replace(step, status=step_status))
     return replace(state, status=status, progress=None)
 
 

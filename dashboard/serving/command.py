@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from front_door.commands.servers import HOST, listening, port_option, until_stopped
+from front_door.state import new_log_file
+from front_door.terminal.console import quiet
 from review_sentiment.errors import UsageError
 
 DASHBOARD_PORT = 8080
@@ -31,4 +33,7 @@ def ui(port: int, host: str, names: tuple[str, ...]) -> None:
     from dashboard.serving.server import serve as serve_dashboard
 
     with listening(host, port) as door, until_stopped():
-        serve_dashboard(host, door, names)
+        log_file = new_log_file()
+        click.echo(f"The dashboard is starting (a few seconds), log {log_file}", err=True)
+        with quiet(log_file, messages=False) as console:
+            serve_dashboard(host, door, names, console.print_line)

@@ -12,12 +12,10 @@ import ipaddress
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import click
 
 from review_sentiment.errors import UsageError
 
@@ -85,8 +83,8 @@ def build_app(hosts: Sequence[str], token: str) -> ASGIApp:
         return guard(builder.with_app(path="/", root=str(APP)).build(), hosts)
 
 
-def serve(host: str, door: socket.socket, names: Sequence[str]) -> None:
-    """Serve the dashboard at a listening socket, and print its address once its pages load quickly.
+def serve(host: str, door: socket.socket, names: Sequence[str], show: Callable[[str], None]) -> None:
+    """Serve the dashboard at a listening socket, and `show` its address once its pages load quickly.
 
     Unless it is bound to loopback it needs a token, which is part of the printed address; `names` are
     additional host names to accept.
@@ -109,13 +107,12 @@ def serve(host: str, door: socket.socket, names: Sequence[str]) -> None:
     shown = socket.gethostname() if host in {"0.0.0.0", "::"} else _in_url(host)
     address = f"http://{shown}:{door.getsockname()[1]}/" + (f"?access_token={token}" if token else "")
     app = build_app(hosts, token)
-    click.echo("The dashboard is starting (a few seconds).", err=True)
     warm_up.before_serving()
-    click.echo(f"dashboard   {address}\nCtrl-C stops it; runs that it started continue.", err=True)
+    show(f"dashboard   {address}\nCtrl-C stops it; runs that it started continue.")
     config = uvicorn.Config(
         app,
         access_log=False,  # the first address contains the token
-        log_level="warning",
+        log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     uvicorn.Server(config).run(sockets=[door])

@@ -11,7 +11,7 @@ import click
 from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file
-from front_door.terminal.console import redirect_output
+from front_door.terminal.console import quiet, redirect_output
 from review_sentiment.errors import EXIT_FAILED
 from review_sentiment.settings_files import load_settings
 
@@ -54,8 +54,10 @@ def doctor(stack: str, config_file: Path | None, overrides: tuple[str, ...], as_
 
     file = read_stack(stack)
     settings = load_settings(config_file or default_config(stack), overrides)
-    checks = check_machine()
-    with redirect_output(new_log_file()):
+    log_file = new_log_file()
+    with quiet(log_file):
+        checks = check_machine()
+    with redirect_output(log_file):
         checks += check_stack(file, settings)
     click.echo(json.dumps([asdict(check) for check in checks]) if as_json else report(checks))
     if not all(check.ok for check in checks):

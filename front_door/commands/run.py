@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import psutil
 
 from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK, MainCommand
 from front_door.run.events import EventFile, recorded
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
-from front_door.terminal.console import redirect_output, without_garbage_collection
+from front_door.terminal.console import quiet, redirect_output, without_garbage_collection
 from pipelines.step_names import gpu_steps, resolve_steps, step_names
 from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import load_settings
@@ -112,7 +114,7 @@ def run(options: RunOptions) -> None:
         click.echo(json.dumps(plan.as_json()) if options.as_json else plan.as_text())
         return
     with recorded(options.event_file) as events:
-        result = _launch(options, settings, events)
+        result = replace(_launch(options, settings, events), seconds=_seconds_since_start())
         events.end("completed", result=asdict(result))
     click.echo(json.dumps(asdict(result)) if options.as_json else summary(result))
 
@@ -165,6 +167,11 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
                 return launch.run_only(ready.settings, source, stack, only, command)
             examine_once(ready, rerun)
             return launch.run(ready.settings, source, stack, rerun, command)
+
+
+def _seconds_since_start() -> float:
+    """Return how long the user has waited: since this process started, imports included."""
+    return round(time.time() - float(psutil.Process().create_time()), 1)
 
 
 @contextmanager

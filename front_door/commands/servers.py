@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
@@ -22,7 +21,6 @@ from front_door.commands.options import NAME
 from front_door.commands.registry_access import mlflow_ready, model_name
 from front_door.state import new_log_file, tracking_uri
 from front_door.terminal.console import quiet
-from review_sentiment import progress
 from review_sentiment.errors import ReviewSentimentError, UsageError
 
 FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
@@ -80,7 +78,7 @@ def serve(version: str, port: int, name: str | None) -> None:
             found = model_versions.get_version(model_name(name), version)
         click.echo(f"{found.name} version {found.version} is loading, log {log_file}", err=True)
         with (
-            quiet(log_file) as console,
+            quiet(log_file, messages=False) as console,
             tempfile.TemporaryDirectory(prefix="review-sentiment-serve-") as files,
         ):
             import uvicorn
@@ -92,7 +90,6 @@ def serve(version: str, port: int, name: str | None) -> None:
             _, adapter = model_versions.download_adapter(found, Path(files))
             app = build_app(tuned_scorer(adapter, plan_compute()), found.name, found.version)
             address = f"http://{HOST}:{door.getsockname()[1]}"
-            progress.LOGGER.setLevel(logging.WARNING)  # a request's progress is for nobody
             console.print_line(
                 f"{found.name} version {found.version} on {address}. Press Ctrl-C to stop. Example:\n"
                 f"  curl {address}/invocations -H 'Content-Type: application/json' \\\n"

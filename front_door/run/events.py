@@ -4,7 +4,7 @@ The file is next to the run's log file, or at `--events FILE`. Each line has `ti
 since 1970) and `event`:
 
     run       `log`, `pid`, `stack`, `steps`: the names in order
-    step      `step`, `status` (cached, running, completed, failed), `seconds`
+    step      `step`, `status` (cached, running, completed, failed, interrupted), `seconds`
     progress  `task`, `done`, `total`, `seconds_left` (or null), `detail`
     message   `level`, `text`: a message to the user
     end       `status` (completed, failed, interrupted), `text`: the error message,

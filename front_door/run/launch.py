@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,7 +57,6 @@ def run(
     """Run the pipeline, ignoring the cache of the steps in `rerun`; `command` is stored with the run."""
     from pipelines.review_sentiment import review_sentiment
 
-    started = time.monotonic()
     options: dict[str, dict[str, Any]] = {name: {} for name in step_names(settings)}
     for name in gpu_steps(settings):
         options[name] |= stack.gpu_options
@@ -70,7 +68,7 @@ def run(
         **stack.pipeline_options,
     )
     finished = configured(settings=settings, available=source.available, revisions=source.revisions)
-    return read_result(finished, stack.name, time.monotonic() - started)
+    return read_result(finished, stack.name)
 
 
 def run_only(
@@ -105,8 +103,7 @@ def run_only(
     def only() -> None:
         function(**inputs, **parameters, id=step)
 
-    started = time.monotonic()
-    return read_result(only(), stack.name, time.monotonic() - started)
+    return read_result(only(), stack.name)
 
 
 def _provenance(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,13 +27,14 @@ class StepResult:
 class RunResult:
     """A finished run; `--json` prints these fields.
 
-    `outputs` has the page or directory of each output of a step that ran alone.
+    `seconds` is the time since its process started. `outputs` has the page or directory of each output of a
+    step that ran alone.
     """
 
     pipeline_run: str
     status: str
     stack: str
-    seconds: float
+    seconds: float = 0.0
     steps: Mapping[str, StepResult] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -41,8 +42,8 @@ class RunResult:
     outputs: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_result(finished: PipelineRunResponse | None, stack: str, seconds: float) -> RunResult:
-    """Return the result of a pipeline run, as ZenML returned it, which took `seconds`.
+def read_result(finished: PipelineRunResponse | None, stack: str) -> RunResult:
+    """Return the result of a pipeline run, as ZenML returned it, without its `seconds`.
 
     Raises:
         ReviewSentimentError: the stack's orchestrator did not wait for the run.
@@ -60,7 +61,6 @@ def read_result(finished: PipelineRunResponse | None, stack: str, seconds: float
         pipeline_run=latest.name,
         status=str(latest.status),
         stack=stack,
-        seconds=round(seconds, 1),
         steps={name: StepResult(str(step.status), _seconds(step)) for name, step in steps.items()},
         metrics=_metrics(steps),
         outputs=_outputs(*steps.values()) if len(steps) == 1 else {},
@@ -93,7 +93,7 @@ def _metrics(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, float]
     return metrics
 
 
-def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any]]:
+def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, Any]:
     """Return the fields `model` and `mlflow` of the version that the run registered, if any."""
     if "register_model" not in steps or "registered" not in steps["register_model"].outputs:
         return {}

@@ -53,7 +53,7 @@ class Console(RunHandler):
 
     def on_step(self, step: str, status: StepStatus, seconds: float) -> None:
         """Show a step's new status, and how long it took if it has ended."""
-        duration = f" ({seconds:.0f} s)" if status in ("completed", "failed") else ""
+        duration = f" ({seconds:.0f} s)" if status in ("completed", "failed", "interrupted") else ""
         self.print_line(f"{'done' if status == 'completed' else status:8} {step}{duration}")
 
     def on_progress(self, snapshot: Snapshot) -> None:
@@ -76,8 +76,10 @@ class Console(RunHandler):
 
 
 @contextmanager
-def quiet(log_file: Path) -> Iterator[Console]:
+def quiet(log_file: Path, messages: bool = True) -> Iterator[Console]:
     """Redirect all output to the log file; only the `Console` that is yielded writes to standard error.
+
+    It shows our log messages, except without `messages`: those of a server are about single requests.
 
     Use `redirect_output` for code that imports ZenML.
     """
@@ -91,7 +93,7 @@ def quiet(log_file: Path) -> Iterator[Console]:
         to_file = logging.StreamHandler(log)
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.setLevel(logging.INFO)
-        root.handlers[:] = [to_file, console]
+        root.handlers[:] = [to_file, console] if messages else [to_file]
         logging.captureWarnings(True)
         logging.getLogger("review_sentiment").setLevel(logging.INFO)
         try:

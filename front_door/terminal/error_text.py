@@ -33,7 +33,8 @@ def _unexpected(error: Exception) -> str:
         )
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}. Check the path and its permissions. {advice}"
-    return f"{type(error).__name__}: {first_line(error).rstrip('.')}. {advice}"
+    message = first_line(error).rstrip(".") if str(error).strip() else "it has no message"
+    return f"An unexpected error ({type(error).__name__}): {message}. {advice}"
 
 
 def _is_disk_full(error: BaseException) -> bool:

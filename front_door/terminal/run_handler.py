@@ -9,7 +9,7 @@ from typing import Literal
 
 from review_sentiment.progress import ATTRIBUTE, Snapshot
 
-StepStatus = Literal["cached", "running", "completed", "failed"]
+StepStatus = Literal["cached", "running", "completed", "failed", "interrupted"]
 STEP_MESSAGES: dict[StepStatus, re.Pattern[str]] = {
     "cached": re.compile(r"Using cached version of step `([^`]+)`"),
     "running": re.compile(r"Step `([^`]+)` has started"),
@@ -34,6 +34,8 @@ class RunHandler(logging.Handler):
             self.on_message(record)
         elif record.name.startswith("zenml") and (found := step_status(record.getMessage())):
             step, status = found
+            if status == "failed" and _is_interruption(record):
+                status = "interrupted"
             now = time.monotonic()
             if status == "running":
                 self._started[step] = now
@@ -50,6 +52,14 @@ class RunHandler(logging.Handler):
     def on_step(self, step: str, status: StepStatus, seconds: float) -> None:
         """Handle a step's change of status, `seconds` after it started."""
         raise NotImplementedError
+
+
+def _is_interruption(record: logging.LogRecord) -> bool:
+    """Return whether the step failed, as ZenML calls it, because of Ctrl-C or SIGTERM."""
+    from zenml.exceptions import RunInterruptedException
+
+    kinds = (KeyboardInterrupt, SystemExit, RunInterruptedException)
+    return isinstance(record.args, tuple) and any(isinstance(value, kinds) for value in record.args)
 
 
 def step_status(message: str) -> tuple[str, StepStatus] | None:

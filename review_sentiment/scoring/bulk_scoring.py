@@ -96,12 +96,14 @@ def score_file(job: ScoringJob, load_scorer: Callable[[], Scorer]) -> BulkResult
     scorer: Scorer | None = None
     with Progress(f"scoring {job.source.name}", total) as progress:
         for number, chunk in enumerate(_chunks(file, job.rows_per_chunk)):
-            if not parts.has(number):
-                rows = [row for row in chunk if not row.problem]
-                if rows:
-                    scorer = scorer or load_scorer()
-                answers = _answers(scorer, rows, job) if scorer and rows else []
-                parts.write(number, rows, answers, [row for row in chunk if row.problem])
+            if parts.has(number):
+                progress.skip(len(chunk))
+                continue
+            rows = [row for row in chunk if not row.problem]
+            if rows:
+                scorer = scorer or load_scorer()
+            answers = _answers(scorer, rows, job) if scorer and rows else []
+            parts.write(number, rows, answers, [row for row in chunk if row.problem])
             progress.advance(len(chunk))
     if file_hash(job.source) != content:
         raise DataError(f"{job.source.name} changed while it was scored. Run again.")

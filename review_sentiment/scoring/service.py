@@ -104,14 +104,16 @@ def _json_rows(body: bytes) -> list[Row]:
 def _from_split(split: Any) -> list[Any]:
     """Return the reviews of `{"columns": [...], "data": [[...], ...]}`."""
     match split:
-        case {"columns": [*columns], "data": [*rows]} if len({str(name) for name in columns}) == len(columns):
+        case {"columns": [*columns], "data": [*rows]} if all(isinstance(name, str) for name in columns):
             width = len(columns)
+            if len(set(columns)) < width:
+                raise DataError(f"`columns` of `{SPLIT}` has a name twice.")
             return [
                 dict(zip(columns, row, strict=True)) if isinstance(row, list) and len(row) == width else row
                 for row in rows
             ]
     raise DataError(
-        f"`{SPLIT}` must be an object with `columns`, a list of different names, and `data`, a list of rows."
+        f"`{SPLIT}` must be an object with `columns`, a list of names, and `data`, a list of rows."
     )
 
 

@@ -105,6 +105,7 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         self._tokens_before = self._trainer.tokens
         # The proof of the first step was given in the interrupted process, and counts for the whole training.
         self._watcher.restore(known["watcher"])
+        logger.info("resumed from step %d", int(self.curve[-1]["step"]))
         if (directory / KEPT_FILE).is_file():
             self.kept = load_file(directory / KEPT_FILE)
             self.kept_answers = KeptAnswers(**known["kept_answers"])
@@ -142,9 +143,9 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         # ("reentrant call inside BufferedWriter").
         self.stop_signal = self.stop_signal or number
 
-    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Start the clock, and choose the steps of the validations: evenly spaced, the last step included."""
-        self._progress = Progress("training", state.max_steps, done=state.global_step)
+        self._progress = Progress("training", state.max_steps, state.global_step, self._fraction(args))
         self._step_started = self._saved_at = time.perf_counter()
         if self._validation:
             times = self._validation.times
@@ -175,9 +176,8 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         if not math.isfinite(point["grad_norm"]):
             raise NonFiniteError("grad_norm", point["grad_norm"])
         self.curve.append(point)
-        fraction = self._trainer.tokens / self._all_tokens if args.max_steps < 0 else None
         detail = f"loss {point['loss']:.3f}, {point['tokens_per_second']:.0f} tokens/s"
-        self._progress.advance(1, detail, fraction)
+        self._progress.advance(1, detail, self._fraction(args))
         if state.global_step == 1:
             # The heaviest batch comes first, so no later step needs more memory than this one: whoever reads
             # this line knows whether the rest of the run fits.
@@ -189,6 +189,10 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
             self._validate(state.global_step, control)
         self._stop_or_save(state.global_step, control)
         self._step_started = time.perf_counter()
+
+    def _fraction(self, args: Any) -> float | None:
+        """Return the fraction of the tokens that were trained; None if not all of them will be."""
+        return self._trainer.tokens / self._all_tokens if args.max_steps < 0 else None
 
     def _point(self, step: int, logs: Mapping[str, float], device: str) -> dict[str, float]:
         """Return the figures of a step, and count its time and tokens."""

@@ -56,6 +56,7 @@ def test_a_killed_step_is_restarted_and_ctrl_c_stops_it_with_a_checkpoint(beside
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 130, said
+    assert "interrupted finetune" in said
     assert "Interrupted" in said
     assert not child.is_running()
 

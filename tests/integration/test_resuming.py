@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import pytest
@@ -77,7 +78,9 @@ def test_a_killed_run_resumes_from_its_checkpoint_in_the_same_mlflow_run(beside:
     process.kill()
     process.communicate()
 
-    project.result()
+    finished = project.run()
+    assert finished.returncode == 0, finished.stderr
+    assert re.search(r"resumed from step \d+0$", finished.stderr, re.MULTILINE), finished.stderr
     steps = trained_steps(project)
     assert set(steps) == set(range(1, 61))
     assert len(steps) < 120  # not all steps are repeated
@@ -92,8 +95,9 @@ def test_ctrl_c_exits_with_130_and_keeps_a_checkpoint_and_the_cache(beside: Proj
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 130, errors
-    assert "Interrupted" in errors
+    assert re.search(r"^interrupted finetune .*\n+Interrupted\. ", errors, re.MULTILINE), errors
     assert "Traceback" not in errors
+    assert "failed " not in errors
     assert len(project.checkpoints - before) == 1
 
     plan = project.result("--dry-run")["steps"]

@@ -32,7 +32,7 @@ write("step", step="finetune", status="running", seconds=0)
 try:
     time.sleep(60)
 except KeyboardInterrupt:
-    write("step", step="finetune", status="failed", seconds=1)  # ZenML reports this
+    write("step", step="finetune", status="interrupted", seconds=1)
     write("end", status="interrupted", text="Interrupted.", result=None)
     sys.exit(130)
 """

@@ -90,7 +90,7 @@ def test_only_its_own_pages_reach_the_app(kind: str, headers: dict[str, str], ex
 
 def test_a_pattern_of_host_names_is_refused() -> None:
     with pytest.raises(UsageError, match="not a pattern"):
-        serve("127.0.0.1", socket.socket(), ["*"])
+        serve("127.0.0.1", socket.socket(), ["*"], print)
 
 
 def test_responses_forbid_to_load_anything_from_other_sites() -> None:

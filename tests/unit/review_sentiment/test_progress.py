@@ -191,3 +191,36 @@ def test_progress_on_another_host_is_shown_from_its_log(
 )
 def test_a_duration_is_in_the_unit_that_a_person_would_use(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_work_of_an_earlier_process_does_not_make_the_time_left_shorter(
+    snapshots: list[Snapshot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Step 5 of 20 is the checkpoint's; one step in 4 s leaves 14 of them, so 56 s and not 9."""
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(Progress, "seconds", 4.0)
+    resumed = Progress("training", total=20, done=5)
+    assert resumed.__enter__().done == 5
+    resumed.advance(1)
+    by_tokens = Progress("training", total=20, done=5, fraction=0.5)
+    by_tokens.advance(1, fraction=0.6)
+    assert [snapshot.seconds_left for snapshot in snapshots] == [None, pytest.approx(56), pytest.approx(16)]
+
+    snapshots.clear()
+    scored = Progress("scoring a.csv", total=20)
+    scored.skip(10)
+    scored.advance(5)
+    assert snapshots[-1].seconds_left == pytest.approx(4)
+
+    snapshots.clear()
+    RemoteProgress().log_again(["training: 5 of 20 ", "training: 10 of 20 "])
+    assert [snapshot.fraction_before for snapshot in snapshots] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("reason", [KeyboardInterrupt(), SystemExit(143)])
+def test_a_step_that_is_interrupted_has_not_failed(reason: BaseException) -> None:
+    console = Console(stream := io.StringIO())
+    for error in (reason, ValueError("KeyboardInterrupt")):
+        message = "Failed to run step `%s`: %s"
+        console.handle(logging.LogRecord(ZENML, logging.ERROR, "", 0, message, ("finetune", error), None))
+    assert stream.getvalue() == "interrupted finetune (0 s)\nfailed   finetune (0 s)\n"

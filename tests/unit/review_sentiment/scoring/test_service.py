@@ -91,6 +91,7 @@ def test_every_format_gives_the_same_answers(client: TestClient, body: str | dic
         ('{"dataframe_records": 5}', JSON, 400),
         ('{"inputs": {"text": ["a"], "title": []}}', JSON, 400),
         ('{"dataframe_split": {"columns": ["text", "text"], "data": []}}', JSON, 400),
+        ('{"dataframe_split": {"columns": [["text"]], "data": []}}', JSON, 400),
         (b"text\nM\xfcll\n", "text/csv", 400),
         ('{"dataframe_records": []}', "text/plain", 415),
     ],
