@@ -111,7 +111,9 @@ def run(options: RunOptions) -> None:
     settings = load_settings(options.config_file or default_config(options.stack), options.overrides)
     if options.dry_run:
         plan = _plan(options, settings)
-        click.echo(json.dumps(plan.as_json()) if options.as_json else plan.as_text())
+        with quiet(Path(os.devnull)):  # a dry run on a new machine leaves nothing behind, not even a log
+            text = json.dumps(plan.as_json()) if options.as_json else plan.as_text()
+        click.echo(text)
         return
     with recorded(options.event_file) as events:
         result = replace(_launch(options, settings, events), seconds=_seconds_since_start())
@@ -132,7 +134,8 @@ def _plan(options: RunOptions, settings: Settings) -> Plan:
     if only or not cache_exists():
         found = Forecast(dict.fromkeys([only] if only else step_names(settings), RUNS))
         if found.steps.keys() & gpu_steps(settings):
-            ready.require(trains="finetune" in found.steps)
+            with quiet(Path(os.devnull)):
+                ready.require(trains="finetune" in found.steps)
     else:
         with redirect_output(new_log_file(), options.debug), active_stack(file):
             data, found = examine(ready.pinned(), rerun)
