@@ -9,6 +9,7 @@ from review_sentiment.errors import ModelUnavailableError, first_line
 from review_sentiment.models import embedded_model
 from review_sentiment.models.base_model import EMBEDDED, ModelIdentity, require_same_files
 from review_sentiment.models.compute import ComputePlan
+from review_sentiment.models.shared_cores import share_cores_during
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +108,8 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
     except (OSError, ValueError, SafetensorError) as error:
         raise _unavailable(base, error, "weights") from error
     keep_gradients_after_inference(model)
+    if plan.device == "cpu":
+        share_cores_during(model)
     model.config.use_cache = False
     return model
 

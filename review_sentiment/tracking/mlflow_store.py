@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import TrackingError, first_line
+from review_sentiment.file_lock import created_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,10 +44,9 @@ def configure(tracking_uri: str) -> None:
     os.environ[TRACKING_VARIABLE] = tracking_uri
     import mlflow
 
-    _make_database_directory(tracking_uri)
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)
-    with reaching(tracking_uri), _variables_unless_set(QUICK_TO_FAIL):
+    with reaching(tracking_uri), _variables_unless_set(QUICK_TO_FAIL), _database(tracking_uri):
         mlflow.search_experiments(max_results=1)
 
 
@@ -97,14 +97,11 @@ def temporary_directory() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="review-sentiment-mlflow-")
 
 
-def _make_database_directory(tracking_uri: str) -> None:
-    if not tracking_uri.startswith("sqlite:///"):
-        return
-    directory = Path(tracking_uri.removeprefix("sqlite:///")).parent
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrackingError(
-            f"The directory of MLflow's database could not be created: {directory}: {error.strerror}. "
-            f"Set {TRACKING_VARIABLE} to a writable location."
-        ) from error
+def _database(tracking_uri: str) -> AbstractContextManager[None]:
+    """Return a context in which one process creates a SQLite database: MLflow does so without a lock."""
+    from sqlalchemy.engine import make_url
+
+    if not tracking_uri.startswith("sqlite:"):
+        return nullcontext()
+    file = Path(make_url(tracking_uri).database or "")
+    return created_once(file.with_name(f"{file.name}.lock"), [file])
