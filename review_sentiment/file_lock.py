@@ -30,7 +30,7 @@ SECONDS_TO_WAIT = 120.0
 """Creating the databases of ZenML and MLflow takes 6 s on two free cores, and 30 s for five at once."""
 NO_LOCKS_HERE = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 """A file system without locks, such as some network file systems."""
-ANOTHER = "another process"
+ANOTHER = "Another process"
 SQLITE_SUFFIXES = ("", "-journal", "-wal", "-shm")
 """Of a database and the files that SQLite keeps beside it: a new database must not find an old journal."""
 
@@ -49,7 +49,7 @@ class Holder:
     creates: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"process {self.pid} of {self.host} ({self.command})"
+        return f"Process {self.pid} of {self.host} ({self.command})"
 
 
 @contextmanager
@@ -83,11 +83,11 @@ def _locked(lock: IO[str], file: Path, seconds: float) -> bool:
             return False
         if waited > seconds:
             raise LockedError(
-                f"{file} has been locked for more than {seconds:.0f} s by {_holder_of(lock) or ANOTHER}. Wait "
-                "until it ends, or end it, and try again."
+                f"{_holder_of(lock) or ANOTHER} has held {file} for more than {seconds:.0f} s. Wait until it "
+                "ends, or end it, and try again."
             )
         if waited > SECONDS_UNTIL_MESSAGE and not said:
-            logger.info("Waiting for %s, which holds %s", _holder_of(lock) or ANOTHER, file)
+            logger.info("%s holds %s: waiting", _holder_of(lock) or ANOTHER, file)
             said = True
         time.sleep(SECONDS_BETWEEN_TRIES)
 
@@ -136,4 +136,4 @@ def _holder_of(lock: IO[str]) -> Holder | None:
 def _move_aside(file: Path) -> None:
     for suffix in SQLITE_SUFFIXES:
         with suppress(FileNotFoundError):
-            os.replace(f"{file}{suffix}", f"{file}{suffix}.incomplete")
+            Path(f"{file}{suffix}").replace(f"{file}{suffix}.incomplete")

@@ -17,6 +17,7 @@ import psutil
 
 from front_door.doctor.checks import Check, run_check
 from review_sentiment.cache import cache_directory
+from review_sentiment.resources.memory_limit import tightest_limit
 
 CPU_SECONDS = 0.1
 """The processor's load is measured over this interval, so that pages do not disturb each other's figures."""
@@ -59,14 +60,14 @@ def read_machine() -> Machine:
     """Read the machine's current state."""
     gpus, nvml = read_gpus()
     torch = check_torch()
-    memory = psutil.virtual_memory()
+    limit = tightest_limit()
     cache = cache_directory()
     existing = next(parent for parent in (cache, *cache.parents) if parent.exists())
     return Machine(
         cores=psutil.cpu_count() or 1,
         cpu_load=psutil.cpu_percent(CPU_SECONDS) / 100,
-        memory=memory.total,
-        memory_free=memory.available,
+        memory=limit.total,
+        memory_free=limit.free,
         disk_free=shutil.disk_usage(existing).free,
         disk_place=str(cache),
         gpus=gpus,

@@ -8,8 +8,6 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 from front_door.doctor.checks import Check, run_check
 from front_door.state import new_log_file, tracking_uri, zenml_directory
 from front_door.terminal.console import quiet, redirect_output
@@ -91,11 +89,13 @@ def _packages() -> Check:
 
 
 def _memory() -> Check:
-    free = psutil.virtual_memory().available / 1e9
+    from review_sentiment.resources.memory_limit import tightest_limit
+
+    limit = tightest_limit()
     return Check(
         "memory",
-        free >= MIN_FREE_MEMORY_GB,
-        f"{free:.1f} GB free",
+        limit.free / 1e9 >= MIN_FREE_MEMORY_GB,
+        f"{limit.free / 1e9:.1f} GB free of {limit.total / 1e9:.1f} GB of {limit.name}",
         f"A run needs {MIN_FREE_MEMORY_GB:.0f} GB. Close programs, or set training.tokens_per_pass=512.",
     )
 

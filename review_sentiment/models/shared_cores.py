@@ -1,15 +1,15 @@
 """Share the cores with other processes: threads that wait for each other sleep while a core is contended.
 
-A parallel operation ends at a barrier. GNU's OpenMP, which PyTorch uses on Linux, lets threads that wait there
+A parallel operation ends at a barrier. GNU's OpenMP, which PyTorch uses on Linux, lets threads that wait
 spin for about 3 ms before they sleep. If every thread has a core, that is fastest: always sleeping costs 12 %
 of the throughput of scoring and 15 % of training. Beside another such process, a thread that spins takes the
 core from the thread that it waits for: both processes become 3.9 (scoring) and 4.9 times (training) slower.
 
 The wait policy is fixed when OpenMP is loaded (OMP_WAIT_POLICY, GOMP_SPINCOUNT), but neighbours come and go.
-It follows at run time from one rule of libgomp ("GOMP_SPINCOUNT" in its manual): if a process has more OpenMP
+One rule of libgomp ("GOMP_SPINCOUNT" in its manual) changes it at run time: if a process has more OpenMP
 threads than cores, they sleep after 100 spins. So while a core is contended, idle teams of threads are kept.
-With that, both are 1.8 and 1.7 times slower beside each other, and as fast as before alone. Results stay the
-same bit for bit, which they would not with another number of threads. (`benchmarks/contention.py`, two cores.)
+With that, two processes are 1.7 times slower beside each other, and as fast as before alone. Results stay the
+same bit for bit, which they would not with another number of threads (`benchmarks/contention.py`, two cores).
 """
 
 from __future__ import annotations

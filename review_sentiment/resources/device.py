@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
+from review_sentiment.resources.memory_limit import tightest_limit
+
 if TYPE_CHECKING:
     from review_sentiment.models.compute import ComputePlan
 
-
-CGROUP_FILES = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
-)
-"""Memory limit and usage of a container, in versions 2 and 1 of control groups."""
 GPU_USABLE = 0.95
 """Fraction of a GPU's free memory that may be used: the rest is fragmentation and other processes."""
 CPU_USABLE = 0.9
@@ -55,8 +46,7 @@ def usable_bytes(device: str) -> float:
 
         free, _ = torch.cuda.mem_get_info()
         return float(GPU_USABLE * (free + torch.cuda.memory_reserved()))
-    free = min([psutil.virtual_memory().available, *_left_in_cgroups()])
-    return float(CPU_USABLE * free + psutil.Process().memory_info().rss)
+    return float(CPU_USABLE * tightest_limit().free + psutil.Process().memory_info().rss)
 
 
 def free_bytes(device: str) -> float:
@@ -76,13 +66,8 @@ def device_name(plan: ComputePlan) -> str:
 
         properties = torch.cuda.get_device_properties(0)
         return f"{properties.name} ({properties.total_memory / 1e9:.0f} GB)"
-    return f"this machine ({psutil.virtual_memory().total / 1e9:.0f} GB)"
-
-
-def _left_in_cgroups() -> Iterator[int]:
-    for limit, used in CGROUP_FILES:
-        if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
-            yield int(text) - int(used.read_text(encoding="ascii"))
+    limit = tightest_limit()
+    return f"{limit.name} ({limit.total / 1e9:.1f} GB)"
 
 
 def read_device(device: str) -> dict[str, float]:
