@@ -45,9 +45,9 @@ for _command in (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of this process, and return the exit code."""
-    prepare_environment()
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     try:
+        prepare_environment()
         code = cli.main(arguments, prog_name="run_pipeline.py", standalone_mode=False)
     except click.ClickException as error:
         error.show()

@@ -5,13 +5,16 @@ Each location has its usual variable, so that checkouts and tests can be isolate
 """
 
 import os
+import sys
+from collections.abc import Callable
 from datetime import datetime
+from getpass import getuser
 from pathlib import Path
 
 import click
 
 from review_sentiment.cache import cache_directory
-from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.errors import ReviewSentimentError, UsageError
 
 OPT_OUTS = {
     "ZENML_ANALYTICS_OPT_IN": "false",
@@ -29,10 +32,60 @@ OPT_OUTS = {
 
 
 def prepare_environment() -> None:
-    """Set the variables that the user's environment does not."""
+    """Set the variables that the user's environment does not.
+
+    Raises:
+        UsageError: file names are not UTF-8, or there is no place for the state.
+    """
+    _require_utf8()
+    _require_home()
+    _require_place(zenml_directory(), "ZENML_CONFIG_PATH")
+    if stores := os.environ.get("ZENML_LOCAL_STORES_PATH"):
+        _require_place(Path(stores), "ZENML_LOCAL_STORES_PATH")
     for variable, value in OPT_OUTS.items():
         os.environ.setdefault(variable, value)
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{zenml_directory() / 'mlflow' / 'mlflow.db'}")
+
+
+def _require_utf8() -> None:
+    if sys.getfilesystemencoding() != "utf-8":
+        raise UsageError(
+            f"Python reads and writes names as {sys.getfilesystemencoding()} in this locale, but reviews, "
+            "categories and settings are UTF-8. Set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8."
+        )
+
+
+def _require_home() -> None:
+    """Require HOME, unless every place that would be in it is set; `~` would become a directory's name."""
+    unset = [name for name in ("ZENML_CONFIG_PATH", "XDG_CACHE_HOME") if not os.environ.get(name)]
+    if unset and not _found(Path.home):
+        raise UsageError(
+            f"HOME is not set, and the user {os.getuid()} has no entry in the password file, so there is no "
+            f"place for state and cache. Set HOME, or {' and '.join(unset)}."
+        )
+    if not _found(getuser):  # libraries ask for the user's name too
+        os.environ["USER"] = f"user-{os.getuid()}"
+
+
+def _found(look_up: Callable[[], object]) -> bool:
+    try:
+        look_up()
+    except (RuntimeError, KeyError, OSError):
+        return False
+    return True
+
+
+def _require_place(directory: Path, variable: str) -> None:
+    """Refuse a directory whose databases would be written elsewhere, or not at all."""
+    try:
+        encodable = bool(str(directory).encode())
+    except UnicodeEncodeError:
+        encodable = False
+    if "?" in str(directory) or not encodable:
+        raise UsageError(
+            f"{variable}: {str(directory)!r} cannot hold databases: in the address of a database, a question "
+            "mark ends the path, and the path must be UTF-8. Use another directory."
+        )
 
 
 def zenml_directory() -> Path:

@@ -4,12 +4,21 @@ The command line prints their message as it is and exits with their code. Any ot
 traceback is shown on request.
 """
 
+import errno
+import re
 from collections.abc import Iterable
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 MIN_SIMILARITY = 60.0
 """Below this percentage of rapidfuzz's ratio (Indel distance) a suggestion misleads more than it helps."""
+
+MEMORY_RAN_OUT = re.compile(
+    "out of memory|can(not|'t) allocate memory|not enough memory|bad_alloc|alloc_failed"
+    "|could not create a primitive(?! descriptor)",  # oneDNN; a descriptor fails for other reasons
+    re.IGNORECASE,
+)
+"""What PyTorch, CUDA, HIP, cuBLAS, oneDNN, C++ and the operating system say if there is no memory left."""
 
 
 class ReviewSentimentError(Exception):
@@ -38,6 +47,16 @@ class TrainingError(ReviewSentimentError):
 
 class TrackingError(ReviewSentimentError):
     """MLflow cannot be reached, or does not have the requested object."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether the machine or its GPU ran out of memory: every library reports it differently."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, which is not imported for this
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError | OSError) and MEMORY_RAN_OUT.search(str(error)) is not None)
+    )
 
 
 def first_line(error: BaseException) -> str:

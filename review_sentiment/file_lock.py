@@ -36,7 +36,7 @@ SQLITE_SUFFIXES = ("", "-journal", "-wal", "-shm")
 
 
 class LockedError(ReviewSentimentError):
-    """Another process has held a lock for too long."""
+    """A lock file cannot be written, or another process has held it for too long."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,17 @@ def exclusive(file: Path, seconds: float = SECONDS_TO_WAIT) -> Iterator[IO[str] 
     On a file system without locks, nothing is held and None is yielded.
 
     Raises:
-        LockedError: another process holds the lock for longer than `seconds`.
-        OSError: the file cannot be written.
+        LockedError: another process holds the lock for longer than `seconds`, or the file cannot be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+", encoding="utf-8") as lock:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise LockedError(
+            f"{file.parent} cannot be written to: {error.strerror}. Free some space, or set "
+            "ZENML_CONFIG_PATH (state of ZenML and MLflow) and XDG_CACHE_HOME to writable directories."
+        ) from error
+    with lock:
         # Closing the file releases the lock.
         yield lock if _locked(lock, file, seconds) else None
 
@@ -99,8 +105,8 @@ def created_once(file: Path, creates: Sequence[Path]) -> Iterator[None]:
     Files whose creator was killed or failed are moved aside, so that they are created again.
 
     Raises:
-        LockedError: another process holds the lock for too long.
-        OSError: the directory cannot be written to, and files are missing.
+        LockedError: another process holds the lock for too long, or the directory must be written to and
+            cannot.
     """
     missing = [path for path in creates if not path.exists()]
     if not missing and not os.access(file.parent, os.W_OK):

@@ -6,14 +6,13 @@ its output. A reloaded page, a second tab or a restarted server therefore find t
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ import yaml
 
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import UsageError
+from review_sentiment.file_lock import exclusive
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
@@ -90,9 +90,10 @@ def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
     """Start a run with the front door's options, which must describe the same settings; no shell is involved.
 
     Raises:
-        UsageError: another run is active, or the run's files cannot be written.
+        UsageError: another run is active.
+        LockedError: the run's files cannot be written.
     """
-    with _one_at_a_time():
+    with exclusive(runs_directory() / ".lock"):  # whatever tab or server it comes from
         if other := active_run():
             raise UsageError(f"The run {other.name} is still active. Wait until it ends, or cancel it.")
         name = f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
@@ -139,19 +140,3 @@ def kill(record: RunRecord) -> None:
     """Kill the run and its children; the newest checkpoint is kept."""
     if is_alive(record):
         os.killpg(record.pid, signal.SIGKILL)
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Make sure that only one tab or server starts a run at a time."""
-    try:
-        runs_directory().mkdir(parents=True, exist_ok=True)
-        lock = (runs_directory() / ".lock").open("w")
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write a run's files to {runs_directory()}: {error.strerror}. Free some space, or set "
-            "XDG_CACHE_HOME to a writable directory."
-        ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 
 from front_door.state import zenml_directory
 from review_sentiment.cache import cache_directory
-from review_sentiment.errors import EXIT_FAILED, ReviewSentimentError, first_line
+from review_sentiment.errors import EXIT_FAILED, ReviewSentimentError, first_line, is_out_of_memory
+from review_sentiment.resources.memory_limit import tightest_limit
 
 INTERRUPTED = "Interrupted. Finished steps are kept: the next run resumes from the cache."
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -26,10 +28,18 @@ def exit_code_of(error: Exception) -> int:
 
 def _unexpected(error: Exception) -> str:
     advice = "Run again with --debug for the traceback; finished steps are kept in the cache."
-    if _is_disk_full(error):
+    if any(map(_is_disk_full, _causes(error))):
         return (
             f"There is no room left to write to ({zenml_directory()}, {cache_directory()}, "
             f"training.checkpoint_dir, or the machine that ran the step). Free some space. {advice}"
+        )
+    if any(map(is_out_of_memory, _causes(error))):
+        limit = tightest_limit()
+        return (
+            f"Memory ran out ({first_line(error)[:200].rstrip('.')}): {limit.free / 1e9:.1f} GB of the "
+            f"{limit.total / 1e9:.1f} GB of {limit.name} are free now. Close other programs, lower "
+            "training.tokens_per_pass and evaluation.tokens_per_batch, which do not change the result, or "
+            f"choose a smaller model.name. {advice}"
         )
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}. Check the path and its permissions. {advice}"
@@ -38,11 +48,15 @@ def _unexpected(error: Exception) -> str:
 
 
 def _is_disk_full(error: BaseException) -> bool:
-    """Return whether the error, or one that it was raised from, means a full disk or quota."""
-    cause = error.__cause__ or error.__context__
     return (
         getattr(error, "errno", None) in DISK_FULL
         or any(os.strerror(code) in str(error) for code in DISK_FULL)  # raised in another process
         or "database or disk is full" in str(error)  # SQLite, through SQLAlchemy
-        or (cause is not None and _is_disk_full(cause))
     )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and what it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

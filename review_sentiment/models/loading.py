@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.errors import ModelUnavailableError, first_line
+from review_sentiment.errors import ModelUnavailableError, first_line, is_out_of_memory
 from review_sentiment.models import embedded_model
 from review_sentiment.models.base_model import EMBEDDED, ModelIdentity, require_same_files
 from review_sentiment.models.compute import ComputePlan
@@ -164,7 +164,9 @@ def _nf4(plan: ComputePlan) -> Any:
     )
 
 
-def _unavailable(base: ModelIdentity, error: Exception, part: str) -> ModelUnavailableError:
+def _unavailable(base: ModelIdentity, error: Exception, part: str) -> ModelUnavailableError | MemoryError:
+    if is_out_of_memory(error):  # a file of weights that could not be mapped into memory
+        return MemoryError(first_line(error))
     if Path(base.name).is_dir():
         return ModelUnavailableError(
             f"model.name: the {part} in {base.name} could not be loaded: {first_line(error)}. Download or "

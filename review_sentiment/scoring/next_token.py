@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from review_sentiment.errors import is_out_of_memory
 from review_sentiment.models.batching import token_budget_batches
 from review_sentiment.models.packing import can_pack, pack, packed_attention_in
 from review_sentiment.progress import Progress
+from review_sentiment.resources.device import free_memory
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -71,8 +73,8 @@ def _score_batch(
     try:
         with _exact_candidates(model, tokens):
             logits = (_packed_logits if packs_rows else _padded_logits)(model, rows).float().cpu()
-    except torch.OutOfMemoryError:
-        if len(rows) == 1:
+    except (RuntimeError, MemoryError) as error:
+        if len(rows) == 1 or not is_out_of_memory(error):
             raise
     else:
         is_candidate = logits.argmax(-1, keepdim=True) == tokens
@@ -83,7 +85,7 @@ def _score_batch(
     # happens outside the `except` block: within it, the exception keeps its frames alive, and they keep their
     # tensors.
     logger.info("out of memory with %d rows, continuing with half of them at a time", len(rows))
-    torch.cuda.empty_cache()
+    free_memory()
     half = len(rows) // 2
     parts = [_score_batch(model, part, candidates, packs_rows) for part in (rows[:half], rows[half:])]
     return np.concatenate([found for found, _ in parts]), np.concatenate([found for _, found in parts])

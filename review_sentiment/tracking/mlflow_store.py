@@ -46,7 +46,7 @@ def configure(tracking_uri: str) -> None:
 
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)
-    with reaching(tracking_uri), _variables_unless_set(QUICK_TO_FAIL), _database(tracking_uri):
+    with _database(tracking_uri), reaching(tracking_uri), _variables_unless_set(QUICK_TO_FAIL):
         mlflow.search_experiments(max_results=1)
 
 
@@ -73,9 +73,14 @@ def reaching(tracking_uri: str) -> Iterator[None]:
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
         raise TrackingError(
             f"The request to MLflow at {tracking_uri} failed: {first_line(error)[:300]} "
-            f"Check that the server is up and that {TRACKING_VARIABLE} is right. "
-            "Finished steps are kept: the next run resumes from the cache."
+            f"{_advice(tracking_uri)} Finished steps are kept: the next run resumes from the cache."
         ) from error
+
+
+def _advice(tracking_uri: str) -> str:
+    if tracking_uri.startswith("sqlite:"):
+        return "Check that its disk has space and that it is a database. If it is damaged, restore it."
+    return f"Check that the server is up and that {TRACKING_VARIABLE} is right."
 
 
 def current_uri() -> str:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import set_seed
 
-from review_sentiment.errors import TrainingError
+from review_sentiment.errors import TrainingError, is_out_of_memory
 from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
@@ -56,7 +56,6 @@ from review_sentiment.training.trainer import (
     AnswerTrainer,
     NonFiniteError,
     OutOfMemoryError,
-    is_out_of_memory,
     tokenise,
 )
 from review_sentiment.training.validation import score, validation_of

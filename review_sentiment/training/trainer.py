@@ -24,7 +24,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, TrainerState
 from trl import SFTTrainer
 
-from review_sentiment.errors import TrainingError
+from review_sentiment.errors import TrainingError, is_out_of_memory
 from review_sentiment.models.batching import even_batches, padded_tokens, padded_width
 from review_sentiment.models.packing import pack
 from review_sentiment.resources.device import free_memory
@@ -58,14 +58,6 @@ class OutOfMemoryError(TrainingError):
     def __init__(self, tokens: int) -> None:
         super().__init__(f"a single review of {tokens} tokens does not fit into memory")
         self.tokens = tokens
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether the device or the machine ran out of memory: CPU and GPU report it differently."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(sign in str(error) for sign in ("can't allocate memory", "CUDA out of memory"))
-    )
 
 
 def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:

@@ -149,14 +149,14 @@ def limit_in(group: Path) -> str:
     [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")],
 )
 def test_a_process_finds_the_limit_of_a_real_group(hierarchy: str, name: str) -> None:
-    group = Path(hierarchy) / f"review-sentiment-test-{os.getpid()}"
-    limit = 512 * 2**20
+    group, limit = Path(hierarchy) / f"review-sentiment-test-{os.getpid()}", 512 * 2**20
+    if not (Path(hierarchy) / "cgroup.procs").is_file() or not os.access(hierarchy, os.W_OK):
+        pytest.skip(f"no control groups can be made in {hierarchy}")
+    (group / "inner").mkdir(parents=True)
     try:
-        (group / "inner").mkdir(parents=True)
+        if not (group / name).is_file():
+            pytest.skip(f"{hierarchy} does not control memory")
         (group / name).write_text(str(limit))
-    except OSError as error:
-        pytest.skip(f"no control groups can be made here: {error}")
-    try:
         assert limit_in(group / "inner") == f"the control group {group} {limit} True\n"
     finally:
         (group / "inner").rmdir()

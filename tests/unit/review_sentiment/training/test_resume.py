@@ -22,7 +22,7 @@ from review_sentiment.training import qlora as training_module
 from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.qlora import finetune
-from review_sentiment.training.trainer import AnswerTrainer, is_out_of_memory
+from review_sentiment.training.trainer import AnswerTrainer
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=4, alpha=8)
@@ -286,20 +286,6 @@ def test_memory_that_runs_out_outside_the_micro_batches_is_an_error_with_the_set
         TrainingError, match=r"Memory ran out.*outside the micro-batches.*rank 4.*lora\.rank=2"
     ):
         train(tiny_model, tiny_chats, tmp_path / "a")
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (MemoryError(), True),
-        (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
-        (RuntimeError("shapes do not match"), False),
-        (ValueError("CUDA out of memory"), False),
-    ],
-)
-def test_what_running_out_of_memory_looks_like(error: Exception, expected: bool) -> None:
-    assert is_out_of_memory(error) == expected
 
 
 def test_the_ids_of_a_batch_whose_loss_is_no_number_are_kept(
