@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from review_sentiment.config import LoraSettings, TrainingSettings
@@ -101,16 +99,3 @@ def test_a_machine_that_is_far_too_small(tiny_model: ModelIdentity, monkeypatch:
     leave(monkeypatch, 1e6)
     with pytest.raises(memory_fit.FitError, match=r"smaller model or a larger device.*estimate"):
         fitted(tiny_model)
-
-
-def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    unlimited = device.usable_bytes("cpu")
-    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
-    monkeypatch.setattr(device, "CGROUP_FILES", ((limit, used),))
-    limit.write_text("max\n")
-    used.write_text("100\n")
-    assert device.usable_bytes("cpu") == pytest.approx(unlimited, rel=0.2)
-    limit.write_text("1000000100\n")
-    assert device.usable_bytes("cpu") == pytest.approx(
-        unlimited - device.CPU_USABLE * (device.psutil.virtual_memory().available - 1e9), rel=0.2
-    )
