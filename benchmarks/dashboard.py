@@ -75,20 +75,26 @@ def make_runs(store: str) -> None:
         ]
         client.log_batch(run_id, params=parameters, metrics=figures + curve, tags=[RunTag("gate", "passed")])
         client.set_terminated(run_id)
-        version = client.create_model_version(model, f"runs:/{run_id}/model", run_id)
+        files = client.create_logged_model(experiment, name="model", source_run_id=run_id).model_id
+        version = client.create_model_version(model, f"models:/{files}", run_id, model_id=files)
         for key, value in {"accuracy": "0.9", "accuracy_interval": "0.8-0.95", "gate": "passed"}.items():
             client.set_model_version_tag(model, version.version, key, value)
     client.set_registered_model_alias(model, "champion", str(RUNS - 1))
-    _log_evaluations(client, model, pd, prediction_table, evaluation_of)
+    _log_evaluations(model, pd, prediction_table, evaluation_of)
 
 
-def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, evaluation_of: Any) -> None:
+def _log_evaluations(model: str, pd: Any, prediction_table: Any, evaluation_of: Any) -> None:
     """Log evaluations of 600 reviews for the two newest versions, which Compare shows first."""
     import numpy as np
 
-    from review_sentiment.data.chats import ChatDataset
-    from review_sentiment.tracking import candidate
+    from review_sentiment.data.chats import REVIEW_COLUMNS, ChatDataset
+    from review_sentiment.tracking import evidence, model_versions
 
+    texts = {
+        evidence.SETTINGS_FILE: "{}",
+        evidence.GATE_FILE: '{"checks": []}',
+        evidence.CARD_FILE: "A card.",
+    }
     n, labels, rng = 600, ("negative", "positive"), np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -111,8 +117,9 @@ def _log_evaluations(client: Any, model: str, pd: Any, prediction_table: Any, ev
         p = np.clip(0.2 + 0.6 * (np.arange(n) % 2) + rng.normal(0, 0.25, n), 0.01, 0.99)
         both = np.stack([1 - p, p], axis=1)
         table = prediction_table(frame, labels, both, both.argmax(1), np.ones(n))
-        run_id = client.get_model_version(model, str(number)).run_id
-        candidate.log_tuned_evaluation(run_id, chats, evaluation_of("tuned", chats, table))
+        model_id = model_versions.get_version(model, str(number)).model_id
+        evaluations = [evaluation_of("tuned", chats, table)]
+        evidence.log_evidence(model_id, texts, evaluations, frame[REVIEW_COLUMNS])
 
 
 @contextmanager

@@ -91,6 +91,8 @@ def _metrics(version: ModelVersion) -> str:
         computed = getattr(metrics, name)
         same = abs(recorded[name] - computed) < TOLERANCE
         _require(same, f"{name}: {recorded[name]} recorded, {computed} computed")
+    listed = version.tags["accuracy"]
+    _require(f"{metrics.accuracy:.6f}" == listed, f"accuracy: {listed} listed, {metrics.accuracy} computed")
     counted = sum(map(sum, recorded["confusion"]))
     _require(counted == len(predictions), "the confusion matrix has another number of reviews")
     return f"accuracy {metrics.accuracy:.3f} on {metrics.n} reviews"

@@ -12,7 +12,7 @@ import pandas as pd
 from dashboard.queries.versions import Registry, title_of
 from dashboard.widgets.figures import Line
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation.comparison import Comparison, compare_models, paired_answers
+from review_sentiment.evaluation.comparison import RULE, Comparison, compare_models, paired_answers
 from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
 from review_sentiment.scoring.answers import labels_of
 from review_sentiment.tracking.mlflow_store import TUNED
@@ -155,8 +155,7 @@ def paired_test_text(found: Comparison, second: str) -> str:
     verdict = "a difference beyond chance" if overall.significant else "no difference beyond chance"
     return (
         f"{second} against {found.other}: accuracy {overall} (McNemar; {verdict}). "
-        f"{overall.only_candidate} reviews won, {overall.only_other} lost. Both models are judged by their "
-        "likeliest label."
+        f"{overall.only_candidate} reviews won, {overall.only_other} lost. {RULE}"
     )
 
 

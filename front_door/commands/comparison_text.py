@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from front_door.run.summary import tag_figure
 from front_door.terminal.text_table import columns
+from review_sentiment.evaluation.comparison import RULE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def as_text(found: VersionComparison, examples: int) -> str:
     won = found.changed[found.changed["second"] == found.changed["gold"]]
     parts += [
         f"{second} against {first}: accuracy {overall} ({verdict}; "
-        f"{overall.only_candidate} reviews won, {overall.only_other} lost; both by their likeliest label)",
+        f"{overall.only_candidate} reviews won, {overall.only_other} lost). {RULE}",
         columns([("category (p by Holm)", "gain"), *gains]),
         _examples(f"Lost by {second}", lost.head(examples)),
         _examples(f"Won by {second}", won.head(examples)),

@@ -19,6 +19,8 @@ SIGNIFICANCE = 0.05
 """A difference with a smaller p-value is significant."""
 AnswerRule = Literal["predicted", "constrained"]
 """Which answer counts: what the model says, with unparsed answers wrong, or its likeliest label."""
+RULE = "Both models are judged by their likeliest label; unparsed answers have a gate check of their own."
+"""The rule of a comparison, for the readers of its result."""
 CHANGES = ("lost", "won", "both wrong", "both right")
 """What becomes of a review from one model to another."""
 GAINS = dict(zip(CHANGES, (-1, 1, 0, 0), strict=True))

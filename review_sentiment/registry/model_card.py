@@ -10,6 +10,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from review_sentiment.data.labels import LABEL_SCHEMES
+from review_sentiment.evaluation.comparison import RULE
 from review_sentiment.models.base_model import EMBEDDED
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
             _figures("TF-IDF + logistic regression", evaluations.classical),
         ],
         gap=GAP,
+        rule=RULE,
         robustness=evaluations.robustness,
         load_base=_load_base(adapter.base),
         revision=shorten(lineage.revision(), REVISION_WIDTH),

@@ -84,7 +84,6 @@ def register(
             model_versions.make_champion(name, version)
         else:
             model_versions.set_alias(name, version, alias)
-    set_tags(run_id, {"alias": alias})  # last, so that no run shows an alias that its version does not have
     return RegisteredVersion(
         name=name,
         version=version,

@@ -144,5 +144,13 @@ def _file(version: ModelVersion, path: str) -> Iterator[Path]:
 
 
 def _files(version: ModelVersion, directory: str) -> set[str]:
-    found = client().list_logged_model_artifacts(version.model_id, f"{DIRECTORY}/{directory}".rstrip("/"))
+    """Return the files in a directory; none if the version's model was deleted, or is not one of ours."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client().list_logged_model_artifacts(version.model_id, f"{DIRECTORY}/{directory}".rstrip("/"))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return set()
     return {file.path for file in found}

@@ -223,7 +223,7 @@ def download_adapter(version: ModelVersion, directory: Path) -> tuple[Serving, P
         "artifact store"
     )
     try:
-        place = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=str(directory)))
+        place = Path(mlflow.artifacts.download_artifacts(f"{version.uri}/artifacts", dst_path=str(directory)))
     except (MlflowException, OSError) as error:
         raise ModelUnavailableError(f"{missing}: {first_line(error)}") from error
     adapter = next((found.parent for found in place.rglob(SERVING_FILE)), None)

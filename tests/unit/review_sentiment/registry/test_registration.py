@@ -83,10 +83,24 @@ def test_versions_that_share_a_run_keep_their_own_evidence(mlflow_uri: str, tmp_
         assert "champion" not in card
         assert "challenger" not in card
 
+    assert "alias" not in recorded_runs.recorded_tags(run)  # an alias moves on; only the version knows it
     (file,) = (tmp_path / "mlflow").rglob(f"{one.model_id}/artifacts/evidence/tuned/predictions.parquet")
     file.unlink()
     with pytest.raises(TrackingError, match=r"version 1 has no evidence/tuned/predictions\.parquet"):
         compare_versions(NAME, "1", "2")
+
+
+def test_a_version_of_another_program_or_with_deleted_files_has_no_evidence(mlflow_uri: str) -> None:
+    client = mlflow.MlflowClient()
+    client.create_registered_model(NAME)
+    client.create_model_version(NAME, source="s3://somewhere/else")
+    deleted = client.create_logged_model(run_log.experiment_id("e"), name="model").model_id
+    client.create_model_version(NAME, source=f"models:/{deleted}", model_id=deleted)
+    client.delete_logged_model(deleted)
+    for version in model_versions.list_versions(NAME):
+        assert not evidence.has_evaluation(version, "tuned")
+        with pytest.raises(TrackingError, match=rf"version {version.version} has no evidence/gate\.json"):
+            evidence.gate_of(version)
 
 
 @pytest.mark.parametrize(
@@ -144,15 +158,3 @@ def test_a_failed_registration_makes_no_champion(
     with pytest.raises(mlflow.MlflowException, match="away"):
         registered(run, tmp_path / "adapter")
     assert model_versions.find_version(NAME, model_versions.CHAMPION) is None
-    assert "alias" not in recorded_runs.recorded_tags(run)
-
-
-def test_a_run_shows_its_alias_after_the_version_has_it(
-    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = run_log.open_run("e", "run", {}, {})
-    monkeypatch.setattr(model_versions, "register_version", lambda *_: "1")
-    monkeypatch.setattr(model_versions, "describe_version", lambda *_: None)
-    monkeypatch.setattr(model_versions, "make_champion", lambda *_: None)
-    assert registered(run, tmp_path / "adapter").alias == model_versions.CHAMPION
-    assert recorded_runs.recorded_tags(run)["alias"] == model_versions.CHAMPION
