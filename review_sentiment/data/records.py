@@ -5,11 +5,12 @@ https://huggingface.co/datasets/McAuley-Lab/Amazon-Reviews-2023
 
 import json
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticUseDefault
 
-Stars = Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)]
+YES, NO = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
 
 
 def _encodable(text: str) -> str:
@@ -18,27 +19,49 @@ def _encodable(text: str) -> str:
     return text
 
 
+def _number(value: Any) -> Any:
+    """Return the number that a text holds: files made from CSV have "5.0"."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _identifier(value: Any) -> Any:
+    """Return the text of a whole number. Files made from a table with gaps have 123.0 for 123."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _yes_or_no(value: Any) -> Any:
+    """Return what a value means. Only one slice of the evaluation uses it: an unreadable one is missing."""
+    word = str(value).strip().lower()
+    if word not in YES + NO:
+        raise PydanticUseDefault
+    return word in YES
+
+
+Stars = Annotated[float, BeforeValidator(_number), Field(ge=1, le=5, allow_inf_nan=False)]
 Text = Annotated[str, AfterValidator(_encodable)]
+Identifier = Annotated[Text, BeforeValidator(_identifier)]
 
 
 class ReviewRecord(BaseModel):
-    """A raw review. Other fields, such as images, are ignored.
+    """A raw review. Other fields, such as images and timestamps, are neither read nor checked.
 
-    Identifiers must be strings. A number is not converted, because an ASIN without its leading zeros is
-    another product.
+    A missing text is an empty one. A value that can be read in one way only is read, such as a rating of "5"
+    or an identifier that is a number.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     rating: Stars
-    text: Text
-    parent_asin: Annotated[Text, Field(min_length=1)]
+    text: Annotated[Text, BeforeValidator(lambda value: "" if value is None else value)]
+    parent_asin: Annotated[Identifier, Field(min_length=1)]
     title: Text | None = None
-    asin: Text | None = None
-    user_id: Text | None = None
-    timestamp: int | None = None
-    helpful_vote: int | None = None
-    verified_purchase: bool | None = None
+    user_id: Identifier | None = None
+    verified_purchase: Annotated[bool | None, BeforeValidator(_yes_or_no)] = None
 
 
 @dataclass(frozen=True)

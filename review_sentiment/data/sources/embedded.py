@@ -7,12 +7,11 @@ with the label in 98.5 % of the rows.
 
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from review_sentiment.data.records import BrokenRecord, ReviewRecord, parse_row
+from review_sentiment.data.records import parse_row
 from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError
 from review_sentiment.fingerprints import file_fingerprint
@@ -26,7 +25,6 @@ COLUMNS = {
     "Title": "title",
     "Review Text": "text",
     "Rating": "rating",
-    "Positive Feedback Count": "helpful_vote",
 }
 CATEGORY_COLUMN = "Department Name"
 
@@ -73,14 +71,9 @@ class EmbeddedReviews:
             filters=[(CATEGORY_COLUMN, "==", category)],
         ).select(list(COLUMNS))
         rows = [
-            _record(values, f"{category} row {number}") for number, values in enumerate(table.to_pylist())
+            parse_row(
+                {COLUMNS[column]: value for column, value in values.items()}, f"{category} row {number}"
+            )
+            for number, values in enumerate(table.to_pylist())
         ]
         return Reading(iter([Chunk(rows, table.nbytes)]), shuffled=False, size=table.nbytes)
-
-
-def _record(values: dict[str, Any], place: str) -> ReviewRecord | BrokenRecord:
-    row = {COLUMNS[column]: value for column, value in values.items()}
-    row["parent_asin"] = str(row["parent_asin"])
-    row["rating"] = float(row["rating"])
-    row["text"] = row["text"] or ""
-    return parse_row(row, place)
