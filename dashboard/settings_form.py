@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 
 from front_door.stack.configs import CONFIGS, DEFAULT_STACK
-from review_sentiment.config import Settings
+from review_sentiment.config import Settings, comma_separated
 from review_sentiment.data.categories import validate_categories
 from review_sentiment.data.sources.catalogue import EMBEDDED, open_source
 from review_sentiment.errors import DataError, UsageError, did_you_mean
@@ -101,7 +101,7 @@ def fields() -> tuple[Field, ...]:
 def as_text(value: object) -> str:
     """Return a value as a user would type it."""
     if isinstance(value, tuple):
-        return ", ".join(map(str, value))
+        return comma_separated(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)

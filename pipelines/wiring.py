@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from review_sentiment.config import Settings
+from review_sentiment.names import safe_names
 
 
 def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Mapping[str, str]) -> None:
@@ -17,6 +18,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
     A step that runs more than once has an `id` per invocation; the others are named after their function.
     """
     s, seed, labels = settings, settings.seed, settings.data.labels
+    safe = safe_names(revisions)
 
     steps.validate_categories(data=s.data, available=list(available))
     reviews = [
@@ -28,7 +30,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
             cleaning=s.cleaning,
             needed_per_class=s.split.needed_per_class,
             seed=seed,
-            id=f"ingest_reviews_{category}",
+            id=f"ingest_reviews_{safe[category]}",
             after="validate_categories",
         )
         for category, revision in revisions.items()

@@ -4,6 +4,7 @@ A YAML file overrides the defaults below, and `--set section.key=value` override
 (`settings_files.py`). Unknown keys are errors.
 """
 
+import csv
 import math
 import re
 import unicodedata
@@ -56,8 +57,25 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _split_at_commas(value: object) -> object:
-    """Accept a comma-separated list, as in `--set data.categories=Tops,Dresses`."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    """Accept a comma-separated list, as in `--set data.categories=Tops,Dresses`.
+
+    A part that contains a comma is in double quotes, as in CSV.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        rows = list(csv.reader([value], skipinitialspace=True))
+    except csv.Error as error:
+        raise ValueError(f"not a list with commas: {error}") from error
+    return [part.strip() for row in rows for part in row if part.strip()]
+
+
+def comma_separated(values: tuple[str, ...]) -> str:
+    """Return the text that `_split_at_commas` splits into the values."""
+    return ", ".join(
+        '"{}"'.format(value.replace('"', '""')) if "," in value or value[0] in '"[' else value
+        for value in values
+    )
 
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_visible)]

@@ -127,13 +127,14 @@ def _validated(
 ) -> Settings:
     """Return the settings with these values; `lines` are those of the file's keys."""
     overridden = set()
+    defaults = flat(Settings())
     for override in overrides:
         key, separator, value = (part.strip() for part in override.partition("="))
         if not separator or not key:
             raise UsageError(
                 f"--set {override}: write it as --set section.key=value, such as training.epochs=2."
             )
-        _put(values, key, _parse(value), override)
+        _put(values, key, _parse(value, isinstance(defaults.get(key), tuple)), override)
         overridden.add(key)
     try:
         return Settings.model_validate(values)
@@ -180,8 +181,13 @@ def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
     place[last] = value
 
 
-def _parse(value: str) -> Any:
-    """Return the value as a file's would be read; if it is not YAML, it is text."""
+def _parse(value: str, is_list: bool) -> Any:
+    """Return the value as a file's would be read; if it is not YAML, it is text.
+
+    A list without brackets is text too: names of categories contain what YAML takes for syntax, such as `#`.
+    """
+    if is_list and not (value.startswith("[") and value.endswith("]")):
+        return value
     try:
         return yaml.load(value, TextLoader)
     except (yaml.YAMLError, RecursionError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.evaluation.comparison import Comparison, compare_models
 from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.names import in_markdown
 
 if TYPE_CHECKING:
     from review_sentiment.config import GateSettings
@@ -84,7 +85,8 @@ class Verdict:
     def table(self) -> str:
         """Return the checks as a Markdown table."""
         rows = [
-            f"| {check.name} | {check.required} | {check.measured} | {'yes' if check.passed else '**no**'} |"
+            f"| {check.name} | {check.required} | {in_markdown(check.measured)} | "
+            f"{'yes' if check.passed else '**no**'} |"
             for check in self.checks
         ]
         return "\n".join(["| Gate check | Required | Measured | Passed |", "|---|---|---|---|", *rows])

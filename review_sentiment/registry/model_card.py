@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from review_sentiment.data.labels import LABEL_SCHEMES
 from review_sentiment.evaluation.comparison import RULE
 from review_sentiment.models.base_model import EMBEDDED
+from review_sentiment.names import in_markdown
 
 if TYPE_CHECKING:
     from review_sentiment.data.review_table import Ingested, ReviewTable
@@ -113,11 +114,12 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         rule=RULE,
         robustness=evaluations.robustness,
         load_base=_load_base(adapter.base),
-        revision=shorten(lineage.revision(), REVISION_WIDTH),
+        revision=in_markdown(shorten(lineage.revision(), REVISION_WIDTH)),
+        reason=in_markdown(verdict.reason()),
         trained_on=_counts(facts.train),
         evaluated_on=_counts(facts.evaluation),
         categories=[
-            (found.category, f"{found.read:,}", f"{found.kept:,}", found.reasons())
+            (in_markdown(found.category), f"{found.read:,}", f"{found.kept:,}", found.reasons())
             for found in _summarised(facts.ingested)
         ],
         software=", ".join(

@@ -18,6 +18,7 @@ import pandas as pd
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.metrics import Metrics, compute_metrics
 from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.names import in_markdown
 from review_sentiment.scoring.answers import labels_of
 from review_sentiment.tracking import evidence
 
@@ -142,4 +143,4 @@ def _over_seeds(results: pd.DataFrame, settings: dict[str, dict[str, str]]) -> p
 
 def _markdown(table: pd.DataFrame) -> str:
     rows = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return "".join(f"| {' | '.join(map(in_markdown, row))} |\n" for row in rows)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import TrackingError
+from review_sentiment.names import safe_names
 from review_sentiment.tracking.mlflow_store import (
     EXAMPLES_PAGE,
     PREDICTIONS_FILE,
@@ -165,10 +166,11 @@ def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
     from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 
     model, metrics = evaluation.model, evaluation.metrics
+    safe = safe_names(metrics.category_accuracy)
     # MLflow groups charts by prefix: the headline figures get a group of their own.
     for prefix, figures in (
         (model, metrics.headline() | evaluation.audit.figures()),
-        (f"{model}_category", metrics.category_accuracy),
+        (f"{model}_category", {safe[name]: value for name, value in metrics.category_accuracy.items()}),
         (f"{model}_interval", metrics.interval_ends()),
     ):
         log_metrics(run_id, {f"{prefix}/{key}": value for key, value in figures.items()})

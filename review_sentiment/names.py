@@ -1,0 +1,42 @@
+"""Names of categories, which are names of files, where only some characters are allowed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+from review_sentiment.hashing import stable_hash
+
+LENGTH = 100
+"""MLflow (3.17) allows 250 characters with the prefix, ZenML (0.98) 255."""
+_SAFE = re.compile(rf"\w[\w.-]{{0,{LENGTH - 1}}}(?<!-[0-9a-f]{{16}})")
+_OTHER = re.compile(r"[^\w.-]")
+
+
+def safe_names(names: Iterable[str]) -> dict[str, str]:
+    """Map names to letters, digits, `_`, `.` and `-`: names of MLflow's metrics and ZenML's steps.
+
+    Most names stay. Others, and those that a database may take for equal because only case or accents differ,
+    get the hash of the name as a suffix. No two names are mapped to the same one.
+    """
+    every = list(names)
+    alike = Counter(map(_folded, every))
+    return {
+        name: name if _SAFE.fullmatch(name) and alike[_folded(name)] == 1 else _marked(name) for name in every
+    }
+
+
+def in_markdown(text: str) -> str:
+    """Return a text that Markdown shows as it is, also in a cell of a table."""
+    return re.sub(r"([\\`*\[\]|~$])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _folded(name: str) -> str:
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+
+def _marked(name: str) -> str:
+    return f"{_OTHER.sub('_', name)[: LENGTH - 17].lstrip('.-') or '_'}-{stable_hash(name):016x}"
