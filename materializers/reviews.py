@@ -23,7 +23,7 @@ class ReviewTableMaterializer(RecordMaterializer):
             "read": data.read,
             "labels": dict(data.class_counts()),
             "dropped": dict(data.dropped),
-            "stars": {str(stars): count for stars, count in data.stars.items()},
+            "categories": {one.category: {"read": one.read, "kept": one.kept} for one in data.counts},
         }
 
     def save_visualizations(self, data: ReviewTable) -> dict[str, VisualizationType]:

@@ -36,7 +36,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         for category, revision in revisions.items()
     ]
     train, validation, evaluation = steps.split_reviews(reviews=reviews, split=s.split, seed=seed)
-    report = steps.data_report(reviews=reviews, train=train, evaluation=evaluation)
+    report = steps.data_report(reviews=reviews, train=train, validation=validation, evaluation=evaluation)
 
     train_chats = steps.format_chat(train, s.model, s.prompt, labels, id="format_chat_train")
     validation_chats = steps.format_chat(validation, s.model, s.prompt, labels, id="format_chat_validation")
@@ -74,6 +74,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         classical=classical,
         reviews=reviews,
         train=train,
+        validation=validation,
         evaluation=evaluation,
         report=report,
         data=s.data,

@@ -46,6 +46,8 @@ def _visible(text: str) -> str:
     """Refuse characters that no name or path has: control characters, and halves of surrogate pairs."""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise ValueError(f"{text!r:.60} has control characters or is not valid Unicode")
+    if found := re.search(r"\$\{\w+\}", text):
+        raise ValueError(f"{found[0]} is what ZenML replaces by an environment variable; write the value")
     return text
 
 

@@ -18,10 +18,10 @@ def depends_on() -> str:
 
 @step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=DataReportMaterializer)
 def data_report(
-    reviews: list[ReviewTable], train: ReviewTable, evaluation: ReviewTable
+    reviews: list[ReviewTable], train: ReviewTable, validation: ReviewTable, evaluation: ReviewTable
 ) -> Annotated[DataReport, "data_report"]:
     """Return the page and each column's distance between evaluation and training reviews."""
     from review_sentiment.data.data_report import data_report as compare
-    from review_sentiment.data.review_table import ingested
+    from review_sentiment.data.review_table import whole_counts
 
-    return compare([ingested(table) for table in reviews], train, evaluation)
+    return compare(whole_counts(reviews, (train, validation, evaluation)), train, evaluation)

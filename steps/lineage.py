@@ -23,7 +23,7 @@ def lineage_of(
     """Return the lineage of the version that this step registers; `adapter` and `reviews` are its inputs."""
     inputs = context.step_run.inputs
     revisions = [_revision(artifact.producer_step_run_id) for artifact in inputs["reviews"]]
-    categories = [str(table.frame["category"].iloc[0]) for table in reviews]
+    categories = [table.counts[0].category for table in reviews]
     return Lineage(
         training=_run_of(inputs["adapter"][0].producer_pipeline_run_id),
         registering=_described(context.pipeline_run),

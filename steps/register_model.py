@@ -30,6 +30,7 @@ def register_model(
     classical: Evaluation,
     reviews: list[ReviewTable],
     train: ReviewTable,
+    validation: ReviewTable,
     evaluation: ReviewTable,
     report: DataReport,
     data: DataSettings,
@@ -45,7 +46,7 @@ def register_model(
     """
     from zenml import get_step_context
 
-    from review_sentiment.data.review_table import ingested
+    from review_sentiment.data.review_table import whole_counts
     from review_sentiment.registry.gate import Evaluations
     from review_sentiment.registry.licences import data_licence, model_licence
     from review_sentiment.registry.model_card import CardFacts
@@ -65,7 +66,7 @@ def register_model(
         data_licence=data_licence(data.source),
         train=train,
         evaluation=evaluation,
-        ingested=tuple(map(ingested, reviews)),
+        categories=whole_counts(reviews, (train, validation, evaluation)),
     )
     evaluations = Evaluations(tuned, classical, baseline, robustness)
     version = register(registry.model_name, tracking.experiment, verdict, evaluations, facts, report)

@@ -63,7 +63,7 @@ def tiny_chats(tiny_model: ModelIdentity) -> ChatDataset:
         }
         for number, row in enumerate(review_rows("Tops", 48))
     ]
-    table = table_of(rows, len(rows), {})
+    table = table_of("Tops", rows)
     return format_chats(table.frame, load_tokenizer(tiny_model), ("negative", "positive"), 160)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from review_sentiment.data.labels import LabelScheme
 from review_sentiment.data.records import BrokenRecord, ReviewRecord
-from review_sentiment.data.review_table import ReviewTable, ingested, table_of
+from review_sentiment.data.review_table import ReviewTable, table_of
 from review_sentiment.data.sampling import BottomK
 from review_sentiment.data.sources.source import Reading
 from review_sentiment.errors import DataError
@@ -82,7 +82,7 @@ def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: 
     reading is read to its end, and the sample takes `max_per_class` rows of every class from it.
 
     Raises:
-        DataError: the category has no usable row, or the rules allow fewer broken rows.
+        DataError: the rules allow fewer broken rows.
     """
     sample = _CategorySample(category, rules, seed)
     total = rules.max_per_class if reading.shuffled else reading.size or 1
@@ -99,9 +99,12 @@ def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: 
             if reading.shuffled and sample.rarest_class == rules.max_per_class:
                 break
     table = sample.table()
-    kept = ", ".join(f"{count:,} {label}" for label, count in table.class_counts().items())
-    reasons = ingested(table).reasons()
+    kept = ", ".join(f"{count:,} {label}" for label, count in table.class_counts().items()) or "none"
+    reasons = table.counts[0].reasons()
     logger.info("%s: %s of %s rows kept; dropped: %s", category, kept, f"{table.read:,}", reasons)
+    if len(table.class_counts()) <= 1:
+        left = f"only {kept} reviews" if len(table) else "no usable review"
+        logger.warning("warning: %s has %s", category, left)
     return table
 
 
@@ -155,7 +158,7 @@ class _CategorySample:
         """Return the sample.
 
         Raises:
-            DataError: it is empty, or the rules allow fewer broken rows.
+            DataError: the rules allow fewer broken rows.
         """
         if self.read and self._broken / self.read > self._rules.max_broken_share:
             raise DataError(
@@ -166,14 +169,8 @@ class _CategorySample:
             )
         rows = [row for sample in self._samples.values() for row in sample]
         kept = _one_per_user_and_product(sorted(rows, key=lambda row: str(row["review_id"])))
-        if not kept:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in self._dropped.items())
-            raise DataError(
-                f"{self._category}: no usable review in {self.read} rows "
-                f"({reasons or 'the category is empty'}). Remove it from data.categories or check its file."
-            )
         repeated = Counter({"same user and product": len(rows) - len(kept)})
-        return table_of(kept, self.read, +(self._dropped + repeated), self._stars)
+        return table_of(self._category, kept, self._dropped + repeated, self._stars)
 
 
 def _one_per_user_and_product(rows: list[CleanRow]) -> list[CleanRow]:

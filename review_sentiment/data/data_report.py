@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.data.review_table import Ingested
+from review_sentiment.data.review_table import CategoryCounts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,11 +45,13 @@ class DataReport:
         return tuple(name for name, distance in self.distances.items() if distance > DRIFT_DISTANCE)
 
 
-def data_report(categories: Sequence[Ingested], train: ReviewTable, evaluation: ReviewTable) -> DataReport:
+def data_report(
+    categories: Sequence[CategoryCounts], train: ReviewTable, evaluation: ReviewTable
+) -> DataReport:
     """Compare the evaluation reviews (current) with the training reviews (reference).
 
-    The columns are category, stars, label and the lengths of title and text. Our part of the page shows the
-    counts of the ingested rows, and the distance of each category from the others.
+    The columns are category, stars, label and the lengths of title and text. Our part of the page shows what
+    became of each category's rows, and the distance of each category from the others.
     """
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
@@ -124,7 +126,7 @@ def _distances(result: Snapshot) -> dict[str, float]:
     }
 
 
-def _summary(categories: Sequence[Ingested], distances: Mapping[str, Mapping[str, float]]) -> str:
+def _summary(categories: Sequence[CategoryCounts], distances: Mapping[str, Mapping[str, float]]) -> str:
     """Return our part of the page as HTML."""
     import pandas as pd
 
@@ -135,7 +137,7 @@ def _summary(categories: Sequence[Ingested], distances: Mapping[str, Mapping[str
         {
             "category": found.category,
             "read": found.read,
-            "kept": found.kept,
+            "used": found.kept,
             "dropped": found.reasons(),
             "stars 1 to 5, as read": " / ".join(_fractions(found.stars)),
         }
@@ -152,7 +154,7 @@ def _summary(categories: Sequence[Ingested], distances: Mapping[str, Mapping[str
             f"{DRIFT_DISTANCE}, a category is marked as different.</p>{rows}"
         )
     return (
-        f"{OUR_STYLE}<div class='ours'><h2>Ingested reviews</h2>{counts}{apart}"
+        f"{OUR_STYLE}<div class='ours'><h2>Reviews by category</h2>{counts}{apart}"
         "<h2>Evaluation against training</h2></div>"
     )
 

@@ -1,7 +1,8 @@
 """A table of clean, labelled reviews, and the counts of dropped rows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -22,20 +23,46 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class ReviewTable:
-    """Reviews of one or more categories, one row each, with the columns of `COLUMNS`.
+class CategoryCounts:
+    """The rows of a category: read, kept, and dropped by reason; these add up.
 
-    `read` counts the rows before any was dropped, and `dropped` those that were, by reason. `stars` counts
-    the readable rows of a source by rating.
+    `stars` counts the readable rows of a source by rating.
     """
 
-    frame: pd.DataFrame
+    category: str
     read: int
+    kept: int
     dropped: Mapping[str, int] = field(default_factory=dict)
     stars: Mapping[int, int] = field(default_factory=dict)
 
+    def reasons(self) -> str:
+        """Return the reasons for dropping rows with their counts, the most frequent first."""
+        by_count = sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{reason} ({count:,})" for reason, count in by_count if count) or "nothing"
+
+
+@dataclass(frozen=True)
+class ReviewTable:
+    """Reviews of one or more categories, one row each, with the columns of `COLUMNS`.
+
+    `counts` has an entry for each category that rows were read of, also if all of them were dropped.
+    """
+
+    frame: pd.DataFrame
+    counts: tuple[CategoryCounts, ...] = ()
+
     def __len__(self) -> int:
         return len(self.frame)
+
+    @property
+    def read(self) -> int:
+        """Return the number of rows before any was dropped."""
+        return sum(one.read for one in self.counts)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Return the number of dropped rows by reason."""
+        return _summed(one.dropped for one in self.counts)
 
     def fingerprint(self) -> str:
         """Return a hash of the reviews, independent of their order; an id is a hash of the content."""
@@ -48,33 +75,33 @@ class ReviewTable:
 
 
 def table_of(
+    category: str,
     rows: Sequence[Mapping[str, object]],
-    read: int,
-    dropped: Mapping[str, int],
+    dropped: Mapping[str, int] | None = None,
     stars: Mapping[int, int] | None = None,
 ) -> ReviewTable:
-    """Build a table from row dictionaries, with the types of `COLUMNS` even when empty."""
+    """Build the table of a category from row dictionaries, with the types of `COLUMNS` even when empty."""
     frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
-    return ReviewTable(frame, read, dict(sorted(dropped.items())), dict(sorted((stars or {}).items())))
+    known = dict(sorted((dropped or {}).items()))
+    read = len(rows) + sum(known.values())
+    return ReviewTable(
+        frame, (CategoryCounts(category, read, len(rows), known, dict(sorted((stars or {}).items()))),)
+    )
 
 
-@dataclass(frozen=True)
-class Ingested:
-    """Counts of the rows of one category; `stars` counts the readable ones by rating."""
-
-    category: str
-    read: int
-    kept: int
-    dropped: Mapping[str, int]
-    stars: Mapping[int, int]
-
-    def reasons(self) -> str:
-        """Return the reasons for dropping rows with their counts, the most frequent first."""
-        by_count = sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{reason} ({count:,})" for reason, count in by_count if count) or "nothing"
+def whole_counts(ingested: Sequence[ReviewTable], parts: Sequence[ReviewTable]) -> tuple[CategoryCounts, ...]:
+    """Return for each category the rows that its source had, those in any part, and the dropped ones."""
+    split = [one for part in parts for one in part.counts]
+    whole = []
+    for own in (one for table in ingested for one in table.counts):
+        later = [one for one in split if one.category == own.category]
+        dropped = _summed([own.dropped, *(one.dropped for one in later)])
+        whole.append(replace(own, kept=sum(one.kept for one in later), dropped=dropped))
+    return tuple(whole)
 
 
-def ingested(table: ReviewTable) -> Ingested:
-    """Return the counts of the table of one category."""
-    category = str(table.frame["category"].iloc[0])
-    return Ingested(category, table.read, len(table), dict(table.dropped), dict(table.stars))
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(sorted(total.items()))

@@ -7,17 +7,30 @@ and a new category, another cap or more reviews move no product to another part.
 setting leaves the training rows as they are, and the cached training stays valid.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from review_sentiment.data.cleaning import normalised
 from review_sentiment.data.near_duplicates import near_duplicates
-from review_sentiment.data.review_table import COLUMNS, ReviewTable
+from review_sentiment.data.review_table import COLUMNS, CategoryCounts, ReviewTable, whole_counts
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash, unit_interval
+
+PARTS = ("train", "validation", "evaluation")
+SAME_TEXT = "same text elsewhere"
+SAME_USER = "user in another part"
+SIMILAR_TEXT = "similar text in another part"
+BEYOND = "beyond cap or balance"
+ONE_CLASS = "one class only"
+FEW = 30
+"""A category with fewer reviews in all parts together says nothing about its accuracy."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,69 +59,71 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     """Split the reviews of all categories.
 
     Raises:
-        DataError: a part would be empty or have reviews of one class only.
+        DataError: no category has a review, or a part would be empty or have reviews of one class only.
     """
     reviews = pd.concat([table.frame for table in tables], ignore_index=True)
+    if reviews.empty:
+        found = "; ".join(f"{one.category}: {one.reasons()}" for table in tables for one in table.counts)
+        raise DataError(
+            f"No category has a usable review. Dropped: {found}. Check data.source and data.categories."
+        )
     # The order of the tables must not decide which of several reviews with the same text is kept.
     reviews = reviews.sort_values(["review_id", "category"], ignore_index=True)
-    plain = reviews["text"].map(normalised)
-    unique = reviews.assign(plain=plain)[~plain.duplicated()]
+    reviews["plain"] = reviews["text"].map(normalised)
+    reviews["dropped"] = np.where(reviews["plain"].duplicated(), SAME_TEXT, "")
 
     # `place` is in [0, 1) and belongs to the product. The parts are three intervals, and evaluation is the
     # first: a larger validation share takes products from training only.
-    place = unique["product"].map(lambda product: unit_interval(str(seed), "product", product))
+    place = reviews["product"].map(lambda product: unit_interval(str(seed), "product", product))
     held_out = rules.evaluation_share + rules.validation_share
-    evaluation = unique[place < rules.evaluation_share]
-    validation = unique[(place >= rules.evaluation_share) & (place < held_out)]
-    train = unique[place >= held_out]
+    in_part = [place < rules.evaluation_share, place < held_out]
+    reviews["part"] = np.select(in_part, ["evaluation", "validation"], "train")
+    _drop_shared(reviews)
+    parts = {name: _part(name, reviews[reviews["part"] == name], rules, seed) for name in PARTS}
+    _report(tables, parts)
+    return Splits(**parts)
+
+
+def _drop_shared(reviews: pd.DataFrame) -> None:
+    """Mark in the column `dropped` the reviews whose user or text another part has too."""
+
+    def left(*parts: str) -> pd.DataFrame:
+        return reviews[reviews["part"].isin(parts) & (reviews["dropped"] == "")]
 
     # Users are in several parts, because products decide. The evaluation keeps all its reviews, so that
     # nothing but its products shapes what we report; then the validation; training has the most reviews to
     # lose.
-    evaluation_users = set(evaluation["user"].dropna())
-    held_out_users = evaluation_users | set(validation["user"].dropna())
-    validation, validation_users = _without(validation, validation["user"].isin(evaluation_users))
-    train, train_users = _without(train, train["user"].isin(held_out_users))
+    evaluation_users = set(left("evaluation")["user"].dropna())
+    held_out_users = evaluation_users | set(left("validation")["user"].dropna())
+    for part, users in (("validation", evaluation_users), ("train", held_out_users)):
+        rows = left(part)
+        reviews.loc[rows.index[rows["user"].isin(users)], "dropped"] = SAME_USER
     # Similar texts come last, among the rows that are left: comparing them takes a product of two sparse
     # matrices, where users and products are looked up.
-    validation, validation_texts = _without(validation, _near(validation, evaluation))
-    train, train_texts = _without(train, _near(train, pd.concat([evaluation, validation])))
-    shared = {
-        "same text in another category or product": len(reviews) - len(unique),
-        "user also in another part": validation_users + train_users,
-        "nearly the same text in another part": validation_texts + train_texts,
-    }
-    return Splits(
-        _part("train", train, rules, seed, shared),
-        _part("validation", validation, rules, seed),
-        _part("evaluation", evaluation, rules, seed),
-    )
+    for part, others in (("validation", ["evaluation"]), ("train", ["evaluation", "validation"])):
+        rows = left(part)
+        near = near_duplicates(rows["plain"].tolist(), left(*others)["plain"].tolist())
+        reviews.loc[rows.index[near], "dropped"] = SIMILAR_TEXT
 
 
-def _near(reviews: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
-    return pd.Series(near_duplicates(reviews["plain"].tolist(), others["plain"].tolist()), reviews.index)
-
-
-def _without(reviews: pd.DataFrame, dropped: pd.Series) -> tuple[pd.DataFrame, int]:
-    """Return the other reviews, and the number of dropped ones."""
-    return reviews[~dropped], int(dropped.sum())
-
-
-def _part(
-    name: str, reviews: pd.DataFrame, rules: SplitRules, seed: int, shared: Mapping[str, int] | None = None
-) -> ReviewTable:
-    """Return the rows of a part within its cap. `shared` counts rows that no part has, by reason."""
+def _part(name: str, reviews: pd.DataFrame, rules: SplitRules, seed: int) -> ReviewTable:
+    """Return the rows of a part within its cap."""
     cap = getattr(rules, f"{name}_per_category")
     balanced = rules.balance_evaluation if name == "evaluation" else rules.balance_train
-    shuffled = _shuffled(reviews, seed, "choice")
+    shuffled = _shuffled(reviews[reviews["dropped"] == ""], seed, "choice")
     chosen = [_chosen(category, cap, balanced) for _, category in shuffled.groupby("category", sort=True)]
     # A second order: in that of the choice the rare class, which is taken whole, would come last, because the
     # other class has only small hashes. Then the first rows would not be a random sample of all.
     rows = _shuffled(pd.concat(chosen), seed, "order") if chosen else shuffled
-    dropped = Counter(shared or {})
-    read = len(reviews) + dropped.total()
-    dropped["beyond the cap or the balance"] += len(reviews) - len(rows)
-    table = ReviewTable(rows[list(COLUMNS)].reset_index(drop=True), read, dict(sorted(dropped.items())))
+    classes = shuffled.groupby("category")["label"].nunique()
+    one_class = reviews["category"].isin(classes.index[classes == 1]) & balanced
+    beyond = reviews.index.isin(shuffled.index.difference(rows.index))
+    reasons = reviews["dropped"].mask(beyond, BEYOND).mask(beyond & one_class, ONE_CLASS)
+    counts = tuple(
+        CategoryCounts(str(category), len(own), int((own == "").sum()), dict(Counter(own[own != ""])))
+        for category, own in reasons.groupby(reviews["category"])
+    )
+    table = ReviewTable(rows[list(COLUMNS)].reset_index(drop=True), counts)
     if len(table.class_counts()) <= 1:
         fraction = "validation_share" if name == "validation" else "evaluation_share"
         raise DataError(
@@ -117,6 +132,20 @@ def _part(
             f"split.{name}_per_category or split.{fraction}."
         )
     return table
+
+
+def _report(tables: Sequence[ReviewTable], parts: Mapping[str, ReviewTable]) -> None:
+    """Log what became of each category's rows, and warn by name if little or nothing of it is left."""
+    for whole in whole_counts(tables, list(parts.values())):
+        name = whole.category
+        kept = {part: int((table.frame["category"] == name).sum()) for part, table in parts.items()}
+        used = ", ".join(f"{count:,} {part}" for part, count in kept.items())
+        logger.info("%s: %s of %s rows used; dropped: %s", name, used, f"{whole.read:,}", whole.reasons())
+        missing = [part for part, count in kept.items() if not count]
+        if missing:
+            logger.warning("warning: %s has no review in %s", name, ", ".join(missing))
+        elif whole.kept < FEW:
+            logger.warning("warning: %s has only %d reviews in all parts", name, whole.kept)
 
 
 def _chosen(reviews: pd.DataFrame, cap: int, balanced: bool) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from review_sentiment.models.base_model import EMBEDDED
 from review_sentiment.names import in_markdown
 
 if TYPE_CHECKING:
-    from review_sentiment.data.review_table import Ingested, ReviewTable
+    from review_sentiment.data.review_table import CategoryCounts, ReviewTable
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.registry.gate import Evaluations, Verdict
@@ -56,7 +56,7 @@ class CardFacts:
     data_licence: str
     train: ReviewTable
     evaluation: ReviewTable
-    ingested: tuple[Ingested, ...]
+    categories: tuple[CategoryCounts, ...]
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         reason=in_markdown(verdict.reason()),
         trained_on=_counts(facts.train),
         evaluated_on=_counts(facts.evaluation),
-        categories=[
+        rows_by_category=[
             (in_markdown(found.category), f"{found.read:,}", f"{found.kept:,}", found.reasons())
-            for found in _summarised(facts.ingested)
+            for found in _summarised(facts.categories)
         ],
         software=", ".join(
             f"{package} {identity.software[package]}" for package in sorted(identity.software, key=str.lower)
@@ -165,7 +165,7 @@ def _counts(reviews: ReviewTable) -> str:
     return f"{len(reviews)} reviews ({by_label})"
 
 
-def _summarised(categories: tuple[Ingested, ...]) -> tuple[Ingested, ...]:
+def _summarised(categories: tuple[CategoryCounts, ...]) -> tuple[CategoryCounts, ...]:
     """Return the categories; if there are many, the last row sums up the rest."""
     if len(categories) <= MAX_CATEGORIES:
         return categories

@@ -105,7 +105,8 @@ def slices_of(version: ModelVersion, model: str = TUNED) -> pd.DataFrame:
     import pandas as pd
 
     with _file(version, f"{model}/{SLICES_FILE}") as file:
-        return pd.read_csv(file)
+        # As text: a category may be named "NA" or "007".
+        return pd.read_csv(file, converters={"value": str})
 
 
 def _text(version: ModelVersion, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 from itertools import combinations
 
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from review_sentiment.data.cleaning import normalised
-from review_sentiment.data.review_table import ReviewTable, table_of
-from review_sentiment.data.splits import SplitRules, Splits, split_reviews
+from review_sentiment.data.review_table import ReviewTable, table_of, whole_counts
+from review_sentiment.data.splits import ONE_CLASS, SAME_TEXT, SAME_USER, SplitRules, Splits, split_reviews
 from review_sentiment.errors import DataError
 
 RULES = SplitRules(
@@ -36,8 +37,6 @@ OPEN = replace(
 )
 SEEDS = st.integers(0, 2**32)
 OVERLAP = 0.4
-SHARED_TEXT = "same text in another category or product"
-SHARED_USER = "user also in another part"
 
 
 def rows_of(seed: int, category: str, count: int = 90) -> list[dict[str, object]]:
@@ -65,7 +64,7 @@ def rows_of(seed: int, category: str, count: int = 90) -> list[dict[str, object]
 
 def tables_of(seed: int, categories: str = "ABC") -> list[ReviewTable]:
     """Return one table per category."""
-    return [table_of(rows, len(rows), {}) for rows in (rows_of(seed, name) for name in categories)]
+    return [table_of(name, rows_of(seed, name), {"3 stars": 7}) for name in categories]
 
 
 def parts_of(splits: Splits) -> dict[str, pd.DataFrame]:
@@ -124,7 +123,7 @@ def test_the_order_of_the_rows_and_of_the_tables_does_not_matter(seed: int, shuf
 def test_a_review_in_two_categories_stays_in_the_same_one_in_any_order_of_the_categories() -> None:
     """The category is not part of the review's id, so both rows have the same id."""
     rows = rows_of(1, "A")
-    tables = [table_of([row | {"category": name} for row in rows], len(rows), {}) for name in "AB"]
+    tables = [table_of(name, [row | {"category": name} for row in rows]) for name in "AB"]
     first, second = (split_reviews(some, OPEN, seed=1) for some in (tables, tables[::-1]))
     assert_frame_equal(first.train.frame, second.train.frame)
 
@@ -144,26 +143,64 @@ def test_a_new_category_moves_no_product_to_another_part(seed: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(SEEDS, st.sampled_from([RULES, OPEN]))
-def test_every_row_is_in_a_part_or_counted_as_dropped(seed: int, rules: SplitRules) -> None:
+def test_every_row_of_every_category_is_in_a_part_or_counted_as_dropped(seed: int, rules: SplitRules) -> None:
     tables = tables_of(seed)
     splits = split_reviews(tables, rules, seed)
     parts = [splits.train, splits.validation, splits.evaluation]
-    assert sum(part.read for part in parts) == sum(table.read for table in tables)
-    for part in parts:
-        assert part.read == len(part) + sum(part.dropped.values())
+    for one in (one for part in parts for one in part.counts):
+        assert one.read == one.kept + sum(one.dropped.values())
+    assert sum(part.read for part in parts) == sum(map(len, tables))
+    whole = whole_counts(tables, parts)
+    assert [(one.category, one.read) for one in whole] == [(name, 97) for name in "ABC"]
+    for one in whole:
+        assert one.read == one.kept + sum(one.dropped.values())
+        assert one.kept == sum(int((part.frame["category"] == one.category).sum()) for part in parts)
+        assert one.dropped["3 stars"] == 7
 
 
-def test_shared_rows_are_counted_with_the_training_part() -> None:
+def test_a_shared_row_is_counted_with_the_part_that_its_product_belongs_to() -> None:
     splits = split_reviews(tables_of(7), OPEN, seed=7)
-    assert splits.train.dropped[SHARED_TEXT] > 0
-    assert splits.train.dropped[SHARED_USER] > 0
-    assert not {SHARED_TEXT, SHARED_USER} & {*splits.validation.dropped, *splits.evaluation.dropped}
+    assert splits.train.dropped[SAME_TEXT] > 0
+    assert splits.train.dropped[SAME_USER] > 0
+    assert splits.evaluation.dropped[SAME_TEXT] > 0
+    assert SAME_USER not in splits.evaluation.dropped
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason", "warning"),
+    [
+        ([row | {"label": "positive"} for row in rows_of(2, "B")], ONE_CLASS, "no review in train, "),
+        (rows_of(2, "B", count=2), "", "no review in "),
+        ([], "", "no review in train, validation, evaluation"),
+        (rows_of(2, "B", count=24), "", "only \\d+ reviews in all parts|no review in "),
+    ],
+    ids=["one class", "two rows", "empty", "few rows"],
+)
+def test_a_category_of_which_little_is_left_is_named(
+    caplog: pytest.LogCaptureFixture, rows: list[dict[str, object]], reason: str, warning: str
+) -> None:
+    tables = [*tables_of(2, "A"), table_of("B", rows, {"3 stars": 4})]
+    with caplog.at_level("INFO"):
+        splits = split_reviews(tables, RULES, seed=2)
+    (whole,) = (one for one in whole_counts(tables, list(vars(splits).values())) if one.category == "B")
+    assert whole.read == len(rows) + 4 == whole.kept + sum(whole.dropped.values())
+    assert reason in (*whole.dropped, "")
+    said = [record.getMessage() for record in caplog.records]
+    assert any(re.match(f"warning: B has ({warning})", line) for line in said)
+    (told,) = (line for line in said if line.startswith("B: "))
+    assert told.endswith(f"of {whole.read} rows used; dropped: {whole.reasons()}")
+
+
+def test_without_any_review_the_reasons_of_each_category_are_an_error() -> None:
+    tables = [table_of("A", [], {"3 stars": 2}), table_of("B", [])]
+    with pytest.raises(DataError, match=r"No category has a usable review.*A: 3 stars \(2\); B: nothing"):
+        split_reviews(tables, RULES, seed=1)
 
 
 def test_missing_users_are_not_the_same_user() -> None:
     rows = [row | {"user": None} for row in rows_of(3, "A")]
-    splits = split_reviews([table_of(rows, len(rows), {})], OPEN, seed=3)
-    assert splits.train.dropped[SHARED_USER] == 0
+    splits = split_reviews([table_of("A", rows)], OPEN, seed=3)
+    assert SAME_USER not in splits.train.dropped
     assert len(splits.train) > len(splits.evaluation) > 0
 
 
@@ -178,7 +215,7 @@ def test_the_fractions_are_fractions_of_the_products() -> None:
         row | {"product": f"P{number}", "user": None, "text": f"text {number}"}
         for number, row in enumerate(rows_of(1, "A", count=2_000))
     ]
-    frames = parts_of(split_reviews([table_of(rows, len(rows), {})], OPEN, seed=1))
+    frames = parts_of(split_reviews([table_of("A", rows)], OPEN, seed=1))
     shares = {name: len(frame) / 2_000 for name, frame in frames.items()}
     assert shares == pytest.approx({"train": 0.45, "validation": 0.25, "evaluation": 0.3}, abs=0.04)
 
@@ -198,4 +235,4 @@ def test_a_part_without_both_labels_is_an_error_that_names_its_cap(part: str) ->
 def test_reviews_with_only_one_label_are_an_error() -> None:
     rows = [row | {"label": "positive"} for row in rows_of(1, "A")]
     with pytest.raises(DataError, match=r"labels \['positive'\]; it needs both"):
-        split_reviews([table_of(rows, len(rows), {})], OPEN, seed=1)
+        split_reviews([table_of("A", rows)], OPEN, seed=1)

@@ -90,7 +90,7 @@ def test_the_fingerprint_names_the_reviews_in_any_order() -> None:
     frame = pd.DataFrame({"review_id": list("abcdefgh"), "title": list("abcdefgh")})
 
     def fingerprint(reviews: pd.DataFrame) -> str:
-        return ReviewTable(reviews, len(reviews)).fingerprint()
+        return ReviewTable(reviews).fingerprint()
 
     assert fingerprint(frame.iloc[::-1]) == fingerprint(frame)
     assert fingerprint(frame.assign(title="another")) == fingerprint(frame)

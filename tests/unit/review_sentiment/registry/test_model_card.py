@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from review_sentiment.data.review_table import Ingested, ReviewTable
+from review_sentiment.data.review_table import CategoryCounts, ReviewTable
 from review_sentiment.evaluation.audit import Audit
 from review_sentiment.evaluation.metrics import Metrics
 from review_sentiment.evaluation.result import Evaluation
@@ -75,7 +75,7 @@ def test_generated_answers_that_differ_from_the_scores_are_a_warning() -> None:
 
 def reviews(**counts: int) -> ReviewTable:
     labels = [label for label, count in counts.items() for _ in range(count)]
-    return ReviewTable(pd.DataFrame({"label": labels}), len(labels))
+    return ReviewTable(pd.DataFrame({"label": labels}))
 
 
 def card(
@@ -86,6 +86,7 @@ def card(
         base=ModelIdentity("embedded", "1", "nf4", "SmolLM2"),
         settings={"lora.rank": "16", "seed": "42", "model.revision": "None"},
     )
+    dropped = {"3 stars": 90, "same text": 10}
     facts = CardFacts(
         adapter=trained,
         settings={},
@@ -94,8 +95,10 @@ def card(
         data_licence="CC0-1.0",
         train=reviews(negative=3, positive=4),
         evaluation=reviews(negative=1, positive=1),
-        ingested=tuple(
-            Ingested(f"A_long_name_of_a_category_{number}", 1_000, 900, {"3 stars": 90, "same text": 10}, {})
+        categories=tuple(
+            CategoryCounts(
+                f"A_long_name_of_a_category_{number}", 1_000, 900, {"3 stars": 90, "same text": 10}
+            )
             for number in range(categories)
         ),
     )

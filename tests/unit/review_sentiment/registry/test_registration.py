@@ -11,7 +11,6 @@ import pytest
 
 from front_door.run.summary import notes_on, versions_table
 from review_sentiment.data.chats import REVIEW_COLUMNS
-from review_sentiment.data.review_table import ingested
 from review_sentiment.errors import TrackingError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.result import Evaluation
@@ -45,7 +44,7 @@ def registered(
         data_licence="CC0-1.0",
         train=reviews(),
         evaluation=reviews(),
-        ingested=(ingested(reviews()),),
+        categories=reviews().counts,
     )
     evaluations = Evaluations(tuned or evaluation(), replace(evaluation(), model="classical"))
     return register(NAME, "e", verdict, evaluations, facts, REPORT)
