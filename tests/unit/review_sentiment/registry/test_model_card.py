@@ -96,9 +96,7 @@ def card(
         train=reviews(negative=3, positive=4),
         evaluation=reviews(negative=1, positive=1),
         categories=tuple(
-            CategoryCounts(
-                f"A_long_name_of_a_category_{number}", 1_000, 900, {"3 stars": 90, "same text": 10}
-            )
+            CategoryCounts(f"A_long_name_of_a_category_{number}", 1_000, 900, dropped)
             for number in range(categories)
         ),
     )
