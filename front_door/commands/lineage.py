@@ -11,7 +11,7 @@ import click
 from front_door.commands.options import JSON, NAME
 from front_door.commands.registry_access import mlflow_ready, model_name
 from front_door.terminal.console import redirect_output
-from review_sentiment.errors import UsageError
+from review_sentiment.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
@@ -33,17 +33,18 @@ def lineage(start: str, name: str | None, as_json: bool) -> None:
         from review_sentiment.registry.lineage import SHORTEST_PREFIX, TITLES, versions_from
         from review_sentiment.tracking import model_versions
 
-        versions = model_versions.list_versions(model)
+        versions = model_versions.versions_of(model)
         found = versions_from(versions, start)
     if not found and len(start) >= SHORTEST_PREFIX:
         with redirect_output(log_file):
             found = _of_pipeline_run(versions, start)
     if not found:
-        numbers = ", ".join(version.version for version in versions) or "none"
+        aliases = [alias for version in versions for alias in version.aliases]
+        known = ", ".join([*(version.version for version in versions), *aliases])
         raise UsageError(
-            f"'{start}' is not a version of '{model}' (there are: {numbers}), and no version comes from a "
-            "ZenML run, MLflow run, commit or reviews with an id that starts like this. "
-            "`python run_pipeline.py models` lists the versions."
+            f"'{start}' is not a version of '{model}' (there are: {known}), and no version comes from a "
+            f"ZenML run, MLflow run, commit or reviews with an id that starts like this."
+            f"{did_you_mean(start, aliases)} `python run_pipeline.py models` lists the versions."
         )
     if as_json:
         click.echo(json.dumps([_as_object(version, TITLES) for version in found]))

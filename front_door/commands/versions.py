@@ -194,7 +194,7 @@ def results(directory: Path, versions: str | None, name: str | None, as_json: bo
         if versions:
             chosen = [model_versions.get_version(model, each.strip()) for each in versions.split(",")]
         else:
-            chosen = model_versions.list_versions(model)[::-1]
+            chosen = model_versions.versions_of(model)[::-1]
         files = write(collect(chosen), directory)
     if as_json:
         click.echo(json.dumps([str(file) for file in files]))
