@@ -37,7 +37,8 @@ def check_output(source: Path, output: Path, ending: str) -> None:
     directory = output.parent
     if output.suffix.lower() != ending:
         raise UsageError(
-            f"{output.name}: the output has the format of the input. Name it {output.stem}{ending}."
+            f"{output.name}: the output has the format of the input. Name it "
+            f"{output.name.partition('.')[0]}{ending}."
         )
     if not directory.is_dir():
         raise UsageError(f"There is no directory {directory}. Create it first.")

@@ -16,6 +16,7 @@ from review_sentiment.data.files.text_lines import (
     append_files,
     count_lines,
     is_valid,
+    lines_of,
     opened_text,
     readable,
 )
@@ -23,7 +24,7 @@ from review_sentiment.errors import DataError
 
 MAX_FIELD = 1 << 27
 """Maximum characters of a field; the default of Python's reader is 131,072."""
-MAX_LINES = 10_000
+MAX_LINES = 100_000
 """Maximum lines of a row; a quote that stays open for longer was never closed. This bounds memory."""
 DELIMITERS = ",;\t|"
 
@@ -149,12 +150,12 @@ class _Records:
             problem = f"expected {width} fields, got {len(fields)}"
         swallowed = self.taken[1:]
         if swallowed and self._are_rows(swallowed, width, None if problem else fields):
-            last = self.line + len(swallowed)
-            problem = f"a quote is not closed; lines {self.line + 1} to {last} are read as rows of their own"
+            rows = lines_of(self.line + 1, self.line + len(swallowed))
+            problem = f"a quote is not closed; what it spans, {rows}, is read as rows"
             self._again.extendleft(reversed(swallowed))
             del self.taken[1:]
         elif problem and swallowed:
-            problem = f"lines {self.line} to {self.line + len(swallowed)}: {problem}"
+            problem = f"{lines_of(self.line, self.line + len(swallowed))}: {problem}"
         return fields, problem, self.taken
 
     def _parse(self) -> tuple[list[str], str] | None:

@@ -17,6 +17,7 @@ from review_sentiment.data.files.text_lines import (
     append_files,
     count_lines,
     is_valid,
+    lines_of,
     opened_text,
     readable,
 )
@@ -46,6 +47,8 @@ class JsonFile:
             pieces = _lines(file) if self._lines else _Splitter().pieces(file)
             for number, (line, raw) in enumerate(pieces, start=1):
                 values, problem = _parse(raw)
+                if problem and (breaks := raw.count("\n")):
+                    problem = f"{lines_of(line, line + breaks)}: {problem}"
                 yield ReviewRow(
                     number, values, problem, line=line, raw=readable(raw) if problem else "", origin=raw
                 )

@@ -158,15 +158,18 @@ def _text_content(name: str, head: str) -> Content:
     lines = [line for line in _NEWLINE.split(head) if line.strip()]
     if not _JSON_START.match(lines[0]) and Path(name).suffix not in JSON_NAMES:
         return "csv"
-    if any(line.startswith("{") and _is_object(line) for line in lines):
+    if lines[0].lstrip().startswith("[") and not (len(lines) > 1 and _is_json(lines[0])):
+        return "json"
+    if any(line.startswith("{") and _is_json(line) for line in lines):
         return "json lines"
     if lines[0].startswith("{") and len(lines) == 1 and len(head) >= HEAD_BYTES // 4:
         return "json lines"  # the first row is longer than what was read
     return "json" if _JSON_START.match(head) else "csv"
 
 
-def _is_object(line: str) -> bool:
+def _is_json(line: str) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        json.loads(line)
     except (ValueError, RecursionError):
         return False
+    return True

@@ -40,6 +40,11 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def lines_of(first: int, last: int) -> str:
+    """Return how a message names lines of a file."""
+    return f"lines {first} to {last}" if last > first else f"line {first}"
+
+
 def count_lines(path: Path, content: Callable[[str], str]) -> int:
     """Return the number of lines of which `content` is not empty.
 
