@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 INSTRUCTION = "Classify the sentiment of the review as {labels}."
+PROBE = "A review."
+"""A review that shows whether a template leaves reviews out."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,17 @@ class PromptBuilder:
         """Measure the template. `{labels}` in the instruction is replaced by the labels.
 
         Raises:
-            DataError: the template leaves no room for a review.
+            DataError: the template leaves something out, or has no room for a review.
         """
         self._tokenizer = tokenizer
         self._has_system_role = _has_system_role(tokenizer)
         self._instruction = instruction.format(labels=" or ".join(labels))
+        shown = self._render(PROBE)
+        if PROBE not in shown or self._instruction.strip() not in shown:
+            raise DataError(
+                "The chat template of the tokenizer leaves out the review or the instruction. Correct its "
+                "chat_template.jinja, or choose another instruction-tuned model."
+            )
         self.labels = tuple(labels)
         self._markers = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
         answers = [self._completion(label) for label in labels]

@@ -32,6 +32,11 @@ def require_model(base: ModelIdentity) -> str:
     if Path(base.name).is_dir():
         require_usable_files(base)
         return f"directory {base.name}"
+    if Path(base.name).is_file():
+        raise ModelUnavailableError(
+            f"model.name: {base.name} is a file. Use a directory with config.json, the tokenizer and "
+            "safetensors, as `save_pretrained` writes it; a GGUF file cannot be trained."
+        )
     return _require_on_hub(base)
 
 

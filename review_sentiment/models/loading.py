@@ -76,6 +76,11 @@ def _require_trainable(base: ModelIdentity, configuration: Any) -> None:
             f"{shown}, which does not write text from left to right: its answers cannot be scored. Choose an "
             "instruction-tuned causal language model; docs/training.md lists the families that are tested."
         )
+    if getattr(configuration, "quantization_config", None):
+        raise ModelUnavailableError(
+            f"{shown}, and its weights are quantised already. Choose the unquantised model: it is quantised "
+            "while it is loaded (model.quantization)."
+        )
     text = configuration.get_text_config()
     experts = max((getattr(text, name, None) or 0 for name in EXPERT_COUNTS), default=0)
     if experts > 1:
@@ -98,8 +103,10 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
     if base.quantization == "nf4":
         options["quantization_config"] = _nf4(plan)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             location,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # named below, with those that are missing
             dtype=plan.dtype,
             attn_implementation=plan.attention,
             device_map={"": plan.device},
@@ -107,6 +114,14 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise _unavailable(base, error, "weights") from error
+    # transformers fills these tensors with random numbers, and only warns.
+    random = sorted(found["missing_keys"]) + sorted(name for name, *_ in found["mismatched_keys"])
+    if random:
+        raise ModelUnavailableError(
+            f"The weights of {base.title} do not belong to its config.json: {len(random)} tensors of "
+            f"{type(model).__name__} are missing or have another shape, such as {random[0]}. Download or "
+            "save the model again."
+        )
     keep_gradients_after_inference(model)
     if plan.device == "cpu":
         share_cores_during(model)
@@ -148,9 +163,11 @@ def _location(base: ModelIdentity) -> tuple[str, dict[str, Any]]:
         ModelUnavailableError: the files on this machine are not those that the identity names.
     """
     require_same_files(base)
+    # Without this, transformers asks at the terminal whether to run code that comes with a model.
+    options: dict[str, Any] = {"trust_remote_code": False}
     if base.name == EMBEDDED:
-        return str(embedded_model.model_directory()), {}
-    return base.name, {"revision": base.revision} if base.revision and not base.files else {}
+        return str(embedded_model.model_directory()), options
+    return base.name, options | ({"revision": base.revision} if base.revision and not base.files else {})
 
 
 def _nf4(plan: ComputePlan) -> Any:

@@ -6,6 +6,7 @@ Five libraries read these files, and each fails in its own way, most of them wit
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 from review_sentiment.errors import ModelUnavailableError, first_line
@@ -14,6 +15,7 @@ from review_sentiment.models.loading import load_configuration, load_tokenizer
 
 CONFIGURATION, ADAPTER = "config.json", "adapter_config.json"
 INDEX, WEIGHTS = "model.safetensors.index.json", "*.safetensors"
+LFS_POINTER, PICKLE = b"version https://git-lfs", b"\x80"
 
 
 def require_usable_files(base: ModelIdentity) -> None:
@@ -73,7 +75,19 @@ def _require_complete(file: Path) -> None:
     """Read the header of a file of weights; it says how long the file must be."""
     from safetensors import SafetensorError, safe_open
 
+    with file.open("rb") as content:
+        start = content.read(len(LFS_POINTER))
+    if start == LFS_POINTER:
+        raise ModelUnavailableError(
+            f"model.name: {file} is a pointer of Git LFS, not the weights. Run `git lfs pull` in "
+            f"{file.parent}."
+        )
     if file.suffix != ".safetensors":
+        # torch (since 1.6) writes a zip archive, whose directory is at its end; before, a pickle.
+        if not zipfile.is_zipfile(file) and start[:1] != PICKLE:
+            raise ModelUnavailableError(
+                f"model.name: {file} is damaged or cut off. Download or copy it again."
+            )
         return
     try:
         with safe_open(file, "pt"):

@@ -109,3 +109,10 @@ def test_a_template_that_renders_nothing_is_an_error(tokenizer: PreTrainedTokeni
     other.chat_template = "{{ raise_exception('no chats here') }}"
     with pytest.raises(DataError, match="cannot render a chat of user: no chats here"):
         PromptBuilder(other, LABELS, 160)
+
+
+def test_a_template_that_leaves_out_the_review_is_an_error(tokenizer: PreTrainedTokenizerBase) -> None:
+    other = copy.deepcopy(tokenizer)
+    other.chat_template = "{{ messages[0]['content'] }}<|im_start|>assistant\n"
+    with pytest.raises(DataError, match="leaves out the review"):
+        PromptBuilder(other, LABELS, 160)

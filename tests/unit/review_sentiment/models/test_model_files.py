@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer
 
 from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.models.access import require_model
 from review_sentiment.models.base_model import ModelIdentity
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.loading import load_model
 from review_sentiment.resources.memory import shape_from
 from tests.families import COMMON, FAMILIES
 
@@ -49,6 +52,10 @@ def lose_a_shard(directory: Path) -> None:
     (directory / f"{WEIGHTS}.index.json").write_text(json.dumps(shards))
 
 
+def as_torch_weights(directory: Path) -> None:
+    (directory / WEIGHTS).rename(directory / "pytorch_model.bin")
+
+
 def only_an_adapter(directory: Path) -> None:
     (directory / "config.json").unlink()
     (directory / "adapter_config.json").write_text('{"base_model_name_or_path": "some/base"}')
@@ -80,6 +87,9 @@ def more_tokens(directory: Path) -> None:
         (cut, r"model\.safetensors is damaged or cut off .*again"),
         (write(WEIGHTS, b""), r"model\.safetensors is damaged or cut off"),
         (remove(WEIGHTS), r"has no weights \(\*\.safetensors\)"),
+        (write(WEIGHTS, b"version https://git-lfs.github.com/spec/v1"), "a pointer of Git LFS.*git lfs pull"),
+        (as_torch_weights, r"pytorch_model\.bin is damaged or cut off"),
+        (edit("config.json", quantization_config={"quant_method": "gptq", "bits": 4}), "quantised already"),
         (lose_a_shard, "lacks 1 of the 2 files .*model-00002-of-00002"),
         (write(f"{WEIGHTS}.index.json", b'{"weight_map": 3}'), r"index\.json is damaged"),
         (only_an_adapter, "an adapter, not a model. Use its base model, 'some/base'"),
@@ -106,3 +116,25 @@ def test_memory_can_be_estimated_for_every_family(family: str) -> None:
     shape = shape_from(AutoConfig.for_model(family, **(COMMON | FAMILIES[family])))
     assert (shape.hidden, shape.layers, shape.heads) == (64, 2, 4)
     assert shape.intermediate in (128, 256)
+
+
+@pytest.mark.parametrize("shape", ["missing", "another"])
+def test_tensors_that_do_not_fit_are_never_random_numbers(
+    tiny_model: ModelIdentity, tmp_path: Path, shape: str
+) -> None:
+    shutil.copytree(tiny_model.name, tmp_path / "model")
+    tensors = load_file(tmp_path / "model" / WEIGHTS)
+    name = "model.layers.1.mlp.down_proj.weight"
+    weight = tensors.pop(name)
+    if shape == "another":
+        tensors[name] = weight[:, :8].copy()
+    save_file(tensors, tmp_path / "model" / WEIGHTS, {"format": "pt"})
+    base = ModelIdentity(str(tmp_path / "model"), None, "none", "a model")
+    with pytest.raises(ModelUnavailableError, match=r"1 tensors of LlamaForCausalLM .*1\.mlp\.down_proj"):
+        load_model(base, plan_compute("cpu", "fp32"))
+
+
+def test_a_file_is_not_a_model(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelUnavailableError, match=r"model\.gguf is a file. Use a directory"):
+        require_model(ModelIdentity(str(tmp_path / "model.gguf"), None, "nf4", "a model"))
