@@ -18,6 +18,10 @@ INSTRUCTION = "Classify the sentiment of the review as {labels}."
 PROBE = "A review."
 """A review that shows whether a template leaves reviews out."""
 
+CLOCK, TEMPLATE_DATE = "strftime_now", "26 Jul 2024"
+"""Templates of Llama 3.2 and SmolLM3 call this function for today's date: a version would get other prompts
+than in its training. Here it returns the date that Llama 3.1 has by default."""
+
 
 @dataclass(frozen=True)
 class Chat:
@@ -140,8 +144,15 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str
     from jinja2 import TemplateError
 
     messages = [{"role": role, "content": content} for role, content in turns]
+    template = tokenizer.get_chat_template()
+    if CLOCK in template:
+        template = f"{{%- macro {CLOCK}(format) -%}}{TEMPLATE_DATE}{{%- endmacro -%}}{template}"
     try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        return str(
+            tokenizer.apply_chat_template(
+                messages, chat_template=template, tokenize=False, add_generation_prompt=True
+            )
+        )
     except TemplateError as error:
         roles = " and ".join(role for role, _ in turns)
         raise DataError(

@@ -100,6 +100,9 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     location, options = _location(base)
+    model_class = AutoModelForCausalLM._model_mapping[type(load_configuration(base))]
+    # GPT-J, BLOOM and Gemma 2, whose attention caps its scores, have no fused kernel.
+    attention = plan.attention if plan.attention != "sdpa" or model_class._supports_sdpa else "eager"
     if base.quantization == "nf4":
         options["quantization_config"] = _nf4(plan)
     try:
@@ -108,7 +111,7 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # named below, with those that are missing
             dtype=plan.dtype,
-            attn_implementation=plan.attention,
+            attn_implementation=attention,
             device_map={"": plan.device},
             **options,
         )
@@ -122,11 +125,33 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
             f"{type(model).__name__} are missing or have another shape, such as {random[0]}. Download or "
             "save the model again."
         )
+    if base.quantization == "nf4":
+        _require_quantised(base, model)
     keep_gradients_after_inference(model)
     if plan.device == "cpu":
         share_cores_during(model)
     model.config.use_cache = False
     return model
+
+
+def _require_quantised(base: ModelIdentity, model: PreTrainedModel) -> None:
+    """Check that every layer is in 4 bits: transformers leaves out classes it does not know, and warns."""
+    import torch
+    from bitsandbytes.nn import Linear4bit
+    from transformers.pytorch_utils import Conv1D
+
+    left = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D)
+        and not isinstance(module, Linear4bit)
+        and module is not model.get_output_embeddings()
+    ]
+    if left:
+        raise ModelUnavailableError(
+            f"{base.title}: {len(left)} layers of {type(model).__name__}, such as {left[0]}, cannot be "
+            "quantised to 4 bits. Set model.quantization=none, or choose another model."
+        )
 
 
 def keep_gradients_after_inference(model: torch.nn.Module) -> None:

@@ -83,18 +83,18 @@ def _plain_scores(
     """Return the log-probabilities [n, candidates] that transformers computes, without our layers."""
     import torch
 
-    with torch.inference_mode(), plan.autocast(), _own_layers_of(model, plan.attention):
+    with torch.inference_mode(), plan.autocast(), _own_layers_of(model):
         logits = [model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1] for ids in rows]
     log_probs = torch.stack(logits).float().log_softmax(-1)[:, candidates]
     return np.asarray(log_probs.double().cpu())
 
 
 @contextmanager
-def _own_layers_of(model: PreTrainedModel, attention: str) -> Iterator[None]:
+def _own_layers_of(model: PreTrainedModel) -> Iterator[None]:
     """Undo `fuse_adapters`, `lighten` and packed attention within the block."""
     with ExitStack() as undo:
         undo.callback(model.set_attn_implementation, model.config._attn_implementation)
-        model.set_attn_implementation(attention)
+        model.set_attn_implementation("eager")
         for module in model.modules():
             replaced: Any = module.__dict__.get("forward")
             if getattr(replaced, "__module__", "").startswith("review_sentiment."):

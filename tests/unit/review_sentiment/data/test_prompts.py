@@ -116,3 +116,11 @@ def test_a_template_that_leaves_out_the_review_is_an_error(tokenizer: PreTrained
     other.chat_template = "{{ messages[0]['content'] }}<|im_start|>assistant\n"
     with pytest.raises(DataError, match="leaves out the review"):
         PromptBuilder(other, LABELS, 160)
+
+
+def test_a_prompt_does_not_depend_on_the_day(tokenizer: PreTrainedTokenizerBase) -> None:
+    """As the template of Llama 3.2 does."""
+    other = copy.deepcopy(tokenizer)
+    clock = "{% if strftime_now is defined %}{% set today = strftime_now('%d %b %Y') %}{% endif %}"
+    other.chat_template = f"{clock}Today is {{{{ today }}}}.\n{tokenizer.chat_template}"
+    assert PromptBuilder(other, LABELS, 160).prompt("", "Fine").startswith("Today is 26 Jul 2024.")
