@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from front_door.run.forecast import CACHED, DEPENDS
-from front_door.run.preflight import GIGABYTE, Preflight
+from front_door.run.preflight import Preflight
+from front_door.run.storage import GIGABYTE
 from review_sentiment.config import Settings
 from review_sentiment.settings_files import flat
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from front_door.run.forecast import CACHED, Forecast, cache_exists, forecast_steps
 from front_door.run.launch import SourceState, inspect_source, pin_model
+from front_door.run.storage import require_storage
 from front_door.run.training_data import TrainingData, assumed
 from front_door.stack.configs import DEFAULT_STACK
-from front_door.state import zenml_directory
 from pipelines.step_names import gpu_steps
 from review_sentiment import cache
 from review_sentiment.data.labels import LABEL_SCHEMES
-from review_sentiment.errors import DataError, ModelUnavailableError, ReviewSentimentError, UsageError
+from review_sentiment.errors import DataError, ModelUnavailableError, UsageError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.models import embedded_model
 from review_sentiment.models.base_model import EMBEDDED
@@ -31,10 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("review_sentiment.run")
 """The console shows what this package logs."""
-GIGABYTE = 1e9
-MIN_FREE_DISK_GB = 0.3
-"""A run's artifacts take about 0.1 GB."""
-UNPACKED_MODEL_GB = 0.6
 UNPACKED_LATER = "checked when the embedded model is unpacked, by the first run"
 ELSEWHERE = "training runs on another machine: `estimate` shows GPUs that it fits"
 PARTS = ("train", "validation", "evaluation")
@@ -173,20 +166,7 @@ class Preflight:
         return f"{data.source}: {found}"
 
     def _storage(self) -> str:
-        directories = [cache.cache_directory(), zenml_directory()]
-        checkpoints = self.settings.training.checkpoint_dir
-        if checkpoints and "://" in checkpoints:
-            _require_protocol(checkpoints)
-        elif checkpoints:
-            directories.append(Path(checkpoints).expanduser().absolute())
-        needed = MIN_FREE_DISK_GB + UNPACKED_MODEL_GB * self._waits_for_the_model
-        for directory in directories:
-            free = _free_gb(directory)
-            if free < needed:
-                raise ReviewSentimentError(
-                    f"{directory}: {free:.1f} GB are free, and a run needs {needed:.1f}. Free some space."
-                )
-        return f"{', '.join(map(str, directories))}: enough space"
+        return require_storage(self.settings.training.checkpoint_dir, unpacks=self._waits_for_the_model)
 
     def _model(self) -> str:
         from review_sentiment.models.access import require_model
@@ -246,33 +226,6 @@ class Preflight:
 
 def _labels(counts: Mapping[str, int]) -> str:
     return f"({', '.join(f'{count:,} {label}' for label, count in sorted(counts.items())) or 'none'})"
-
-
-def _free_gb(directory: Path) -> float:
-    """Return the free space where a directory is, or will be made, in 1e9 bytes.
-
-    Raises:
-        UsageError: nothing can be written there.
-    """
-    try:
-        place = next(parent for parent in (directory, *directory.parents) if parent.exists())
-        if place.is_dir() and os.access(place, os.W_OK):
-            return shutil.disk_usage(place).free / GIGABYTE
-        reason = f"{place} is not writable" if place.is_dir() else f"{place} is a file"
-    except OSError as error:
-        reason = str(error.strerror)
-    raise UsageError(f"{directory} cannot be written: {reason}. Choose another directory.")
-
-
-def _require_protocol(address: str) -> None:
-    """Raise a UsageError if no file system of fsspec reads the address."""
-    import fsspec  # type: ignore[import-untyped]
-
-    protocol = address.split("://", maxsplit=1)[0]
-    try:
-        fsspec.get_filesystem_class(protocol)
-    except (ValueError, ImportError) as error:
-        raise UsageError(f"training.checkpoint_dir: {address} cannot be written: {error}") from error
 
 
 def training_data(settings: Settings) -> TrainingData:
