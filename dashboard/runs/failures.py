@@ -76,7 +76,7 @@ KINDS = (
     ),
     FailureKind(
         "The disk is full",
-        r"no room left|no space left|quota exceeded|database or disk is full|file too large",
+        r"no room left|no space left|quota exceeded|free some space|database or disk is full|file too large",
         ("training.checkpoint_dir", "training.checkpoint_minutes"),
         "Free some space, then resume: finished steps and checkpoints are kept.",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from front_door.commands.servers import HOST, listening, port_option, until_stopped
@@ -37,3 +39,5 @@ def ui(port: int, host: str, names: tuple[str, ...]) -> None:
         click.echo(f"The dashboard is starting (a few seconds), log {log_file}", err=True)
         with quiet(log_file, messages=False) as console:
             serve_dashboard(host, door, names, console.print_line)
+    # marimo's kernels are threads, and Python would wait for them although their pages are closed.
+    os._exit(0)

@@ -49,7 +49,7 @@ class DeviceEstimate:
 
     def described(self) -> str:
         """Return the verdict, the memory and the time in one sentence."""
-        needs = f"it needs about {self.memory.total / 1e9:.1f} of {self.usable / 1e9:.1f} GB usable memory"
+        needs = f"it needs {self.memory.total / 1e9:.1f} GB, and {self.usable / 1e9:.1f} GB are usable"
         if self.verdict == "does not fit":
             change = f"{self.would_fit} would fit" if self.would_fit else "no setting makes it small enough"
             return f"training does not fit: {needs}; {change}"

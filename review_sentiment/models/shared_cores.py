@@ -8,7 +8,7 @@ core from the thread that it waits for: both processes become 3.9 (scoring) and 
 The wait policy is fixed when OpenMP is loaded (OMP_WAIT_POLICY, GOMP_SPINCOUNT), but neighbours come and go.
 One rule of libgomp ("GOMP_SPINCOUNT" in its manual) changes it at run time: if a process has more OpenMP
 threads than cores, they sleep after 100 spins. So while a core is contended, idle teams of threads are kept.
-With that, two processes are 1.7 times slower beside each other, and as fast as before alone. Results stay the
+With that, two processes are 1.8 times slower beside each other, and as fast as before alone. Results stay the
 same bit for bit, which they would not with another number of threads (`benchmarks/contention.py`, two cores).
 """
 

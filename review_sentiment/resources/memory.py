@@ -129,7 +129,7 @@ def shape_from(configuration: Any) -> ModelShape:
         hidden=configuration.hidden_size,
         layers=configuration.num_hidden_layers,
         intermediate=next(
-            (size for name in MLP_WIDTHS if (size := getattr(configuration, name, None))),
+            (width for name in MLP_WIDTHS if (width := getattr(configuration, name, None))),
             4 * configuration.hidden_size,
         ),
         heads=heads,

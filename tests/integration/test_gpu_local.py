@@ -5,6 +5,7 @@ There is no GPU in it: the operator is the same on a machine without one.
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from contextlib import suppress
@@ -63,7 +64,7 @@ def test_a_killed_step_is_restarted_and_ctrl_c_stops_it_with_a_checkpoint(beside
     steps = trained_steps(project, status="KILLED")
     assert steps[-1] == newest_step(project.checkpoints - before)
     assert set(steps) == set(range(1, steps[-1] + 1))
-    assert len(steps) - steps[-1] < 10  # the checkpoint of step 10 or a later one was gone on from
+    assert len(steps) - steps[-1] <= 10  # resumed from the last complete checkpoint
 
 
 def newest_step(manifests: set[Path]) -> int:
@@ -77,8 +78,9 @@ def test_where_a_step_is_computed_is_no_part_of_its_result(
 
 
 def test_what_a_step_raises_is_said_and_not_tried_again(beside: Project) -> None:
-    finished = beside.run(*STACK, "--set", "lora.rank=2000000", "--set", "training.fit=refuse")
+    diverging = ("training.learning_rate=0.99", "training.weight_decay=1e30")
+    finished = beside.run(*STACK, *(word for one in diverging for word in ("--set", one)))
     assert finished.returncode == 1
-    assert "This training needs about" in finished.stderr
+    assert re.search(r"Training stopped at step \d+: (loss|grad_norm) is (nan|inf)", finished.stderr)
     assert "started again" not in finished.stderr
     assert "Traceback" not in finished.stderr

@@ -291,7 +291,7 @@ def test_versions_are_compared_promoted_and_rolled_back(project: Project, first_
     assert other["aliases"] == ["challenger"]
     compared = project.run("compare", champion, other["version"])
     assert compared.returncode == 0, compared.stderr
-    assert re.search(r"^training/learning_rate +0\.01 +0\.003$", compared.stdout, re.MULTILINE), (
+    assert re.search(r"^training\.learning_rate +0\.01 +0\.003$", compared.stdout, re.MULTILINE), (
         compared.stdout
     )
     assert re.search(rf"version {other['version']} against version {champion}: accuracy", compared.stdout)

@@ -11,6 +11,7 @@ import yaml
 from front_door.stack.active import active_stack
 from front_door.stack.files import read_stack
 from operators.zenml_store import ACTIVE_PROJECT, ACTIVE_STACK, connect
+from tests.front_door import ROOT
 
 
 def saved() -> list[str]:
@@ -25,7 +26,10 @@ def test_a_stack_is_active_for_a_block_and_the_users_configuration_stays(
 ) -> None:
     from zenml.client import Client
     from zenml.config.global_config import GlobalConfiguration
+    from zenml.utils import source_utils
 
+    # pytest-xdist's workers have no main module, from whose place ZenML would import our flavours.
+    monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(ROOT))
     connect()
     before = saved()
     for number in range(2):  # created, then changed
