@@ -127,11 +127,23 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
         )
     if base.quantization == "nf4":
         _require_quantised(base, model)
+        _release_file(model)
     keep_gradients_after_inference(model)
     if plan.device == "cpu":
         share_cores_during(model)
     model.config.use_cache = False
     return model
+
+
+def _release_file(model: PreTrainedModel) -> None:
+    """Copy the weights that are views of the mapped file: one of them keeps all of it in memory.
+
+    These are the few that are not quantised and have the file's type. For the embedded model in FP32 that
+    frees 0.4 GB. On a GPU the weights are copies already.
+    """
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and parameter.device.type == "cpu":
+            parameter.data = parameter.data.clone()
 
 
 def _require_quantised(base: ModelIdentity, model: PreTrainedModel) -> None:
