@@ -55,7 +55,7 @@ def share_cores_during(life: object) -> None:
 
 def _watch(done: threading.Event, teams: int) -> None:
     """Keep idle teams while a core is contended, until `done` is set."""
-    before, calm = _waited(), 0
+    before, calm, said = _waited(), 0, False
     release: threading.Event | None = None
     while not done.wait(SECONDS):
         now = _waited()
@@ -67,15 +67,17 @@ def _watch(done: threading.Event, teams: int) -> None:
             release = threading.Event()
             for _ in range(teams):
                 threading.Thread(target=_idle_team, args=(release,), daemon=True).start()
-            logger.info(
+            logger.log(
+                logging.DEBUG if said else logging.INFO,  # a neighbour may come and go every few seconds
                 "Other processes use these cores: a thread was ready but had no core %.0f %% of the time. "
                 "Until they stop, threads sleep instead of spinning while they wait for each other",
                 100 * contention,
             )
+            said = True
         elif release is not None and calm == LOOKS_UNTIL_FREE:
             release.set()
             release = None
-            logger.info("The cores are free again: threads spin while they wait for each other")
+            logger.debug("The cores are free again: threads spin while they wait for each other")
     if release is not None:
         release.set()
 

@@ -18,7 +18,8 @@ from tests.remote.bed import BUCKETS, TestBed
 from tests.remote.conftest import STACK
 from tests.remote.engines import run
 
-pytestmark = pytest.mark.remote
+# The first test also builds the image, and starts the services.
+pytestmark = [pytest.mark.remote, pytest.mark.timeout(1800)]
 
 STEPS = 200
 

@@ -11,7 +11,8 @@ from tests.front_door import Project, steps_that_ran
 from tests.remote.bed import TestBed
 from tests.remote.conftest import STACK
 
-pytestmark = pytest.mark.remote
+# The first test also builds the image, and starts the services.
+pytestmark = [pytest.mark.remote, pytest.mark.timeout(1800)]
 
 
 def test_doctor_finds_every_service(project: Project) -> None:

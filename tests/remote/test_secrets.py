@@ -13,7 +13,8 @@ import pytest
 from tests.front_door import Project
 from tests.remote.bed import BUCKETS, TestBed
 
-pytestmark = pytest.mark.remote
+# The first test also builds the image, and starts the services.
+pytestmark = [pytest.mark.remote, pytest.mark.timeout(1800)]
 
 BLOCK = 1 << 22
 
