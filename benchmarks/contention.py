@@ -38,7 +38,7 @@ ANOTHER = 2
 
 @dataclass
 class Worker:
-    """A process that has loaded its model and works when it is told to."""
+    """A process that has loaded its model and works on command."""
 
     process: subprocess.Popen[str]
 

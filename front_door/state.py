@@ -35,7 +35,7 @@ def prepare_environment() -> None:
     """Set the variables that the user's environment does not.
 
     Raises:
-        UsageError: file names are not UTF-8, or there is no place for the state.
+        UsageError: file names are not UTF-8, or the state has no directory that can hold it.
     """
     _require_utf8()
     _require_home()

@@ -18,7 +18,7 @@ MEMORY_RAN_OUT = re.compile(
     "|could not create a primitive(?! descriptor)",  # oneDNN; a descriptor fails for other reasons
     re.IGNORECASE,
 )
-"""What PyTorch, CUDA, HIP, cuBLAS, oneDNN, C++ and the operating system say if there is no memory left."""
+"""What PyTorch, CUDA, HIP, cuBLAS, oneDNN, C++ and the operating system report when memory runs out."""
 
 
 class ReviewSentimentError(Exception):

@@ -6,12 +6,11 @@ import hashlib
 import logging
 import os
 import re
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from review_sentiment.cache import cache_directory
+from review_sentiment.cache import cache_directory, write_whole
 from review_sentiment.errors import DataError
 
 PIECE_BYTES = 64 * 2**20
@@ -24,6 +23,8 @@ ANNOUNCED_BYTES = 2 * 10**9
 SETTLED_NS = 3 * 10**9
 """File systems keep times in steps of up to 2 s. A file that changed so recently may change again without a
 new time, so it is not remembered yet."""
+SHORT_DIGITS = 16
+"""Digits of a fingerprint that people see and settings name."""
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ def file_fingerprint(path: Path) -> str:
 
 
 def combined(fingerprints: tuple[tuple[str, str], ...]) -> str:
-    """Return a hash of names and their fingerprints, 16 hexadecimal digits."""
-    return hashlib.sha256(repr(sorted(fingerprints)).encode()).hexdigest()[:16]
+    """Return a hash of names and their fingerprints, `SHORT_DIGITS` hexadecimal digits."""
+    return hashlib.sha256(repr(sorted(fingerprints)).encode()).hexdigest()[:SHORT_DIGITS]
 
 
 def _state(path: Path) -> str:
@@ -90,11 +91,7 @@ def _hash_piece(path: Path, start: int) -> bytes:
 
 
 def _remember(place: Path, fingerprint: str) -> None:
-    """Write a fingerprint, complete or not at all: another process may read or write it at the same time."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False, encoding="ascii") as file:
-            file.write(fingerprint)
-        Path(file.name).replace(place)
+        write_whole(place, fingerprint)
     except OSError as error:  # the result is right without it, and only slower
         logger.info("The fingerprint of a file could not be kept in %s: %s", place.parent, error)

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from front_door.doctor.checks import Check, run_check
+from front_door.run.storage import existing_parent
 from review_sentiment.cache import cache_directory
 from review_sentiment.resources.memory_limit import tightest_limit
 
@@ -62,13 +63,12 @@ def read_machine() -> Machine:
     torch = check_torch()
     limit = tightest_limit()
     cache = cache_directory()
-    existing = next(parent for parent in (cache, *cache.parents) if parent.exists())
     return Machine(
         cores=psutil.cpu_count() or 1,
         cpu_load=psutil.cpu_percent(CPU_SECONDS) / 100,
         memory=limit.total,
         memory_free=limit.free,
-        disk_free=shutil.disk_usage(existing).free,
+        disk_free=shutil.disk_usage(existing_parent(cache)).free,
         disk_place=str(cache),
         gpus=gpus,
         checks=() if gpus and torch.ok else (check_driver(), nvml, torch),

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from front_door.commands.servers import GRACE_SECONDS
 from review_sentiment.errors import UsageError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 APP = Path(__file__).resolve().parents[1] / "app.py"
-GRACE_SECONDS = 2
-"""Time for open pages to close when the server stops."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GUARDED = "REVIEW_SENTIMENT_DASHBOARD_GUARDED"
 """Environment variable that tells the app that it runs behind this server."""

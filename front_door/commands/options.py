@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from front_door.run.storage import existing_parent
 from front_door.stack.configs import DEFAULT_STACK
 from review_sentiment.errors import UsageError, did_you_mean
 
@@ -101,7 +102,7 @@ def new_directory(_context: click.Context, _option: click.Parameter, path: Path)
     Raises:
         UsageError: it is a file, it is not empty, or nothing can be written there.
     """
-    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    existing = existing_parent(path)
     if not existing.is_dir():
         raise UsageError(f"{existing} is a file: choose another directory.")
     if not os.access(existing, os.W_OK | os.X_OK):

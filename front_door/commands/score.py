@@ -139,7 +139,7 @@ def _run(options: ScoringOptions, model: ModelSettings, version: ModelVersion, *
     from front_door.stack.active import active_stack
     from front_door.stack.files import read_stack
     from pipelines.score_reviews import score_reviews
-    from review_sentiment.hashing import file_hash
+    from review_sentiment.fingerprints import file_fingerprint
     from review_sentiment.scoring.output_files import drift_page
 
     configured = score_reviews.with_options(enable_cache=cache)
@@ -147,7 +147,7 @@ def _run(options: ScoringOptions, model: ModelSettings, version: ModelVersion, *
         with active_stack(read_stack(DEFAULT_STACK)):
             finished = configured(
                 source=str(options.source.resolve()),
-                content=file_hash(options.source),
+                content=file_fingerprint(options.source),
                 output=str(options.output),
                 name=version.name,
                 version=version.version,

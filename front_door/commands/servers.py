@@ -29,7 +29,7 @@ MLFLOW_PORT = 5000
 """Default port of MLflow's user interface."""
 SECONDS_TO_START = 120
 GRACE_SECONDS = 2
-"""Time for open requests to end when a server stops."""
+"""Time for open requests and pages to end when a server stops."""
 
 
 def port_option(default: int) -> Callable[[FC], FC]:
@@ -85,7 +85,7 @@ def serve(version: str, port: int, name: str | None) -> None:
 
             from review_sentiment.models.compute import plan_compute
             from review_sentiment.scoring.scorer import tuned_scorer
-            from review_sentiment.scoring.service import build_app
+            from review_sentiment.scoring.service import EXAMPLE, build_app
 
             _, adapter = model_versions.download_adapter(found, Path(files))
             app = build_app(tuned_scorer(adapter, plan_compute()), found.name, found.version)
@@ -93,7 +93,7 @@ def serve(version: str, port: int, name: str | None) -> None:
             console.print_line(
                 f"{found.name} version {found.version} on {address}. Press Ctrl-C to stop. Example:\n"
                 f"  curl {address}/invocations -H 'Content-Type: application/json' \\\n"
-                """    -d '{"dataframe_records": [{"title": "Lovely", "text": "Fits well and is soft."}]}'"""
+                f"    -d '{EXAMPLE}'"
             )
             config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=GRACE_SECONDS)
             uvicorn.Server(config).run(sockets=[door])

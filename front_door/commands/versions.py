@@ -149,7 +149,7 @@ def _export(name: str, version: str, settings: Settings, directory: Path) -> Exp
     """Download a version's adapter, and write it to the directory, merged into its base model.
 
     Raises:
-        UsageError: there is no such version.
+        UsageError: the version does not exist.
         TrackingError: MLflow cannot be reached.
     """
     import tempfile

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from front_door.doctor.checks import Check, run_check
+from front_door.run.storage import existing_parent
 from front_door.state import new_log_file, tracking_uri, zenml_directory
 from front_door.terminal.console import quiet, redirect_output
 from review_sentiment import cache
@@ -101,7 +102,7 @@ def _memory() -> Check:
 
 
 def _disk() -> Check:
-    directories = {_existing_parent(cache.cache_directory()), _existing_parent(zenml_directory())}
+    directories = {existing_parent(cache.cache_directory()), existing_parent(zenml_directory())}
     unwritable = [str(directory) for directory in directories if not _is_writable(directory)]
     if unwritable:
         return Check(
@@ -135,11 +136,6 @@ def _mlflow() -> Check:
     except ReviewSentimentError as error:
         return Check("MLflow", False, tracking_uri(), str(error))
     return Check("MLflow", True, tracking_uri())
-
-
-def _existing_parent(directory: Path) -> Path:
-    """Return the directory, or the nearest parent that exists: a run creates the rest."""
-    return next(parent for parent in (directory, *directory.parents) if parent.exists())
 
 
 def _is_writable(directory: Path) -> bool:

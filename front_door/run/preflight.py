@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from front_door.run.forecast import CACHED, Forecast, cache_exists, forecast_steps
 from front_door.run.launch import SourceState, inspect_source, pin_model
@@ -19,7 +19,7 @@ from review_sentiment.data.labels import LABEL_SCHEMES
 from review_sentiment.errors import DataError, ModelUnavailableError, UsageError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.models import embedded_model
-from review_sentiment.models.base_model import EMBEDDED
+from review_sentiment.models.base_model import EMBEDDED, ModelIdentity, identify
 
 if TYPE_CHECKING:
     from front_door.run.estimate import DeviceEstimate
@@ -64,6 +64,26 @@ class Preflight:
     def reviews(self) -> TrainingData:
         """Return the training reviews, counted or assumed."""
         return self.data or assumed(self.settings, self.counts)
+
+    @cached_property
+    def base(self) -> ModelIdentity:
+        """Return the identity of the base model.
+
+        Raises:
+            ModelUnavailableError: its files are not those of `model.revision`.
+        """
+        return identify(self.settings.model)
+
+    @cached_property
+    def configuration(self) -> Any:
+        """Return transformers' configuration of the base model.
+
+        Raises:
+            ModelUnavailableError: it is not available, or it cannot be trained.
+        """
+        from review_sentiment.models.loading import load_configuration
+
+        return load_configuration(self.base)
 
     @cached_property
     def training(self) -> DeviceEstimate | None:
@@ -170,22 +190,20 @@ class Preflight:
 
     def _model(self) -> str:
         from review_sentiment.models.access import require_model
-        from review_sentiment.models.base_model import identify
 
-        return require_model(identify(self.settings.model))
+        return require_model(self.base)
 
     def _prompt(self) -> str:
         """Build a prompt, and find the tokens of the labels, as the steps do with every review."""
         from review_sentiment.data.prompts import PromptBuilder
-        from review_sentiment.models.base_model import identify
-        from review_sentiment.models.loading import load_configuration, load_tokenizer
+        from review_sentiment.models.loading import load_tokenizer
         from review_sentiment.scoring.label_tokens import label_branches
 
-        base, limit = identify(self.settings.model), self.settings.prompt.max_tokens
+        base, limit = self.base, self.settings.prompt.max_tokens
         if self._waits_for_the_model:
             return UNPACKED_LATER
         labels = LABEL_SCHEMES[self.settings.data.labels].names
-        most = getattr(load_configuration(base), "max_position_embeddings", None)
+        most = getattr(self.configuration, "max_position_embeddings", None)
         if most and limit > most:
             raise UsageError(
                 f"prompt.max_tokens is {limit}, and {base.title} reads {most} tokens at most. Lower it."
@@ -204,14 +222,12 @@ class Preflight:
         Raises:
             UsageError: the model does not have one of them.
         """
-        from review_sentiment.models.base_model import identify
-        from review_sentiment.models.loading import load_configuration
         from review_sentiment.models.lora import require_targets
 
         lora = self.settings.lora
         if self._waits_for_the_model:
             return UNPACKED_LATER
-        require_targets(load_configuration(identify(self.settings.model)), lora)
+        require_targets(self.configuration, lora)
         return f"{', '.join(lora.targets)}, rank {lora.rank}"
 
     def _training(self) -> str:

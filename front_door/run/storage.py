@@ -38,6 +38,11 @@ def require_storage(checkpoints: str | None, unpacks: bool) -> str:
     return f"{', '.join(map(str, directories))}: enough space"
 
 
+def existing_parent(directory: Path) -> Path:
+    """Return the directory, or the nearest parent that exists: a run creates the rest."""
+    return next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
+
+
 def _free_gb(directory: Path) -> float:
     """Return the free space where a directory is, or will be made, in 1e9 bytes.
 
@@ -45,7 +50,7 @@ def _free_gb(directory: Path) -> float:
         UsageError: nothing can be written there.
     """
     try:
-        place = next(parent for parent in (directory, *directory.parents) if parent.exists())
+        place = existing_parent(directory)
         if place.is_dir() and os.access(place, os.W_OK):
             return shutil.disk_usage(place).free / GIGABYTE
         reason = f"{place} is not writable" if place.is_dir() else f"{place} is a file"

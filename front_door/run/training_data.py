@@ -23,7 +23,7 @@ CHATS_FOR_THE_PREFIX = 16
 class TrainingData:
     """The training reviews of one epoch.
 
-    `source` says where the count is from. `lengths` are the tokens of each chat, and `shared` is the number
+    `source` says what the count comes from. `lengths` are the tokens of each chat, and `shared` is the number
     that all start with. Without lengths, chats are assumed to have the mean length, the longest the maximum.
     """
 
@@ -54,7 +54,7 @@ class TrainingData:
         return KnownRows(tuple(heaviest), min(self.shared, min(heaviest) - 1))
 
     def described(self, settings: Settings) -> str:
-        """Return the number of reviews and where it is from."""
+        """Return the number of reviews and its source."""
         source = "training.max_steps batches" if settings.training.max_steps > 0 else self.source
         return f"{self.trained(settings):,} reviews ({source})"
 

@@ -100,7 +100,8 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     location, options = _location(base)
-    model_class = AutoModelForCausalLM._model_mapping[type(load_configuration(base))]
+    configuration = load_configuration(base)
+    model_class = AutoModelForCausalLM._model_mapping[type(configuration)]
     # GPT-J, BLOOM and Gemma 2, whose attention caps its scores, have no fused kernel.
     attention = plan.attention if plan.attention != "sdpa" or model_class._supports_sdpa else "eager"
     if base.quantization == "nf4":
@@ -108,6 +109,7 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             location,
+            config=configuration,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # named below, with those that are missing
             dtype=plan.dtype,

@@ -17,7 +17,7 @@ import pandas as pd
 from review_sentiment.data.files.catalogue import open_reviews
 from review_sentiment.data.files.review_file import TEXT, TITLE, Added, ReviewFile, ReviewRow
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.hashing import file_hash
+from review_sentiment.fingerprints import file_fingerprint
 from review_sentiment.progress import Progress
 from review_sentiment.scoring.answers import probability_columns
 from review_sentiment.scoring.output_files import check_output, content_hashes, failed_file
@@ -84,7 +84,7 @@ def score_file(job: ScoringJob, load_scorer: Callable[[], Scorer]) -> BulkResult
     file = open_reviews(job.source)
     check_output(job.source, job.output, file.ending)
     total = _check_rows(file, job)
-    content = file_hash(job.source)
+    content = file_fingerprint(job.source)
     identity = {
         "content": content,
         "model": job.model,
@@ -105,7 +105,7 @@ def score_file(job: ScoringJob, load_scorer: Callable[[], Scorer]) -> BulkResult
             answers = _answers(scorer, rows, job) if scorer and rows else []
             parts.write(number, rows, answers, [row for row in chunk if row.problem])
             progress.advance(len(chunk))
-    if file_hash(job.source) != content:
+    if file_fingerprint(job.source) != content:
         raise DataError(f"{job.source.name} changed while it was scored. Run again.")
     return _joined(parts, job, total)
 

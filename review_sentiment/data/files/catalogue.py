@@ -10,10 +10,10 @@ from review_sentiment.data.files.review_file import ReviewFile
 
 
 def open_reviews(path: Path) -> ReviewFile:
-    """Return the reader of a file, whatever the name of the file.
+    """Return the reader of a file, whatever its name.
 
     Raises:
-        UsageError: there is no such file, it is empty or of another kind, or two columns have the same name.
+        UsageError: the file is missing, empty or of another kind, or two columns have the same name.
         DataError: it is damaged, or not in UTF-8.
     """
     match content_of(path):

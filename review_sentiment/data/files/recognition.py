@@ -91,7 +91,7 @@ def content_of(path: Path) -> Content:
     """Return what a file contains.
 
     Raises:
-        UsageError: there is no such file, it is empty, or it is of a kind that cannot be read.
+        UsageError: the file is missing, empty, or of a kind that cannot be read.
         DataError: it is damaged, or a text in another encoding than UTF-8.
     """
     if not path.is_file():

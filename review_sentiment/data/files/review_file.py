@@ -1,4 +1,4 @@
-"""A file of reviews as its reader returns it: rows with their numbers, in the order of the file.
+"""What a reader makes of a file of reviews: numbered rows, in the order of the file.
 
 One reader for each format: `csv_file.py`, `json_file.py`, `parquet_file.py`. All of them return every row. A
 row that cannot be read has a `problem`, and costs only itself.

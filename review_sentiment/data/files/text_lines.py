@@ -46,7 +46,7 @@ def lines_of(first: int, last: int) -> str:
 
 
 def count_lines(path: Path, content: Callable[[str], str]) -> int:
-    """Return the number of lines of which `content` is not empty.
+    """Return how many lines have a `content` that is not empty.
 
     Raises:
         DataError: more lines are wrong in UTF-8 than right, so that the file is in another encoding. Lines of

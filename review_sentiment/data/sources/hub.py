@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +31,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from pydantic import BaseModel
 
-from review_sentiment.cache import cache_directory
+from review_sentiment.cache import cache_directory, write_whole
 from review_sentiment.data.sources.lines import read_lines
 from review_sentiment.data.sources.range_cache import RangeCache
 from review_sentiment.data.sources.retries import (
@@ -145,10 +144,7 @@ class HubDataset:
                 raise
             logger.warning("%s cannot be reached; using what was downloaded before", self.name)
             return Listing.model_validate_json(known.read_text(encoding="utf-8"))
-        known.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=known.parent, delete=False, encoding="utf-8") as file:
-            file.write(listing.model_dump_json())
-        Path(file.name).replace(known)  # complete or not at all
+        write_whole(known, listing.model_dump_json())
         return listing
 
     def _list(self) -> Listing:

@@ -21,11 +21,10 @@ import pyarrow as pa
 from review_sentiment.data.sources.lines import parse_numbered, read_lines
 from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError, UsageError
-from review_sentiment.fingerprints import file_fingerprint
+from review_sentiment.fingerprints import SHORT_DIGITS, file_fingerprint
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 LINES_PER_CHUNK = 1_000
-FINGERPRINT_DIGITS = 16
 
 
 class LocalFile:
@@ -87,7 +86,7 @@ class LocalFiles:
             DataError: the file cannot be read.
         """
         path = self._file(category)
-        fingerprint = file_fingerprint(path)[:FINGERPRINT_DIGITS]
+        fingerprint = file_fingerprint(path)[:SHORT_DIGITS]
         return f"{path.stat().st_size} bytes, {fingerprint}"
 
     def require_revision(self, category: str, revision: str) -> None:
@@ -107,7 +106,7 @@ class LocalFiles:
         return Reading(_decompressed(path), shuffled=False, size=path.stat().st_size)
 
     def _file(self, category: str) -> Path:
-        """Return the file of a category, of which there is one."""
+        """Return the one file of a category."""
         paths = self._files[category]
         if len(paths) > 1:
             names = " and ".join(path.name for path in paths)

@@ -111,7 +111,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 def _reason(error: BaseException) -> str:
-    """Return why there is no connection; the C library's text for an unknown host explains nothing."""
+    """Return why the connection failed; the C library's text for an unknown host explains nothing."""
     causes = [error]
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)
