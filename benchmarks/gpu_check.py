@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -288,6 +289,10 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
             "bf16": torch.cuda.is_bf16_supported(including_emulation=False),
             "archs": torch.cuda.get_arch_list(),
         }
+        free, total = torch.cuda.mem_get_info()
+        torch.ones(64, 64, device="cuda") @ torch.ones(64, 64, device="cuda")  # loads cuBLAS
+        outside = free - torch.cuda.mem_get_info()[0] - torch.cuda.memory_reserved()
+        found["context GB, of an otherwise empty GPU"] = round((total - free + outside) / 1e9, 2)
     from review_sentiment.resources.device import read_device
 
     return found | {"readings": read_device(device(args.tiny))}
@@ -424,7 +429,7 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
     from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
     from review_sentiment.models.packing import can_pack, use_packed_attention
     from review_sentiment.resources.device import free_memory
-    from review_sentiment.resources.memory import memory_of
+    from review_sentiment.resources.memory_fit import judge
     from review_sentiment.training.arguments import trainer_arguments
     from review_sentiment.training.sampler import heaviest_batch
     from review_sentiment.training.trainer import AnswerTrainer, tokenise
@@ -519,7 +524,7 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one
                 speeds.append(sum(len(r["input_ids"]) for r in reviews) / (time.perf_counter() - began))
                 losses.append(round(loss, 4))
             heaviest = heaviest_batch([rows[n]["input_ids"] for n in batches[0]], recipe(args, lora, tuning))
-            expected = memory_of(recipe(args, lora, tuning), heaviest)
+            expected = judge(recipe(args, lora, tuning), heaviest, math.inf).expected
             found[name] = {
                 "useful tokens/s": [round(speed) for speed in speeds],
                 "losses": losses,

@@ -14,11 +14,14 @@ MIN_SIMILARITY = 60.0
 """Below this percentage of rapidfuzz's ratio (Indel distance) a suggestion misleads more than it helps."""
 
 MEMORY_RAN_OUT = re.compile(
-    "out of memory|can(not|'t) allocate memory|not enough memory|bad_alloc|alloc_failed"
-    "|could not create a primitive(?! descriptor)",  # oneDNN; a descriptor fails for other reasons
+    "out of memory|can(not|'t) allocate memory|not enough memory|bad_alloc"
+    "|alloc(ation)?_failed"  # cuBLAS and cuDNN 8; cuDNN 9
+    "|not_initialized when calling `cublas(lt)?create"  # the handle of cuBLAS did not fit
+    "|failed to (cuda )?(host )?[mc]?alloc"  # NCCL
+    "|could not create a (primitive(?! descriptor)|memory object)",  # oneDNN; a descriptor has other reasons
     re.IGNORECASE,
 )
-"""What PyTorch, CUDA, HIP, cuBLAS, oneDNN, C++ and the operating system report when memory runs out."""
+"""What PyTorch, CUDA, HIP, cuBLAS, cuDNN, NCCL, oneDNN, C++ and the operating system report for it."""
 
 
 class ReviewSentimentError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 GPU_USABLE = 0.95
 """Fraction of a GPU's free memory that may be used: the rest is fragmentation and other processes."""
 CPU_USABLE = 0.9
+CUDA_CONTEXT_BYTES = 0.55e9
+"""What a process has on a GPU outside of PyTorch's allocator: the context, kernels, the handles of libraries.
+An assumption: `benchmarks/gpu_check.py` measures it."""
 
 
 def free_memory() -> None:
@@ -46,7 +50,7 @@ def usable_bytes(device: str) -> float:
 
         free, _ = torch.cuda.mem_get_info()
         return float(GPU_USABLE * (free + torch.cuda.memory_reserved()))
-    return float(CPU_USABLE * tightest_limit().free + psutil.Process().memory_info().rss)
+    return float(CPU_USABLE * tightest_limit().free + process_bytes())
 
 
 def free_bytes(device: str) -> float:
@@ -55,8 +59,13 @@ def free_bytes(device: str) -> float:
         import torch
 
         return usable_bytes(device) - GPU_USABLE * torch.cuda.memory_allocated()
+    return usable_bytes(device) - process_bytes()
+
+
+def process_bytes() -> int:
+    """Return the memory of this process in bytes."""
     own: int = psutil.Process().memory_info().rss
-    return usable_bytes(device) - own
+    return own
 
 
 def device_name(plan: ComputePlan) -> str:
@@ -73,20 +82,35 @@ def device_name(plan: ComputePlan) -> str:
 def read_device(device: str) -> dict[str, float]:
     """Return `memory_gb` (1e9 bytes) of the GPU or this process, and `gpu_utilisation` (0-1) of a GPU."""
     if device != "cuda":
-        return {"memory_gb": psutil.Process().memory_info().rss / 1e9}
+        return {"memory_gb": process_bytes() / 1e9}
     import torch
 
-    readings = {"memory_gb": torch.cuda.memory_allocated() / 1e9}
+    readings = {"memory_gb": (torch.cuda.memory_reserved() + CUDA_CONTEXT_BYTES) / 1e9}
     with suppress(RuntimeError):  # some GPUs do not report it: then there is one curve less
         readings["gpu_utilisation"] = torch.cuda.utilization() / 100
     return readings
 
 
-def peak_memory_gb(device: str) -> float:
-    """Return the peak memory so far in 1e9 bytes: of the GPU, or of this process."""
+def reset_peak(device: str) -> None:
+    """Let `peak_memory_gb` begin again: what the process needed for something else does not count."""
     if device == "cuda":
         import torch
 
-        return torch.cuda.max_memory_allocated() / 1e9
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux":
+        with suppress(OSError):  # /proc is read-only in some containers: then the peak is that of the process
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory_gb(device: str) -> float:
+    """Return the peak memory since `reset_peak` in 1e9 bytes: of this process on the GPU, or in memory.
+
+    On a GPU that is what the allocator reserved, which is more than was ever allocated at a time, and the
+    context.
+    """
+    if device == "cuda":
+        import torch
+
+        return (torch.cuda.max_memory_reserved() + CUDA_CONTEXT_BYTES) / 1e9
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

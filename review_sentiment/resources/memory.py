@@ -10,13 +10,16 @@ GPU estimate with published figures; `benchmarks/memory.py` compares the CPU est
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from review_sentiment.resources.device import CUDA_CONTEXT_BYTES
 
 if TYPE_CHECKING:
     from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.models.recipe import Recipe
-    from review_sentiment.resources.micro_batches import Rows
+    from review_sentiment.resources.micro_batches import MicroBatch, Rows
 
 NF4_BYTES = 4.127 / 8
 """A weight in NF4 takes 4 bits, and 0.127 for its scale: each block of 64 weights has one, itself quantised
@@ -25,20 +28,31 @@ ADAPTER_BYTES = {"adamw_torch_fused": 16, "paged_adamw_8bit": 10}
 """An FP32 adapter weight, its gradient, and the two moments of Adam in FP32 or 8 bits."""
 GPU_OVERHEAD = {True: 1.10, False: 1.25}
 """Bytes that the CUDA allocator reserves for each byte in use, with and without checkpointing."""
-CUDA_CONTEXT_BYTES = 0.55e9
 LOGIT_BYTES = 16
 """One logit in BF16, its FP32 copy, the FP32 gradient, and a temporary."""
-CPU_LIBRARIES_BYTES = 0.85e9
-"""A process that has imported ZenML, torch and transformers, and has not loaded a model."""
+CPU_PROCESS_BYTES = 1.1e9
+"""A process that has run the steps before training: libraries, and what evaluating the baseline left."""
 MLP_WIDTHS = ("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
 """What configurations call the width of the MLP. BLOOM has none of them: it is 4 times the hidden size."""
 CPU_OVERHEAD = 1.2
-"""Bytes that glibc takes for each byte of activations, with padding (fitted to three measured peaks)."""
+"""Bytes that glibc takes for each byte of activations (fitted with `benchmarks/memory.py`)."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a model: in the linear layers of its blocks, elsewhere, and of adapters of rank 1."""
+
+    linear: int
+    others: int
+    adapters: int
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """The sizes of a model that memory depends on; `key_value` is the width of all key heads together."""
+    """The sizes of a model that memory depends on; `key_value` is the width of all key heads together.
+
+    Without `counted` weights they are those of a Llama.
+    """
 
     hidden: int
     layers: int
@@ -47,20 +61,27 @@ class ModelShape:
     key_value: int
     vocabulary: int
     tied: bool
+    counted: Weights | None = None
 
     @property
     def linear_parameters(self) -> int:
         """Return the weights that are quantised and adapted, those of the blocks' linear layers."""
+        if self.counted:
+            return self.counted.linear
         attention = 2 * self.hidden * self.hidden + 2 * self.hidden * self.key_value
         return self.layers * (attention + 3 * self.hidden * self.intermediate)
 
     @property
     def other_parameters(self) -> int:
         """Return the weights of the embeddings, the output layer and the norms."""
+        if self.counted:
+            return self.counted.others
         return self.vocabulary * self.hidden * (1 if self.tied else 2) + (2 * self.layers + 1) * self.hidden
 
     def adapter_parameters(self, rank: int) -> int:
         """Return the weights of A and B on every linear layer of the blocks."""
+        if self.counted:
+            return rank * self.counted.adapters
         square, narrow = 2 * (2 * self.hidden), 2 * (self.hidden + self.key_value)
         return self.layers * rank * (square + narrow + 3 * (self.hidden + self.intermediate))
 
@@ -77,10 +98,9 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Load:
-    """What a micro-batch puts on the device: whole rows, the longest one's tokens, the answer tokens."""
+    """What a micro-batch puts on the device, and how it is computed."""
 
-    tokens: int
-    longest_row: int
+    batch: MicroBatch
     answer_tokens: int
     rank: int
     nf4: bool
@@ -117,7 +137,8 @@ def shape_of(base: ModelIdentity) -> ModelShape:
         return SHAPES[base.name]
     from review_sentiment.models.loading import load_configuration
 
-    return shape_from(load_configuration(base))
+    configuration = load_configuration(base)
+    return replace(shape_from(configuration), counted=count_weights(configuration))
 
 
 def shape_from(configuration: Any) -> ModelShape:
@@ -139,13 +160,33 @@ def shape_from(configuration: Any) -> ModelShape:
     )
 
 
+def count_weights(configuration: Any) -> Weights:
+    """Count the weights of a model: GPT-NeoX has two matrices in its MLP, Falcon has a single key head.
+
+    The model is built without memory for its weights, which takes 0.1 s for an 8B.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(configuration)
+    shapes = [
+        module.weight.shape
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not model.get_output_embeddings()
+    ]
+    linear = sum(map(math.prod, shapes))
+    total = sum(parameter.numel() for parameter in model.parameters())
+    return Weights(linear, total - linear, sum(map(sum, shapes)))
+
+
 def load_of(recipe: Recipe, rows: Rows, answer_tokens: int = 2) -> Load:
     """Return the load of a training on rows whose answers have so many tokens."""
     plan, training = recipe.plan, recipe.training
     heaviest = rows.heaviest(training.tokens_per_pass, plan.packs_rows)
     return Load(
-        tokens=heaviest.tokens,
-        longest_row=rows.longest,
+        batch=heaviest,
         answer_tokens=answer_tokens * heaviest.rows,
         rank=recipe.lora.rank,
         nf4=recipe.base.quantization == "nf4",
@@ -156,23 +197,17 @@ def load_of(recipe: Recipe, rows: Rows, answer_tokens: int = 2) -> Load:
     )
 
 
-def memory_of(recipe: Recipe, rows: Rows) -> Memory:
-    """Return what a training takes at its peak.
+def estimate(shape: ModelShape, load: Load, device: str, process: float = CPU_PROCESS_BYTES) -> Memory:
+    """Return what a training takes at its peak, on `cuda` or `cpu`.
 
-    Raises:
-        ModelUnavailableError: the model's configuration cannot be read.
+    `process` are the bytes that a process on a CPU has before it loads the model.
     """
-    return estimate(shape_of(recipe.base), load_of(recipe, rows), recipe.plan.device)
-
-
-def estimate(shape: ModelShape, load: Load, device: str) -> Memory:
-    """Return what a training takes at its peak, on `cuda` or `cpu`."""
     on_gpu = device == "cuda"
     linear = shape.linear_parameters * (NF4_BYTES if load.nf4 else load.weight_bytes)
     adapters = shape.adapter_parameters(load.rank) * ADAPTER_BYTES[load.optimizer]
-    a_token = (_gpu_activations if on_gpu else _cpu_activations)(shape, load)
-    block_inputs = load.weight_bytes * shape.hidden * shape.layers
-    activations = load.tokens * (block_inputs + a_token if load.checkpointing else a_token * shape.layers)
+    a_block = (_gpu_activations if on_gpu else _cpu_activations)(shape, load)
+    block_inputs = load.weight_bytes * shape.hidden * shape.layers * load.batch.tokens
+    activations = block_inputs + a_block if load.checkpointing else a_block * shape.layers
     dequantised = shape.linear_parameters if load.dequantised_once else shape.hidden * shape.intermediate
     held = Memory(
         weights=linear + shape.other_parameters * load.weight_bytes,
@@ -188,26 +223,29 @@ def estimate(shape: ModelShape, load: Load, device: str) -> Memory:
         # Small micro-batches need less memory than loading does: then the weights exist as they are in
         # their file, and once more while they are cast and quantised.
         loading = 2 * load.weight_bytes * (shape.linear_parameters + shape.other_parameters) + adapters
-        running = held.total + _cpu_workspace(shape, load)
-        overhead = CPU_LIBRARIES_BYTES + max(loading, running) - held.total
+        running = held.total + (CPU_OVERHEAD - 1) * activations + _cpu_workspace(shape, load)
+        overhead = process + max(loading, running) - held.total
     return Memory(**(asdict(held) | {"overhead": overhead}))
 
 
 def _gpu_activations(shape: ModelShape, load: Load) -> float:
-    """Return what one block keeps of a token for its backward pass, in bytes."""
-    return 16 * shape.hidden + 4 * shape.key_value + 8 * shape.intermediate + 14 * load.rank
+    """Return the bytes that one block keeps for its backward pass."""
+    a_token = 16 * shape.hidden + 4 * shape.key_value + 8 * shape.intermediate + 14 * load.rank
+    return load.batch.tokens * a_token
 
 
 def _cpu_activations(shape: ModelShape, load: Load) -> float:
-    """Return what one block keeps of a token: with our norms, gated layers, LoRA products and attention.
+    """Return the bytes that one block keeps: with our norms, gated layers, LoRA products and attention.
 
-    Both norms keep input and output, attention its queries, keys, values, output and
-    probabilities, the gated layer gate and up.
+    Both norms keep input and output, the output projection its input, the gated layer gate and up; attention
+    its queries, keys, values and probabilities, with the padding of its rows.
     """
-    values = 6 * shape.hidden + 2 * shape.key_value + 2 * shape.intermediate + load.longest_row * shape.heads
-    return CPU_OVERHEAD * load.weight_bytes * (values + 7 * load.rank)
+    batch = load.batch
+    linear = batch.tokens * (5 * shape.hidden + 2 * shape.intermediate)
+    attention = batch.queries * shape.hidden + 2 * batch.keys * shape.key_value + batch.scores * shape.heads
+    return float(load.weight_bytes * (linear + attention))
 
 
 def _cpu_workspace(shape: ModelShape, load: Load) -> float:
     """Return what operations of a block need while they run, in FP32, and the kernels oneDNN keeps."""
-    return load.tokens * 4 * (3 * shape.hidden + 2 * shape.intermediate)
+    return load.batch.tokens * 4 * (3 * shape.hidden + 2 * shape.intermediate)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from review_sentiment.errors import TrainingError
 from review_sentiment.resources import device
-from review_sentiment.resources.memory import Memory, memory_of
+from review_sentiment.resources.memory import CPU_PROCESS_BYTES, Memory, estimate, load_of, shape_of
 
 if TYPE_CHECKING:
     from review_sentiment.models.recipe import Recipe
@@ -43,14 +43,15 @@ class SmallerRecipe:
 class Fit:
     """Whether a training fits: what it needs and may use, in bytes, and the smallest change that fits.
 
-    `smaller` is None if no change is needed, or none is enough.
+    `smaller` is None if no change is needed, or none is enough; it needs `expected_smaller`.
     """
 
     recipe: Recipe
     rows: Rows
     expected: Memory
     usable: float
-    smaller: SmallerRecipe | None
+    smaller: SmallerRecipe | None = None
+    expected_smaller: Memory | None = None
 
     @property
     def fits(self) -> bool:
@@ -86,46 +87,53 @@ class Fit:
         """
         if self.runs:
             return
-        if self.smaller is None:
+        if self.smaller is None or self.expected_smaller is None:
             raise FitError(
                 f"{self.shortage} No setting makes it small enough. Choose a smaller model or a larger "
                 "device: `python run_pipeline.py estimate` shows what fits where."
             )
-        needed = memory_of(self.smaller.recipe, self.smaller.rows).total
         raise FitError(
-            f"{self.shortage} This would fit: {self.smaller} ({needed / 1e9:.1f} GB). "
+            f"{self.shortage} This would fit: {self.smaller} ({self.expected_smaller.total / 1e9:.1f} GB). "
             "Set it, or set training.fit=ignore to try anyway."
         )
 
 
-def judge(recipe: Recipe, rows: Rows, usable: float) -> Fit:
+def judge(recipe: Recipe, rows: Rows, usable: float, process: float = CPU_PROCESS_BYTES) -> Fit:
     """Return whether a training on these rows fits into the usable bytes.
+
+    `process` are the bytes that a process on a CPU has before it loads the model.
 
     Raises:
         ModelUnavailableError: the model's configuration cannot be read.
     """
-    expected = memory_of(recipe, rows)
-    smaller = None
-    if expected.total > usable:
-        candidates = smaller_recipes(recipe, rows)
-        smaller = next(
-            (each for each in candidates if memory_of(each.recipe, each.rows).total <= usable), None
-        )
-    return Fit(recipe, rows, expected, usable, smaller)
+    shape = shape_of(recipe.base)
+
+    def needs(recipe: Recipe, rows: Rows) -> Memory:
+        return estimate(shape, load_of(recipe, rows), recipe.plan.device, process)
+
+    expected = needs(recipe, rows)
+    if expected.total <= usable:
+        return Fit(recipe, rows, expected, usable)
+    for smaller in smaller_recipes(recipe, rows):
+        found = needs(smaller.recipe, smaller.rows)
+        if found.total <= usable:
+            return Fit(recipe, rows, expected, usable, smaller, found)
+    return Fit(recipe, rows, expected, usable)
 
 
 def fitted(recipe: Recipe, rows: Rows) -> tuple[Recipe, Memory]:
-    """Return a recipe that fits, and the memory that it should need.
+    """Return a recipe that fits, and the memory that it should need in this process.
 
     Raises:
         FitError: the training does not fit (`training.fit`: refuse), or only with another result.
     """
-    found = judge(recipe, rows, device.usable_bytes(recipe.plan.device))
+    on = recipe.plan.device
+    found = judge(recipe, rows, device.usable_bytes(on), device.process_bytes())
     found.require()
-    if not found.adapts or found.smaller is None:
+    if not found.adapts or found.smaller is None or found.expected_smaller is None:
         return recipe, found.expected
     logger.warning("%s Training continues with %s: the result is the same.", found.shortage, found.smaller)
-    return found.smaller.recipe, memory_of(found.smaller.recipe, found.smaller.rows)
+    return found.smaller.recipe, found.expected_smaller
 
 
 def smaller_recipes(recipe: Recipe, rows: Rows) -> Iterator[SmallerRecipe]:

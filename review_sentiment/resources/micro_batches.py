@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from review_sentiment.models.batching import even_batches, padded_tokens
+from review_sentiment.models.batching import even_batches, padded_tokens, padded_width, rounded_up
 
 ROWS_FOR_THE_LONGEST = 4
 """Rows that may replace the longest one in a micro-batch of unknown rows: short ones have more answers."""
@@ -13,13 +14,41 @@ ROWS_FOR_THE_LONGEST = 4
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The tokens of one forward and backward pass, and its rows.
+    """The tokens of one forward and backward pass, its rows, and what its attention keeps of one head.
 
-    Padding is included, and a prefix that the rows share is counted once.
+    Padding is included, and a prefix that the rows share is counted once in `tokens`. Attention puts the rows
+    side by side: it keeps `queries` and `keys` with the padding and the prefix of each row, and `scores`, the
+    probabilities of all keys for all queries.
     """
 
     tokens: int
     rows: int
+    queries: int
+    keys: int
+    scores: int
+
+    @classmethod
+    def padded(cls, rows: int, width: int) -> MicroBatch:
+        """Return a micro-batch of rows that are padded to one width, or have it."""
+        return cls(rows * width, rows, rows * width, rows * width, rows * width * width)
+
+    @classmethod
+    def packed(cls, lengths: Sequence[int], prefix: int) -> MicroBatch:
+        """Return a micro-batch of packed rows, longest first, that start with the same `prefix` tokens."""
+        from review_sentiment.models.packing import KEYS_MULTIPLE, ROWS_PER_BLOCK, WIDTH_MULTIPLE
+
+        rests = [length - prefix for length in lengths]
+        # The blocks of `packed_attention`: the prefix, then groups of rows that see the prefix too.
+        blocks = [([prefix], 0)] if prefix else []
+        blocks += [(rests[n : n + ROWS_PER_BLOCK], prefix) for n in range(0, len(rests), ROWS_PER_BLOCK)]
+        queries = keys = scores = 0
+        for rows, seen in blocks:
+            width = rounded_up(max(rows), WIDTH_MULTIPLE)
+            own_keys = rounded_up(seen + width, KEYS_MULTIPLE)
+            queries += len(rows) * width
+            keys += len(rows) * own_keys
+            scores += len(rows) * width * own_keys
+        return cls(prefix + sum(rests), len(rests), queries, keys, scores)
 
 
 class Rows(Protocol):
@@ -47,7 +76,7 @@ class PlannedRows:
         """Return a micro-batch of longest rows, with the answers of shorter ones."""
         tokens = min(max(token_budget, self.longest), self.batch_size * self.longest)
         rows = min(self.batch_size, max(1, ROWS_FOR_THE_LONGEST * tokens // self.longest))
-        return MicroBatch(tokens // self.longest * self.longest, rows)
+        return replace(MicroBatch.padded(tokens // self.longest, self.longest), rows=rows)
 
     def truncated(self, longest: int) -> PlannedRows:
         """Return the same with a longest row of at most `longest` tokens."""
@@ -68,13 +97,13 @@ class KnownRows:
 
     def heaviest(self, token_budget: int, packs_rows: bool) -> MicroBatch:
         """Return the micro-batch with the most tokens, split as `AnswerTrainer` splits a batch."""
-        tokens_of = sum if packs_rows else padded_tokens
-        shared = self.shared if packs_rows else 0
         found = []
-        for rows in even_batches(self.lengths, token_budget, tokens_of):
+        for rows in even_batches(self.lengths, token_budget, sum if packs_rows else padded_tokens):
             lengths = [self.lengths[row] for row in rows]
-            repeated = (len(rows) - 1) * min(shared, *lengths)
-            found.append(MicroBatch(tokens_of(lengths) - repeated, len(rows)))
+            if packs_rows:
+                found.append(MicroBatch.packed(lengths, min(self.shared, min(lengths) - 1)))
+            else:
+                found.append(MicroBatch.padded(len(rows), padded_width(lengths)))
         return max(found, key=lambda one: one.tokens)
 
     def truncated(self, longest: int) -> KnownRows:

@@ -43,7 +43,7 @@ from review_sentiment.models.lora import (
 )
 from review_sentiment.models.packing import can_pack, use_packed_attention
 from review_sentiment.resources import memory_fit
-from review_sentiment.resources.device import free_memory, peak_memory_gb
+from review_sentiment.resources.device import free_memory, peak_memory_gb, reset_peak
 from review_sentiment.scoring.scored_model import require_plain_scores
 from review_sentiment.training.arguments import trainer_arguments
 from review_sentiment.training.callback import Checkpointing, TrainingCallback
@@ -86,6 +86,7 @@ def finetune(job: TrainingJob, context: TrainingContext | None = None) -> Finish
         TrainingError: the loss or the gradient is not a finite number, or memory ran out.
         ModelUnavailableError: the base model is not available.
     """
+    reset_peak(job.recipe.plan.device)
     try:
         tokenizer = load_tokenizer(job.recipe.base)
         finished, answers = _train(job, tokenizer, context or TrainingContext())

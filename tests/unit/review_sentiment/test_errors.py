@@ -26,7 +26,20 @@ from review_sentiment.errors import is_out_of_memory
             "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried"
         ),
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        torch.AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in"),
+        RuntimeError("CUDA driver error: out of memory"),  # expandable segments
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+        # The first product of a process: cuBLAS had no memory left for its handle.
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),  # cuDNN 8
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),  # cuDNN 9
+        torch.distributed.DistBackendError(
+            "NCCL error in: NCCLUtils.cpp:94, unhandled cuda error (run with NCCL_DEBUG=INFO for details)\n"
+            "Last error:\nFailed to CUDA calloc async 608 bytes"
+        ),
+        torch.distributed.DistBackendError("NCCL error\nLast error:\nCuda failure 2 'out of memory'"),
         RuntimeError("could not create a primitive"),
+        RuntimeError("could not create a memory object"),
         RuntimeError(
             "unable to mmap 538060672 bytes from file </m.safetensors>: Cannot allocate memory (12)"
         ),
@@ -47,6 +60,8 @@ def test_a_lack_of_memory_is_recognised_and_explained(error: Exception) -> None:
         RuntimeError("shapes do not match"),
         RuntimeError("could not create a primitive descriptor for the matmul primitive"),
         ValueError("CUDA out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasGemmEx( handle, opa)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
         OSError(errno.ENOSPC, "No space left on device"),
     ],
 )

@@ -9,7 +9,7 @@ from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.resources import device, memory_fit
-from review_sentiment.resources.memory import Memory, memory_of
+from review_sentiment.resources.memory import CPU_PROCESS_BYTES, Memory
 from review_sentiment.resources.micro_batches import PlannedRows
 
 PLAN = plan_compute("cpu", "fp32")
@@ -20,7 +20,7 @@ ROWS = PlannedRows(LONGEST, TRAINING.batch_size)
 
 
 def need(base: ModelIdentity, training: TrainingSettings = TRAINING, lora: LoraSettings = LORA) -> float:
-    return memory_of(Recipe(base, PLAN, lora, training, 0), ROWS).total
+    return memory_fit.judge(Recipe(base, PLAN, lora, training, 0), ROWS, 1e15).expected.total
 
 
 def fitted(base: ModelIdentity, training: TrainingSettings = TRAINING) -> tuple[TrainingSettings, Memory]:
@@ -30,6 +30,7 @@ def fitted(base: ModelIdentity, training: TrainingSettings = TRAINING) -> tuple[
 
 def leave(monkeypatch: pytest.MonkeyPatch, usable: float) -> None:
     monkeypatch.setattr(device, "usable_bytes", lambda _device: usable)
+    monkeypatch.setattr(device, "process_bytes", lambda: CPU_PROCESS_BYTES)
 
 
 def test_what_fits_is_left_alone(tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
