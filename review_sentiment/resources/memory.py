@@ -34,8 +34,9 @@ CPU_PROCESS_BYTES = 1.1e9
 """A process that has run the steps before training: libraries, and what evaluating the baseline left."""
 MLP_WIDTHS = ("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner")
 """What configurations call the width of the MLP. BLOOM has none of them: it is 4 times the hidden size."""
-CPU_OVERHEAD = 1.2
-"""Bytes that glibc takes for each byte of activations (fitted with `benchmarks/memory.py`)."""
+CPU_TEMPORARIES = 20
+"""Temporaries of one block that glibc's heap ends up with: it keeps what was freed, in holes between what is
+kept. Fitted with `benchmarks/memory.py`; without holes (MALLOC_MMAP_THRESHOLD_=65536) it would be one."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def estimate(shape: ModelShape, load: Load, device: str, process: float = CPU_PR
         # Small micro-batches need less memory than loading does: then the weights exist as they are in
         # their file, and once more while they are cast and quantised.
         loading = 2 * load.weight_bytes * (shape.linear_parameters + shape.other_parameters) + adapters
-        running = held.total + (CPU_OVERHEAD - 1) * activations + _cpu_workspace(shape, load)
+        running = held.total + CPU_TEMPORARIES * _cpu_temporaries(shape, load)
         overhead = process + max(loading, running) - held.total
     return Memory(**(asdict(held) | {"overhead": overhead}))
 
@@ -246,6 +247,6 @@ def _cpu_activations(shape: ModelShape, load: Load) -> float:
     return float(load.weight_bytes * (linear + attention))
 
 
-def _cpu_workspace(shape: ModelShape, load: Load) -> float:
-    """Return what operations of a block need while they run, in FP32, and the kernels oneDNN keeps."""
-    return load.batch.tokens * 4 * (3 * shape.hidden + 2 * shape.intermediate)
+def _cpu_temporaries(shape: ModelShape, load: Load) -> float:
+    """Return the bytes that the operations of one block need while they run."""
+    return load.weight_bytes * load.batch.tokens * (3 * shape.hidden + 2 * shape.intermediate)
