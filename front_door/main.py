@@ -14,6 +14,7 @@ import click
 
 from front_door.commands.lineage import lineage
 from front_door.commands.machine import doctor, estimate_command
+from front_door.commands.parity import parity_command
 from front_door.commands.run import cli
 from front_door.commands.score import score_command
 from front_door.commands.servers import mlflow_ui, serve
@@ -35,6 +36,7 @@ for _command in (
     promote,
     rollback,
     export_command,
+    parity_command,
     results,
     score_command,
     serve,

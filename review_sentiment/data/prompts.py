@@ -90,6 +90,11 @@ class PromptBuilder:
         """Return the rendered prompt of a review, without an answer."""
         return self.build(title, text, self.labels[0]).prompt
 
+    def messages(self, title: str, text: str) -> list[dict[str, str]]:
+        """Return the turns of a review's prompt, for a server that renders them with its own template."""
+        review = self._plain(f"{title}\n{text}" if title else text)
+        return [{"role": role, "content": content} for role, content in self._turns(self._truncated(review))]
+
     def _truncated(self, review: str) -> str:
         """Truncate the review until the chat fits."""
         if self._fits(review):
@@ -112,10 +117,12 @@ class PromptBuilder:
         return text
 
     def _render(self, review: str) -> str:
-        turns = [("system", self._instruction), ("user", review)]
-        if not self._has_system_role:
-            turns = [("user", f"{self._instruction}\n\n{review}")]
-        return _rendered(self._tokenizer, turns)
+        return _rendered(self._tokenizer, self._turns(review))
+
+    def _turns(self, review: str) -> list[tuple[str, str]]:
+        if self._has_system_role:
+            return [("system", self._instruction), ("user", review)]
+        return [("user", f"{self._instruction}\n\n{review}")]
 
     def _completion(self, label: str) -> str:
         return f"{label}{self._tokenizer.eos_token}"
@@ -135,6 +142,14 @@ def _has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
         return False
 
 
+def template_with_fixed_date(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the chat template, with a fixed date if it asks for today's."""
+    template = str(tokenizer.get_chat_template())
+    if CLOCK not in template:
+        return template
+    return f"{{%- macro {CLOCK}(format) -%}}{TEMPLATE_DATE}{{%- endmacro -%}}{template}"
+
+
 def _rendered(tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str]]) -> str:
     """Return (role, content) turns in the chat template, ready for the answer.
 
@@ -144,9 +159,7 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str
     from jinja2 import TemplateError
 
     messages = [{"role": role, "content": content} for role, content in turns]
-    template = tokenizer.get_chat_template()
-    if CLOCK in template:
-        template = f"{{%- macro {CLOCK}(format) -%}}{TEMPLATE_DATE}{{%- endmacro -%}}{template}"
+    template = template_with_fixed_date(tokenizer)
     try:
         return str(
             tokenizer.apply_chat_template(
