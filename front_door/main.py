@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import click
 
+from front_door.commands.export import export_command
 from front_door.commands.lineage import lineage
 from front_door.commands.machine import doctor, estimate_command
 from front_door.commands.parity import parity_command
@@ -19,7 +20,7 @@ from front_door.commands.run import cli
 from front_door.commands.score import score_command
 from front_door.commands.servers import mlflow_ui, serve
 from front_door.commands.sweep import sweep
-from front_door.commands.versions import compare, export_command, models, promote, results, rollback
+from front_door.commands.versions import compare, models, promote, results, rollback
 from front_door.state import prepare_environment
 from front_door.terminal.error_text import INTERRUPTED, error_text, exit_code_of
 from review_sentiment.errors import EXIT_FAILED, EXIT_USAGE

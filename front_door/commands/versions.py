@@ -1,28 +1,18 @@
-"""The commands for model versions: list, compare, promote, roll back, export, and tables for a paper."""
+"""The commands for model versions: list, compare, promote, roll back, and tables for a paper."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from front_door.commands.options import CONFIG, JSON, NAME, OVERRIDES, new_directory
+from front_door.commands.options import JSON, NAME
 from front_door.commands.registry_access import mlflow_ready, model_name
-from front_door.stack.configs import default_config
-from front_door.state import new_log_file, tracking_uri
-from front_door.terminal.console import quiet
-from review_sentiment.settings_files import load_settings
-
-if TYPE_CHECKING:
-    from review_sentiment.config import Settings
-    from review_sentiment.registry.export import ExportReport
+from front_door.state import tracking_uri
 
 EXAMPLES_SHOWN = 5
-COMPARED_REVIEWS = 200
-"""Evaluation reviews of a version on which an export compares the merged model with the adapter."""
 
 
 @click.command()
@@ -100,72 +90,6 @@ def rollback(name: str | None, as_json: bool) -> None:
 
 def _champion_json(name: str, version: str) -> str:
     return json.dumps({"name": name, "version": version, "champion": True})
-
-
-@click.command("export")
-@click.argument("version")
-@click.option(
-    "-o",
-    "--output",
-    "directory",
-    type=click.Path(path_type=Path),
-    callback=new_directory,
-    required=True,
-    help="A new or empty directory.",
-)
-@NAME
-@CONFIG
-@OVERRIDES
-@JSON
-def export_command(
-    version: str,
-    directory: Path,
-    name: str | None,
-    config_file: Path | None,
-    overrides: tuple[str, ...],
-    as_json: bool,
-) -> None:
-    """Export VERSION (a number or an alias) as merged weights.
-
-    They can be used without this project. The settings choose the device and precision of the merge; the
-    reviews on which it is checked are those that the version was evaluated on.
-    """
-    settings = load_settings(config_file or default_config(), overrides)
-    log_file = new_log_file()
-    click.echo(f"log {log_file}", err=True)
-    with quiet(log_file):
-        report = _export(name or settings.registry.model_name, version, settings, directory)
-    if as_json:
-        click.echo(json.dumps(asdict(report) | {"directory": str(report.directory)}))
-        return
-    click.echo(
-        f"{report.directory}: merged weights (safetensors), tokenizer and chat template\n"
-        f"On {report.n} of the version's evaluation reviews, {report.changed_fraction:.2%} of the answers "
-        f"changed, and label probabilities by at most {report.largest_difference:.3f}"
-    )
-
-
-def _export(name: str, version: str, settings: Settings, directory: Path) -> ExportReport:
-    """Download a version's adapter, and write it to the directory, merged into its base model.
-
-    Raises:
-        UsageError: the version does not exist.
-        TrackingError: MLflow cannot be reached.
-    """
-    import tempfile
-
-    from review_sentiment.models.compute import plan_compute
-    from review_sentiment.registry.export import export
-    from review_sentiment.tracking import evidence, mlflow_store, model_versions
-
-    mlflow_store.configure(tracking_uri())
-    found = model_versions.get_version(name, version)
-    model_versions.require_base(found)
-    plan = plan_compute(settings.model.device, settings.model.precision)
-    reviews = evidence.reviews_of(found).head(COMPARED_REVIEWS)
-    with tempfile.TemporaryDirectory(prefix="review-sentiment-export-") as scratch:
-        serving, adapter = model_versions.download_adapter(found, Path(scratch))
-        return export(serving, adapter, plan, reviews, directory)
 
 
 @click.command()

@@ -95,6 +95,11 @@ class PromptBuilder:
         review = self._plain(f"{title}\n{text}" if title else text)
         return [{"role": role, "content": content} for role, content in self._turns(self._truncated(review))]
 
+    def template(self, system: str, review: str) -> str:
+        """Return the prompt with other words in place of the instruction and the review."""
+        turns = [("system", system)] if self._has_system_role else []
+        return _rendered(self._tokenizer, [*turns, ("user", review)])
+
     def _truncated(self, review: str) -> str:
         """Truncate the review until the chat fits."""
         if self._fits(review):

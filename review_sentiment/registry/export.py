@@ -4,7 +4,7 @@
 
 The adapter was trained on 4-bit weights, so it is merged into those, dequantised. Merging into the original
 weights, or quantising again after the merge, gives a different model. The export measures how many answers
-the merge changed. llama.cpp's `convert_hf_to_gguf.py` converts the directory to a GGUF file.
+the merge changed. `serving_files.py` has the commands that serve the directory, and `parity` checks a server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 from review_sentiment.data.chats import format_chats
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
-from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.models.loading import load_adapted_model, load_tokenizer
+from review_sentiment.registry.serving_files import dequantised, save_tokenizer
 from review_sentiment.resources.device import free_memory
 from review_sentiment.scoring.label_scoring import Scores, score_labels
 
@@ -60,7 +61,7 @@ def export(
     free_memory()
     merged = merge(base, adapter, plan)
     merged.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
+    save_tokenizer(serving, directory)
     exported = scores(merged)
     return ExportReport(
         directory=directory,
@@ -74,7 +75,5 @@ def merge(base: ModelIdentity, adapter: Path, plan: ComputePlan) -> Any:
     """Return the base model in the plan's precision with the adapter added to its weights."""
     from peft import PeftModel
 
-    model: Any = load_model(base, plan)
-    if base.quantization == "nf4":
-        model = model.dequantize(dtype=plan.dtype)
-    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().eval()
+    model: Any = PeftModel.from_pretrained(dequantised(base, plan), str(adapter))
+    return model.merge_and_unload().eval()

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.engine import Engine, serving
 from tests.front_door import ROOT, Project, steps_that_ran
 from tests.ports import free_ports
 
@@ -344,6 +345,18 @@ def test_a_version_is_exported_and_its_training_estimated_and_searched(
     assert f"On {first_run['metrics']['tuned']['n']:.0f} of the version's evaluation" in exported.stdout
     assert "0.00% of the answers" in exported.stdout
     assert (tmp_path / "merged" / "model.safetensors").is_file()
+    with serving(Engine(tmp_path / "merged")) as engine:
+        check = re.search("check +python run_pipeline.py (parity .*) --model", exported.stdout)
+        assert check, exported.stdout
+        words = check[1].replace("http://127.0.0.1:8000", engine.url).split()
+        compared = project.run(*words, "--rows", "20", "--json")
+        assert compared.returncode == 0, compared.stderr
+        found = json.loads(compared.stdout)
+        assert (found["same"], found["n"], found["causes"]) == (20, 20, [])
+        engine.noise = 20.0
+        different = project.run(*words)
+        assert different.returncode == 1, different.stdout
+        assert "likely cause   another model" in different.stdout
 
     estimated = project.run("estimate", *config, "--json")
     assert estimated.returncode == 0, estimated.stderr
