@@ -48,17 +48,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Difference:
-    """A review with two answers; `margin` is how far ours was ahead in log-probability."""
+    """A review with two answers; `margin` is the lead of ours in log-probability, if both are labels."""
 
     review_id: str
     ours: str
     theirs: str
-    margin: float
+    margin: float | None
 
     @property
     def near_tie(self) -> bool:
         """Return whether rounding alone could have decided it."""
-        return self.margin < NEAR_TIE
+        return self.margin is not None and self.margin < NEAR_TIE
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,9 @@ class Parity:
             f"{self.median_difference:.2g} ({self.n_probabilities} reviews)",
         ]
         for one in self.differences[:DIFFERENCES_SHOWN]:
+            margin = "" if one.margin is None else f", margin {one.margin:.2f}"
             tie = ", a near tie" if one.near_tie else ""
-            lines.append(
-                f"  {one.review_id}  ours {one.ours}, theirs {one.theirs}, margin {one.margin:.2f}{tie}"
-            )
+            lines.append(f"  {one.review_id}  ours {one.ours}, theirs {one.theirs}{margin}{tie}")
         if len(self.differences) > DIFFERENCES_SHOWN:
             lines.append(f"  and {len(self.differences) - DIFFERENCES_SHOWN} more: --json lists all")
         lines += [f"likely cause   {each.name}: {each.evidence}. {each.advice}" for each in self.causes]
@@ -288,12 +287,11 @@ def _adapter_missing(evidence: Evidence) -> Cause | None:
     )
 
 
-def _margin(labels: Sequence[str], ours: Answer, theirs: str) -> float:
-    """Return how far our label was ahead of theirs; an answer that is not a label is no near tie."""
+def _margin(labels: Sequence[str], ours: Answer, theirs: str) -> float | None:
     if ours.probabilities is None or not {ours.label, theirs} <= set(labels):
-        return math.inf
+        return None
     first, second = (ours.probabilities[labels.index(label)] for label in (ours.label, theirs))
-    return math.log(first) - math.log(second) if min(first, second) > 0 else math.inf
+    return math.log(first) - math.log(second) if min(first, second) > 0 else None
 
 
 def _distance(first: Answer, second: Answer) -> float | None:
