@@ -59,15 +59,6 @@ class EventFile(RunHandler):
             self._file.close()
         super().close()
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Write the log records of this block as events."""
-        logging.getLogger().addHandler(self)
-        try:
-            yield
-        finally:
-            logging.getLogger().removeHandler(self)
-
     def on_progress(self, snapshot: Snapshot) -> None:
         """Write the progress of a task."""
         self.write(

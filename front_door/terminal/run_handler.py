@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from review_sentiment.progress import ATTRIBUTE, Snapshot
@@ -40,6 +42,15 @@ class RunHandler(logging.Handler):
             if status == "running":
                 self._started[step] = now
             self.on_step(step, status, now - self._started.get(step, now))
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Follow the log records of this block."""
+        logging.getLogger().addHandler(self)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(self)
 
     def on_progress(self, snapshot: Snapshot) -> None:
         """Handle the progress of a task."""

@@ -63,6 +63,12 @@ def unrelated() -> int:
 }
 
 
+def forget() -> None:
+    """Forget what this process has read, as a new process does."""
+    for cached in ("_read", "_examine", "_hash_of_sources"):
+        getattr(source_fingerprint, cached).cache_clear()
+
+
 @pytest.fixture
 def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
     """Write the files below a directory that stands for the repository; return an editor of them."""
@@ -72,19 +78,16 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
         text = path.read_text()
         assert text.count(old) == 1
         path.write_text(text.replace(old, new))
-        source_fingerprint._read.cache_clear()
-        source_fingerprint._examine.cache_clear()
+        forget()
 
     for name, text in FILES.items():
         path = tmp_path / "review_sentiment" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.setattr(source_fingerprint, "ROOT", tmp_path)
-    source_fingerprint._read.cache_clear()
-    source_fingerprint._examine.cache_clear()
+    forget()
     yield replace
-    source_fingerprint._read.cache_clear()
-    source_fingerprint._examine.cache_clear()
+    forget()
 
 
 def print_of_run(*packages: str) -> str:
@@ -141,6 +144,44 @@ def test_an_edit_of_what_the_step_reaches_changes_its_fingerprint(
 def test_any_other_edit_leaves_the_fingerprint_as_it_is(edit: Edit, module: str, old: str, new: str) -> None:
     before = print_of_run()
     edit(module, old, new)
+    assert print_of_run() == before
+
+
+def test_a_new_process_remembers_the_fingerprint_of_the_same_sources(
+    edit: Edit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    searched: list[str] = []
+    search = source_fingerprint.reachable
+    monkeypatch.setattr(source_fingerprint, "reachable", lambda *name: searched.append("") or search(*name))
+    before = print_of_run()
+    forget()
+    assert print_of_run() == before
+    assert len(searched) == 1
+    edit("work", "LIMIT = 3", "LIMIT = 4")
+    changed = print_of_run()
+    edit("work", "LIMIT = 4", "LIMIT = 3")
+    assert print_of_run() == before != changed
+    assert len(searched) == 2
+
+
+def test_a_search_during_an_edit_is_not_remembered(
+    edit: Edit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    before = print_of_run()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    search = source_fingerprint.reachable
+
+    def edited(*name: str) -> dict[tuple[str, str], str]:
+        edit("work", "LIMIT = 3", "LIMIT = 4")
+        return search(*name)
+
+    forget()
+    monkeypatch.setattr(source_fingerprint, "reachable", edited)
+    print_of_run()
+    monkeypatch.setattr(source_fingerprint, "reachable", search)
+    edit("work", "LIMIT = 4", "LIMIT = 3")
     assert print_of_run() == before
 
 

@@ -13,13 +13,14 @@ def open_source(name: str) -> ReviewSource:
         UsageError: the name is not a source.
         DataError: the package with the embedded reviews is missing.
     """
-    from review_sentiment.data.sources.embedded import EmbeddedReviews
+    if name == EMBEDDED:
+        from review_sentiment.data.sources.embedded import EmbeddedReviews
+
+        return EmbeddedReviews()
     from review_sentiment.data.sources.hub import HUB, HubDataset
     from review_sentiment.data.sources.local import LocalFiles
     from review_sentiment.data.sources.web import UCSD, WebDirectory
 
-    if name == EMBEDDED:
-        return EmbeddedReviews()
     if name == HUB or name.startswith("hf://"):
         return HubDataset(name)
     if name == UCSD or name.startswith(("http://", "https://")):
