@@ -95,14 +95,15 @@ def choose(config: str | None = None) -> Choice:
     """Return the stack and settings for this machine's GPU, or for your own settings file.
 
     Raises:
-        UsageError: the file cannot be read.
+        UsageError: the file cannot be read, or torch cannot use the GPU that is there.
     """
     from review_sentiment.models.compute import plan_compute
 
-    plan = plan_compute()
     if config is not None:
+        plan = plan_compute(load_settings(ROOT / config).model.device)
         stack = "gpu-local" if plan.device == "cuda" else "local"
         return Choice(stack, ROOT / config, (), f"{config}, as requested")
+    plan = plan_compute()
     if plan.device == "cpu":
         return Choice("local", default_config(), (), "no GPU: the embedded model and reviews, in 15 minutes")
     import torch

@@ -18,6 +18,7 @@ import psutil
 from front_door.doctor.checks import Check, run_check
 from front_door.run.storage import existing_parent
 from review_sentiment.cache import cache_directory
+from review_sentiment.models.gpu_driver import Driver, build_problem, read_driver
 from review_sentiment.resources.memory_limit import tightest_limit
 
 CPU_SECONDS = 0.1
@@ -60,7 +61,7 @@ class Machine:
 def read_machine() -> Machine:
     """Read the machine's current state."""
     gpus, nvml = read_gpus()
-    torch = check_torch()
+    torch = check_torch(read_driver() if gpus else None)
     limit = tightest_limit()
     cache = cache_directory()
     return Machine(
@@ -123,16 +124,13 @@ def check_driver() -> Check:
     return run_check("driver", lambda: DRIVER_FILE.read_text(encoding="utf-8").splitlines()[0], advice)
 
 
-def check_torch() -> Check:
-    """Check that torch is a CUDA build, without importing it."""
+def check_torch(driver: Driver | None) -> Check:
+    """Check that torch is a build for CUDA that the driver runs, without importing it."""
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
         return Check("torch", False, "not installed", "make install")
     built = runpy.run_path(str(Path(torch.origin).with_name("version.py")))
     version, cuda = built["__version__"], built["cuda"]
-    if cuda:
-        return Check("torch", True, f"{version}, built for CUDA {cuda}")
-    advice = (
-        "Install a CUDA build of torch: pip install torch --index-url https://download.pytorch.org/whl/cu126"
-    )
-    return Check("torch", False, f"{version} is a build without CUDA", advice)
+    found = f"{version}, {f'built for CUDA {cuda}' if cuda else 'a build without CUDA'}"
+    problem = build_problem(driver.version, version, cuda) if driver else ""
+    return Check("torch", bool(cuda) and not problem, found, problem)

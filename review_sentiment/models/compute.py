@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from review_sentiment.errors import UsageError
+from review_sentiment.models.gpu_driver import unusable_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -65,10 +66,17 @@ def plan_compute(device: str = "auto", precision: str = "auto") -> ComputePlan:
     """Choose device, precision, attention and optimizer for this machine.
 
     Raises:
-        UsageError: the settings ask for a GPU and there is none, or for FP16 on a CPU.
+        UsageError: the settings ask for a GPU and there is none, or for FP16 on a CPU; or torch cannot use
+            the GPU that is there.
     """
     import torch
 
+    # A refusal also for `auto`: on the CPU, a training of minutes takes hours, and the cure is one command.
+    if device != "cpu" and (problem := unusable_gpu()):
+        raise UsageError(
+            f"{problem} To use the CPU on purpose, set model.device=cpu, or CUDA_VISIBLE_DEVICES=-1 in the "
+            "environment."
+        )
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             "model.device is 'cuda', but torch does not see a GPU. Check `nvidia-smi` and that torch "

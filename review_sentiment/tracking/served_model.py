@@ -36,6 +36,7 @@ RUNTIME_PACKAGES = (
     "pydantic",
     "rapidfuzz",
     "gguf",
+    "nvidia-ml-py",
 )
 
 

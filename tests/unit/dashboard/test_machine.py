@@ -10,6 +10,7 @@ import pytest
 
 from dashboard.pages.machine import machine_page
 from dashboard.queries import machine
+from review_sentiment.models.gpu_driver import Driver
 
 GIB = 2**30
 
@@ -31,6 +32,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         NVMLError=NvmlError,
         NVML_TEMPERATURE_GPU=0,
         nvmlInit=lambda: None,
+        nvmlSystemGetDriverVersion=lambda: "580.65.06",
         nvmlDeviceGetCount=lambda: 2,
         nvmlDeviceGetHandleByIndex=lambda index: index,
         nvmlDeviceGetName=lambda handle: ("NVIDIA A100-SXM4-80GB", "NVIDIA L4")[handle],
@@ -93,7 +95,11 @@ def test_torchs_build_is_read_without_importing_it(tmp_path: Path, monkeypatch: 
         )
 
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: Spec)
-    write("2.9.0+cu126", "12.6")
-    assert machine.check_torch() == machine.Check("torch", True, "2.9.0+cu126, built for CUDA 12.6")
-    write("2.9.0+cpu", None)
-    assert not machine.check_torch().ok
+    write("2.13.0+cu126", "12.6")
+    driver = Driver("550.54.15", ("NVIDIA L4",))
+    assert machine.check_torch(driver) == machine.Check("torch", True, "2.13.0+cu126, built for CUDA 12.6")
+    write("2.13.0", "13.0")
+    assert machine.check_torch(None).ok
+    assert "torch==2.13.0+cu126" in machine.check_torch(driver).advice
+    write("2.13.0+cpu", None)
+    assert not machine.check_torch(driver).ok
