@@ -293,9 +293,9 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
         torch.ones(64, 64, device="cuda") @ torch.ones(64, 64, device="cuda")  # loads cuBLAS
         outside = free - torch.cuda.mem_get_info()[0] - torch.cuda.memory_reserved()
         found["context GB, of an otherwise empty GPU"] = round((total - free + outside) / 1e9, 2)
-    from review_sentiment.resources.device import read_device
+    from review_sentiment.resources.device import DeviceReadings
 
-    return found | {"readings": read_device(device(args.tiny))}
+    return found | {"readings": DeviceReadings().read(device(args.tiny))}
 
 
 def primitives(args: argparse.Namespace) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 from contextlib import suppress
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from review_sentiment.errors import first_line
 from review_sentiment.resources.memory_limit import tightest_limit
 
 if TYPE_CHECKING:
     from review_sentiment.models.compute import ComputePlan
+
+logger = logging.getLogger(__name__)
 
 GPU_USABLE = 0.95
 """Fraction of a GPU's free memory that may be used: the rest is fragmentation and other processes."""
@@ -79,16 +83,30 @@ def device_name(plan: ComputePlan) -> str:
     return f"{limit.name} ({limit.total / 1e9:.1f} GB)"
 
 
-def read_device(device: str) -> dict[str, float]:
-    """Return `memory_gb` (1e9 bytes) of the GPU or this process, and `gpu_utilisation` (0-1) of a GPU."""
-    if device != "cuda":
-        return {"memory_gb": process_bytes() / 1e9}
-    import torch
+class DeviceReadings:
+    """What a device reports while it trains. Only memory is always there.
 
-    readings = {"memory_gb": (torch.cuda.memory_reserved() + CUDA_CONTEXT_BYTES) / 1e9}
-    with suppress(RuntimeError):  # some GPUs do not report it: then there is one curve less
-        readings["gpu_utilisation"] = torch.cuda.utilization() / 100
-    return readings
+    NVML, which reports the utilisation, fails on MIG slices, on vGPUs and in some containers. After its first
+    error it is not asked again: the training goes on, with one curve less.
+    """
+
+    def __init__(self) -> None:
+        self._reports_utilisation = True
+
+    def read(self, device: str) -> dict[str, float]:
+        """Return `memory_gb` (1e9 bytes) of the GPU or this process, and `gpu_utilisation` (0-1) of a GPU."""
+        if device != "cuda":
+            return {"memory_gb": process_bytes() / 1e9}
+        import torch
+
+        readings = {"memory_gb": (torch.cuda.memory_reserved() + CUDA_CONTEXT_BYTES) / 1e9}
+        if self._reports_utilisation:
+            try:
+                readings["gpu_utilisation"] = torch.cuda.utilization() / 100
+            except Exception as error:  # noqa: BLE001 - NVML's errors have no common base with torch's
+                self._reports_utilisation = False
+                logger.info("The GPU's utilisation is not recorded: %s", first_line(error))
+        return readings
 
 
 def reset_peak(device: str) -> None:

@@ -25,7 +25,7 @@ from transformers import TrainerCallback
 from review_sentiment.evaluation.intervals import figures
 from review_sentiment.models.lora import copy_adapter
 from review_sentiment.progress import Progress
-from review_sentiment.resources.device import peak_memory_gb, read_device
+from review_sentiment.resources.device import DeviceReadings, peak_memory_gb
 from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.job import Observer
@@ -80,6 +80,7 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         self._checkpointing = checkpointing
         self._validation = validation
         self._expected_gb = expected_gb
+        self._readings = DeviceReadings()
         # Batches may be grouped by length, so the time left follows from tokens, not from steps.
         lengths = map(len, trainer.train_dataset["input_ids"])
         self._all_tokens = sum(lengths) * trainer.args.num_train_epochs
@@ -207,7 +208,7 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
             "learning_rate": float(logs["learning_rate"]),
             "grad_norm": float(logs["grad_norm"]),
             "tokens_per_second": throughput,
-            **read_device(device),
+            **self._readings.read(device),
         }
 
     def _stop_or_save(self, step: int, control: Any) -> None:
