@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.errors import ModelUnavailableError, first_line, is_out_of_memory
-from review_sentiment.models import embedded_model
+from review_sentiment.models import embedded_model, quantised_copy
 from review_sentiment.models.base_model import EMBEDDED, ModelIdentity, require_same_files
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.shared_cores import share_cores_during
@@ -91,7 +91,7 @@ def _require_trainable(base: ModelIdentity, configuration: Any) -> None:
 
 
 def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
-    """Load the base model, quantised if its identity says so.
+    """Load the base model, quantised if its identity says so; from its 4-bit copy if there is one.
 
     Raises:
         ModelUnavailableError: the model is not available.
@@ -104,12 +104,15 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
     model_class = AutoModelForCausalLM._model_mapping[type(configuration)]
     # GPT-J, BLOOM and Gemma 2, whose attention caps its scores, have no fused kernel.
     attention = plan.attention if plan.attention != "sdpa" or model_class._supports_sdpa else "eager"
-    if base.quantization == "nf4":
-        options["quantization_config"] = _nf4(plan)
+    copy = quantised_copy.place_of(base, plan)
+    copied = copy is not None and quantised_copy.is_complete(copy)
+    if not copied:
+        options["config"] = configuration
+        if base.quantization == "nf4":
+            options["quantization_config"] = _nf4(plan)
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
-            location,
-            config=configuration,
+            copy if copied else location,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # named below, with those that are missing
             dtype=plan.dtype,
@@ -129,6 +132,10 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
         )
     if base.quantization == "nf4":
         _require_quantised(base, model)
+        if copied:
+            model.name_or_path = model.config._name_or_path = location  # adapters name the original
+        elif copy is not None:
+            quantised_copy.keep(model, copy)
         _release_file(model)
     keep_gradients_after_inference(model)
     if plan.device == "cpu":
