@@ -53,7 +53,10 @@ class ActiveStack:
             "build_context_root": str(ROOT),
             "parent_image_build_config": {
                 "build_options": {
-                    "buildargs": {"BASE_IMAGE": self.image.base_image},
+                    "buildargs": {
+                        "BASE_IMAGE": self.image.base_image,
+                        "TORCH_BUILD": self.image.torch_build,
+                    },
                     "network_mode": self.image.network,
                 },
                 "dockerignore": str(ROOT / ".dockerignore"),

@@ -4,6 +4,8 @@ Each block is a component, named by its kind, except three: `environment` (varia
 every step), `secrets` (the same, stored as a ZenML secret, which components refer to as
 `{{SECRET.NAME}}`) and `image` (how the image of remote steps is built). `${NAME}` is an
 environment variable of this machine, which must be set; `${NAME:-default}` has a default.
+`${NAME:yaml-default}` is a whole value in YAML, such as a mapping or a list; the key or the
+list's item is left out if it is empty.
 """
 
 from __future__ import annotations
@@ -14,15 +16,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from review_sentiment.errors import UsageError, did_you_mean
+from review_sentiment.errors import UsageError, did_you_mean, first_line
 from review_sentiment.settings_files import read_yaml
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "stacks"
 PREFIX = "review-sentiment"
 """Prefix of our stacks, components and secrets, so that no others are ever changed."""
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_YAML_VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*):yaml(?:-(?P<default>.*))?\}")
 KINDS = (
     "orchestrator",
     "artifact_store",
@@ -49,6 +53,8 @@ class Image(BaseModel):
 
     base_image: str
     network: str = "default"
+    torch_build: str = Field(default="", pattern=r"^(cu\d{3,})?$")
+    """A build of PyTorch's own index, such as cu126; the package registry's if empty."""
 
 
 class StackFile(BaseModel):
@@ -137,9 +143,11 @@ def _substituted(content: dict[str, Any], name: str, shown: str) -> dict[str, An
 
     def substitute(node: Any) -> Any:
         if isinstance(node, dict):
-            return {key: substitute(inner) for key, inner in node.items()}
+            return {k: new for k, old in node.items() if (new := substitute(old)) is not None}
         if isinstance(node, list):
-            return [substitute(inner) for inner in node]
+            return [new for old in node if (new := substitute(old)) is not None]
+        if isinstance(node, str) and (found := _YAML_VARIABLE.fullmatch(node)):
+            return _parsed(found["name"], os.environ.get(found["name"]) or found["default"] or "")
         if isinstance(node, str):
             return _VARIABLE.sub(value, node).replace("{{SECRET.", f"{{{{{PREFIX}-{name}.")
         return node
@@ -151,6 +159,18 @@ def _substituted(content: dict[str, Any], name: str, shown: str) -> dict[str, An
             f"{', '.join(sorted(missing))}.{_local_alternative(name)}"
         )
     return dict(substituted)
+
+
+def _parsed(name: str, text: str) -> Any:
+    """Return a variable's value in YAML; None if it is empty.
+
+    Raises:
+        UsageError: it is not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{name} must be YAML, such as {{key: value}}: {first_line(error)}.") from error
 
 
 def _local_alternative(name: str) -> str:

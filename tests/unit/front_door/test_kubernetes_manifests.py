@@ -16,6 +16,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from front_door.stack.active import ROOT
 from front_door.stack.files import StackFile, read_stack
 from tests.unit.front_door.test_stack_files import VARIABLES
 
@@ -157,9 +158,29 @@ def test_a_steps_job_is_valid_and_requests_a_gpu(created: list[dict[str, Any]]) 
     assert "hf_word" not in json.dumps({**container, "env": []}) + json.dumps(manifest["metadata"])
     assert {"name": "shared-memory", "mountPath": "/dev/shm"} in container["volumeMounts"]
     assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert {"name": "cache", "mountPath": "/cache"} in container["volumeMounts"]
+    assert "nodeSelector" not in pod  # the request chooses the node: no label is common to all clusters
     assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert pod["serviceAccountName"] == "zenml"
+
+
+def test_a_clusters_own_names_reach_the_job(
+    created: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPU_NODE_SELECTOR", "{cloud.google.com/gke-accelerator: nvidia-l4}")
+    monkeypatch.setenv("GPU_RUNTIME_CLASS", "nvidia")
+    claim = "{name: cache, persistentVolumeClaim: {claimName: review-sentiment-cache}}"
+    monkeypatch.setenv("GPU_CACHE_VOLUME", claim)
+    submit_step(read_stack("gpu"), "finetune", {})
+    manifest = created[0]["manifest"]
+    kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    pod = manifest["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+    assert pod["runtimeClassName"] == "nvidia"
+    assert yaml.safe_load(claim) in pod["volumes"]
+    cache = yaml.safe_load((ROOT / "docker" / "kubernetes" / "cache.yaml").read_text(encoding="utf-8"))
+    kubernetes_validate.validate(cache, KUBERNETES, strict=True)
+    assert cache["metadata"]["name"] in claim
 
 
 def test_a_runs_job_is_valid_and_has_the_token_as_a_secret(created: list[dict[str, Any]]) -> None:

@@ -130,7 +130,8 @@ def test_gpu_steps_run_on_the_step_operator(environment: None) -> None:
     docker = remote.pipeline_options["settings"]["docker"]
     assert Path(docker["dockerfile"]).is_file()
     assert docker["parent_image_build_config"]["build_options"]["buildargs"] == {
-        "BASE_IMAGE": "python:3.11-slim"
+        "BASE_IMAGE": "python:3.11-slim",
+        "TORCH_BUILD": "",
     }
 
     cluster = ActiveStack("gpu", "kubernetes", remote.image)
@@ -138,3 +139,32 @@ def test_gpu_steps_run_on_the_step_operator(environment: None) -> None:
     local = ActiveStack("gpu-local", "local_gpu", None)
     assert local.gpu_options == {"step_operator": True}
     assert local.pipeline_options == {}
+
+
+def test_a_clusters_own_names_are_variables(environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node label is common to GKE, EKS and NVIDIA's operator: the request for a GPU chooses the node."""
+    variables = {
+        "GPU_NODE_SELECTOR": "{cloud.google.com/gke-accelerator: nvidia-l4}",
+        "GPU_TOLERATIONS": "[{key: dedicated, value: gpu, effect: NoSchedule}]",
+        "GPU_RUNTIME_CLASS": "nvidia",
+        "GPU_CACHE_VOLUME": "{name: cache, persistentVolumeClaim: {claimName: models}}",
+    }
+    for name in variables:
+        monkeypatch.delenv(name, raising=False)
+    pod = read_stack("gpu").components["step_operator"].configuration["pod_settings"]
+    assert "node_selectors" not in pod
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert {"name": "cache", "emptyDir": {}} in pod["volumes"]
+    assert "runtime_class_name" not in pod["additional_pod_spec_args"]
+
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    pod = read_stack("gpu").components["step_operator"].configuration["pod_settings"]
+    assert pod["node_selectors"] == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+    assert pod["tolerations"] == [{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}]
+    assert {"name": "cache", "persistentVolumeClaim": {"claimName": "models"}} in pod["volumes"]
+    assert pod["additional_pod_spec_args"]["runtime_class_name"] == "nvidia"
+
+    monkeypatch.setenv("GPU_NODE_SELECTOR", "{a: b")
+    with pytest.raises(UsageError, match="GPU_NODE_SELECTOR must be YAML"):
+        read_stack("gpu")
