@@ -5,6 +5,7 @@ Each location has its usual variable, so that checkouts and tests can be isolate
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -29,13 +30,17 @@ OPT_OUTS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """No analytics or telemetry, unless the user's environment enables it."""
+SQLITE = "sqlite:///"
+DATABASE_OPTIONS = re.compile(r"\w+=[^/&=]*(&\w+=[^/&=]*)*")
+"""What may follow a question mark, such as `timeout=30`."""
 
 
 def prepare_environment() -> None:
     """Set the variables that the user's environment does not.
 
     Raises:
-        UsageError: file names are not UTF-8, or the state has no directory that can hold it.
+        UsageError: file names are not UTF-8, the state has no directory that can hold it, or
+            MLFLOW_TRACKING_URI names another file than it seems to.
     """
     _require_utf8()
     _require_home()
@@ -44,7 +49,7 @@ def prepare_environment() -> None:
         _require_place(Path(stores), "ZENML_LOCAL_STORES_PATH")
     for variable, value in OPT_OUTS.items():
         os.environ.setdefault(variable, value)
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{zenml_directory() / 'mlflow' / 'mlflow.db'}")
+    os.environ["MLFLOW_TRACKING_URI"] = _checked_tracking_uri()
 
 
 def _require_utf8() -> None:
@@ -86,6 +91,26 @@ def _require_place(directory: Path, variable: str) -> None:
             f"{variable}: {str(directory)!r} cannot hold databases: in the address of a database, a question "
             "mark ends the path, and the path must be UTF-8. Use another directory."
         )
+
+
+def _checked_tracking_uri() -> str:
+    """Return the address of the MLflow store; that of a database has an absolute path, as steps need it.
+
+    Raises:
+        UsageError: it does not name a file, or a question mark ends the file's name too early.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{zenml_directory() / 'mlflow' / 'mlflow.db'}"
+    if not uri.startswith("sqlite:"):
+        return uri
+    file, mark, options = uri.partition("?")
+    if not file.removeprefix(SQLITE) or not file.startswith(SQLITE):
+        raise UsageError(f"MLFLOW_TRACKING_URI: {uri!r} does not name a file. Use {SQLITE}FILE.")
+    if mark and not DATABASE_OPTIONS.fullmatch(options):
+        raise UsageError(
+            f"MLFLOW_TRACKING_URI: in {uri!r}, the question mark ends the file's name: the database would be "
+            f"{file.removeprefix(SQLITE)}. Use a path without a question mark."
+        )
+    return f"{SQLITE}{Path(file.removeprefix(SQLITE)).absolute()}{mark}{options}"
 
 
 def zenml_directory() -> Path:

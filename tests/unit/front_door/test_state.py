@@ -14,7 +14,7 @@ from front_door.main import main
 from front_door.state import prepare_environment
 from operators.zenml_store import connect
 from review_sentiment.errors import EXIT_USAGE, ReviewSentimentError, TrackingError, UsageError
-from review_sentiment.tracking import mlflow_store
+from review_sentiment.tracking import mlflow_store, recorded_runs, run_log
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -32,6 +32,52 @@ def test_a_directory_that_cannot_hold_databases_is_refused(
     assert main(["models"]) == EXIT_USAGE
     assert f"error: {variable}: " in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("sqlite:////data/what?/mlflow.db", "the database would be /data/what"),
+        ("sqlite:///mlflow?.db", "the database would be mlflow"),
+        ("sqlite://", "does not name a file"),
+        ("sqlite:///", "does not name a file"),
+    ],
+)
+def test_an_address_of_another_database_than_it_seems_is_refused(
+    uri: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UsageError, match=said):
+        prepare_environment()
+
+
+def test_the_address_of_a_database_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given, expected in (
+        ("sqlite:///our runs #1 100%.db?timeout=30", f"sqlite:///{tmp_path}/our runs #1 100%.db?timeout=30"),
+        ("https://mlflow.example/?a=b", "https://mlflow.example/?a=b"),
+    ):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+        prepare_environment()
+        assert os.environ["MLFLOW_TRACKING_URI"] == expected
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    prepare_environment()
+    assert os.environ["MLFLOW_TRACKING_URI"].endswith("mlflow/mlflow.db")
+
+
+def test_special_characters_in_the_states_path_lead_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "two words #1 100% a%20b c&d=e;f+g"
+    monkeypatch.setenv("ZENML_CONFIG_PATH", str(tmp_path / name))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    prepare_environment()
+    mlflow_store.configure(os.environ["MLFLOW_TRACKING_URI"])
+    run = run_log.open_run("experiment", "run", {}, {})
+    run_log.log_text(run, "note", "notes/note.txt")
+    assert recorded_runs.recorded_bytes(run, "notes/note.txt") == b"note"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "mlflow" / "mlflow.db").is_file()
 
 
 def test_without_a_home_the_places_must_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
