@@ -21,7 +21,12 @@ from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK, MainComm
 from front_door.run.events import EventFile, recorded
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
-from front_door.terminal.console import quiet, redirect_output, without_garbage_collection
+from front_door.terminal.console import (
+    CollectFromFirstStep,
+    quiet,
+    redirect_output,
+    without_garbage_collection,
+)
 from pipelines.step_names import gpu_steps, resolve_steps, step_names
 from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import load_settings
@@ -161,9 +166,14 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
     steps = [only] if only else step_names(settings)
     events.write("run", log=str(log_file), pid=os.getpid(), stack=options.stack, steps=steps)
     click.echo(f"stack {options.stack}, log {log_file}", err=True)
-    with redirect_output(log_file, options.debug), events.listening():
+    with (
+        redirect_output(log_file, options.debug),
+        events.listening(),
+        CollectFromFirstStep().listening(),
+        without_garbage_collection(),
+    ):
         ready = ready.pinned()
-        with _prepared(file) as stack:
+        with _prepared(file, settings) as stack:
             if only:
                 if only in gpu_steps(settings):
                     ready.require(trains=only == "finetune")
@@ -178,18 +188,17 @@ def _seconds_since_start() -> float:
 
 
 @contextmanager
-def _prepared(file: StackFile) -> Iterator[ActiveStack]:
+def _prepared(file: StackFile, settings: Settings) -> Iterator[ActiveStack]:
     """Check the services that the run needs, and activate its stack for the block, which Ctrl-C ends."""
-    with without_garbage_collection():
-        from zenml.exceptions import RunInterruptedException
+    from zenml.exceptions import RunInterruptedException
 
-        from front_door.doctor.services import require_services
-        from front_door.stack.active import active_stack
-        from review_sentiment.tracking import mlflow_store
+    from front_door.doctor.services import require_services
+    from front_door.stack.active import active_stack
+    from review_sentiment.tracking import mlflow_store
 
-        if file.image is not None:
-            require_services(file)
-        mlflow_store.configure(tracking_uri())
+    if file.image is not None:
+        require_services(file, settings)
+    mlflow_store.configure(tracking_uri())
     try:
         with active_stack(file) as stack:
             yield stack

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from importlib import metadata
-from pathlib import Path
 
 from front_door.doctor.checks import Check, run_check
-from front_door.run.storage import existing_parent
-from front_door.state import new_log_file, tracking_uri, zenml_directory
+from front_door.state import new_log_file, tracking_uri
 from front_door.terminal.console import quiet, redirect_output
-from review_sentiment import cache
 from review_sentiment.errors import ReviewSentimentError
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
@@ -28,8 +23,6 @@ PACKAGES = (
     "evidently",
     "scikit-learn",
 )
-MIN_FREE_DISK_GB = 2.0
-"""The unpacked model takes 0.54 GB, a run's artifacts about 0.1 GB."""
 MIN_FREE_MEMORY_GB = 4.0
 """A default run needs less; the rest is for the system."""
 
@@ -45,7 +38,6 @@ def check_machine() -> list[Check]:
             "Reinstall bitsandbytes, or set model.quantization=none.",
         ),
         _memory(),
-        _disk(),
         run_check(
             "ZenML store", _zenml_store, "Set ZENML_CONFIG_PATH to a writable directory, or check the server."
         ),
@@ -101,25 +93,6 @@ def _memory() -> Check:
     )
 
 
-def _disk() -> Check:
-    directories = {existing_parent(cache.cache_directory()), existing_parent(zenml_directory())}
-    unwritable = [str(directory) for directory in directories if not _is_writable(directory)]
-    if unwritable:
-        return Check(
-            "disk",
-            False,
-            f"cannot write to {', '.join(unwritable)}",
-            "Set XDG_CACHE_HOME and ZENML_CONFIG_PATH to writable directories.",
-        )
-    free = min(shutil.disk_usage(directory).free for directory in directories) / 1e9
-    return Check(
-        "disk",
-        free >= MIN_FREE_DISK_GB,
-        f"{free:.1f} GB free",
-        f"The first run needs {MIN_FREE_DISK_GB:.0f} GB. Free some space.",
-    )
-
-
 def _zenml_store() -> str:
     with redirect_output(new_log_file()):
         from operators.zenml_store import connect
@@ -136,11 +109,3 @@ def _mlflow() -> Check:
     except ReviewSentimentError as error:
         return Check("MLflow", False, tracking_uri(), str(error))
     return Check("MLflow", True, tracking_uri())
-
-
-def _is_writable(directory: Path) -> bool:
-    try:
-        with tempfile.TemporaryFile(dir=directory):
-            return True
-    except OSError:
-        return False

@@ -9,20 +9,19 @@ from __future__ import annotations
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from front_door.doctor.checks import Check, run_check
+from front_door.doctor.gpu_host import GPU_QUERY, SECONDS_TO_ANSWER, check_host
 from front_door.doctor.machine import multiply_in_four_bit
 from front_door.run.preflight import Preflight
 from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.models.gpu_driver import unusable_gpu
 
 if TYPE_CHECKING:
     from front_door.stack.files import StackFile
     from review_sentiment.config import Settings
 
-SECONDS_TO_ANSWER = 10
-GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
 UNAUTHORIZED = 401
 
 
@@ -36,22 +35,22 @@ def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
         yield run_check(name, probe)
     if file.image is not None:
         yield run_check("Docker", _docker, "Start Docker here: it builds the image for remote steps.")
-        yield from check_services(file)
+        yield from check_services(file, settings)
 
 
-def require_services(file: StackFile) -> None:
+def require_services(file: StackFile, settings: Settings) -> None:
     """Check the services of a remote stack, which takes a few seconds, before anything runs.
 
     Raises:
         ReviewSentimentError: a service is unavailable; the message has the advice for each of them.
     """
-    failed = [check for check in check_services(file) if not check.ok]
+    failed = [check for check in check_services(file, settings) if not check.ok]
     if failed:
         problems = " ".join(f"{check.name}: {check.found} {check.advice}" for check in failed)
         raise ReviewSentimentError(f"The stack {file.name} is not available now. {problems}")
 
 
-def check_services(file: StackFile) -> Iterator[Check]:
+def check_services(file: StackFile, settings: Settings) -> Iterator[Check]:
     """Yield the checks of the machine that runs remote steps, and of the services that they use."""
     advice = "Run `zenml login URL`, or set ZENML_STORE_URL and ZENML_STORE_API_KEY."
     yield run_check("ZenML server", _zenml_server, advice)
@@ -65,7 +64,8 @@ def check_services(file: StackFile) -> Iterator[Check]:
     operator = file.components["step_operator"]
     if operator.flavor == "ssh_host":
         advice = "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY. New host? ssh-keyscan HOST >> known_hosts"
-        yield run_check("GPU host", lambda: _ssh_host(operator.configuration), advice)
+        build = file.image.torch_build if file.image else ""
+        yield run_check("GPU host", lambda: check_host(operator.configuration, build, settings), advice)
     else:
         advice = "Check KUBERNETES_CONTEXT with `kubectl get nodes`; GPU nodes need NVIDIA's device plugin."
         context = operator.configuration["kubernetes_context"]
@@ -77,10 +77,10 @@ def _gpu() -> str:
 
     done = subprocess.run(GPU_QUERY, capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=True)
     found = done.stdout.strip()
+    if problem := unusable_gpu():
+        raise ReviewSentimentError(problem)
     if not torch.cuda.is_available():
-        raise RuntimeError(
-            f"{found}, but torch {torch.__version__} (CUDA {torch.version.cuda}) does not see it"
-        )
+        raise RuntimeError(f"{found}, but it is hidden by CUDA_VISIBLE_DEVICES, or NVML does not report it")
     major, minor = torch.cuda.get_device_capability()
     return f"{found}; CUDA {torch.version.cuda}, capability {major}.{minor}"
 
@@ -128,32 +128,6 @@ def _s3(store: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
         raise RuntimeError(f"{object_path} does not contain what was written to it")
     files.rm_file(object_path)
     return f"{store['path']}: written, read, deleted"
-
-
-def _ssh_host(operator: Mapping[str, Any]) -> str:
-    import paramiko
-
-    client = paramiko.SSHClient()
-    client.load_host_keys(str(Path(operator["known_hosts_path"]).expanduser()))
-    client.connect(
-        operator["hostname"],
-        port=int(operator["port"]),
-        username=operator["username"],
-        key_filename=str(Path(operator["ssh_key_path"]).expanduser()),
-        timeout=SECONDS_TO_ANSWER,
-        allow_agent=False,
-        look_for_keys=False,
-    )
-    try:
-        found = []
-        for command in ("docker version --format '{{.Server.Version}}'", " ".join(GPU_QUERY)):
-            _, output, errors = client.exec_command(command, timeout=SECONDS_TO_ANSWER)
-            if output.channel.recv_exit_status() != 0:
-                raise RuntimeError(f"`{command}` on {operator['hostname']}: {errors.read().decode().strip()}")
-            found.append(output.read().decode().strip())
-    finally:
-        client.close()
-    return f"{operator['hostname']}: Docker {found[0]}, {found[1]}"
 
 
 def _kubernetes(context: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from front_door.run.forecast import CACHED, Forecast, cache_exists, forecast_steps
 from front_door.run.launch import SourceState, inspect_source, pin_model
-from front_door.run.storage import require_storage
+from front_door.run.storage import needs_here, require_storage
 from front_door.run.training_data import TrainingData, assumed
 from front_door.stack.configs import DEFAULT_STACK
 from pipelines.step_names import gpu_steps
@@ -186,7 +186,8 @@ class Preflight:
         return f"{data.source}: {found}"
 
     def _storage(self) -> str:
-        return require_storage(self.settings.training.checkpoint_dir, unpacks=self._waits_for_the_model)
+        needs = None if self.stack.image else needs_here(self.settings, self.base)
+        return require_storage(self.settings, self.base, needs)
 
     def _model(self) -> str:
         from review_sentiment.models.access import require_model

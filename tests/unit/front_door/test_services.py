@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from front_door.doctor.checks import Check, report, run_check
+from front_door.doctor.gpu_host import require_disk, require_driver
 from front_door.doctor.services import _registry, check_stack
+from front_door.run.storage import disk_needs
 from front_door.stack.files import read_stack
 from review_sentiment.config import Settings
+from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.models.base_model import ModelIdentity
 from tests.unit.front_door.test_stack_files import SECRETS, VARIABLES
 
 UNUSED_ADDRESS = "127.0.0.1:9"
@@ -91,6 +95,25 @@ def test_a_registry_that_requires_a_login_is_available(registry: tuple[str, list
     assert _registry(address) == host
     assert _registry(address) == f"{host}, requires `docker login {host}`"
     assert not run_check("registry", lambda: _registry(address), "Start it.").ok
+
+
+def test_an_image_whose_torch_is_too_new_for_the_hosts_driver_is_refused() -> None:
+    gpus = "NVIDIA A100-SXM4-40GB, 40960 MiB, 550.54.15\nNVIDIA A100-SXM4-40GB, 40960 MiB, 550.54.15"
+    with pytest.raises(ReviewSentimentError, match=r"gpu1 has driver 550.*CUDA 13\.0.*TORCH_BUILD=cu126"):
+        require_driver("gpu1", gpus, "")
+    require_driver("gpu1", gpus, "cu126")
+    require_driver("gpu1", gpus.replace("550.54.15", "580.65.06"), "")
+
+
+def test_a_hosts_disk_must_hold_image_model_and_4_bit_copy_before_the_first_run() -> None:
+    llama = ModelIdentity("meta-llama/Llama-3.1-8B-Instruct", "0e9e39f", "nf4", "Llama")
+    needs = disk_needs(Settings(), llama, downloads=True, quantises=True)
+    assert (round(needs.download, 1), round(needs.four_bit, 1)) == (16.1, 5.7)
+    with pytest.raises(ReviewSentimentError, match=r"gpu1: 20\.0 GB .* model 16\.1, its 4-bit copy 5"):
+        require_disk("gpu1", "20000000000\n", needs)
+    assert require_disk("gpu1", "20000000000\ncached", needs) == "20 GB free"
+    assert require_disk("gpu1", "40000000000\n", needs) == "40 GB free"
+    assert "unknown" in require_disk("gpu1", "", needs)
 
 
 def test_a_report_ends_with_the_number_of_failures() -> None:
