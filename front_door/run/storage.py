@@ -98,7 +98,7 @@ def require_storage(settings: Settings, base: ModelIdentity, needs: DiskNeeds | 
         ReviewSentimentError: there is too little space.
     """
     needed: dict[int, float] = {}
-    found = {}
+    found: dict[str, None] = {}
     for directory, size in _written(settings, base, needs):
         free, disk = _free_gb(directory)
         needed[disk] = needed.get(disk, 0.0) + size
