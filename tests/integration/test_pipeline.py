@@ -20,6 +20,13 @@ from tests.ports import free_ports
 pytestmark = pytest.mark.integration
 
 AFTER_TRAINING = {"evaluate", "classification_report", "evaluate_champion", "compare", "register_model"}
+NAMES_HEAVY_MODULES = """
+import atexit, sys
+heavy = {"bitsandbytes", "datasets", "evidently", "huggingface_hub", "matplotlib", "peft", "sklearn", "torch",
+         "transformers", "trl"}
+atexit.register(lambda: print("heavy modules:", sorted(heavy & sys.modules.keys()), file=sys.stderr))
+"""
+"""Python to run before a command line: at its end, it names the modules that a cached run must not import."""
 ALL_STEPS = {
     "validate_categories",
     "ingest_reviews_Tops",
@@ -177,7 +184,10 @@ def test_a_version_loads_with_plain_mlflow_and_answers_label_and_probability(
 
 
 def test_nothing_changed_means_everything_is_cached(project: Project, first_run: dict[str, Any]) -> None:
-    again = project.in_new_processes().result()
+    finished = project.run("--json", before=NAMES_HEAVY_MODULES)
+    assert finished.returncode == 0, finished.stderr
+    again = json.loads(finished.stdout)
+    assert "heavy modules: []" in finished.stderr, finished.stderr
     assert steps_that_ran(again) == set()
     assert {step["status"] for step in again["steps"].values()} == {"cached"}
     for key in ("metrics", "mlflow"):
