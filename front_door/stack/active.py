@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def active_stack(file: StackFile) -> Iterator[ActiveStack]:
     The user's configuration stays as it is, even if this process is killed.
     """
     _drop_integrations_except({component.flavor for component in file.components.values()})
+    _list_packages_by_their_directories()
     client = connect()
     before = os.environ.pop(ACTIVE_STACK, None)  # ZenML saves an update of the stack that is active
     operator = file.components.get("step_operator")
@@ -126,6 +128,23 @@ def _drop_integrations_except(flavors: set[str]) -> None:
 
     for name in set(integration_registry.integrations) - flavors:
         del integration_registry.integrations[name]
+
+
+def _list_packages_by_their_directories() -> None:
+    """Let ZenML, which stores the installed packages with each run and step, find them in this process.
+
+    It starts `pip freeze` (ZenML 0.98), each time for a second.
+    """
+    from zenml.environment import Environment
+
+    Environment.get_python_packages = staticmethod(installed_packages)
+
+
+def installed_packages() -> list[str]:
+    """Return the installed packages as `name==version`, from the names of their .dist-info directories."""
+    found = {directory.stem for entry in sys.path for directory in Path(entry).glob("*.dist-info")}
+    names = (stem.rpartition("-") for stem in found)
+    return sorted(f"{name.replace('_', '-')}=={version}" for name, _, version in names)
 
 
 def _ensure_secret(client: Client, name: str, values: dict[str, str]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 
-from front_door.stack.active import active_stack
+from front_door.stack.active import active_stack, installed_packages
 from front_door.stack.files import read_stack
 from operators.zenml_store import ACTIVE_PROJECT, ACTIVE_STACK, connect
 from tests.front_door import ROOT
@@ -50,3 +51,11 @@ def test_a_stack_is_active_for_a_block_and_the_users_configuration_stays(
         pass
     assert os.environ[ACTIVE_STACK] == ours
     assert saved() == before
+
+
+def test_installed_packages_are_listed_without_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.Popen", None)
+    found = installed_packages()
+    assert found == sorted(set(found))
+    for package in ("zenml", "scikit-learn", "huggingface-hub"):
+        assert f"{package}=={metadata.version(package)}" in found
