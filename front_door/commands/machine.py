@@ -11,7 +11,7 @@ import click
 from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file
-from front_door.terminal.console import quiet, redirect_output
+from front_door.terminal.console import quiet, redirect_output, without_garbage_collection
 from review_sentiment.errors import EXIT_FAILED
 from review_sentiment.settings_files import load_settings
 
@@ -32,7 +32,7 @@ def estimate_command(stack: str, config_file: Path | None, overrides: tuple[str,
 
     stack_path(stack)
     settings = load_settings(config_file or default_config(stack), overrides)
-    with redirect_output(new_log_file()):
+    with redirect_output(new_log_file()), without_garbage_collection():
         found = estimate_training(settings, training_data(settings))
     click.echo(json.dumps(found.as_json()) if as_json else found.as_text())
 
@@ -55,9 +55,9 @@ def doctor(stack: str, config_file: Path | None, overrides: tuple[str, ...], as_
     file = read_stack(stack)
     settings = load_settings(config_file or default_config(stack), overrides)
     log_file = new_log_file()
-    with quiet(log_file):
+    with quiet(log_file), without_garbage_collection():
         checks = check_machine()
-    with redirect_output(log_file):
+    with redirect_output(log_file), without_garbage_collection():
         checks += check_stack(file, settings)
     click.echo(json.dumps([asdict(check) for check in checks]) if as_json else report(checks))
     if not all(check.ok for check in checks):

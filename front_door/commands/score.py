@@ -12,7 +12,11 @@ import click
 from front_door.commands.options import CONFIG, JSON, NAME, OVERRIDES
 from front_door.stack.configs import DEFAULT_STACK, default_config
 from front_door.state import new_log_file, tracking_uri
-from front_door.terminal.console import redirect_output
+from front_door.terminal.console import (
+    CollectFromFirstStep,
+    redirect_output,
+    without_garbage_collection,
+)
 from review_sentiment.errors import EXIT_FAILED
 from review_sentiment.settings_files import load_settings
 
@@ -95,7 +99,11 @@ def score_command(fail_on_drift: bool, as_json: bool, **options: Any) -> None:
     settings = load_settings(chosen.config_file or default_config(), chosen.overrides)
     log_file = new_log_file()
     click.echo(f"log {log_file}", err=True)
-    with redirect_output(log_file):
+    with (
+        redirect_output(log_file),
+        CollectFromFirstStep().listening(),
+        without_garbage_collection(),
+    ):
         scored = _score(replace(chosen, output=chosen.output.resolve()), settings)
     click.echo(json.dumps(scored.as_json()) if as_json else scored.as_text())
     if fail_on_drift and scored.drift.drifted:
