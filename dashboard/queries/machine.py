@@ -110,7 +110,7 @@ def _read_gpu(pynvml: Any, index: int) -> Gpu:
     rates = reported(pynvml.nvmlDeviceGetUtilizationRates)
     return Gpu(
         index=index,
-        name=pynvml.nvmlDeviceGetName(handle),
+        name=reported(pynvml.nvmlDeviceGetName) or f"GPU {index}",
         memory=memory and memory.total,
         used=memory and memory.used,
         utilisation=rates and rates.gpu / 100,

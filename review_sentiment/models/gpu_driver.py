@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 OLDEST_DRIVERS = {13: 580, 12: 525, 11: 450}
 """The oldest driver branch on Linux for each major version of CUDA: a driver runs all its minor versions."""
@@ -34,11 +35,17 @@ def read_driver() -> Driver | None:
 
     try:
         pynvml.nvmlInit()
-        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-        gpus = tuple(pynvml.nvmlDeviceGetName(handle) for handle in handles)
-        return Driver(pynvml.nvmlSystemGetDriverVersion(), gpus) if gpus else None
+        version, count = pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlDeviceGetCount()
+        return Driver(version, tuple(_name(pynvml, index) for index in range(count))) if count else None
     except pynvml.NVMLError:  # no driver, no GPU, or a container that was started without it
         return None
+
+
+def _name(pynvml: Any, index: int) -> str:
+    try:
+        return str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(index)))
+    except pynvml.NVMLError:
+        return f"GPU {index}"
 
 
 def fits(driver: str, cuda: str) -> bool:

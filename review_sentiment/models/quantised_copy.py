@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.cache import cache_directory
-from review_sentiment.errors import ReviewSentimentError, first_line
+from review_sentiment.errors import DataError, ReviewSentimentError, first_line
 from review_sentiment.file_lock import exclusive
 from review_sentiment.fingerprints import file_fingerprint
 
@@ -51,10 +51,9 @@ def place_of(base: ModelIdentity, plan: ComputePlan) -> Path | None:
 def is_complete(copy: Path) -> bool:
     """Return whether a copy has the files that were written, and no others."""
     try:
-        recorded = json.loads((copy / CONTENTS_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return bool(json.loads((copy / CONTENTS_FILE).read_text(encoding="utf-8")) == _contents(copy))
+    except (OSError, ValueError, DataError):  # another process may be replacing it
         return False
-    return bool(recorded == _contents(copy))
 
 
 def keep(model: PreTrainedModel, copy: Path) -> None:

@@ -51,6 +51,17 @@ def test_gpus_are_read_in_bytes_and_fractions(nvml: SimpleNamespace) -> None:
     assert gpus[1] == machine.Gpu(1, "NVIDIA L4", 24 * GIB, GIB, None, 40)
 
 
+def test_a_gpu_that_reports_nothing_is_shown_without_figures(nvml: SimpleNamespace) -> None:
+    """A MIG slice or a vGPU may refuse every reading."""
+
+    def refuse(*_: object) -> None:
+        raise NvmlError("Not Supported")
+
+    for name in ("Name", "MemoryInfo", "UtilizationRates", "Temperature"):
+        setattr(nvml, f"nvmlDeviceGet{name}", refuse)
+    assert machine.read_gpus()[0][1] == machine.Gpu(1, "GPU 1", None, None, None, None)
+
+
 def test_an_error_of_the_driver_is_quoted(nvml: SimpleNamespace) -> None:
     def fail() -> None:
         raise NvmlError("Driver/library version mismatch")
