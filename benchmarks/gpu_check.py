@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import shutil
 import signal
@@ -153,7 +152,8 @@ def recipe(
     """Return the recipe of a stage, with the seed 42."""
     from review_sentiment.models.recipe import Recipe
 
-    return Recipe(base_of(args, small), plan(args, precision), lora, training, 42)
+    chosen = plan(args, precision).without(training.disable)
+    return Recipe(base_of(args, small), chosen, lora, training, 42)
 
 
 def chats(args: argparse.Namespace, rows: int, first: int = 0, max_tokens: int = 512) -> Any:
@@ -173,7 +173,7 @@ def settings(**changes: Any) -> tuple[Any, Any]:
     """Return LoRA and training as configs/gpu.yaml has them, with changes."""
     from review_sentiment.config import LoraSettings, TrainingSettings
 
-    lora = LoraSettings(rank=16, alpha=32, dropout=changes.pop("dropout", 0.05))
+    lora = LoraSettings(rank=16, alpha=32, dropout=changes.pop("dropout", 0.0))
     chosen = {
         "learning_rate": 2e-4,
         "schedule": "cosine",
@@ -388,7 +388,6 @@ def small(args: argparse.Namespace) -> dict[str, Any]:
         args.scratch / "small",
         steps=40,
         small=True,
-        dropout=0.0,
         learning_rate=3e-2 if args.tiny else 2e-3,
     )
 
@@ -417,125 +416,124 @@ def t4_like(args: argparse.Namespace) -> dict[str, Any]:
         return train(args, args.scratch / "t4", steps=8, precision="fp16")
 
 
-def variants(args: argparse.Namespace) -> dict[str, Any]:  # noqa: PLR0915 - one table, read from top to bottom
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as configs/gpu.yaml": {},
+    "without packing": {"disable": ("packing",)},
+    "with checkpointing": {"gradient_checkpointing": True},
+    "without checkpointing": {"gradient_checkpointing": False},
+    "dequantised once": {"dequantise_once": True},
+    "dequantised in each micro-batch": {"dequantise_once": False},
+    "8192 tokens a pass": {"tokens_per_pass": 8192},
+    "dropout 0.05": {"dropout": 0.05},
+    "without fused LoRA layers": {"disable": ("fused_lora",)},
+    "without lean layers": {"disable": ("lean_layers",)},
+    "without the fused optimizer": {"disable": ("fused_optimizer",)},
+}
+"""Each differs from the first in one setting."""
+
+
+def variants(args: argparse.Namespace) -> dict[str, Any]:
     """Time the steps of each variant on the same batches, longest first; compare memory with the estimate."""
-    import torch
-    from transformers import set_seed
-    from trl import SFTConfig, SFTTrainer
-
-    from review_sentiment.models.fused_lora import fuse_adapters
-    from review_sentiment.models.lean_layers import lighten
-    from review_sentiment.models.loading import load_model, load_tokenizer
-    from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
-    from review_sentiment.models.packing import can_pack, use_packed_attention
+    from review_sentiment.models.loading import load_tokenizer
     from review_sentiment.resources.device import free_memory
-    from review_sentiment.resources.memory_fit import judge
-    from review_sentiment.training.arguments import trainer_arguments
-    from review_sentiment.training.sampler import heaviest_batch
-    from review_sentiment.training.trainer import AnswerTrainer, tokenise
+    from review_sentiment.training.job import TrainingJob
+    from review_sentiment.training.qlora import load
+    from review_sentiment.training.trainer import tokenise
 
-    chosen, base = plan(args), base_of(args)
-    tokenizer, steps = load_tokenizer(base), 3 if args.tiny else 7
-    rows = tokenise(chats(args, rows=16 * steps), tokenizer)
-    order = sorted(range(len(rows)), key=lambda n: -len(rows[n]["input_ids"]))
-    batches = [order[n : n + 16] for n in range(0, len(order), 16)]
+    tokenizer, steps = load_tokenizer(base_of(args)), 1 if args.tiny else 5
+    data = chats(args, rows=16 * steps)
+    rows = tokenise(data, tokenizer)
     found: dict[str, Any] = {}
-    for name, changes in {
-        "plain": None,
-        "gpu.yaml": {},
-        "dropout 0": {"dropout": 0.0},
-        "dropout 0, 8192 a pass": {"dropout": 0.0, "tokens_per_pass": 8192},
-        "and no checkpointing": {"dropout": 0.0, "tokens_per_pass": 8192, "gradient_checkpointing": False},
-        "and dequantised once": {
-            "dropout": 0.0,
-            "tokens_per_pass": 8192,
-            "gradient_checkpointing": False,
-            "dequantise_once": True,
-        },
-    }.items():
-        lora, tuning = settings(max_steps=steps, **(changes or {}))
-        set_seed(42)
-        if not args.tiny:
-            torch.cuda.reset_peak_memory_stats()
-        model = add_adapters(load_model(base, chosen), lora)
+    for name, changes in {"plain TRL": None, **VARIANTS}.items():
+        reset_peak(args)
         with tempfile.TemporaryDirectory() as scratch:
             if changes is None:
-                micro = 4
-                trainer: Any = SFTTrainer(
-                    model=model,
-                    train_dataset=rows.remove_columns("row"),
-                    processing_class=tokenizer,
-                    args=SFTConfig(
-                        output_dir=scratch,
-                        per_device_train_batch_size=micro,
-                        gradient_accumulation_steps=4,
-                        optim=chosen.optimizer,
-                        bf16=chosen.precision == "bf16",
-                        use_cpu=args.tiny,
-                        max_steps=steps,
-                        max_length=None,
-                        dataset_kwargs={"skip_prepare_dataset": True},
-                        report_to="none",
-                        disable_tqdm=True,
-                        save_strategy="no",
-                        learning_rate=2e-4,
-                    ),
-                )
+                trainer, expected = plain_trainer(args, rows, tokenizer, scratch), None
             else:
-                micro = 16
-                packs = chosen.packs_rows and can_pack(model)
-                if packs:
-                    use_packed_attention(model)
-                fuse_adapters(
-                    model, chosen.dtype if chosen.dequantises_once(tuning.dequantise_once) else None
-                )
-                lighten(model)
-                trainer = AnswerTrainer(
-                    model=model,
-                    args=trainer_arguments(recipe(args, lora, tuning), Path(scratch)),
-                    token_budget=tuning.tokens_per_pass,
-                    packs_rows=packs,
-                    train_dataset=rows,
-                    processing_class=tokenizer,
-                )
-                train_adapters_in_fp32(model)
-            if trainer.args.activation_checkpointing:
-                model.activation_checkpointing_enable(
-                    activation_checkpointing_kwargs={"use_reentrant": False}
-                )
-            trainer.create_optimizer()
-            trainer.model_wrapped, trainer.optimizer = trainer.accelerator.prepare(model, trainer.optimizer)
-            model.train()
-            speeds, losses = [], []
-            for batch in batches:
-                reviews = [trainer.train_dataset[n] for n in batch]
-                parts = [trainer.data_collator(reviews[n : n + micro]) for n in range(0, 16, micro)]
-                parts = [{k: v.to(device(args.tiny)) for k, v in part.items()} for part in parts]
-                answers = sum((part["labels"][:, 1:] != -100).sum() for part in parts)
-                began = time.perf_counter()
-                loss = sum(
-                    float(trainer.training_step(trainer.model_wrapped, part, answers)) for part in parts
-                )
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                trainer.optimizer.step()
-                trainer.optimizer.zero_grad(set_to_none=True)
-                if not args.tiny:
-                    torch.cuda.synchronize()
-                speeds.append(sum(len(r["input_ids"]) for r in reviews) / (time.perf_counter() - began))
-                losses.append(round(loss, 4))
-            heaviest = heaviest_batch([rows[n]["input_ids"] for n in batches[0]], recipe(args, lora, tuning))
-            expected = judge(recipe(args, lora, tuning), heaviest, math.inf).expected
-            found[name] = {
-                "useful tokens/s": [round(speed) for speed in speeds],
-                "losses": losses,
-                "peak GB": None if args.tiny else round(torch.cuda.max_memory_allocated() / 1e9, 2),
-                "reserved GB": reserved_gb(),
-                "expected GB": round(expected.total / 1e9, 2),
-            }
+                asked = recipe(args, *settings(max_steps=steps, fit="ignore", validations=0, **changes))
+                loaded = load(TrainingJob(asked, data, Path(scratch)), tokenizer, Path(scratch))
+                trainer, expected = loaded.trainer, round(loaded.expected_gb, 2)
+                del loaded
+            found[name] = timed_steps(args, trainer, rows) | {"expected GB": expected}
             note(args, "variants", found | {"unfinished": True})
-        del model, trainer
+        del trainer
         free_memory()
     return found
+
+
+def reset_peak(args: argparse.Namespace) -> None:
+    """Start the peak of the GPU's memory anew, and the random numbers."""
+    import torch
+    from transformers import set_seed
+
+    set_seed(42)
+    if not args.tiny:
+        torch.cuda.reset_peak_memory_stats()
+
+
+def plain_trainer(args: argparse.Namespace, rows: Any, tokenizer: Any, scratch: str) -> Any:
+    """Return TRL's own trainer with its defaults, but the batches of the others: 16 rows, 4 at a time."""
+    from trl import SFTConfig, SFTTrainer
+
+    from review_sentiment.models.loading import load_model
+    from review_sentiment.models.lora import add_adapters
+
+    chosen, (lora, _) = plan(args), settings(dropout=0.05)
+    return SFTTrainer(
+        model=add_adapters(load_model(base_of(args), chosen), lora),
+        train_dataset=rows.remove_columns("row"),
+        processing_class=tokenizer,
+        args=SFTConfig(
+            output_dir=scratch,
+            per_device_train_batch_size=4,
+            gradient_accumulation_steps=4,
+            optim="adamw_torch" if args.tiny else "paged_adamw_8bit",
+            bf16=chosen.precision == "bf16",
+            fp16=chosen.precision == "fp16",
+            use_cpu=args.tiny,
+            max_steps=1,
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            report_to="none",
+            disable_tqdm=True,
+            save_strategy="no",
+            learning_rate=2e-4,
+        ),
+    )
+
+
+def timed_steps(args: argparse.Namespace, trainer: Any, rows: Any) -> dict[str, Any]:
+    """Make a step on each 16 rows, longest first; return speeds, losses and the peak of memory."""
+    import torch
+
+    model, micro = trainer.model, min(16, trainer.args.per_device_train_batch_size)
+    if trainer.args.activation_checkpointing:
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    trainer.create_optimizer()
+    trainer.model_wrapped, trainer.optimizer = trainer.accelerator.prepare(model, trainer.optimizer)
+    model.train()
+    order = sorted(range(len(rows)), key=lambda n: -len(rows[n]["input_ids"]))
+    speeds, losses = [], []
+    for first in range(0, len(order), 16):
+        reviews = [trainer.train_dataset[n] for n in order[first : first + 16]]
+        parts = [trainer.data_collator(reviews[n : n + micro]) for n in range(0, 16, micro)]
+        parts = [{k: v.to(device(args.tiny)) for k, v in part.items()} for part in parts]
+        answers = sum((part["labels"][:, 1:] != -100).sum() for part in parts)
+        began = time.perf_counter()
+        loss = sum(float(trainer.training_step(trainer.model_wrapped, part, answers)) for part in parts)
+        trainer.accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad(set_to_none=True)
+        if not args.tiny:
+            torch.cuda.synchronize()
+        speeds.append(sum(len(r["input_ids"]) for r in reviews) / (time.perf_counter() - began))
+        losses.append(round(loss, 4))
+    return {
+        "useful tokens/s": [round(speed) for speed in speeds],
+        "losses": losses,
+        "peak GB": None if args.tiny else round(torch.cuda.max_memory_allocated() / 1e9, 2),
+        "reserved GB": reserved_gb(),
+    }
 
 
 def scoring(args: argparse.Namespace) -> dict[str, Any]:
@@ -743,6 +741,8 @@ def parsed(options: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Run the stages, each in a process with a time limit, and print the last line of each."""
+    from review_sentiment.models.compute import prepare_allocation
+
     args = parsed()
     if args.life:
         name, at = args.life.split(":")
@@ -751,6 +751,9 @@ def main() -> None:
     if args.stage:
         one_stage(args)
         return
+    # As `front_door/state.py` does for a run; the stages inherit both. One GPU is enough.
+    prepare_allocation(os.environ)
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     until = time.monotonic() + args.seconds
     for stage in args.stages.split(","):
         left = until - time.monotonic()

@@ -16,6 +16,7 @@ import click
 
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import ReviewSentimentError, UsageError
+from review_sentiment.models.compute import prepare_allocation
 
 OPT_OUTS = {
     "ZENML_ANALYTICS_OPT_IN": "false",
@@ -49,6 +50,7 @@ def prepare_environment() -> None:
         _require_place(Path(stores), "ZENML_LOCAL_STORES_PATH")
     for variable, value in OPT_OUTS.items():
         os.environ.setdefault(variable, value)
+    prepare_allocation(os.environ)
     os.environ["MLFLOW_TRACKING_URI"] = _checked_tracking_uri()
 
 

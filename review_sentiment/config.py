@@ -40,6 +40,7 @@ MAX_HELD_OUT_FRACTION = 0.9
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Quantization = Literal["nf4", "none"]
+SpeedUp = Literal["packing", "fused_lora", "lean_layers", "fused_optimizer"]
 
 
 def _visible(text: str) -> str:
@@ -260,6 +261,8 @@ class TrainingSettings(Section):
     """Recompute activations to save memory, which costs 36-50 % of the speed; `auto`: on a GPU only."""
     dequantise_once: bool | Literal["auto"] = "auto"
     """Cache dequantised weights: 2 more bytes each, a tenth faster; `auto`: on a CPU only."""
+    disable: Annotated[tuple[SpeedUp, ...], BeforeValidator(_split_at_commas), AfterValidator(_distinct)] = ()
+    """Speed-ups to switch off: packing, fused_lora, lean_layers or fused_optimizer."""
     processes: Annotated[int, Field(ge=1, le=1_024)] = 1
     """Data-parallel processes on one machine, one per GPU; each gets an equal part of `batch_size`."""
     fit: Literal["refuse", "adapt", "ignore"] = "adapt"

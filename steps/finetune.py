@@ -53,7 +53,8 @@ def finetune(
     from review_sentiment.training.qlora import finetune as finetune_here
     from steps.mlflow_connection import connect
 
-    recipe = Recipe(identify(model), plan_compute(model.device, model.precision), lora, training, seed)
+    plan = plan_compute(model.device, model.precision).without(training.disable)
+    recipe = Recipe(identify(model), plan, lora, training, seed)
     job = TrainingJob(recipe, train, _directory_until_exit(), validation)
     sections = {"model": model, "prompt": prompt, "lora": lora, "training": training}
     settings = {"seed": str(seed)} | {

@@ -144,20 +144,18 @@ class Preflight:
         Raises:
             UsageError: this machine does not have what the settings ask for.
         """
-        from review_sentiment.models.compute import plan_compute
+        from review_sentiment.models.compute import plan_compute, require_gpus
 
         model, processes = self.settings.model, self.settings.training.processes
+        if self.stack.gpus is not None and model.device != "cpu":
+            require_gpus(processes, self.stack.gpus)
         if self.stack.image:
             return "on another machine"
         plan = plan_compute(model.device, model.precision)
-        if plan.device == "cuda" and processes > 1:
+        if plan.device == "cuda":
             import torch
 
-            if processes > torch.cuda.device_count():
-                raise UsageError(
-                    f"training.processes is {processes}, and each needs a GPU: this machine has "
-                    f"{torch.cuda.device_count()}."
-                )
+            require_gpus(processes, torch.cuda.device_count())
         return f"{plan.device}, {plan.precision}"
 
     def _reviews(self) -> str:

@@ -78,6 +78,18 @@ class StackFile(BaseModel):
         """Return whether some steps run outside the orchestrator."""
         return "step_operator" in self.components
 
+    @property
+    def gpus(self) -> int | None:
+        """Return the GPUs that the step operator gives to a step; None if it gives all there are."""
+        operator = self.components.get("step_operator")
+        if operator is None:
+            return None
+        if indices := operator.configuration.get("gpu_indices"):
+            return len(indices.split(",") if isinstance(indices, str) else indices)
+        pod = operator.configuration.get("pod_settings", {})
+        limit = pod.get("resources", {}).get("limits", {}).get("nvidia.com/gpu")
+        return None if limit is None else int(limit)
+
 
 def stack_path(name: str) -> Path:
     """Return the path of a stack file.

@@ -12,11 +12,13 @@ def rounded_up(length: int, multiple: int) -> int:
 
 PAD_TO_MULTIPLE = 16
 """Rows are padded to a multiple of the tile height of AMX: fewer shapes, and whole tiles."""
+PAD_TO_MULTIPLE_ON_GPU = 64
+"""A GPU wants fewer widths still: each has blocks of memory of its own size, which fragment it."""
 
 
-def padded_width(lengths: Sequence[int]) -> int:
+def padded_width(lengths: Sequence[int], multiple: int = PAD_TO_MULTIPLE) -> int:
     """Return the width of a padded batch of rows with these lengths."""
-    return rounded_up(max(lengths), PAD_TO_MULTIPLE)
+    return rounded_up(max(lengths), multiple)
 
 
 def padded_tokens(lengths: Sequence[int]) -> int:

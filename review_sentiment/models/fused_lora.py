@@ -9,6 +9,7 @@ with PEFT.
 from __future__ import annotations
 
 import types
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,13 +67,16 @@ def _is_on(layer: LoraLayer) -> bool:
 def _dequantised(layer: Any, dtype: torch.dtype) -> torch.Tensor | None:
     """Return the weight [out, in] of a 4-bit layer; None if the layer is not quantised."""
     weight = layer.get_base_layer().weight
-    state = getattr(weight, "quant_state", None)
+    state = copy(getattr(weight, "quant_state", None))
     if state is None:
         return None
     from bitsandbytes.functional import dequantize_4bit
 
+    # Directly into the type of the product, as bitsandbytes does it. By default it is the type of the weights
+    # in their file: in an FP32 product, they would be rounded to BF16 first.
+    state.dtype = dtype
     found: torch.Tensor = dequantize_4bit(weight.data, state)
-    return found.to(dtype)
+    return found
 
 
 def _fused_forward(layer: LoraLayer, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -128,7 +132,7 @@ class LoraProduct:
     def _weight(self, dtype: torch.dtype) -> torch.Tensor:
         """Return the weight [out, in] of the plain or 4-bit layer."""
         weight: torch.Tensor | None = getattr(self.layer, KEPT)
-        if weight is None:
+        if weight is None or weight.dtype != dtype:
             weight = _dequantised(self.layer, dtype)
         own: torch.Tensor = self.layer.get_base_layer().weight.detach() if weight is None else weight
         return own.to(dtype)

@@ -117,7 +117,7 @@ def load_model(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
             ignore_mismatched_sizes=True,  # named below, with those that are missing
             dtype=plan.dtype,
             attn_implementation=attention,
-            device_map={"": plan.device},
+            device_map={"": plan.placement},
             **options,
         )
     except (OSError, ValueError, SafetensorError) as error:

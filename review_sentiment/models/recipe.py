@@ -30,7 +30,7 @@ class Recipe:
         model = settings.model
         return cls(
             identify(model),
-            plan or plan_compute(model.device, model.precision),
+            (plan or plan_compute(model.device, model.precision)).without(settings.training.disable),
             settings.lora,
             settings.training,
             settings.seed,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 NF4_BYTES = 4.127 / 8
 """A weight in NF4 takes 4 bits, and 0.127 for its scale: each block of 64 weights has one, itself quantised
 to 8 bits (double quantisation; QLoRA, arXiv 2305.14314, section 3)."""
-ADAPTER_BYTES = {"adamw_torch_fused": 16, "paged_adamw_8bit": 10}
-"""An FP32 adapter weight, its gradient, and the two moments of Adam in FP32 or 8 bits."""
+ADAPTER_BYTES = {"adamw_torch_fused": 16, "adamw_torch": 16}
+"""An FP32 adapter weight, its gradient, and the two moments of Adam."""
 GPU_OVERHEAD = {True: 1.10, False: 1.25}
 """Bytes that the CUDA allocator reserves for each byte in use, with and without checkpointing."""
 LOGIT_BYTES = 16

@@ -123,6 +123,22 @@ def score_labels(
     return scores
 
 
+def score_once(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    labels: Sequence[str],
+    plan: ComputePlan,
+    tokens_per_batch: int,
+) -> Scores:
+    """Score every prompt in the plan's precision only, to compare two copies of a model.
+
+    Whether near ties are scored again depends on the memory that is free, which may differ between the two.
+    """
+    encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    return _scores(model, encoded, label_branches(tokenizer, prompts[0], labels), plan, tokens_per_batch)
+
+
 def _scores(
     model: PreTrainedModel,
     encoded: Sequence[list[int]],

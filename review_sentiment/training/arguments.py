@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def trainer_arguments(recipe: Recipe, scratch: Path) -> SFTConfig:
     """Return the arguments of TRL's trainer for a recipe; `scratch` takes its checkpoints."""
     plan, training = recipe.plan, recipe.training
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(scratch),
         num_train_epochs=training.epochs,
         max_steps=training.max_steps,
@@ -46,5 +46,14 @@ def trainer_arguments(recipe: Recipe, scratch: Path) -> SFTConfig:
         disable_tqdm=True,
         seed=recipe.seed,
         data_seed=recipe.seed,
+        # AnswerTrainer exchanges the gradients itself, so DDP must not start an exchange of its own.
+        ddp_broadcast_buffers=False,
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=plan.device == "cuda",
     )
+    # transformers counts the visible GPUs and would copy the model to all of them (`nn.DataParallel`), which
+    # TRL refuses. One process computes on one GPU, that of `arguments.device`. Asking for it first matters:
+    # the count is taken when the device is set up.
+    if arguments.device.type == "cuda":
+        arguments._n_gpu = 1
+    return arguments

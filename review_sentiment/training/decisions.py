@@ -39,6 +39,9 @@ def decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> list[Decision]:
             "each row sees the shared prefix and itself" if packs_rows else why["attention"],
         ),
         Decision("optimizer", plan.optimizer, why["optimizer"]),
+        _fused_lora(recipe),
+        _lean_layers(recipe),
+        _dequantised_once(recipe),
         Decision(
             "packing",
             "on" if packs_rows else "off",
@@ -57,3 +60,28 @@ def decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> list[Decision]:
             f"training.tokens_per_pass; the heaviest has {heaviest.tokens}",
         ),
     ]
+
+
+def _fused_lora(recipe: Recipe) -> Decision:
+    name = "fused LoRA layers"
+    if "fused_lora" in recipe.training.disable:
+        return Decision(name, "off", "training.disable")
+    for setting in ("dropout", "dora"):
+        if value := getattr(recipe.lora, setting):
+            return Decision(name, "off", f"lora.{setting}={str(value).lower()} needs PEFT's layers")
+    return Decision(name, "on", "base product and update in one operation, for layers without a bias")
+
+
+def _lean_layers(recipe: Recipe) -> Decision:
+    off = "lean_layers" in recipe.training.disable
+    reason = "norms, gates and rotation keep less for the backward pass"
+    return Decision("lean layers", "off" if off else "on", "training.disable" if off else reason)
+
+
+def _dequantised_once(recipe: Recipe) -> Decision:
+    wanted = recipe.training.dequantise_once
+    return Decision(
+        "weights dequantised",
+        "once" if recipe.dequantises_once else "in each micro-batch",
+        f"training.dequantise_once={str(wanted).lower()}, on {recipe.plan.device}",
+    )

@@ -12,18 +12,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 from pydantic import TypeAdapter
 
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import ReviewSentimentError, TrainingError
-from review_sentiment.models.compute import ComputePlan
+from review_sentiment.models.compute import ComputePlan, require_gpus
 from review_sentiment.models.recipe import Recipe
-from review_sentiment.progress import forward_logs, log_again, read_messages
+from review_sentiment.progress import MessageWriter, forward_logs, log_again, read_messages
 from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.qlora import finetune
@@ -49,9 +51,14 @@ def finetune_in_processes(job: TrainingJob, context: TrainingContext) -> Finishe
     """Train as `qlora.finetune` does, on `training.processes` processes: the losses are the same.
 
     Raises:
-        TrainingError: a process failed; the message is its own.
+        UsageError: there are more processes than GPUs.
+        TrainingError: a process failed; the message is its own, of several the first.
         KeyboardInterrupt: Ctrl-C was pressed; the processes have saved a checkpoint.
     """
+    if job.recipe.plan.device == "cuda":
+        import torch
+
+        require_gpus(job.recipe.training.processes, torch.cuda.device_count())
     store = context.checkpoints
     task = Task(
         recipe=job.recipe,
@@ -85,6 +92,9 @@ def _run(recipe: Recipe, directory: Path, context: TrainingContext) -> FinishedT
         try:
             results = (_receive(message, context) for message in read_messages(process, messages))
             result = next((found for found in results if found is not None), None)
+        except TrainingError:
+            _kill(process)  # a process that waits for the failed one would do so for half an hour
+            raise
         except BaseException:
             process.terminate()  # the processes save a checkpoint and exit
             raise
@@ -97,6 +107,16 @@ def _run(recipe: Recipe, directory: Path, context: TrainingContext) -> FinishedT
             "message. Last lines of their output:\n" + "\n".join(last)
         )
     return result
+
+
+def _kill(launcher: subprocess.Popen[bytes]) -> None:
+    """Kill the launcher and the processes that it has started."""
+    with suppress(psutil.NoSuchProcess):  # it has exited, and has ended its processes
+        processes = psutil.Process(launcher.pid).children(recursive=True)
+        launcher.kill()
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def _command(processes: int, directory: Path) -> list[str]:
@@ -128,7 +148,7 @@ def _receive(message: Mapping[str, Any], context: TrainingContext) -> FinishedTr
 
 
 def _work(directory: Path) -> None:
-    """Do the work of one process; only the first one reports."""
+    """Do the work of one process. Only the first one reports its progress; each reports its error."""
     import torch
 
     task = TypeAdapter(Task).validate_json((directory / "task.json").read_bytes())
@@ -147,18 +167,18 @@ def _work(directory: Path) -> None:
         if task.checkpoint_address is not None
         else None
     )
+    messages = directory / "messages.jsonl"
     first = int(os.environ["RANK"]) == 0
-    writer = forward_logs(directory / "messages.jsonl") if first else None
+    writer = forward_logs(messages) if first else MessageWriter(messages)
     observers = (
-        (lambda step, figures: writer.write("step", step=step, figures=dict(figures)),) if writer else ()
+        (lambda step, figures: writer.write("step", step=step, figures=dict(figures)),) if first else ()
     )
     try:
         result = finetune(job, TrainingContext(observers, store, task.notes, directory / "shared"))
     except ReviewSentimentError as error:
-        if writer:
-            writer.write("error", message=str(error))
+        writer.write("error", message=str(error))
         raise SystemExit(1) from error
-    if writer:
+    if first:
         writer.write("result", result=TypeAdapter(FinishedTraining).dump_python(result, mode="json"))
 
 

@@ -44,6 +44,7 @@ from review_sentiment.models.lora import (
 from review_sentiment.models.packing import can_pack, use_packed_attention
 from review_sentiment.resources import memory_fit
 from review_sentiment.resources.device import free_memory, peak_memory_gb, reset_peak
+from review_sentiment.scoring.label_scoring import score_once
 from review_sentiment.scoring.scored_model import require_plain_scores
 from review_sentiment.training.arguments import trainer_arguments
 from review_sentiment.training.callback import Checkpointing, TrainingCallback
@@ -58,7 +59,7 @@ from review_sentiment.training.trainer import (
     OutOfMemoryError,
     tokenise,
 )
-from review_sentiment.training.validation import score, validation_of
+from review_sentiment.training.validation import SCORING_TOKENS, validation_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -154,8 +155,10 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
     # less for the backward pass. With packing, a step is 4.5 times as fast as one of tuned TRL (3.0-7.5:
     # `benchmarks/training.py`). Fusing needs a LoRA dropout of 0, the default: a random mask for the inputs
     # of all 210 layers would halve the speed on a CPU, and each review is seen only once anyway.
-    fuse_adapters(model, recipe.plan.dtype if recipe.dequantises_once else None)
-    lighten(model)
+    if "fused_lora" not in recipe.training.disable:
+        fuse_adapters(model, recipe.plan.dtype if recipe.dequantises_once else None)
+    if "lean_layers" not in recipe.training.disable:
+        lighten(model)
     # A model whose layers these functions get wrong must not be found out when the training is paid for.
     require_plain_scores(model.eval(), recipe.plan)
     model.train()
@@ -280,7 +283,9 @@ def _probabilities(
 ) -> npt.NDArray[np.float64]:
     """Return the label probabilities [RELOAD_PROMPTS, labels] for the first training prompts."""
     prompts = list(job.train.frame["prompt"].head(RELOAD_PROMPTS))
-    return score(model, tokenizer, prompts, job).probabilities
+    return score_once(
+        model, tokenizer, prompts, job.train.labels, job.recipe.plan, SCORING_TOKENS
+    ).probabilities
 
 
 @contextmanager
@@ -308,7 +313,7 @@ def _non_finite(
 ) -> TrainingError:
     """Return the error for a person; the ids of the batch are saved beside the checkpoints."""
     batch = job.train.frame.iloc[trainer.last_rows]
-    step = trainer.state.global_step + (error.figure == "loss")  # a step is counted when it is done
+    step = trainer.state.global_step + (error.figure != "grad_norm")  # of a step that is done, and counted
     where = ""
     if context.checkpoints:
         content = json.dumps(

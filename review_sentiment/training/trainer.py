@@ -5,7 +5,7 @@ A step is read from top to bottom in this file:
 1. `tokenise` and `collate`: chats become token ids, and only the tokens of the answer have labels.
 2. `AnswerTrainer.training_step`: a batch is split into micro-batches that fit a token budget. Their gradients
    add up, so the split changes memory and speed but not the result. If memory runs out, the micro-batches are
-   halved and the batch is tried again.
+   halved and the batch is tried again; if gradients overflow in FP16, so is the scale of the loss.
 3. `AnswerTrainer.compute_loss`: the cross-entropy of the answer tokens, and of nothing else.
 
 TRL's SFTTrainer does the rest: optimizer, gradient clipping, mixed precision, checkpoints.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,17 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, TrainerState
 from trl import SFTTrainer
 
-from review_sentiment.errors import TrainingError, is_out_of_memory
-from review_sentiment.models.batching import even_batches, padded_tokens, padded_width
+from review_sentiment.errors import TrainingError, first_line, is_out_of_memory
+from review_sentiment.models.batching import (
+    PAD_TO_MULTIPLE,
+    PAD_TO_MULTIPLE_ON_GPU,
+    even_batches,
+    padded_width,
+)
 from review_sentiment.models.packing import pack
 from review_sentiment.resources.device import free_memory
+from review_sentiment.training.exchange import Shortage, average_gradients, worst_of_all
+from review_sentiment.training.loss_scale import MAX_OVERFLOWS, loss_scaler, overflowed
 from review_sentiment.training.sampler import ByLength, RandomBatches, order_of
 from review_sentiment.training.schedule import schedule_that_starts_above_zero
 
@@ -80,7 +87,8 @@ def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Return `input_ids`, `labels` and `attention_mask` of [rows, width], padded right, and `row` [rows]."""
-    width = padded_width([len(row["input_ids"]) for row in rows])
+    # As wide as any device wants it; a micro-batch cuts off what its own device does not need.
+    width = padded_width([len(row["input_ids"]) for row in rows], PAD_TO_MULTIPLE_ON_GPU)
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     labels = torch.full((len(rows), width), IGNORED)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
@@ -109,10 +117,14 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
     def __init__(self, token_budget: int, packs_rows: bool, **options: Any) -> None:
         super().__init__(data_collator=collate, **options)
+        if self.args.fp16:
+            self.accelerator.scaler = loss_scaler(self.args.device.type)
         self.remove_callback(PrinterCallback)  # it prints a line per step; TrainingCallback reports progress
         self._packs_rows = packs_rows
+        on_gpu = self.args.device.type == "cuda"
+        self._width_of = partial(padded_width, multiple=PAD_TO_MULTIPLE_ON_GPU if on_gpu else PAD_TO_MULTIPLE)
         # Packed rows have no padding, so their tokens simply add up.
-        self._tokens_of = sum if packs_rows else padded_tokens
+        self._tokens_of = sum if packs_rows else lambda lengths: self._width_of(lengths) * len(lengths)
         self.token_budget = token_budget
         self.tokens = 0
         self.computed_tokens = 0
@@ -127,28 +139,51 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         """Accumulate the gradients of a batch, `input_ids` and `labels` of [batch, length]; return its loss.
 
         Raises:
-            NonFiniteError: the loss is NaN or infinite.
+            NonFiniteError: the loss is NaN or infinite, or the gradients overflow at any scale of the loss.
             OutOfMemoryError: a single row does not fit into memory.
         """
         inputs = dict(inputs)
         self.last_rows = inputs.pop("row").tolist()
         counted = self.tokens, self.computed_tokens
+        overflows = 0
         while True:
-            try:
-                loss = self._accumulate(model, inputs, num_items_in_batch)
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self.tokens, self.computed_tokens = counted
-                self._halve_the_budget(inputs, error)
-            # Outside the handler on purpose: the traceback of the error holds the tensors of the failed
-            # micro-batch. The gradients of the micro-batches before it are dropped, so the batch starts
-            # again.
+            loss = self._attempt(model, inputs, num_items_in_batch)
+            # The processes decide together: one that tries again alone would leave the others waiting for it.
+            own = Shortage.NONE if loss is not None else self._shortage(inputs)
+            shortage = worst_of_all(self.accelerator, own)
+            if loss is not None and shortage == Shortage.NONE:
+                self._count(counted, loss)
+                average_gradients(self.accelerator, model)
+                if not overflowed(self.accelerator.scaler, self.optimizer, model):
+                    return loss
+                overflows += 1
+                if overflows == MAX_OVERFLOWS:
+                    raise NonFiniteError("FP16 gradient", math.inf)
+            else:
+                self._halve_the_budget(inputs, shortage)
+            # The gradients of this attempt are dropped, and the batch starts again.
+            self.tokens, self.computed_tokens = counted
             model.zero_grad(set_to_none=True)
             free_memory()
-        self._count(counted, loss)
-        return loss
+
+    def _attempt(
+        self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], count: torch.Tensor | int | None
+    ) -> torch.Tensor | None:
+        """Accumulate the gradients of this process; return the loss, or None if memory ran out."""
+        try:
+            return self._accumulate(model, inputs, count)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            logger.warning("Out of memory: %s", first_line(error))
+        # The error ends here: its traceback holds the tensors of the failed micro-batch.
+        return None
+
+    def _shortage(self, inputs: dict[str, torch.Tensor]) -> Shortage:
+        """Return whether the micro-batches, which did not fit into memory, can be smaller."""
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        smallest = self.token_budget <= max(lengths) or len(lengths) == 1
+        return Shortage.OF_ONE_ROW if smallest else Shortage.OF_MICRO_BATCH
 
     def _accumulate(
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], count: torch.Tensor | int | None
@@ -162,13 +197,13 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
         loss = inputs["labels"].new_zeros((), dtype=torch.float32)
         micro_batches = even_batches(lengths, self.token_budget, self._tokens_of)
-        for number, rows in enumerate(micro_batches, start=1):
-            width = padded_width([lengths[row] for row in rows])
+        for rows in micro_batches:
+            width = self._width_of([lengths[row] for row in rows])
             part = {name: values[rows, :width] for name, values in inputs.items()}
-            # With several processes, gradients are exchanged after the last micro-batch only: the processes
-            # may need different numbers of them.
-            last = number == len(micro_batches)
-            with nullcontext() if last else self.accelerator.no_sync(model):
+            # With several processes, gradients are exchanged after the last micro-batch, in
+            # `average_gradients`: DDP's own exchange in the middle of a backward pass could not be repeated
+            # after one of the processes ran out of memory.
+            with self.accelerator.no_sync(model):
                 # `count` is that of the whole batch: each micro-batch contributes its share of one mean.
                 loss += super().training_step(model, part, count)
         return loss
@@ -195,16 +230,16 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         loss = total / count * self.accelerator.num_processes
         return (loss, {"logits": logits}) if return_outputs else loss
 
-    def _halve_the_budget(self, inputs: dict[str, torch.Tensor], error: BaseException) -> None:
+    def _halve_the_budget(self, inputs: dict[str, torch.Tensor], shortage: Shortage) -> None:
         """Halve the micro-batches. The optimizer's batch stays the same, and so does the result."""
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
         longest = max(lengths)
-        if self.token_budget <= longest or len(lengths) == 1:
-            raise OutOfMemoryError(longest) from error
+        if shortage == Shortage.OF_ONE_ROW:
+            raise OutOfMemoryError(longest)
         used = min(self.token_budget, self._tokens_of(lengths))
         self.token_budget = max(longest, used // 2)
         logger.warning(
-            "Out of memory: micro-batches have %d tokens from now on; the batch stays %d reviews",
+            "Micro-batches have %d tokens from now on; the batch stays %d reviews",
             self.token_budget,
             self.args.per_device_train_batch_size,
         )

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from front_door.run.preflight import Preflight
 from front_door.stack import files
 from front_door.stack.active import ActiveStack
-from front_door.stack.files import DIRECTORY, read_stack
+from front_door.stack.files import DIRECTORY, Component, StackFile, read_stack
 from pipelines.step_names import gpu_steps, step_names
 from review_sentiment.config import EvaluationSettings, RobustnessSettings, Settings
 from review_sentiment.errors import UsageError
@@ -81,6 +82,22 @@ def test_a_remote_stack_refuses_a_local_mlflow_database(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     with pytest.raises(UsageError, match=r"cannot reach sqlite:///mlflow\.db\. Set MLFLOW_TRACKING_URI"):
         read_stack("gpu-ssh")
+
+
+@pytest.mark.parametrize("name", ["gpu", "gpu-ssh"])
+def test_more_processes_than_the_stack_has_gpus_are_refused_before_the_first_step(
+    environment: None, name: str
+) -> None:
+    """The GPUs are on another machine, so the stack file must say how many there are."""
+    settings = Settings.model_validate({"model": {"device": "cuda"}, "training": {"processes": 2}})
+    with pytest.raises(UsageError, match="processes is 2, and each needs a GPU: a step sees 1"):
+        Preflight(settings, read_stack(name)).device()
+
+
+@pytest.mark.parametrize(("indices", "gpus"), [("0", 1), ("0,1", 2), ([0, 1], 2), ("", None)])
+def test_the_gpus_of_a_step_operator_are_counted(indices: object, gpus: int | None) -> None:
+    operator = Component(flavor="local_gpu", configuration={"gpu_indices": indices})
+    assert StackFile(name="own", components={"step_operator": operator}).gpus == gpus
 
 
 def test_an_unknown_stack_gets_a_suggestion() -> None:

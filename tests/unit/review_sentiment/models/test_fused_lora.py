@@ -9,18 +9,23 @@ import torch
 
 from review_sentiment.config import LoraSettings
 from review_sentiment.models.base_model import ModelIdentity
-from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.compute import ComputePlan, plan_compute
 from review_sentiment.models.fused_lora import PIECE_ROWS, SLOW_ROWS, fuse_adapters, product
+from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.loading import load_model
-from review_sentiment.models.lora import add_adapters
+from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
+from review_sentiment.scoring.scored_model import require_plain_scores
 
 PROJECTIONS = 2 * 7
 """Linear layers of the tiny model: q, k, v, o, gate, up and down in two blocks."""
 
 
-def adapted(base: ModelIdentity, lora: LoraSettings) -> torch.nn.Module:
+PLAN = plan_compute(device="cpu", precision="fp32")
+
+
+def adapted(base: ModelIdentity, lora: LoraSettings, plan: ComputePlan = PLAN) -> torch.nn.Module:
     torch.manual_seed(1)
-    model = add_adapters(load_model(base, plan_compute(device="cpu", precision="fp32")), lora)
+    model = add_adapters(load_model(base, plan), lora)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)
@@ -56,6 +61,42 @@ def test_logits_and_gradients_are_those_of_peft(
         torch.testing.assert_close(gradient, expected_gradients[name], rtol=1e-4, atol=1e-8, msg=name)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("keeps_weights", [True, False])
+def test_gradients_in_mixed_precision_are_those_of_peft(
+    tiny_model: ModelIdentity, precision: str, keeps_weights: bool
+) -> None:
+    """As a GPU trains: FP32 adapters, all products in half precision, a scaled loss."""
+    plan = replace(PLAN, precision=precision)
+
+    def gradient() -> torch.Tensor:
+        torch.manual_seed(2)
+        model.zero_grad()
+        with plan.autocast():
+            logits = model(input_ids=torch.randint(5, 250, (3, 11))).logits
+        (4096 * logits.float().pow(2).mean()).backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    model = adapted(tiny_model, LoraSettings(rank=4, alpha=8), plan)
+    train_adapters_in_fp32(model)
+    expected = gradient()
+    assert fuse_adapters(model, plan.dtype if keeps_weights else None) == PROJECTIONS
+    lighten(model)
+    found = gradient()
+    assert found.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(found, expected, dim=0) > 0.999
+    torch.testing.assert_close(found.norm(), expected.norm(), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("keeps_weights", [True, False])
+def test_near_ties_are_scored_with_fp32_weights(tiny_model: ModelIdentity, keeps_weights: bool) -> None:
+    """The layers of PEFT dequantise to FP32 in an FP32 product. Weights rounded to BF16 differ by 0.007."""
+    plan = replace(PLAN, precision="bf16")
+    model = adapted(tiny_model, LoraSettings(rank=4, alpha=8), plan).eval()
+    fuse_adapters(model, plan.dtype if keeps_weights else None)
+    require_plain_scores(model, plan)
+
+
 def test_layers_with_dropout_keep_pefts_forward(tiny_model: ModelIdentity) -> None:
     assert fuse_adapters(adapted(tiny_model, LoraSettings(rank=4, dropout=0.1))) == 0
 
@@ -64,7 +105,7 @@ def test_a_disabled_adapter_gives_the_base_models_answers(tiny_model: ModelIdent
     model = adapted(tiny_model, LoraSettings(rank=4))
     fuse_adapters(model)
     ids = torch.randint(5, 250, (2, 9))
-    plain = load_model(tiny_model, plan_compute(device="cpu", precision="fp32"))
+    plain = load_model(tiny_model, PLAN)
     with torch.no_grad(), model.disable_adapter():
         disabled = model(input_ids=ids).logits
     with torch.no_grad():

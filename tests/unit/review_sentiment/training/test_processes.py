@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,12 @@ from review_sentiment.errors import TrainingError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.recipe import Recipe
+from review_sentiment.training import processes
 from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.job import TrainingContext, TrainingJob
 from review_sentiment.training.processes import finetune_in_processes
 from review_sentiment.training.qlora import finetune
+from tests.failing_rank import ROWS_THAT_FIT
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=4)
@@ -39,9 +41,32 @@ def job(
     return TrainingJob(Recipe(model, PLAN, LORA, training, 3), chats, directory, validation)
 
 
+@pytest.fixture
+def second_fits(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return a function that leaves the second process memory for so many rows."""
+    command = processes._command
+
+    def limit(rows: int) -> None:
+        monkeypatch.setenv(ROWS_THAT_FIT, str(rows))
+        monkeypatch.setattr(
+            processes,
+            "_command",
+            lambda *args: [
+                "tests.failing_rank" if part == processes.__name__ else part for part in command(*args)
+            ],
+        )
+
+    return limit
+
+
 def test_two_processes_have_the_losses_of_one_and_leave_a_checkpoint(
-    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
+    tiny_model: ModelIdentity,
+    tiny_chats: ChatDataset,
+    tmp_path: Path,
+    second_fits: Callable[[int], None],
 ) -> None:
+    """The second one runs out of memory: both try the batch again, in smaller micro-batches."""
+    second_fits(1)
     validation = tiny_chats.head(12)
     alone = finetune(job(tiny_model, ONE, tiny_chats, tmp_path / "a", validation))
     seen: list[int] = []
@@ -58,6 +83,8 @@ def test_two_processes_have_the_losses_of_one_and_leave_a_checkpoint(
     assert seen == list(range(1, 9))
     losses = [[point["loss"] for point in trained.curve] for trained in (alone, together)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    norms = [[point["grad_norm"] for point in trained.curve] for trained in (alone, together)]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-3)
     assert together.summary.tokens == alone.summary.tokens
     assert together.validations == alone.validations
     assert together.proof.reload_difference == 0
@@ -72,12 +99,15 @@ def test_two_processes_have_the_losses_of_one_and_leave_a_checkpoint(
     assert again == [7, 8]
 
 
-def test_a_processes_error_is_the_steps_error(
-    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
+def test_memory_that_runs_out_in_one_process_ends_all_with_its_message(
+    tiny_model: ModelIdentity,
+    tiny_chats: ChatDataset,
+    tmp_path: Path,
+    second_fits: Callable[[int], None],
 ) -> None:
-    missing = ModelIdentity(str(tmp_path / "nothing"), None, "nf4", "nothing")
-    with pytest.raises(TrainingError, match="could not be loaded"):
-        finetune_in_processes(job(missing, TWO, tiny_chats, tmp_path / "adapter"), TrainingContext())
+    second_fits(0)
+    with pytest.raises(TrainingError, match=r"Memory ran out.*a single review of \d+ tokens"):
+        finetune_in_processes(job(tiny_model, TWO, tiny_chats, tmp_path / "adapter"), TrainingContext())
 
 
 def test_a_batch_must_be_shared_out_evenly() -> None:

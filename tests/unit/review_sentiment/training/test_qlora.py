@@ -159,6 +159,30 @@ def test_a_training_logs_its_decisions_with_their_reasons(
         assert "()" not in logged[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "decision"),
+    [
+        ("packing", "packing: off (training.disable)"),
+        ("fused_lora", "fused LoRA layers: off (training.disable)"),
+        ("lean_layers", "lean layers: off (training.disable)"),
+        ("fused_optimizer", "optimizer: adamw_torch (training.disable)"),
+    ],
+)
+def test_each_speed_up_can_be_switched_off(
+    tiny_model: ModelIdentity,
+    chats: ChatDataset,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    decision: str,
+) -> None:
+    caplog.set_level("INFO", "review_sentiment")
+    training = TrainingSettings.model_validate({**TRAINING.model_dump(), "disable": name, "max_steps": 8})
+    recipe = Recipe(tiny_model, PLAN.without(training.disable), LORA, training, 1)
+    finetune(TrainingJob(recipe, chats, tmp_path / "a"))
+    assert [line for line in caplog.messages if "training.disable" in line] == [decision]
+
+
 def test_the_same_seed_gives_the_same_adapter_file(
     tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path
 ) -> None:
