@@ -19,7 +19,7 @@ from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.scoring import label_scoring
-from review_sentiment.training import loss_scale, qlora
+from review_sentiment.training import loss_scale, qlora, trainer
 from review_sentiment.training.arguments import trainer_arguments
 from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
@@ -29,7 +29,7 @@ from review_sentiment.training.trainer import AnswerTrainer, tokenise
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=4, alpha=8)
-TRAINING = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=8, epochs=9)
+TRAINING = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=6, epochs=9)
 
 
 @pytest.fixture
@@ -157,22 +157,21 @@ def test_an_overflow_in_fp16_repeats_the_batch_and_costs_no_step(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    exact = train(tiny_model, tiny_chats, tmp_path / "fp32", PLAN)
+    without = train(tiny_model, tiny_chats, tmp_path / "without", fp16)
+    assert "overflowed" not in caplog.text
     monkeypatch.setattr(loss_scale, "INITIAL_SCALE", 2.0**22)
     store = CheckpointStore(str(tmp_path / "durable"), "a")
 
     def kill(step: int, _figures: Mapping[str, float]) -> None:
-        if step == 5:
+        if step == 4:
             raise KeyboardInterrupt
 
     whole = train(tiny_model, tiny_chats, tmp_path / "a", fp16)
     assert "overflowed in FP16: the batch is repeated with a loss scale of 2.09715e+06" in caplog.text
-    assert [point["step"] for point in whole.curve] == list(range(1, 9))
-    assert losses(whole) == pytest.approx(losses(exact), rel=0.05)
-    assert [point["learning_rate"] for point in whole.curve] == [
-        point["learning_rate"] for point in exact.curve
-    ]
-    assert whole.summary.tokens == exact.summary.tokens
+    for name in ("step", "learning_rate", "loss", "grad_norm"):
+        of_both = [[point[name] for point in done.curve] for done in (whole, without)]
+        assert of_both[0] == pytest.approx(of_both[1], rel=1e-2), name
+    assert whole.summary.tokens == without.summary.tokens
     assert all(0 < layer.first_gradient_norm < 100 for layer in whole.proof.layers)
 
     with pytest.raises(KeyboardInterrupt):
@@ -192,6 +191,7 @@ def test_gradients_that_overflow_at_any_scale_end_the_training(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(loss_scale, "INITIAL_SCALE", 2.0**60)
+    monkeypatch.setattr(trainer, "MAX_OVERFLOWS", 3)
     with pytest.raises(TrainingError, match=r"step 1: FP16 gradient is inf.*model\.precision=fp32"):
         train(tiny_model, tiny_chats, tmp_path / "a", fp16)
-    assert caplog.text.count("the batch is repeated") == loss_scale.MAX_OVERFLOWS
+    assert caplog.text.count("the batch is repeated") == 3
