@@ -30,7 +30,11 @@ def decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> list[Decision]:
     cannot_pack = plan.packs_rows and not packs_rows
     heaviest = rows.heaviest(training.tokens_per_pass, packs_rows)
     return [
-        Decision("device", plan.device, why["device"]),
+        Decision(
+            "device",
+            plan.device,
+            why["device"] if training.processes == 1 else f"training.processes={training.processes}",
+        ),
         Decision("precision", plan.precision, why["precision"]),
         Decision("weights", recipe.base.quantization, f"model.quantization={recipe.base.quantization}"),
         Decision(
