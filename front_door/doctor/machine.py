@@ -6,6 +6,7 @@ import sys
 from importlib import metadata
 
 from front_door.doctor.checks import Check, run_check
+from front_door.doctor.four_bit import train_a_4bit_layer
 from front_door.state import new_log_file, tracking_uri
 from front_door.terminal.console import quiet, redirect_output
 from review_sentiment.errors import ReviewSentimentError
@@ -34,7 +35,7 @@ def check_machine() -> list[Check]:
         _packages(),
         run_check(
             "4-bit layers",
-            lambda: multiply_in_four_bit("cpu"),
+            lambda: train_a_4bit_layer("cpu"),
             "Reinstall bitsandbytes, or set model.quantization=none.",
         ),
         _memory(),
@@ -43,21 +44,6 @@ def check_machine() -> list[Check]:
         ),
         _mlflow(),
     ]
-
-
-def multiply_in_four_bit(device: str) -> str:
-    """Multiply by an NF4 layer: bitsandbytes can be imported without its native library, and then fails.
-
-    Raises:
-        RuntimeError: the result is not finite.
-    """
-    import bitsandbytes
-    import torch
-
-    layer = bitsandbytes.nn.Linear4bit(64, 64, bias=False, quant_type="nf4").to(device)
-    if not torch.isfinite(layer(torch.ones(1, 64, device=device))).all():
-        raise RuntimeError("a product with NF4 weights is not finite")
-    return "a product with NF4 weights is finite"
 
 
 def _python() -> Check:

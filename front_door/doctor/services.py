@@ -1,6 +1,6 @@
 """The checks of a stack: the GPU, the model, the reviews and the services that remote steps use.
 
-Each check does what a run does, on a small scale: a 4-bit product on the GPU, an object that is
+Each check does what a run does, on a small scale: a training step on the GPU, an object that is
 written, read and deleted, a command on the GPU host.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from front_door.doctor.checks import Check, run_check
+from front_door.doctor.four_bit import train_a_4bit_layer
 from front_door.doctor.gpu_host import GPU_QUERY, SECONDS_TO_ANSWER, check_host
-from front_door.doctor.machine import multiply_in_four_bit
 from front_door.run.preflight import Preflight
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.models.gpu_driver import unusable_gpu
@@ -30,7 +30,7 @@ def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
     if file.image is None and (file.has_step_operator or settings.model.device == "cuda"):
         yield run_check("GPU", _gpu, "Run `nvidia-smi`. Install NVIDIA's driver and a CUDA build of torch.")
         advice = "Reinstall torch and bitsandbytes for this CUDA version."
-        yield run_check("4-bit on GPU", lambda: multiply_in_four_bit("cuda"), advice)
+        yield run_check("4-bit on GPU", lambda: train_a_4bit_layer("cuda"), advice)
     for name, probe in Preflight(settings, file).probes().items():
         yield run_check(name, probe)
     if file.image is not None:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from review_sentiment.data.chats import format_chats
-from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_adapted_model, load_tokenizer
-from review_sentiment.registry.serving_files import dequantised, save_tokenizer
-from review_sentiment.resources.device import free_memory
+from review_sentiment.models.merging import answer_as_merged, write_merged
+from review_sentiment.registry.serving_files import save_tokenizer
 from review_sentiment.scoring.label_scoring import Scores, score_labels
 
 if TYPE_CHECKING:
@@ -54,26 +53,20 @@ def export(
     chats = format_chats(reviews, tokenizer, serving.labels, serving.max_tokens)
     prompts = list(chats.frame["prompt"])
 
-    def scores(model: Any) -> Scores:
+    def scores() -> Scores:
         return score_labels(model, tokenizer, prompts, chats.labels, plan, TOKENS_PER_BATCH)
 
-    adapted = scores(load_adapted_model(base, adapter, plan))
-    free_memory()
-    merged = merge(base, adapter, plan)
-    merged.save_pretrained(directory)
+    # The base model stays as training had it, in 4 bits, and no more than a file of merged weights is held
+    # beside it: an 8B needs 8 GB, not the 16 GB of its merged weights.
+    model: Any = load_adapted_model(base, adapter, plan)
+    adapted = scores()
+    write_merged(model, plan.dtype, directory)
     save_tokenizer(serving, directory)
-    exported = scores(merged)
+    answer_as_merged(model, plan.dtype)
+    exported = scores()
     return ExportReport(
         directory=directory,
         n=len(prompts),
         changed_fraction=float(np.mean(adapted.constrained != exported.constrained)),
         largest_difference=float(np.abs(adapted.probabilities - exported.probabilities).max()),
     )
-
-
-def merge(base: ModelIdentity, adapter: Path, plan: ComputePlan) -> Any:
-    """Return the base model in the plan's precision with the adapter added to its weights."""
-    from peft import PeftModel
-
-    model: Any = PeftModel.from_pretrained(dequantised(base, plan), str(adapter))
-    return model.merge_and_unload().eval()

@@ -6,16 +6,16 @@ import json
 import shlex
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from review_sentiment.data.prompts import PromptBuilder, template_with_fixed_date
 from review_sentiment.errors import UsageError
 from review_sentiment.models.loading import load_model, load_tokenizer
+from review_sentiment.models.merging import write_merged
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
-    from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.models.compute import ComputePlan
     from review_sentiment.scoring.scorer import Serving
 
@@ -58,19 +58,13 @@ def export_adapter(serving: Serving, adapter: Path, plan: ComputePlan, directory
     configuration = json.loads((adapter / CONFIGURATION).read_text(encoding="utf-8"))
     if configuration["use_dora"]:
         raise UsageError("Engines do not load DoRA adapters. Export without --adapter, as merged weights.")
-    dequantised(serving.base, plan).save_pretrained(directory / BASE)
+    write_merged(load_model(serving.base, plan), plan.dtype, directory / BASE)
     save_tokenizer(serving, directory / BASE)
     (directory / BASE / MODELFILE).unlink()  # it would serve the base model alone
     (directory / ADAPTER).mkdir()
     shutil.copy(adapter / "adapter_model.safetensors", directory / ADAPTER)
     configuration["base_model_name_or_path"] = str(directory.resolve() / BASE)
     (directory / ADAPTER / CONFIGURATION).write_text(json.dumps(configuration, indent=2), encoding="utf-8")
-
-
-def dequantised(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
-    """Return the base model in the plan's precision, with the values of its 4-bit weights."""
-    model: Any = load_model(base, plan)
-    return model.dequantize(dtype=plan.dtype) if base.quantization == "nf4" else model
 
 
 def merged_commands(directory: Path, name: str, precision: str) -> dict[str, list[str]]:

@@ -15,8 +15,8 @@ from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.models.merging import write_merged
 from review_sentiment.models.recipe import Recipe
-from review_sentiment.registry.export import merge
 from review_sentiment.registry.parity import Parity
 from review_sentiment.registry.server_answers import RecordedAnswers, compare_with_server
 from review_sentiment.scoring.completions_server import CompletionsServer
@@ -46,7 +46,7 @@ def tuned(
     base, root = replace(tiny_model, quantization="none"), tmp_path_factory.mktemp("tuned")
     training = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=20, epochs=9)
     finetune(TrainingJob(Recipe(base, PLAN, LoraSettings(rank=4), training, 1), tiny_chats, root / "adapter"))
-    merge(base, root / "adapter", PLAN).save_pretrained(root / "merged")
+    write_merged(load_adapted_model(base, root / "adapter", PLAN), PLAN.dtype, root / "merged")
     tokenizer = load_tokenizer(base)
     tokenizer.save_pretrained(root / "merged")
 
