@@ -57,7 +57,7 @@ def merged_layer(layer: LoraLayer, dtype: torch.dtype) -> torch.nn.Linear:
 
 
 def write_merged(model: PreTrainedModel, dtype: torch.dtype, directory: Path) -> None:
-    """Write a model with its adapter merged: its configuration, and weights in files of `SHARD_BYTES` at most.
+    """Write a model with its adapter merged: its configuration, and its weights in files of `SHARD_BYTES`.
 
     A model without adapters is written as it is, dequantised.
     """
