@@ -24,7 +24,12 @@ def main() -> None:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return compute(self, model, inputs, *args, **options)
 
+        def no_memory(*_args, **_options):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
         AnswerTrainer.compute_loss = short_of_memory
+        if most == 0:  # not even for the optimizer: the first process does not see it, and waits
+            AnswerTrainer.create_optimizer = no_memory
     _work(Path(sys.argv[1]))
 
 
