@@ -22,7 +22,8 @@ class Engine:
     """The model that it serves, and what is wrong with it.
 
     `faults` may contain: double_bos, other_template, no_logprobs, refuses_logprobs, five_logprobs,
-    refuses_ids, no_usage, llama_cpp (its format of log-probabilities), broken_json, empty, slow, needs_key.
+    refuses_ids, no_usage, no_list, llama_cpp (its format of log-probabilities), broken_json, empty, slow,
+    needs_key.
     `busy` requests get 429 first. `noise` is the standard deviation of what is added to each logit.
     """
 
@@ -140,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(401, {"error": {"message": f"Incorrect API key: {given}"}})
             elif busy:
                 self._send(429, {"error": {"message": "rate limit"}}, {"Retry-After": "0"})
+            elif question is None and "no_list" in engine.faults:
+                self._send(500, {"error": {"message": "no cache directory"}})
             elif question is None:
                 self._send(200, {"data": [{"id": name} for name in engine.models]})
             else:

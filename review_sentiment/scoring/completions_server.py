@@ -101,7 +101,15 @@ class CompletionsServer:
             UsageError: it does not, or it offers several.
             ServerError: the server cannot be reached, or does not list its models.
         """
-        body = self._send("GET", "models")
+        try:
+            body = self._send("GET", "models")
+        except RefusedError as error:  # `transformers serve` fails to list models before its first download
+            if not name:
+                raise
+            logger.info(
+                "The server does not list its models, so %s is not checked: %s", name, first_line(error)
+            )
+            return name
         listed = body.get("data") if isinstance(body, dict) else None
         offered = [str(one["id"]) for one in listed or () if isinstance(one, dict) and "id" in one]
         if name in offered:
@@ -175,7 +183,9 @@ class CompletionsServer:
         try:
             response = retrying(self._response, method, where, content)
         except TransientError as error:
-            raise ServerError(f"{error} in {ATTEMPTS} attempts. Wait, or lower its load.") from error
+            raise RefusedError(
+                f"{error} in {ATTEMPTS} attempts. See the server's log, or wait until it is less busy."
+            ) from error
         except httpx2.TimeoutException as error:
             raise ServerError(
                 f"{where} did not answer within {self._timeout:g} s. Is the server overloaded, or still "

@@ -91,6 +91,14 @@ def test_the_models_that_a_server_offers_are_listed(
         asked(replace(engine, models=offered), model=model)
 
 
+def test_a_model_that_is_named_need_not_be_listed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completions_server, "FIRST_WAIT_SECONDS", 0.001)
+    unlisted = replace(engine, faults=frozenset({"no_list"}))
+    assert len(asked(unlisted, model="tiny")) == len(QUESTIONS)
+    with pytest.raises(ServerError, match="answered 500 in 6 attempts"):
+        asked(unlisted)
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
