@@ -324,6 +324,7 @@ def primitives(args: argparse.Namespace) -> dict[str, Any]:
             float((y.double() - exact).norm() / exact.norm()),
             float((x.grad.double() - back).norm() / back.norm()),
         ]
+    found["packed attention: relative error forward, and of the gradients of q, k, v"] = packed_errors(args)
     if args.tiny:
         return found
 
@@ -378,6 +379,34 @@ def primitives(args: argparse.Namespace) -> dict[str, Any]:
             lambda: torch.nn.functional.scaled_dot_product_attention(q, k, k, is_causal=True, enable_gqa=True)
         )
     return found
+
+
+def packed_errors(args: argparse.Namespace) -> dict[str, list[float]]:
+    """Compare each kernel for packed rows with the reference in FP64: 60 shared tokens, groups of four."""
+    import torch
+
+    from review_sentiment.models.packed_attention import KERNELS
+    from review_sentiment.models.packing import PackedRows
+
+    rows, at = PackedRows(60, tuple(range(150, 10, -12))), device(args.tiny)
+    torch.manual_seed(2)
+    states = [torch.randn(1_088, heads, 128) for heads in (32, 8, 8, 32)]
+
+    def found(kernel: str, dtype: torch.dtype, where: str) -> list[torch.Tensor]:
+        q, k, v = (one.to(where, dtype).requires_grad_() for one in states[:3])
+        output = KERNELS[kernel](q, k, v, rows, 128**-0.5)[: rows.tokens]
+        gradients = torch.autograd.grad(output, (q, k, v), states[3][: rows.tokens].to(where, dtype))
+        return [one.detach().double().cpu()[: rows.tokens] for one in (output, *gradients)]
+
+    exact = found("varlen", torch.float64, "cpu")
+    errors = {}
+    for kernel, name in (("varlen", "bf16"), ("blocks", "bf16"), ("blocks", "fp32")):
+        dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[name]
+        near = found(kernel, dtype, at)
+        errors[f"{kernel}, {name}"] = [
+            float((a - b).norm() / b.norm()) for a, b in zip(near, exact, strict=True)
+        ]
+    return errors
 
 
 def small(args: argparse.Namespace) -> dict[str, Any]:
@@ -556,15 +585,21 @@ def scoring(args: argparse.Namespace) -> dict[str, Any]:
         "tuned": there,
         "room for FP32": full_precision.room_for_fp32(model, chosen.device),
     }
-    for budget in (2_048, 4_096, "auto"):
+    unpacked = chosen.without_packing("a variant")
+    for name, used, budget in (
+        ("2048 tokens a batch", chosen, 2_048),
+        ("4096 tokens a batch", chosen, 4_096),
+        ("4096 tokens a batch, padded", unpacked, 4_096),
+        ("auto tokens a batch", chosen, "auto"),
+    ):
         torch.manual_seed(0)
         if not args.tiny:
             torch.cuda.reset_peak_memory_stats()
-        score_labels(model, tokenizer, prompts[:32], LABELS, chosen, budget)
+        score_labels(model, tokenizer, prompts[:32], LABELS, used, budget)
         began = time.perf_counter()
-        scores = score_labels(model, tokenizer, prompts, LABELS, chosen, budget)
+        scores = score_labels(model, tokenizer, prompts, LABELS, used, budget)
         took = time.perf_counter() - began
-        found[f"{budget} tokens a batch"] = {
+        found[name] = {
             "reviews/s": round(len(prompts) / took, 1),
             "scored again in FP32": int((scores.margin < 0.25).sum()),
             "reserved GB": reserved_gb(),

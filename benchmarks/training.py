@@ -77,7 +77,7 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
     from review_sentiment.models.lean_layers import lighten
     from review_sentiment.models.loading import load_model, load_tokenizer
     from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
-    from review_sentiment.models.packing import use_packed_attention
+    from review_sentiment.models.packed_attention import use_packed_attention
     from review_sentiment.models.recipe import Recipe
     from review_sentiment.training.arguments import trainer_arguments
     from review_sentiment.training.preparation import prepare
@@ -92,7 +92,7 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
     model = load_model(base, plan)
     rows = tokenise(prepared.train, tokenizer)
     if name == "ours":
-        use_packed_attention(model)
+        use_packed_attention(model, recipe.plan)
         model = add_adapters(model, chosen.lora)
         fuse_adapters(model, plan.dtype)
         lighten(model)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def rounded_up(length: int, multiple: int) -> int:
@@ -26,19 +30,24 @@ def padded_tokens(lengths: Sequence[int]) -> int:
     return padded_width(lengths) * len(lengths)
 
 
-def token_budget_batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
-    """Yield batches of row numbers, longest rows first, of at most `tokens_per_batch` padded tokens.
+def token_budget_batches(
+    lengths: Sequence[int], tokens_per_batch: int, prefix: int | None = None
+) -> Iterator[list[int]]:
+    """Yield batches of row numbers, longest rows first, of at most `tokens_per_batch` tokens.
 
-    The longest batch comes first, so that a lack of memory shows at once. A row longer than the budget is a
-    batch of its own.
+    Packed rows have `prefix` tokens in common, which a batch computes once. Without `prefix`, rows are padded
+    to the longest. The longest batch comes first, so that a lack of memory shows at once. A row longer than
+    the budget is a batch of its own.
     """
     batch: list[int] = []
-    width = 0
+    tokens = 0
     for row in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        width = max(width, lengths[row])
-        if batch and width * (len(batch) + 1) > tokens_per_batch:
+        # Rows come longest first, so the first row of a batch is the width of a padded one.
+        more = lengths[batch[0]] if batch and prefix is None else lengths[row] - (prefix or 0)
+        if batch and tokens + more > tokens_per_batch:
             yield batch
-            batch, width = [], lengths[row]
+            batch, more = [], lengths[row] - (prefix or 0)
+        tokens = more + (tokens if batch else prefix or 0)
         batch.append(row)
     if batch:
         yield batch
@@ -59,3 +68,14 @@ def even_batches(
         if all(tokens_of([lengths[row] for row in batch]) <= tokens_per_batch for batch in batches):
             break
     return batches
+
+
+def on_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a host tensor on a device.
+
+    A GPU copies from pinned memory while it computes. From other memory, the copy would wait for all work
+    that was queued before it.
+    """
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

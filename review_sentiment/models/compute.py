@@ -22,6 +22,9 @@ ALLOCATION = "PYTORCH_ALLOC_CONF"
 ALLOCATION_SETTINGS = "expandable_segments:True"
 """Batches differ in width, so freed blocks rarely fit the next batch. Segments that can grow are not left
 with holes. PyTorch reads the variable when CUDA starts; `PYTORCH_CUDA_ALLOC_CONF` is its older name."""
+PACKS_ROWS = "no padding, and the shared start of the prompts is computed once"
+FLASH_CAPABILITY = (8, 0)
+"""Compute capability that PyTorch's FlashAttention needs (Ampere). Every GPU with native BF16 has it."""
 
 
 def prepare_allocation(environment: MutableMapping[str, str]) -> None:
@@ -40,6 +43,8 @@ class ComputePlan:
     optimizer: str
     gradient_checkpointing: bool
     packs_rows: bool
+    capability: tuple[int, int] | None = None
+    """Compute capability of the GPU, such as (8, 0); None on a CPU."""
     reasons: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -69,6 +74,22 @@ class ComputePlan:
             changes["optimizer"] = "adamw_torch"
         reasons = {**self.reasons, **dict.fromkeys(changes, "training.disable")}
         return replace(self, **changes, reasons=reasons)
+
+    @property
+    def packed_attention(self) -> tuple[str, str]:
+        """Return the kernel that attends over packed rows, `blocks` or `varlen`, and why."""
+        if self.capability is None:
+            return "blocks", "a CPU has no kernel for rows of different lengths"
+        if self.precision == "fp32":
+            return "blocks", "FlashAttention does not compute FP32"
+        if self.capability < FLASH_CAPABILITY:
+            major, minor = self.capability
+            return "blocks", f"FlashAttention needs compute capability 8.0, and this GPU has {major}.{minor}"
+        return "varlen", "FlashAttention needs no padding and keeps no probabilities"
+
+    def without_packing(self, reason: str) -> ComputePlan:
+        """Return the plan for rows that are padded."""
+        return replace(self, packs_rows=False, reasons={**self.reasons, "packs_rows": reason})
 
     def dequantises_once(self, wanted: bool | Auto) -> bool:
         """Return whether training keeps a dequantised copy of the 4-bit weights.
@@ -123,7 +144,7 @@ def plan_compute(device: str = "auto", precision: str = "auto") -> ComputePlan:
         precision, why_precision = _gpu_precision() if device == "cuda" else _cpu_precision()
     reasons = {"device": why_device, "precision": why_precision}
     if device == "cuda":
-        return gpu_plan(precision, reasons)
+        return replace(gpu_plan(precision, reasons), capability=torch.cuda.get_device_capability())
     if precision == "fp16":
         raise UsageError("model.precision is 'fp16', which needs a GPU. Use bf16, fp32 or auto.")
     return ComputePlan(
@@ -139,7 +160,7 @@ def plan_compute(device: str = "auto", precision: str = "auto") -> ComputePlan:
             "attention": "the backward pass of SDPA on a CPU takes a quarter of a training step",
             "optimizer": "one fused kernel for all adapters",
             "gradient_checkpointing": "memory is not scarce, and recomputing costs a third of the time",
-            "packs_rows": "no padding, and the shared start of the prompts is computed once",
+            "packs_rows": PACKS_ROWS,
         },
     )
 
@@ -152,7 +173,8 @@ def gpu_plan(precision: str, reasons: Mapping[str, str] | None = None) -> Comput
         "sdpa",
         "adamw_torch_fused",
         gradient_checkpointing=True,
-        packs_rows=False,
+        packs_rows=True,
+        capability=FLASH_CAPABILITY if precision == "bf16" else (7, 5),
         reasons={
             **(reasons or {}),
             "attention": "PyTorch picks the fastest kernel that the GPU has",
@@ -160,7 +182,7 @@ def gpu_plan(precision: str, reasons: Mapping[str, str] | None = None) -> Comput
             # 16), and bitsandbytes' optimizers keep a reference to the embedding after the model is gone.
             "optimizer": "one fused kernel for all adapters, whose states are small",
             "gradient_checkpointing": "memory is scarce on a GPU",
-            "packs_rows": "packed attention is written for CPUs",
+            "packs_rows": PACKS_ROWS,
         },
     )
 

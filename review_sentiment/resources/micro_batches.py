@@ -35,10 +35,10 @@ class MicroBatch:
     @classmethod
     def packed(cls, lengths: Sequence[int], prefix: int) -> MicroBatch:
         """Return a micro-batch of packed rows, longest first, that start with the same `prefix` tokens."""
-        from review_sentiment.models.packing import KEYS_MULTIPLE, ROWS_PER_BLOCK, WIDTH_MULTIPLE
+        from review_sentiment.models.block_attention import KEYS_MULTIPLE, ROWS_PER_BLOCK, WIDTH_MULTIPLE
 
         rests = [length - prefix for length in lengths]
-        # The blocks of `packed_attention`: the prefix, then groups of rows that see the prefix too.
+        # The blocks of `block_attention.py`: the prefix, then groups of rows that see the prefix too.
         blocks = [([prefix], 0)] if prefix else []
         blocks += [(rests[n : n + ROWS_PER_BLOCK], prefix) for n in range(0, len(rests), ROWS_PER_BLOCK)]
         queries = keys = scores = 0

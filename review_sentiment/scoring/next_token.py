@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from review_sentiment.errors import is_out_of_memory
-from review_sentiment.models.batching import token_budget_batches
-from review_sentiment.models.packing import can_pack, pack, packed_attention_in
+from review_sentiment.models.batching import on_device, token_budget_batches
+from review_sentiment.models.packed_attention import can_pack, packed_attention_in
+from review_sentiment.models.packing import pack, shared_prefix
 from review_sentiment.progress import Progress
 from review_sentiment.resources.device import free_memory
+from review_sentiment.scoring.token_budget import SHORTEST_ROW
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,52 +45,76 @@ def score_next_tokens(
     """Score the candidates after every row, in the order of the rows."""
     import torch
 
-    log_probs = np.empty((len(rows), len(candidates)))
-    greedy = np.empty(len(rows), dtype=np.int64)
     model.eval()
     # Packing puts all rows of a batch into one sequence that shares the instruction; see models/packing.py.
     # Models with other attention are padded instead. Both give the same scores.
-    packs_rows = plan.packs_rows and can_pack(model)
+    packs_rows = plan.packs_rows and can_pack(model.config)
+    batches = list(_batches(rows, tokens_per_batch, packs_rows))
+    tokens = torch.tensor(candidates, device=model.device)
+    scored = []
     with (
         torch.inference_mode(),
         plan.autocast(),
-        packed_attention_in(model) if packs_rows else nullcontext(),
+        packed_attention_in(model, plan) if packs_rows else nullcontext(),
         Progress("scoring reviews", len(rows)) as progress,
     ):
-        for batch in token_budget_batches([len(ids) for ids in rows], tokens_per_batch):
-            log_probs[batch], greedy[batch] = _score_batch(
-                model, [rows[row] for row in batch], candidates, packs_rows
-            )
+        for batch in batches:
+            # A GPU computes while the next batch is prepared here: nothing waits for a result before the end.
+            # The driver queues about a thousand kernels, so progress is ahead by about one batch.
+            scored.append(_score_batch(model, [rows[row] for row in batch], tokens, packs_rows))
             progress.advance(len(batch))
+    log_probs, greedy = np.empty((len(rows), len(candidates))), np.empty(len(rows), dtype=np.int64)
+    order, found = np.concatenate(batches), torch.cat(scored).cpu().numpy()
+    log_probs[order], greedy[order] = found[:, :-1], found[:, -1]
     return log_probs, greedy
 
 
+def _batches(rows: Sequence[list[int]], tokens_per_batch: int, packs_rows: bool) -> Iterator[list[int]]:
+    lengths = [len(ids) for ids in rows]
+    if not packs_rows:
+        return token_budget_batches(lengths, tokens_per_batch)
+    # Each row has logits, however short it is, and the budget counts on a few rows only. So a row counts as
+    # at least SHORTEST_ROW tokens.
+    prefix = shared_prefix(rows, min(lengths) - 1)
+    counted = [max(length, prefix + SHORTEST_ROW) for length in lengths]
+    return token_budget_batches(counted, tokens_per_batch, prefix)
+
+
 def _score_batch(
-    model: PreTrainedModel, rows: list[list[int]], candidates: Sequence[int], packs_rows: bool
-) -> NextTokens:
-    """Score rows that go through the model together, in halves if they do not fit into memory."""
+    model: PreTrainedModel, rows: list[list[int]], tokens: torch.Tensor, packs_rows: bool
+) -> torch.Tensor:
+    """Score rows that go through the model together, in halves if they do not fit into memory.
+
+    Returns the log-probabilities of the candidate `tokens`, and the greedy candidate, as FP64 on the model's
+    device: [n, candidates + 1]. The logits, a thousand times as many numbers, stay there.
+    """
     import torch
 
-    tokens = torch.tensor(candidates)
     try:
-        with _exact_candidates(model, tokens):
-            logits = (_packed_logits if packs_rows else _padded_logits)(model, rows).float().cpu()
+        return _scores(model, rows, tokens, packs_rows)
     except (RuntimeError, MemoryError) as error:
         if len(rows) == 1 or not is_out_of_memory(error):
             raise
-    else:
-        is_candidate = logits.argmax(-1, keepdim=True) == tokens
-        greedy = torch.where(is_candidate.any(-1), is_candidate.int().argmax(-1), -1).numpy()
-        # The softmax runs over the whole vocabulary, so that the labels' mass is known as well.
-        return logits.log_softmax(-1)[:, tokens].double().numpy(), greedy
     # The token budget is an estimate, and other processes use the GPU too. Halving finds what fits. It
     # happens outside the `except` block: within it, the exception keeps its frames alive, and they keep their
     # tensors.
     logger.info("out of memory with %d rows, continuing with half of them at a time", len(rows))
     free_memory()
     half = len(rows) // 2
-    parts = [_score_batch(model, part, candidates, packs_rows) for part in (rows[:half], rows[half:])]
-    return np.concatenate([found for found, _ in parts]), np.concatenate([found for _, found in parts])
+    return torch.cat([_score_batch(model, part, tokens, packs_rows) for part in (rows[:half], rows[half:])])
+
+
+def _scores(
+    model: PreTrainedModel, rows: list[list[int]], tokens: torch.Tensor, packs_rows: bool
+) -> torch.Tensor:
+    import torch
+
+    with _exact_candidates(model, tokens):
+        logits = (_packed_logits if packs_rows else _padded_logits)(model, rows).float()
+    is_candidate = logits.argmax(-1, keepdim=True) == tokens
+    greedy = torch.where(is_candidate.any(-1), is_candidate.int().argmax(-1), -1)
+    # The softmax runs over the whole vocabulary, so that the labels' mass is known as well.
+    return torch.cat([logits.log_softmax(-1)[:, tokens].double(), greedy.double()[:, None]], 1)
 
 
 def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
@@ -97,14 +123,8 @@ def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tenso
 
     # At least one token of each row stays outside the shared prefix: its last position is the one to read.
     batch = pack(rows, most_shared=min(map(len, rows)) - 1)
-    ends = torch.tensor([len(ids) - 1 for ids in rows])
-    output = model(
-        input_ids=batch.input_ids,
-        position_ids=batch.position_ids,
-        packed_rows=batch.rows,
-        logits_to_keep=batch.rows.places(torch.arange(len(rows)), ends),
-        use_cache=False,
-    )
+    ends = batch.rows.places(torch.arange(len(rows)), torch.tensor([len(ids) - 1 for ids in rows]))
+    output = model(**batch.inputs(model.device), logits_to_keep=on_device(ends, model.device))
     found: torch.Tensor = output.logits[0]
     return found
 
@@ -113,20 +133,18 @@ def _padded_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tenso
     """Return the logits [n, vocabulary] after the last token of each row."""
     import torch
 
-    last = [len(ids) - 1 for ids in rows]
-    width = max(last) + 1
+    last = torch.tensor([len(ids) - 1 for ids in rows])
+    width = max(map(len, rows))
     # Padding on the right needs no attention mask. In a causal model a position sees only what is to its
     # left, so the last real token never sees the padding, and what the padding computes is thrown away.
     # Without a mask, PyTorch can also use its fast causal kernel.
     padded = torch.tensor([ids + [0] * (width - len(ids)) for ids in rows])
-    # `logits_to_keep` takes the same positions for all rows, so it gets every length that occurs, once.
-    positions, which = np.unique(last, return_inverse=True)
     output = model(
-        input_ids=padded.to(model.device),
-        logits_to_keep=torch.from_numpy(positions).to(model.device),
+        input_ids=on_device(padded, model.device),
+        logits_to_keep=on_device(last[:, None], model.device),
         use_cache=False,
     )
-    found: torch.Tensor = output.logits[torch.arange(len(rows)), torch.from_numpy(which)]
+    found: torch.Tensor = output.logits[:, 0]
     return found
 
 
@@ -146,7 +164,7 @@ def _exact_candidates(model: PreTrainedModel, candidates: torch.Tensor) -> Itera
             exact = inputs[0].float() @ weight.t() + (0 if bias is None else bias[candidates].float())
         # The layer's output is replaced, so that whatever the model does to its logits afterwards happens to
         # these too: Granite divides them, Gemma 2 caps them.
-        return logits.float().index_copy(-1, candidates.to(logits.device), exact)
+        return logits.float().index_copy_(-1, candidates, exact)
 
     # An adapted output layer is no longer a Linear: its rows alone are not what it computes.
     plain = isinstance(head, torch.nn.Linear) and head.weight.dtype != torch.float32

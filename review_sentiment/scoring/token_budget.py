@@ -17,13 +17,16 @@ MAX_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 FREE_FRACTION = 0.5
 """Fraction of the free memory to use. The estimate below is rough, and fragmentation takes some as well."""
 SHORTEST_ROW = 32
-"""Each row keeps one vector of logits. Few prompts have fewer tokens than this."""
+"""Each row keeps one vector of logits. Few rows have fewer tokens of their own than this."""
 LOGIT_BYTES = 8
 """A logit in FP32, and again in the log-softmax."""
 
 
 def token_budget(model: PreTrainedModel, plan: ComputePlan) -> int:
-    """Return the tokens of a scoring batch, including padding, that fit beside the loaded model."""
+    """Return the tokens of a scoring batch, including padding, that fit beside the loaded model.
+
+    A prefix that packed rows share counts once.
+    """
     room = FREE_FRACTION * free_bytes(plan.device) / bytes_per_token(shape_from(model.config))
     return max(1, min(MAX_TOKENS[plan.device], int(room)))
 

@@ -22,12 +22,13 @@ class Decision:
         return f"{self.name}: {self.choice} ({self.reason})"
 
 
-def decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> list[Decision]:
+def decisions(recipe: Recipe, rows: Rows) -> list[Decision]:
     """Return the decisions of a training whose heaviest batch has these rows."""
     plan, training = recipe.plan, recipe.training
     why = plan.reasons
     recomputes, asked = recipe.checkpoints_activations, training.gradient_checkpointing
-    cannot_pack = plan.packs_rows and not packs_rows
+    kernel, why_kernel = plan.packed_attention
+    packs_rows = plan.packs_rows
     heaviest = rows.heaviest(training.tokens_per_pass, packs_rows)
     return [
         Decision(
@@ -39,18 +40,14 @@ def decisions(recipe: Recipe, rows: Rows, packs_rows: bool) -> list[Decision]:
         Decision("weights", recipe.base.quantization, f"model.quantization={recipe.base.quantization}"),
         Decision(
             "attention",
-            "packed" if packs_rows else plan.attention,
-            "each row sees the shared prefix and itself" if packs_rows else why["attention"],
+            f"packed, {kernel}" if packs_rows else plan.attention,
+            why_kernel if packs_rows else why["attention"],
         ),
         Decision("optimizer", plan.optimizer, why["optimizer"]),
         _fused_lora(recipe),
         _lean_layers(recipe),
         _dequantised_once(recipe),
-        Decision(
-            "packing",
-            "on" if packs_rows else "off",
-            "this model's attention cannot be packed" if cannot_pack else why["packs_rows"],
-        ),
+        Decision("packing", "on" if packs_rows else "off", why["packs_rows"]),
         Decision(
             "gradient checkpointing",
             "on" if recomputes else "off",

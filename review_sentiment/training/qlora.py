@@ -34,14 +34,19 @@ from transformers import set_seed
 from review_sentiment.errors import TrainingError, is_out_of_memory
 from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
-from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.models.loading import (
+    load_adapted_model,
+    load_configuration,
+    load_model,
+    load_tokenizer,
+)
 from review_sentiment.models.lora import (
     add_adapters,
     restore_adapter,
     save_adapter,
     train_adapters_in_fp32,
 )
-from review_sentiment.models.packing import can_pack, use_packed_attention
+from review_sentiment.models.packed_attention import can_pack, use_packed_attention
 from review_sentiment.resources import memory_fit
 from review_sentiment.resources.device import free_memory, peak_memory_gb, reset_peak
 from review_sentiment.scoring.label_scoring import score_once
@@ -137,16 +142,18 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
     rows = tokenise(job.train, tokenizer)
     # Memory is checked before anything large is loaded, and for the heaviest batch of the real data: an
     # estimate from the longest possible review was up to 34 % too high.
-    heaviest = heaviest_batch(rows["input_ids"], job.recipe)
-    recipe, expected = memory_fit.fitted(job.recipe, heaviest)
+    # Packing needs plain causal attention. Models with a sliding window or attention dropout are padded.
+    recipe = job.recipe
+    if not can_pack(load_configuration(recipe.base)):
+        recipe = replace(recipe, plan=recipe.plan.without_packing("this model's attention cannot be packed"))
+    heaviest = heaviest_batch(rows["input_ids"], recipe)
+    recipe, expected = memory_fit.fitted(recipe, heaviest)
     # The weights are quantised while they are loaded, layer by layer, and stay frozen from here on.
     model = load_model(recipe.base, recipe.plan)
-    # Packing needs plain causal attention. Models with a sliding window or attention dropout are padded.
-    packs_rows = recipe.plan.packs_rows and can_pack(model)
-    for decision in decisions(recipe, heaviest, packs_rows):
+    for decision in decisions(recipe, heaviest):
         logger.info("%s", decision)
-    if packs_rows:
-        use_packed_attention(model)
+    if recipe.plan.packs_rows:
+        use_packed_attention(model, recipe.plan)
     # All linear layers of the blocks get adapters by default, attention and MLP alike: adapting only the
     # queries and values, as the LoRA paper did, does not reach the quality of full fine-tuning (QLoRA,
     # section 4).
@@ -168,7 +175,7 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
         model=model,
         args=trainer_arguments(recipe, scratch),
         token_budget=recipe.training.tokens_per_pass,
-        packs_rows=packs_rows,
+        packs_rows=recipe.plan.packs_rows,
         train_dataset=rows,
         processing_class=tokenizer,
     )

@@ -31,8 +31,8 @@ from review_sentiment.models.batching import (
     even_batches,
     padded_width,
 )
-from review_sentiment.models.packing import pack
 from review_sentiment.resources.device import free_memory
+from review_sentiment.training.answer_logits import IGNORED, packed_logits, padded_logits
 from review_sentiment.training.exchange import Shortage, average_gradients, worst_of_all
 from review_sentiment.training.loss_scale import MAX_OVERFLOWS, loss_scaler, overflowed
 from review_sentiment.training.sampler import ByLength, RandomBatches, order_of
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from review_sentiment.data.chats import ChatDataset
-
-IGNORED = -100
-"""Label of tokens that the loss ignores (PyTorch's convention)."""
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +139,9 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
             NonFiniteError: the loss is NaN or infinite, or the gradients overflow at any scale of the loss.
             OutOfMemoryError: a single row does not fit into memory.
         """
-        inputs = dict(inputs)
+        # Rows are packed on the host: reading them from a GPU would wait for it in every micro-batch. What
+        # the model needs then goes to its device (`answer_logits.py`).
+        inputs = {name: values.cpu() for name, values in inputs.items()}
         self.last_rows = inputs.pop("row").tolist()
         counted = self.tokens, self.computed_tokens
         overflows = 0
@@ -195,7 +194,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         weights twice takes as long as 450 tokens on two cores.
         """
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        loss = inputs["labels"].new_zeros((), dtype=torch.float32)
+        loss = torch.zeros((), device=self.args.device)
         micro_batches = even_batches(lengths, self.token_budget, self._tokens_of)
         for rows in micro_batches:
             width = self._width_of([lengths[row] for row in rows])
@@ -208,6 +207,9 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
                 loss += super().training_step(model, part, count)
         return loss
 
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return inputs  # they stay on the host: see `training_step`
+
     def compute_loss(
         self,
         model: torch.nn.Module,
@@ -216,7 +218,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """Return the loss of a padded micro-batch: `input_ids` and `labels` of [rows, length]."""
-        logits_at_answers = _packed_logits if self._packs_rows else _padded_logits
+        logits_at_answers = packed_logits if self._packs_rows else padded_logits
         logits, targets, computed = logits_at_answers(model, inputs)
         # In FP32: the softmax over 49,152 words loses small differences in BF16, which keeps 8 significant
         # bits.
@@ -279,42 +281,3 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     def load_adapter(self, checkpoint: Path) -> None:
         """Load the adapter of a checkpoint into the model."""
         self._load_from_checkpoint(str(checkpoint))
-
-
-# The logits of one position are vocabulary-wide: 49,152 numbers for the embedded model, as many as the hidden
-# states of 85 positions. Both functions below therefore ask for them at the positions that predict an answer
-# token, and nowhere else (`logits_to_keep`). A position predicts the token after it, hence `labels[:, 1:]`.
-
-
-def _padded_logits(
-    model: torch.nn.Module, inputs: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Return logits [n, vocabulary], targets [n] and computed tokens, at the answers of padded rows."""
-    targets = inputs["labels"][:, 1:]
-    # One set of columns serves all rows: their union. Rows end at different places, but those of a batch have
-    # similar lengths, so the union is a few columns. IGNORED marks the rest of them.
-    columns = (targets != IGNORED).any(dim=0).nonzero().squeeze(-1)
-    # No attention mask: in a causal model, no token of a row sees the padding to its right.
-    output = model(input_ids=inputs["input_ids"], logits_to_keep=columns, use_cache=False)
-    return output.logits.flatten(0, 1), targets[:, columns].flatten(), inputs["input_ids"].numel()
-
-
-def _packed_logits(
-    model: torch.nn.Module, inputs: dict[str, torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Return logits [n, vocabulary], targets [n] and computed tokens, at the answers of packed rows."""
-    lengths = inputs["attention_mask"].sum(dim=1).tolist()
-    # The last token of a row is an answer token. Nothing is predicted from it, so it is not computed.
-    rows = [ids[: length - 1] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
-    row, column = (inputs["labels"][:, 1:] != IGNORED).nonzero(as_tuple=True)
-    # Rows may share their beginning up to the first answer position of any row; each row needs that position
-    # for itself.
-    batch = pack(rows, most_shared=int(column.min()))
-    output = model(
-        input_ids=batch.input_ids,
-        position_ids=batch.position_ids,
-        packed_rows=batch.rows,
-        logits_to_keep=batch.rows.places(row, column),
-        use_cache=False,
-    )
-    return output.logits[0], inputs["labels"][row, column + 1], batch.input_ids.numel()

@@ -11,7 +11,7 @@ from benchmarks import gpu_check
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.models.base_model import ModelIdentity
 
-STAGES = ("small", "write_8b", "variants", "scoring")
+STAGES = ("primitives", "small", "write_8b", "variants", "scoring")
 
 
 def test_the_stages_of_the_gpu_check_run_on_a_cpu(
@@ -33,3 +33,8 @@ def test_the_stages_of_the_gpu_check_run_on_a_cpu(
     assert set(done) == set(STAGES)
     assert done["small"]["layers proven"] == 14
     assert done["small"]["reload difference"] == 0
+    losses = [done["variants"][name]["losses"] for name in ("gpu.yaml", "gpu.yaml, padded")]
+    assert len(losses[0]) == len(losses[1]) == 3
+    (errors,) = (found for name, found in done["primitives"].items() if name.startswith("packed attention"))
+    assert max(errors["blocks, fp32"]) < 1e-6
+    assert max(max(found) for found in errors.values()) < 0.01

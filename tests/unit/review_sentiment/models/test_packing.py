@@ -1,73 +1,184 @@
-"""Packed rows compute what padded rows compute, forward and backward."""
+"""Packed rows compute what padded rows compute, forward and backward, with either kernel."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from transformers import PreTrainedModel
 
-from review_sentiment.models.base_model import ModelIdentity
-from review_sentiment.models.compute import plan_compute
-from review_sentiment.models.loading import load_model
-from review_sentiment.models.packing import (
-    TOKENS_MULTIPLE,
-    can_pack,
-    pack,
-    shared_prefix,
-    use_packed_attention,
-)
+from review_sentiment.config import LoraSettings
+from review_sentiment.models import varlen_attention
+from review_sentiment.models.compute import ComputePlan, gpu_plan, plan_compute
+from review_sentiment.models.fused_lora import fuse_adapters
+from review_sentiment.models.lean_layers import lighten
+from review_sentiment.models.lora import add_adapters
+from review_sentiment.models.packed_attention import KERNELS, can_pack, use_packed_attention
+from review_sentiment.models.packing import TOKENS_MULTIPLE, pack, shared_prefix
+from review_sentiment.scoring.next_token import score_next_tokens
+from review_sentiment.training.answer_logits import IGNORED, packed_logits, padded_logits
+from review_sentiment.training.trainer import collate
+from tests.families import COMMON, random_model
 
 PLAN = plan_compute("cpu", "fp32")
+KEY_HEADS = (1, 2, 4)
+"""Of four heads: groups of four, of two, and none."""
+MOST_ANSWERS = 3
 
 
-@pytest.fixture(scope="module")
-def models(tiny_model: ModelIdentity) -> tuple[torch.nn.Module, torch.nn.Module]:
-    plain = ModelIdentity(tiny_model.name, None, "none", "tiny")
-    padded, packed = load_model(plain, PLAN), load_model(plain, PLAN)
-    assert can_pack(packed)
-    use_packed_attention(packed)
-    return padded, packed
+@contextmanager
+def chosen(kernel: str) -> Iterator[None]:
+    """Make every plan choose a kernel; on a CPU, that of GPUs is its reference."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ComputePlan, "packed_attention", (kernel, "a test wants it"))
+        yield
 
 
-ROWS = st.integers(0, 9).flatmap(
+@cache
+def adapted(key_heads: int) -> PreTrainedModel:
+    """Return a tiny Llama whose LoRA layers all do something."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(COMMON, "num_key_value_heads", key_heads)
+        model = add_adapters(random_model("llama").requires_grad_(False), LoraSettings(rank=4, alpha=8))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:  # zero at first, which hides half of the gradients
+            torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+@cache
+def adapted_and_fused(key_heads: int) -> PreTrainedModel:
+    """Return the same model with our layers."""
+    model = copy.deepcopy(adapted(key_heads))
+    fuse_adapters(model)
+    lighten(model)
+    return model
+
+
+ROWS = st.integers(0, 40).flatmap(
     lambda prefix: st.lists(
-        st.lists(st.integers(5, 200), min_size=1, max_size=12).map(
+        st.lists(st.integers(5, 200), min_size=2, max_size=30).map(
             lambda own: list(range(20, 20 + prefix)) + own
         ),
         min_size=1,
-        max_size=9,
+        max_size=19,
     )
 )
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@hypothesis_settings(max_examples=15, deadline=None)
+@given(rows=ROWS, key_heads=st.sampled_from(KEY_HEADS), answers=st.integers(1, MOST_ANSWERS))
+def test_packed_rows_have_the_loss_and_the_gradients_of_padded_rows(
+    kernel: str, rows: list[list[int]], key_heads: int, answers: int
+) -> None:
+    batch = collate([labelled(number, ids, answers) for number, ids in enumerate(rows)])
+    ours, plain = adapted_and_fused(key_heads), adapted(key_heads)
+    with chosen(kernel):
+        use_packed_attention(ours, PLAN)
+    loss, found = gradients(ours, *packed_logits(ours, batch)[:2])
+    expected_loss, expected = gradients(plain, *padded_logits(plain, batch)[:2])
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert torch.nn.functional.cosine_similarity(found, expected, dim=0) > 1 - 1e-6
+
+
+def labelled(number: int, ids: list[int], answers: int) -> dict[str, object]:
+    """Return a row with up to so many answer tokens: some rows of a batch have fewer than others."""
+    count = min(1 + number % answers, len(ids) - 1)
+    return {"input_ids": ids, "labels": [IGNORED] * (len(ids) - count) + ids[-count:], "row": number}
+
+
+def gradients(
+    model: torch.nn.Module, logits: torch.Tensor, targets: torch.Tensor
+) -> tuple[float, torch.Tensor]:
+    """Return the loss, and all LoRA gradients as one vector in FP64."""
+    model.zero_grad()
+    loss = torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+    loss.backward()
+    found = [p.grad.double().flatten() for p in model.parameters() if p.grad is not None]
+    assert len(found) == 2 * 2 * 7
+    return loss.item(), torch.cat(found)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@hypothesis_settings(max_examples=15, deadline=None)
+@given(rows=ROWS, key_heads=st.sampled_from(KEY_HEADS), budget=st.integers(1, 900))
+def test_packed_rows_have_the_scores_of_padded_rows(
+    kernel: str, rows: list[list[int]], key_heads: int, budget: int
+) -> None:
+    candidates = [7, 70, 270]
+    with chosen(kernel):
+        packed = score_next_tokens(adapted_and_fused(key_heads), rows, candidates, PLAN, budget)
+    unpacked = PLAN.without_packing("a test")
+    padded = score_next_tokens(adapted(key_heads), rows, candidates, unpacked, budget)
+    np.testing.assert_allclose(np.exp(packed[0]), np.exp(padded[0]), atol=1e-5)
+    np.testing.assert_array_equal(packed[1], padded[1])
+
+
 @hypothesis_settings(max_examples=30, deadline=None)
 @given(rows=ROWS, fewer=st.integers(0, 3))
-def test_packed_rows_have_the_hidden_states_and_gradients_of_padded_rows(
-    models: tuple[torch.nn.Module, torch.nn.Module], rows: list[list[int]], fewer: int
-) -> None:
-    padded, packed = models
+def test_a_packed_batch_holds_the_prefix_once_and_every_row(rows: list[list[int]], fewer: int) -> None:
     most = max(0, min(len(row) for row in rows) - 1 - fewer)
     batch = pack(rows, most)
-    assert batch.rows.prefix == shared_prefix(rows, most) <= most
-    assert batch.rows.tokens == batch.rows.prefix + sum(len(row) - batch.rows.prefix for row in rows)
+    prefix = batch.rows.prefix
+    assert prefix == shared_prefix(rows, most) <= most
+    assert batch.rows.tokens == prefix + sum(len(row) - prefix for row in rows)
     assert 0 <= batch.input_ids.shape[1] - batch.rows.tokens < TOKENS_MULTIPLE
+    for number, row in enumerate(rows):
+        own = torch.arange(prefix, len(row))
+        places = batch.rows.places(torch.full_like(own, number), own)
+        assert batch.input_ids[0, places].tolist() == row[prefix:]
+        assert batch.position_ids[0, places].tolist() == own.tolist()
 
-    def gradients(model: torch.nn.Module, logits: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        model.zero_grad()
-        torch.stack([row.logsumexp(-1) for row in logits]).square().mean().backward()
-        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
-    one_by_one = [padded(input_ids=torch.tensor([row]), use_cache=False).logits[0, -1] for row in rows]
-    last = batch.rows.places(torch.arange(len(rows)), torch.tensor([len(row) - 1 for row in rows]))
-    together = packed(
-        input_ids=batch.input_ids,
-        position_ids=batch.position_ids,
-        packed_rows=batch.rows,
-        logits_to_keep=last,
-        use_cache=False,
-    ).logits[0]
-    torch.testing.assert_close(together, torch.stack(one_by_one), rtol=1e-4, atol=1e-5)
-    expected, found = gradients(padded, one_by_one), gradients(packed, list(together))
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+def test_only_plain_causal_attention_is_packed() -> None:
+    config = adapted(2).config
+    assert can_pack(config)
+    for changed in ({"attention_dropout": 0.1}, {"use_sliding_window": True}, {"model_type": "gemma2"}):
+        assert not can_pack(type("", (), config.to_dict() | changed))
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "expected"),
+    [
+        ((8, 0), "bf16", "varlen"),
+        ((12, 0), "fp16", "varlen"),
+        ((9, 0), "fp32", "blocks"),
+        ((7, 5), "fp16", "blocks"),
+    ],
+)
+def test_a_gpu_gets_the_kernel_that_it_and_the_precision_allow(
+    capability: tuple[int, int], precision: str, expected: str
+) -> None:
+    choice, why = replace(gpu_plan(precision), capability=capability).packed_attention
+    assert choice == expected
+    assert "FlashAttention" in why
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"enable_gqa": False},
+        {"window_size": (4, 0)},
+        {"max_k": 2},
+        {"cu_seq_q": torch.tensor([0, 3])},
+        {"key": torch.zeros(3, 3, 8)},
+    ],
+)
+def test_the_reference_refuses_what_flash_attention_would(broken: dict[str, object]) -> None:
+    starts = torch.tensor([0, 3], dtype=torch.int32)
+    states = torch.zeros(3, 2, 8)
+    good = {"query": torch.zeros(3, 4, 8), "key": states, "value": states, "max_q": 3, "max_k": 3}
+    good |= {"cu_seq_q": starts, "cu_seq_k": starts, "scale": 1.0, "enable_gqa": True}
+    assert varlen_attention.varlen_reference(**good).shape == (3, 4, 8)
+    with pytest.raises(ValueError, match=r"heads|starts|queries"):
+        varlen_attention.varlen_reference(**good | broken)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from review_sentiment.config import LoraSettings, Settings, TrainingSettings
 from review_sentiment.models.base_model import ModelIdentity, identify
+from review_sentiment.models.block_attention import blocks_of
 from review_sentiment.models.compute import ComputePlan, gpu_plan, plan_compute
 from review_sentiment.models.loading import load_configuration
 from review_sentiment.models.lora import add_adapters
@@ -144,7 +145,7 @@ def test_attention_is_counted_with_the_padding_that_it_computes() -> None:
     ids.sort(key=len, reverse=True)
     packed = pack(ids, most_shared=3).rows
     q, k = torch.zeros(1, packed.tokens, 4, 8).squeeze(0), torch.zeros(packed.tokens, 2, 8)
-    blocks = packed.blocks(q, k)
+    blocks = blocks_of(packed, q, k)
     counted = MicroBatch.packed(list(map(len, ids)), 3)
     assert counted.queries == sum(len(block.queries_at) for block in blocks) / 4
     assert counted.keys == sum(len(block.keys_at) for block in blocks) / 2

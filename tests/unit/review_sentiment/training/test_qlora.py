@@ -16,7 +16,7 @@ from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
-from review_sentiment.models.packing import use_packed_attention
+from review_sentiment.models.packed_attention import use_packed_attention
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.training import qlora
@@ -72,7 +72,7 @@ def one_step(
     tokenizer = load_tokenizer(model_identity)
     model = load_model(model_identity, PLAN)
     if packs_rows:
-        use_packed_attention(model)
+        use_packed_attention(model, PLAN)
     model = add_adapters(model, LORA)
     assert not model.is_activation_checkpointing
     micro_batches: list[int] = []

@@ -9,11 +9,12 @@ import torch
 from transformers import PreTrainedModel
 
 from review_sentiment.config import LoraSettings
+from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.lora import add_adapters
-from review_sentiment.models.packing import can_pack, use_packed_attention
-from review_sentiment.training import trainer
+from review_sentiment.models.packed_attention import can_pack, use_packed_attention
+from review_sentiment.training import answer_logits, trainer
 from tests.families import FAMILIES, random_model
 
 EXPERTS = {"mixtral"}
@@ -36,14 +37,14 @@ def test_loss_and_gradients_are_those_of_one_row_at_a_time(family: str) -> None:
     ours = copy.deepcopy(plain)
     fuse_adapters(ours)
     lighten(ours)
-    packs_rows = can_pack(ours)
+    packs_rows = can_pack(ours.config)
     if packs_rows:
-        use_packed_attention(ours)
+        use_packed_attention(ours, plan_compute("cpu", "fp32"))
 
     loss = sum(_row_loss(plain, ids) for ids in ROWS)
     assert isinstance(loss, torch.Tensor)
     batch = trainer.collate([_row(number, ids) for number, ids in enumerate(ROWS)])
-    logits_at_answers = trainer._packed_logits if packs_rows else trainer._padded_logits
+    logits_at_answers = answer_logits.packed_logits if packs_rows else answer_logits.padded_logits
     logits, targets, _ = logits_at_answers(ours, batch)
     own = torch.nn.functional.cross_entropy(logits, targets, ignore_index=trainer.IGNORED, reduction="sum")
     torch.testing.assert_close(own, loss, rtol=1e-5, atol=1e-5)
