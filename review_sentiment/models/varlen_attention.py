@@ -116,7 +116,7 @@ class _RepeatedPrefix(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         sequences, gradient = ctx.sequences, gradients[0]
         total = gradient.index_select(0, sequences.own_at)
-        copies = gradient.index_select(0, sequences.shared_at).unflatten(0, (sequences.rows, -1))
+        copies = gradient.index_select(0, sequences.shared_at).view(sequences.rows, -1, *gradient.shape[1:])
         total[: copies.shape[1]] += copies.sum(0)
         return total, None
 

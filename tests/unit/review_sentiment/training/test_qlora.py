@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,7 @@ def test_a_training_logs_its_decisions_with_their_reasons(
     assert logged["device"] == "device: cpu (model.device=cpu)"
     assert logged["precision"] == "precision: fp32 (model.precision=fp32)"
     assert logged["packing"].startswith("packing: on (no padding")
+    assert logged["attention"].startswith("attention: packed, blocks (a CPU has no kernel")
     for name in ("weights", "attention", "optimizer", "gradient checkpointing", "micro-batches"):
         assert logged[name].endswith(")")
         assert "()" not in logged[name]
@@ -181,6 +184,21 @@ def test_each_speed_up_can_be_switched_off(
     recipe = Recipe(tiny_model, PLAN.without(training.disable), LORA, training, 1)
     finetune(TrainingJob(recipe, chats, tmp_path / "a"))
     assert [line for line in caplog.messages if "training.disable" in line] == [decision]
+
+
+def test_a_model_whose_attention_cannot_be_packed_is_padded_and_planned_for(
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "review_sentiment")
+    shutil.copytree(tiny_model.name, tmp_path / "other")
+    config = tmp_path / "other" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"attention_dropout": 0.1}))
+    base = replace(tiny_model, name=str(tmp_path / "other"))
+    job = TrainingJob(Recipe(base, PLAN, LORA, TRAINING, 1), chats, tmp_path / "adapter")
+    loaded = qlora.load(job, load_tokenizer(base), tmp_path / "scratch")
+    assert not loaded.recipe.plan.packs_rows
+    assert loaded.model.config._attn_implementation == "eager"
+    assert "packing: off (this model's attention cannot be packed)" in caplog.messages
 
 
 def test_the_same_seed_gives_the_same_adapter_file(
