@@ -585,7 +585,7 @@ def scoring(args: argparse.Namespace) -> dict[str, Any]:
         "tuned": there,
         "room for FP32": full_precision.room_for_fp32(model, chosen.device),
     }
-    unpacked = chosen.without_packing("a variant")
+    unpacked = chosen.without(("packing",), "a variant")
     for name, used, budget in (
         ("2048 tokens a batch", chosen, 2_048),
         ("4096 tokens a batch", chosen, 4_096),

@@ -43,7 +43,7 @@ class StandInGpu(TorchFunctionMode):
         super().__exit__(*error)
         self._watch.__exit__(*error)
 
-    def __torch_function__(  # noqa: PLR0911 - one case after the other
+    def __torch_function__(
         self, func: Callable[..., Any], _types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Answer for the device in what depends on it."""
@@ -54,10 +54,6 @@ class StandInGpu(TorchFunctionMode):
             return GPU if there else func(*args)
         if func == torch.Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
             return there
-        if func is torch.Tensor.backward:
-            # Calls within a call are not watched; those of a backward pass, which may recompute layers, are.
-            with _Again(self):
-                return torch.autograd.backward(first)
         if func is torch.Tensor.pin_memory:
             return first
         if func in (torch.Tensor.cpu, torch.Tensor.tolist) and there:
@@ -88,20 +84,6 @@ class StandInGpu(TorchFunctionMode):
         if not to_gpu:
             self.waits.append("to")
         return _copied(result, to_gpu)
-
-
-class _Again(TorchFunctionMode):
-    """A second context for the calls that a first one has made."""
-
-    def __init__(self, outer: StandInGpu) -> None:
-        super().__init__()
-        self._outer = outer
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        """Answer as the first one."""
-        return self._outer.__torch_function__(func, types, args, kwargs)
 
 
 class _Watch(TorchDispatchMode):

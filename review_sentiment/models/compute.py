@@ -65,14 +65,14 @@ class ComputePlan:
 
         return f"cuda:{torch.cuda.current_device()}" if self.device == "cuda" else self.device
 
-    def without(self, disabled: Collection[str]) -> ComputePlan:
+    def without(self, disabled: Collection[str], reason: str = "training.disable") -> ComputePlan:
         """Return the plan without those speed-ups of `training.disable` that a plan knows."""
         changes: dict[str, Any] = {}
         if "packing" in disabled:
             changes["packs_rows"] = False
         if "fused_optimizer" in disabled:
             changes["optimizer"] = "adamw_torch"
-        reasons = {**self.reasons, **dict.fromkeys(changes, "training.disable")}
+        reasons = {**self.reasons, **dict.fromkeys(changes, reason)}
         return replace(self, **changes, reasons=reasons)
 
     @property
@@ -86,10 +86,6 @@ class ComputePlan:
             major, minor = self.capability
             return "blocks", f"FlashAttention needs compute capability 8.0, and this GPU has {major}.{minor}"
         return "varlen", "FlashAttention needs no padding and keeps no probabilities"
-
-    def without_packing(self, reason: str) -> ComputePlan:
-        """Return the plan for rows that are padded."""
-        return replace(self, packs_rows=False, reasons={**self.reasons, "packs_rows": reason})
 
     def dequantises_once(self, wanted: bool | Auto) -> bool:
         """Return whether training keeps a dequantised copy of the 4-bit weights.

@@ -145,7 +145,9 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
     # Packing needs plain causal attention. Models with a sliding window or attention dropout are padded.
     recipe = job.recipe
     if not can_pack(load_configuration(recipe.base)):
-        recipe = replace(recipe, plan=recipe.plan.without_packing("this model's attention cannot be packed"))
+        recipe = replace(
+            recipe, plan=recipe.plan.without(("packing",), "this model's attention cannot be packed")
+        )
     heaviest = heaviest_batch(rows["input_ids"], recipe)
     recipe, expected = memory_fit.fitted(recipe, heaviest)
     # The weights are quantised while they are loaded, layer by layer, and stay frozen from here on.

@@ -118,7 +118,7 @@ def test_packed_rows_have_the_scores_of_padded_rows(
     candidates = [7, 70, 270]
     with chosen(kernel):
         packed = score_next_tokens(adapted_and_fused(key_heads), rows, candidates, PLAN, budget)
-    unpacked = PLAN.without_packing("a test")
+    unpacked = PLAN.without(("packing",), "a test")
     padded = score_next_tokens(adapted(key_heads), rows, candidates, unpacked, budget)
     np.testing.assert_allclose(np.exp(packed[0]), np.exp(padded[0]), atol=1e-5)
     np.testing.assert_array_equal(packed[1], padded[1])
