@@ -33,8 +33,7 @@ def test_the_stages_of_the_gpu_check_run_on_a_cpu(
     assert set(done) == set(STAGES)
     assert done["small"]["layers proven"] == 14
     assert done["small"]["reload difference"] == 0
-    losses = [done["variants"][name]["losses"] for name in ("gpu.yaml", "gpu.yaml, padded")]
-    assert len(losses[0]) == len(losses[1]) == 3
+    assert "4096 tokens a batch, padded" in done["scoring"]
     (errors,) = (found for name, found in done["primitives"].items() if name.startswith("packed attention"))
     assert max(errors["blocks, fp32"]) < 1e-6
     assert max(max(found) for found in errors.values()) < 0.01
