@@ -267,15 +267,16 @@ def main(train: int, reviews: int, rounds: int, as_json: bool) -> None:
     import torch
     from peft import PeftModel
 
-    from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+    from review_sentiment.models.loading import load_tokenizer
+    from review_sentiment.scoring.scored_model import load_scored_model
 
     with tempfile.TemporaryDirectory() as scratch:
         tuned = tune(train, Path(scratch) / "adapter")
         tokenizer = load_tokenizer(tuned.base)
-        plain, own = plain_model(tuned.plan), load_model(tuned.base, tuned.plan).eval()
+        plain, own = plain_model(tuned.plan), load_scored_model(tuned.base, None, tuned.plan)
         untuned = compare(plain, own, tokenizer, tuned, reviews, rounds)
         plain = PeftModel.from_pretrained(plain, str(tuned.adapter)).eval()
-        own = load_adapted_model(tuned.base, tuned.adapter, tuned.plan)
+        own = load_scored_model(tuned.base, tuned.adapter, tuned.plan)
         found = {"tuned": compare(plain, own, tokenizer, tuned, reviews, rounds), "untuned": untuned}
         exact = exact_agreement(own, plain, tokenizer, tuned)
     effect = batch_size_effect(own, tokenizer, tuned, ROUNDED_REVIEWS)

@@ -24,7 +24,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
     "qwen2": {},
     "qwen3": {"head_dim": 16},
-    "smollm3": {},
+    "smollm3": {"no_rope_layers": [1, 0]},
     "mistral": {"sliding_window": 8, "head_dim": 16},
     "gemma": {"head_dim": 16},
     "gemma2": {

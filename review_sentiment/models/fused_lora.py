@@ -36,10 +36,11 @@ def fuse_adapters(model: torch.nn.Module, kept_dtype: torch.dtype | None = None)
     layer also keeps its 4-bit weight in that type: the same values, dequantised once.
     """
     fused = 0
+    module: Any
     for module in model.modules():
         if _can_be_fused(module):
             module.forward = types.MethodType(_fused_forward, module)
-            kept = _dequantised(module, kept_dtype) if kept_dtype else None
+            kept = dequantised(module.get_base_layer(), kept_dtype) if kept_dtype else None
             setattr(module, KEPT, kept)  # a plain attribute, so it is not in the state dict
             fused += 1
     return fused
@@ -64,9 +65,9 @@ def _is_on(layer: LoraLayer) -> bool:
     return not (layer.disable_adapters or layer.merged)
 
 
-def _dequantised(layer: Any, dtype: torch.dtype) -> torch.Tensor | None:
+def dequantised(layer: torch.nn.Module, dtype: torch.dtype) -> torch.Tensor | None:
     """Return the weight [out, in] of a 4-bit layer; None if the layer is not quantised."""
-    weight = layer.get_base_layer().weight
+    weight: Any = layer.weight
     state = copy(getattr(weight, "quant_state", None))
     if state is None:
         return None
@@ -133,7 +134,7 @@ class LoraProduct:
         """Return the weight [out, in] of the plain or 4-bit layer."""
         weight: torch.Tensor | None = getattr(self.layer, KEPT)
         if weight is None or weight.dtype != dtype:
-            weight = _dequantised(self.layer, dtype)
+            weight = dequantised(self.layer.get_base_layer(), dtype)
         own: torch.Tensor = self.layer.get_base_layer().weight.detach() if weight is None else weight
         return own.to(dtype)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from review_sentiment.models.fused_lora import dequantised
 from review_sentiment.models.lora import ADAPTER
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def merged_layer(layer: LoraLayer, dtype: torch.dtype) -> torch.nn.Linear:
     base = layer.get_base_layer()
     with torch.device("meta"):
         dense = torch.nn.Linear(base.in_features, base.out_features, bias=base.bias is not None)
-    dense.weight = torch.nn.Parameter(_dense(base.weight, dtype).clone(), requires_grad=False)
+    dense.weight = torch.nn.Parameter(_dense(base, dtype).clone(), requires_grad=False)
     dense.bias = base.bias
     # PEFT merges into the base layer that it has. This is the same LoRA layer over the new one.
     twin = copy.copy(layer)
@@ -126,19 +127,14 @@ def _merged_weight(layer: LoraLayer, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _plain_weight(layer: Any, dtype: torch.dtype) -> torch.Tensor:
-    return _dense(layer.weight, dtype)
+    return _dense(layer, dtype)
 
 
 def _same(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def _dense(weight: Any, dtype: torch.dtype) -> torch.Tensor:
-    """Return a weight [out, in] in a type, dequantised if it is in 4 bits."""
-    if getattr(weight, "quant_state", None) is None:
-        plain: torch.Tensor = weight.data
-        return plain
-    from bitsandbytes.functional import dequantize_4bit
-
-    found: torch.Tensor = dequantize_4bit(weight.data, weight.quant_state)
-    return found.to(dtype)
+def _dense(layer: Any, dtype: torch.dtype) -> torch.Tensor:
+    """Return the weight [out, in] of a layer, dequantised into a type if it is in 4 bits."""
+    found = dequantised(layer, dtype)
+    return layer.weight.data if found is None else found

@@ -8,14 +8,18 @@ In the embedded model the output layer is also a fifth of all weights, which 149
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from review_sentiment.errors import is_out_of_memory
 from review_sentiment.models.batching import on_device, token_budget_batches
+from review_sentiment.models.merged_pass import merged_pass_of
 from review_sentiment.models.packed_attention import can_pack, packed_attention_in
 from review_sentiment.models.packing import pack, shared_prefix
 from review_sentiment.progress import Progress
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from review_sentiment.models.compute import ComputePlan
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -46,30 +52,42 @@ def score_next_tokens(
     import torch
 
     model.eval()
-    # Packing puts all rows of a batch into one sequence that shares the instruction; see models/packing.py.
-    # Models with other attention are padded instead. Both give the same scores.
-    packs_rows = plan.packs_rows and can_pack(model.config)
-    batches = list(_batches(rows, tokens_per_batch, packs_rows))
     tokens = torch.tensor(candidates, device=model.device)
+    # Packing puts all rows of a batch into one sequence that shares the instruction; see models/packing.py.
+    # Models with other attention are padded instead. All ways give the same scores.
+    packs_rows = plan.packs_rows and can_pack(model.config)
+    merged = merged_pass_of(model, plan)
+    workers = torch.get_num_threads() if merged and plan.device == "cpu" else 1
+
+    def score(part: list[list[int]]) -> torch.Tensor:
+        with torch.inference_mode(), plan.autocast():
+            if merged:
+                return _score_batch(partial(merged, candidates=tokens), part, tokens)
+            return _score_batch(
+                partial(_packed_logits if packs_rows else _padded_logits, model), part, tokens
+            )
+
+    batches = list(_batches(rows, tokens_per_batch, packs_rows, workers))
     scored = []
     with (
-        torch.inference_mode(),
-        plan.autocast(),
-        packed_attention_in(model, plan) if packs_rows else nullcontext(),
+        packed_attention_in(model, plan) if packs_rows and not merged else nullcontext(),
+        nullcontext() if merged else _exact_candidates(model, tokens),
         Progress("scoring reviews", len(rows)) as progress,
     ):
-        for batch in batches:
-            # A GPU computes while the next batch is prepared here: nothing waits for a result before the end.
-            # The driver queues about a thousand kernels, so progress is ahead by about one batch.
-            scored.append(_score_batch(model, [rows[row] for row in batch], tokens, packs_rows))
-            progress.advance(len(batch))
+        # A GPU computes while the next batch is prepared here: nothing waits for a result before the end. The
+        # driver queues about a thousand kernels, so progress is ahead by about one batch.
+        for found in _in_threads(score, ([rows[row] for row in batch] for batch in batches), workers):
+            scored.append(found)
+            progress.advance(len(found))
     log_probs, greedy = np.empty((len(rows), len(candidates))), np.empty(len(rows), dtype=np.int64)
-    order, found = np.concatenate(batches), torch.cat(scored).cpu().numpy()
-    log_probs[order], greedy[order] = found[:, :-1], found[:, -1]
+    order, together = np.concatenate(batches), torch.cat(scored).cpu().numpy()
+    log_probs[order], greedy[order] = together[:, :-1], together[:, -1]
     return log_probs, greedy
 
 
-def _batches(rows: Sequence[list[int]], tokens_per_batch: int, packs_rows: bool) -> Iterator[list[int]]:
+def _batches(
+    rows: Sequence[list[int]], tokens_per_batch: int, packs_rows: bool, workers: int
+) -> Iterator[list[int]]:
     lengths = [len(ids) for ids in rows]
     if not packs_rows:
         return token_budget_batches(lengths, tokens_per_batch)
@@ -77,11 +95,37 @@ def _batches(rows: Sequence[list[int]], tokens_per_batch: int, packs_rows: bool)
     # at least SHORTEST_ROW tokens.
     prefix = shared_prefix(rows, min(lengths) - 1)
     counted = [max(length, prefix + SHORTEST_ROW) for length in lengths]
-    return token_budget_batches(counted, tokens_per_batch, prefix)
+    # The workers share the memory of one batch, and as many batches for each let them end together.
+    own = sum(counted) - prefix * len(rows)
+    rounds = math.ceil(own / tokens_per_batch)
+    return token_budget_batches(counted, math.ceil(own / (rounds * workers)) + prefix, prefix)
+
+
+def _in_threads(
+    function: Callable[[T], torch.Tensor], items: Iterator[T], workers: int
+) -> Iterator[torch.Tensor]:
+    """Yield the function's results in order, computed by so many threads, each with its share of the cores.
+
+    An operation that is divided between cores ends at a barrier, and its small parts run on one core. Batches
+    on cores of their own have neither.
+    """
+    import torch
+
+    if workers == 1:
+        yield from map(function, items)
+        return
+    cores = torch.get_num_threads()
+    torch.set_num_threads(cores // workers)
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(cores)
 
 
 def _score_batch(
-    model: PreTrainedModel, rows: list[list[int]], tokens: torch.Tensor, packs_rows: bool
+    logits_of: Callable[[list[list[int]]], torch.Tensor], rows: list[list[int]], tokens: torch.Tensor
 ) -> torch.Tensor:
     """Score rows that go through the model together, in halves if they do not fit into memory.
 
@@ -91,7 +135,11 @@ def _score_batch(
     import torch
 
     try:
-        return _scores(model, rows, tokens, packs_rows)
+        logits = logits_of(rows)
+        is_candidate = logits.argmax(-1, keepdim=True) == tokens
+        greedy = torch.where(is_candidate.any(-1), is_candidate.int().argmax(-1), -1)
+        # The softmax runs over the whole vocabulary, so that the labels' mass is known as well.
+        return torch.cat([logits.log_softmax(-1)[:, tokens].double(), greedy.double()[:, None]], 1)
     except (RuntimeError, MemoryError) as error:
         if len(rows) == 1 or not is_out_of_memory(error):
             raise
@@ -101,20 +149,7 @@ def _score_batch(
     logger.info("out of memory with %d rows, continuing with half of them at a time", len(rows))
     free_memory()
     half = len(rows) // 2
-    return torch.cat([_score_batch(model, part, tokens, packs_rows) for part in (rows[:half], rows[half:])])
-
-
-def _scores(
-    model: PreTrainedModel, rows: list[list[int]], tokens: torch.Tensor, packs_rows: bool
-) -> torch.Tensor:
-    import torch
-
-    with _exact_candidates(model, tokens):
-        logits = (_packed_logits if packs_rows else _padded_logits)(model, rows).float()
-    is_candidate = logits.argmax(-1, keepdim=True) == tokens
-    greedy = torch.where(is_candidate.any(-1), is_candidate.int().argmax(-1), -1)
-    # The softmax runs over the whole vocabulary, so that the labels' mass is known as well.
-    return torch.cat([logits.log_softmax(-1)[:, tokens].double(), greedy.double()[:, None]], 1)
+    return torch.cat([_score_batch(logits_of, part, tokens) for part in (rows[:half], rows[half:])])
 
 
 def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
@@ -125,7 +160,7 @@ def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tenso
     batch = pack(rows, most_shared=min(map(len, rows)) - 1)
     ends = batch.rows.places(torch.arange(len(rows)), torch.tensor([len(ids) - 1 for ids in rows]))
     output = model(**batch.inputs(model.device), logits_to_keep=on_device(ends, model.device))
-    found: torch.Tensor = output.logits[0]
+    found: torch.Tensor = output.logits[0].float()
     return found
 
 
@@ -144,7 +179,7 @@ def _padded_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tenso
         logits_to_keep=on_device(last[:, None], model.device),
         use_cache=False,
     )
-    found: torch.Tensor = output.logits[:, 0]
+    found: torch.Tensor = output.logits[:, 0].float()
     return found
 
 

@@ -8,6 +8,7 @@ with its own forward pass on a few rows.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -18,7 +19,10 @@ import numpy as np
 
 from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.models.loading import load_adapted_model, load_model
-from review_sentiment.scoring.full_precision import computed_in_fp32, room_for_fp32
+from review_sentiment.models.merged_pass import can_merge, use_merged_pass
+from review_sentiment.resources.device import free_bytes
+from review_sentiment.resources.memory import shape_from
+from review_sentiment.scoring.full_precision import MAX_FREE_FRACTION, computed_in_fp32, room_for_fp32
 from review_sentiment.scoring.next_token import score_next_tokens
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.models.compute import ComputePlan
 
+logger = logging.getLogger(__name__)
+
+BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 PROBE_LENGTHS = (24, 9)
 """Tokens of each row that is compared. That takes 1 s for the embedded model in FP32 on two cores."""
 PROBE_PREFIX = 5
@@ -46,7 +53,33 @@ def load_scored_model(base: ModelIdentity, adapter: Path | None, plan: ComputePl
     """
     model = load_model(base, plan).eval() if adapter is None else load_adapted_model(base, adapter, plan)
     require_plain_scores(model, plan)
+    merge_if_it_fits(model, plan)
     return model
+
+
+def merge_if_it_fits(model: PreTrainedModel, plan: ComputePlan) -> None:
+    """Let a Llama-like model score by a merged pass, if its weights fit into memory beside the others.
+
+    Raises:
+        ModelUnavailableError: the merged pass gives other scores.
+    """
+    if not can_merge(model):
+        return
+    parameters, room = shape_from(model.config).linear_parameters, MAX_FREE_FRACTION * free_bytes(plan.device)
+    exact = replace(plan, precision="fp32")
+    if BYTES[plan.precision] * parameters > room:
+        logger.info(
+            "Scoring does not merge the adapter into the weights: in %s they take %.1f GB, and %.1f GB may "
+            "be used",
+            *(plan.precision, BYTES[plan.precision] * parameters / 1e9, room / 1e9),
+        )
+        return
+    # Rounding hides small mistakes, so the pass is proved in FP32 and then merged again in its precision.
+    proved = exact if BYTES["fp32"] * parameters <= room and room_for_fp32(model, plan.device) else plan
+    use_merged_pass(model, proved)
+    _require_plain_scores(model, proved)
+    if proved.precision != plan.precision:
+        use_merged_pass(model, plan)
 
 
 def require_plain_scores(model: PreTrainedModel, plan: ComputePlan) -> None:
@@ -56,8 +89,11 @@ def require_plain_scores(model: PreTrainedModel, plan: ComputePlan) -> None:
         ModelUnavailableError: they differ by more than rounding.
     """
     in_fp32 = plan.precision == "fp32" or room_for_fp32(model, plan.device)
-    plan = replace(plan, precision="fp32") if in_fp32 else plan
-    with computed_in_fp32(model) if in_fp32 else nullcontext():
+    _require_plain_scores(model, replace(plan, precision="fp32") if in_fp32 else plan)
+
+
+def _require_plain_scores(model: PreTrainedModel, plan: ComputePlan) -> None:
+    with computed_in_fp32(model) if plan.precision == "fp32" else nullcontext():
         difference = _difference(model, plan)
     if not difference <= TOLERANCE[plan.precision]:
         raise ModelUnavailableError(

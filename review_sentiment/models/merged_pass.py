@@ -1,0 +1,176 @@
+"""The forward pass of a Llama-like model that only scores: its adapters are merged, and nothing is kept.
+
+Training needs the base weights in 4 bits and the adapters beside them. Scoring needs neither, so this pass
+
+- computes W + scale B A once, instead of dequantising W and computing x W' + scale (x A') B' for each batch;
+- computes queries, keys and values in one product, and gate and up in another;
+- adds to the residual stream in place, and keeps nothing for a backward pass;
+- lets only the last token of each row through the output and the feed-forward part of the last block, since
+  no other is read: 3 % of the products of a model of 30 blocks.
+
+Merging changes nothing but rounding: log-probabilities of the embedded model by 2e-5 in FP32. Calls share no
+state, so several threads can score at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from review_sentiment.models.batching import on_device
+from review_sentiment.models.fused_lora import dequantised
+from review_sentiment.models.lora import ADAPTER
+from review_sentiment.models.packed_attention import KERNELS, can_pack
+from review_sentiment.models.packing import PackedRows, pack
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from review_sentiment.models.compute import ComputePlan
+
+ATTRIBUTE = "merged_pass"
+"""Attribute of a model that scores by its merged pass."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The merged weights of a block, each [out, in]: queries, keys and values as one, gate and up as one."""
+
+    layer: Any
+    qkv: torch.Tensor
+    qkv_bias: torch.Tensor | None
+    output: torch.Tensor
+    gate_up: torch.Tensor
+    down: torch.Tensor
+
+
+class MergedPass:
+    """The forward pass of a model with merged adapters: rows of token ids in, logits out."""
+
+    def __init__(self, model: PreTrainedModel, plan: ComputePlan) -> None:
+        """Merge the adapters into a copy of the weights in the plan's precision."""
+        self.precision = plan.precision
+        self._decoder: Any = model.get_decoder()
+        self._head = model.get_output_embeddings().weight
+        self._key_heads: int = model.config.num_key_value_heads
+        self._attend = KERNELS[plan.packed_attention[0]]
+        self._blocks = [_block(layer, plan.dtype) for layer in self._decoder.layers]
+
+    def __call__(self, rows: Sequence[list[int]], candidates: torch.Tensor) -> torch.Tensor:
+        """Return the FP32 logits [n, vocabulary] after the last token of each row."""
+        batch = pack(rows, most_shared=min(map(len, rows)) - 1)
+        ends = batch.rows.places(torch.arange(len(rows)), torch.tensor([len(ids) - 1 for ids in rows]))
+        ids, positions, ends = (
+            on_device(places, self._head.device) for places in (batch.input_ids, batch.position_ids, ends)
+        )
+        x = self._decoder.embed_tokens(ids[0])
+        cos, sin = (angles[0, :, None] for angles in self._decoder.rotary_emb(x, positions))
+        low, high = sin.chunk(2, dim=-1)
+        rotation = cos, torch.cat([-low, high], dim=-1)
+        for block in self._blocks[:-1]:
+            x = _feed_forward(block, *self._attended(block, x, rotation, batch.rows))
+        x, attended = self._attended(self._blocks[-1], x, rotation, batch.rows)
+        x = self._decoder.norm(_feed_forward(self._blocks[-1], x[ends], attended[ends]))
+        # The candidates are computed in FP32: a BF16 logit of 20 is a multiple of 1/8, which makes ties.
+        exact = x.float() @ self._head[candidates].float().t()
+        return functional.linear(x, self._head).float().index_copy_(-1, candidates, exact)
+
+    def _attended(
+        self, block: _Block, x: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor], rows: PackedRows
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x [L, hidden], and what attention adds to it before its output layer [L, heads * size]."""
+        attention = block.layer.self_attn
+        qkv = functional.linear(block.layer.input_layernorm(x), block.qkv, block.qkv_bias)
+        heads = qkv.view(len(x), -1, attention.head_dim)
+        key_heads = self._key_heads
+        q, k, v = heads.tensor_split([-2 * key_heads, -key_heads], dim=1)
+        if hasattr(attention, "q_norm"):  # Qwen3
+            q, k = attention.q_norm(q), attention.k_norm(k)
+        if getattr(attention, "use_rope", True):  # SmolLM3 leaves it out in some blocks
+            q, k = (_rotated(states, *rotation) for states in (q, k))
+        return x, self._attend(q, k, v, rows, attention.scaling).reshape(len(x), -1)
+
+
+def use_merged_pass(model: PreTrainedModel, plan: ComputePlan) -> MergedPass:
+    """Let a model score by a merged pass of the plan's precision; its adapters must not change anymore."""
+    merged = MergedPass(model, plan)
+    setattr(model, ATTRIBUTE, merged)
+    return merged
+
+
+def merged_pass_of(model: PreTrainedModel, plan: ComputePlan) -> MergedPass | None:
+    """Return the model's merged pass, if it has one of the plan's precision."""
+    found: MergedPass | None = getattr(model, ATTRIBUTE, None)
+    return found if found and found.precision == plan.precision else None
+
+
+def can_merge(model: PreTrainedModel) -> bool:
+    """Return whether `MergedPass` computes what the model does: a Llama-like one, with plain LoRA or none."""
+    decoder: Any = model.get_decoder()
+    return can_pack(model.config) and all(
+        _is_plain_lora(layer) and (may_have_bias or layer.bias is None)
+        for block in decoder.layers
+        for layer, may_have_bias in _projections(block)
+    )
+
+
+def _projections(block: Any) -> list[tuple[Any, bool]]:
+    """Return the linear layers of a block, and whether the pass adds their bias."""
+    attention, mlp = block.self_attn, block.mlp
+    inputs = [(layer, True) for layer in (attention.q_proj, attention.k_proj, attention.v_proj)]
+    return inputs + [
+        (layer, False) for layer in (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+    ]
+
+
+def _is_plain_lora(layer: Any) -> bool:
+    if not hasattr(layer, "lora_A"):
+        return True
+    # DoRA also scales the columns of the sum.
+    alone = list(layer.lora_A) == [ADAPTER] and not layer.lora_variant
+    return alone and not (layer.disable_adapters or layer.merged)
+
+
+def _block(layer: Any, dtype: torch.dtype) -> _Block:
+    qkv, (output, gate, up, down) = (
+        [_merged(projection, dtype) for projection, _ in some]
+        for some in (_projections(layer)[:3], _projections(layer)[3:])
+    )
+    biases = [projection.bias for projection, _ in _projections(layer)[:3]]
+    return _Block(
+        layer=layer,
+        qkv=torch.cat(qkv),
+        qkv_bias=None if biases[0] is None else torch.cat(biases).to(dtype),
+        output=output,
+        gate_up=torch.cat([gate, up]),
+        down=down,
+    )
+
+
+@torch.no_grad()
+def _merged(layer: Any, dtype: torch.dtype) -> torch.Tensor:
+    """Return W + scale B A [out, in], summed in FP32."""
+    base = layer.get_base_layer() if hasattr(layer, "lora_A") else layer
+    weight = dequantised(base, torch.float32)
+    if weight is None:
+        weight = base.weight.float()
+    if base is not layer:
+        weight = weight + layer.get_delta_weight(ADAPTER).float()
+    return weight.to(dtype)
+
+
+def _feed_forward(block: _Block, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+    """Return x [n, hidden] after the output layer of attention and the feed-forward part, in place."""
+    x.addmm_(attended, block.output.t())
+    normed = block.layer.post_attention_layernorm(x)
+    gate, up = functional.linear(normed, block.gate_up).chunk(2, dim=-1)
+    return x.addmm_(functional.silu(gate).mul_(up), block.down.t())
+
+
+def _rotated(states: torch.Tensor, cos: torch.Tensor, signed: torch.Tensor) -> torch.Tensor:
+    """Return the rotary embedding of states [L, heads, size], as in `lean_layers.py`."""
+    return (states * cos).addcmul_(states.roll(states.shape[-1] // 2, -1), signed)

@@ -1,0 +1,71 @@
+"""The merged pass scores as the model does, in threads too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from review_sentiment.config import LoraSettings
+from review_sentiment.models.base_model import ModelIdentity
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.loading import load_model
+from review_sentiment.models.lora import add_adapters
+from review_sentiment.models.merged_pass import can_merge, merged_pass_of, use_merged_pass
+from review_sentiment.scoring.next_token import score_next_tokens
+
+PLAN = plan_compute("cpu", "fp32")
+CANDIDATES = [7, 70, 200]
+BUDGET = 64
+
+
+def adapted(base: ModelIdentity, lora: LoraSettings) -> torch.nn.Module:
+    torch.manual_seed(1)
+    model = add_adapters(load_model(base, PLAN), lora)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def rows(count: int) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(2)
+    lengths = torch.randint(3, 20, (count,), generator=generator).tolist()
+    return [[5, 6, 7, *torch.randint(5, 250, (length,), generator=generator).tolist()] for length in lengths]
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "none"])
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_scores_are_those_of_the_adapted_model(
+    tiny_model: ModelIdentity, quantization: str, cores: int
+) -> None:
+    model = adapted(replace(tiny_model, quantization=quantization), LoraSettings(rank=4, alpha=8))
+    expected, greedy = score_next_tokens(model, rows(40), CANDIDATES, PLAN, BUDGET)
+    with torch.no_grad():
+        base = score_next_tokens(load_model(tiny_model, PLAN), rows(40), CANDIDATES, PLAN, BUDGET)[0]
+    assert abs(base - expected).max() > 0.1, "the adapter must matter"
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    try:
+        use_merged_pass(model, PLAN)
+        found, found_greedy = score_next_tokens(model, rows(40), CANDIDATES, PLAN, BUDGET)
+        assert torch.get_num_threads() == cores
+    finally:
+        torch.set_num_threads(before)
+
+    assert abs(found - expected).max() < 1e-5
+    assert (found_greedy == greedy).all()
+
+
+def test_a_pass_of_another_precision_is_not_used(tiny_model: ModelIdentity) -> None:
+    model = adapted(tiny_model, LoraSettings(rank=4))
+    merged = use_merged_pass(model, replace(PLAN, precision="bf16"))
+    assert merged_pass_of(model, PLAN) is None
+    assert merged_pass_of(model, replace(PLAN, precision="bf16")) is merged
+
+
+def test_what_the_pass_does_not_compute_is_not_merged(tiny_model: ModelIdentity) -> None:
+    assert can_merge(adapted(tiny_model, LoraSettings(rank=4)))
+    assert not can_merge(adapted(tiny_model, LoraSettings(rank=4, dora=True)))
