@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 ROOT = CONFIGS.parent
 DRIVE = Path("/content/drive")
 ON_DRIVE = DRIVE / "MyDrive" / "review-sentiment"
-TOKEN_BUDGETS = (8_192, 4_096, 2_048, 1_024)
-"""Micro-batches to try on a GPU, the fastest first: the first fits an A100, the last a T4."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +106,11 @@ def choose(config: str | None = None) -> Choice:
         return Choice("local", default_config(), (), "no GPU: the embedded model and reviews, in 15 minutes")
     import torch
 
-    from front_door.run.estimate import estimate_here
-
     name = torch.cuda.get_device_name(0)
-    own_drive = () if _on_colab() else ("training.checkpoint_dir=null",)
-    for tokens in TOKEN_BUDGETS:
-        overrides = (*own_drive, f"training.tokens_per_pass={tokens}")
-        reason = f"{name}: {tokens:,} tokens per micro-batch"
-        choice = Choice("gpu-local", CONFIGS / "colab.yaml", overrides, reason)
-        if estimate_here(choice.settings).verdict == "fits":
-            break
-    return choice
+    overrides = () if _on_colab() else ("training.checkpoint_dir=null",)
+    return Choice(
+        "gpu-local", CONFIGS / "colab.yaml", overrides, f"{name}: the run chooses what fits its memory"
+    )
 
 
 def require_access(settings: Settings, ask: Callable[[str], str] = getpass) -> str:

@@ -253,14 +253,14 @@ class TrainingSettings(Section):
     """Decoupled weight decay of AdamW."""
     batch_size: Count = 16
     """Reviews per optimizer step."""
-    tokens_per_pass: Count = 1_536
-    """Token budget of a micro-batch, including padding; larger batches are split."""
+    tokens_per_pass: Count | Literal["auto"] = 1_536
+    """Token budget of a micro-batch, including padding; larger batches are split. `auto`: what fits."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Maximum gradient norm; larger gradients are clipped."""
-    gradient_checkpointing: bool | Literal["auto"] = "auto"
-    """Recompute activations to save memory, which costs 36-50 % of the speed; `auto`: on a GPU only."""
+    gradient_checkpointing: bool | Annotated[int, Field(ge=2, le=1_024)] | Literal["auto"] = "auto"
+    """Recompute activations to save memory: of all layers or every k-th; `auto`: if a GPU needs it."""
     dequantise_once: bool | Literal["auto"] = "auto"
-    """Cache dequantised weights: 2 more bytes each, a tenth faster; `auto`: on a CPU only."""
+    """Cache dequantised weights: 2 more bytes each, a tenth faster; `auto`: on a CPU, or if it fits."""
     disable: Annotated[tuple[SpeedUp, ...], BeforeValidator(_split_at_commas), AfterValidator(_distinct)] = ()
     """Speed-ups to switch off: packing, fused_lora, lean_layers or fused_optimizer."""
     processes: Annotated[int, Field(ge=1, le=1_024)] = 1

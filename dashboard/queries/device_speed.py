@@ -111,7 +111,7 @@ def estimated_speeds() -> list[tuple[str, str, float]]:
     from review_sentiment.resources.memory import SHAPES
     from review_sentiment.resources.throughput import GPU_UTILISATION, GPUS, operations_per_token
 
-    operations = operations_per_token(SHAPES["embedded"], checkpointing=True)
+    operations = operations_per_token(SHAPES["embedded"], recomputed=1)
     return [(gpu.name, gpu.precision, GPU_UTILISATION * gpu.peak / operations) for gpu in GPUS]
 
 

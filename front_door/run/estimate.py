@@ -143,7 +143,9 @@ def fit_of(settings: Settings, recipe: Recipe, data: TrainingData, usable: float
     """Return whether a training fits into the usable bytes, and the verdict."""
     found = judge(recipe, data.rows(settings, recipe), usable)
     if found.fits:
-        return found, "tight" if found.expected.total > TIGHT * usable else "fits"
+        chosen = any(key.startswith("training.") for key in found.recipe.plan.reasons)
+        tight = found.expected.total > TIGHT * usable and not chosen
+        return found, "tight" if tight else "fits"
     if found.adapts:
         return found, "adapts"
     if recipe.training.fit == "ignore":
@@ -159,14 +161,14 @@ def _estimate(
     """Return the estimate for a device with its limits: usable memory in bytes, and speed in FLOP/s."""
     usable, speed = limits
     found, verdict = fit_of(settings, recipe, data, usable)
-    shape, checkpoints = shape_of(recipe.base), recipe.checkpoints_activations
+    shape, recipe = shape_of(recipe.base), found.recipe
     return DeviceEstimate(
         device=device,
         precision=recipe.plan.precision,
-        checkpointing=checkpoints,
+        checkpointing=recipe.checkpoints_activations,
         memory=found.expected,
         usable=usable,
         verdict=verdict,
         would_fit=str(found.smaller or ""),
-        hours=training_seconds(shape, data.tokens(settings), speed, checkpoints) / HOUR,
+        hours=training_seconds(shape, data.tokens(settings), speed, recipe.recomputed_fraction) / HOUR,
     )

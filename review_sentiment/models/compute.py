@@ -95,8 +95,8 @@ class ComputePlan:
         """
         return self.device == "cpu" if wanted == "auto" else wanted
 
-    def checkpoints_activations(self, wanted: bool | Auto) -> bool:
-        """Return whether activations are recomputed; `auto` leaves it to the plan."""
+    def checkpoints_activations(self, wanted: bool | int | Auto) -> bool | int:
+        """Return whether activations are recomputed, or in every how many layers; `auto` is the plan's."""
         return self.gradient_checkpointing if wanted == "auto" else wanted
 
     def autocast(self) -> AbstractContextManager[Any]:

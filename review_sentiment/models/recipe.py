@@ -9,6 +9,9 @@ from review_sentiment.config import LoraSettings, Settings, TrainingSettings
 from review_sentiment.models.base_model import ModelIdentity, identify
 from review_sentiment.models.compute import ComputePlan, plan_compute
 
+LARGEST_BUDGET = 16_384
+"""Larger micro-batches gain nothing."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -45,9 +48,25 @@ class Recipe:
         return replace(self, lora=self.lora.model_copy(update={"rank": rank}))
 
     @property
+    def checkpointing(self) -> int:
+        """Return k if every k-th layer recomputes its activations in the backward pass, 0 if none does."""
+        return int(self.plan.checkpoints_activations(self.training.gradient_checkpointing))
+
+    @property
     def checkpoints_activations(self) -> bool:
         """Return whether activations are recomputed in the backward pass."""
-        return self.plan.checkpoints_activations(self.training.gradient_checkpointing)
+        return self.checkpointing > 0
+
+    @property
+    def recomputed_fraction(self) -> float:
+        """Return the fraction of the layers that recompute their activations."""
+        return 1 / self.checkpointing if self.checkpointing else 0.0
+
+    @property
+    def token_budget(self) -> int:
+        """Return the most tokens of a micro-batch, as long as nobody has chosen less for `auto`."""
+        tokens = self.training.tokens_per_pass
+        return LARGEST_BUDGET if tokens == "auto" else tokens
 
     @property
     def dequantises_once(self) -> bool:

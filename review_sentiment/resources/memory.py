@@ -26,8 +26,8 @@ NF4_BYTES = 4.127 / 8
 to 8 bits (double quantisation; QLoRA, arXiv 2305.14314, section 3)."""
 ADAPTER_BYTES = {"adamw_torch_fused": 16, "adamw_torch": 16}
 """An FP32 adapter weight, its gradient, and the two moments of Adam."""
-GPU_OVERHEAD = {True: 1.10, False: 1.25}
-"""Bytes that the CUDA allocator reserves for each byte in use, with and without checkpointing."""
+GPU_OVERHEAD, OF_KEPT_LAYERS = 0.10, 0.15
+"""Bytes that the CUDA allocator reserves for each byte in use, and more for layers that keep all."""
 LOGIT_BYTES = 16
 """One logit in BF16, its FP32 copy, the FP32 gradient, and a temporary."""
 CPU_PROCESS_BYTES = 1.1e9
@@ -99,13 +99,13 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Load:
-    """What a micro-batch puts on the device, and how it is computed."""
+    """What a micro-batch puts on the device, and how; `checkpointing` is a fraction of layers."""
 
     batch: MicroBatch
     answer_tokens: int
     rank: int
     nf4: bool
-    checkpointing: bool
+    checkpointing: float
     dequantised_once: bool
     weight_bytes: int
     optimizer: str
@@ -184,14 +184,14 @@ def count_weights(configuration: Any) -> Weights:
 
 def load_of(recipe: Recipe, rows: Rows, answer_tokens: int = 2) -> Load:
     """Return the load of a training on rows whose answers have so many tokens."""
-    plan, training = recipe.plan, recipe.training
-    heaviest = rows.heaviest(training.tokens_per_pass, plan.packs_rows)
+    plan = recipe.plan
+    heaviest = rows.heaviest(recipe.token_budget, plan.packs_rows)
     return Load(
         batch=heaviest,
         answer_tokens=answer_tokens * heaviest.rows,
         rank=recipe.lora.rank,
         nf4=recipe.base.quantization == "nf4",
-        checkpointing=recipe.checkpoints_activations,
+        checkpointing=recipe.recomputed_fraction,
         dequantised_once=recipe.dequantises_once,
         weight_bytes=4 if plan.precision == "fp32" else 2,
         optimizer=plan.optimizer,
@@ -208,7 +208,10 @@ def estimate(shape: ModelShape, load: Load, device: str, process: float = CPU_PR
     adapters = shape.adapter_parameters(load.rank) * ADAPTER_BYTES[load.optimizer]
     a_block = (_gpu_activations if on_gpu else _cpu_activations)(shape, load)
     block_inputs = load.weight_bytes * shape.hidden * shape.layers * load.batch.tokens
-    activations = block_inputs + a_block if load.checkpointing else a_block * shape.layers
+    recomputed = load.checkpointing
+    activations = (1 - recomputed) * a_block * shape.layers
+    if recomputed:  # those layers keep their inputs, and one of them is recomputed at a time
+        activations += recomputed * block_inputs + a_block
     dequantised = shape.linear_parameters if load.dequantised_once else shape.hidden * shape.intermediate
     held = Memory(
         weights=linear + shape.other_parameters * load.weight_bytes,
@@ -219,7 +222,7 @@ def estimate(shape: ModelShape, load: Load, device: str, process: float = CPU_PR
         overhead=0.0,
     )
     if on_gpu:
-        overhead = held.total * (GPU_OVERHEAD[load.checkpointing] - 1) + CUDA_CONTEXT_BYTES
+        overhead = held.total * (GPU_OVERHEAD + OF_KEPT_LAYERS * (1 - recomputed)) + CUDA_CONTEXT_BYTES
     else:
         # Small micro-batches need less memory than loading does: then the weights exist as they are in
         # their file, and once more while they are cast and quantised.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from review_sentiment.errors import TrainingError
 from review_sentiment.resources import device
 from review_sentiment.resources.memory import CPU_PROCESS_BYTES, Memory, estimate, load_of, shape_of
+from review_sentiment.resources.plan_choice import fastest_that_fits
 
 if TYPE_CHECKING:
     from review_sentiment.models.recipe import Recipe
@@ -75,7 +76,7 @@ class Fit:
         return (
             f"This training needs about {self.expected.total / 1e9:.1f} GB and {self.usable / 1e9:.1f} GB "
             f"are free on {device.device_name(recipe.plan)} (batch_size {recipe.training.batch_size}, "
-            f"tokens_per_pass {recipe.training.tokens_per_pass}, longest review {self.rows.longest} tokens, "
+            f"tokens_per_pass {recipe.token_budget}, longest review {self.rows.longest} tokens, "
             f"rank {recipe.lora.rank})."
         )
 
@@ -111,6 +112,8 @@ def judge(recipe: Recipe, rows: Rows, usable: float, process: float = CPU_PROCES
     def needs(recipe: Recipe, rows: Rows) -> Memory:
         return estimate(shape, load_of(recipe, rows), recipe.plan.device, process)
 
+    if recipe.plan.device == "cuda":
+        recipe = fastest_that_fits(recipe, rows, usable, needs)
     expected = needs(recipe, rows)
     if expected.total <= usable:
         return Fit(recipe, rows, expected, usable)
@@ -131,16 +134,14 @@ def fitted(recipe: Recipe, rows: Rows) -> tuple[Recipe, Memory]:
     found = judge(recipe, rows, device.usable_bytes(on), device.process_bytes())
     found.require()
     if not found.adapts or found.smaller is None or found.expected_smaller is None:
-        return recipe, found.expected
+        return found.recipe, found.expected
     logger.warning("%s Training continues with %s: the result is the same.", found.shortage, found.smaller)
     return found.smaller.recipe, found.expected_smaller
 
 
 def smaller_recipes(recipe: Recipe, rows: Rows) -> Iterator[SmallerRecipe]:
     """Yield recipes that need less memory: those with the same result first, then single changes first."""
-    passes = [
-        {"tokens_per_pass": tokens} for tokens in _halves(recipe.training.tokens_per_pass, rows.longest)
-    ]
+    passes = [{"tokens_per_pass": tokens} for tokens in _halves(recipe.token_budget, rows.longest)]
     dequantised = [{"dequantise_once": False}] * recipe.dequantises_once
     recomputed = [{"gradient_checkpointing": True}] * (not recipe.checkpoints_activations)
     changed: dict[str, Any] = {}

@@ -51,9 +51,9 @@ GPUS = (
 """Peaks are the vendor's dense figures."""
 
 
-def operations_per_token(shape: ModelShape, checkpointing: bool) -> float:
-    """Return the floating-point operations of training on one token."""
-    return (6 if checkpointing else 4) * float(shape.linear_parameters)
+def operations_per_token(shape: ModelShape, recomputed: float) -> float:
+    """Return the floating-point operations of training on one token, for a fraction of recomputed layers."""
+    return (4 + 2 * recomputed) * float(shape.linear_parameters)
 
 
 @cache
@@ -93,7 +93,7 @@ def _measured_speed(shape: ModelShape, dtype: torch.dtype, device: str) -> float
 
 
 def training_seconds(
-    shape: ModelShape, tokens: float, operations_per_second: float, checkpointing: bool
+    shape: ModelShape, tokens: float, operations_per_second: float, recomputed: float
 ) -> float:
     """Return the time of a training on so many tokens."""
-    return tokens * operations_per_token(shape, checkpointing) / operations_per_second
+    return tokens * operations_per_token(shape, recomputed) / operations_per_second

@@ -29,7 +29,10 @@ def trainer_arguments(recipe: Recipe, scratch: Path) -> SFTConfig:
         max_grad_norm=training.max_grad_norm,
         optim=plan.optimizer,
         activation_checkpointing=recipe.checkpoints_activations,
-        activation_checkpointing_kwargs={"use_reentrant": False},
+        activation_checkpointing_kwargs={
+            "use_reentrant": False,
+            "every_n_layers": max(1, recipe.checkpointing),
+        },
         use_cpu=plan.device == "cpu",
         bf16=plan.precision == "bf16",
         fp16=plan.precision == "fp16",

@@ -26,10 +26,10 @@ def decisions(recipe: Recipe, rows: Rows) -> list[Decision]:
     """Return the decisions of a training whose heaviest batch has these rows."""
     plan, training = recipe.plan, recipe.training
     why = plan.reasons
-    recomputes, asked = recipe.checkpoints_activations, training.gradient_checkpointing
+    asked, every = training.gradient_checkpointing, recipe.checkpointing
     kernel, why_kernel = plan.packed_attention
     packs_rows = plan.packs_rows
-    heaviest = rows.heaviest(training.tokens_per_pass, packs_rows)
+    heaviest = rows.heaviest(recipe.token_budget, packs_rows)
     return [
         Decision(
             "device",
@@ -50,15 +50,18 @@ def decisions(recipe: Recipe, rows: Rows) -> list[Decision]:
         Decision("packing", "on" if packs_rows else "off", why["packs_rows"]),
         Decision(
             "gradient checkpointing",
-            "on" if recomputes else "off",
+            f"every {every} layers" if every > 1 else "on" if every else "off",
             why["gradient_checkpointing"]
             if asked == "auto"
-            else f"training.gradient_checkpointing={str(asked).lower()}",
+            else why.get(
+                "training.gradient_checkpointing", f"training.gradient_checkpointing={str(asked).lower()}"
+            ),
         ),
         Decision(
             "micro-batches",
-            f"up to {training.tokens_per_pass} tokens",
-            f"training.tokens_per_pass; the heaviest has {heaviest.tokens}",
+            f"up to {recipe.token_budget} tokens",
+            why.get("training.tokens_per_pass", "training.tokens_per_pass")
+            + f"; the heaviest has {heaviest.tokens}",
         ),
     ]
 
@@ -84,5 +87,8 @@ def _dequantised_once(recipe: Recipe) -> Decision:
     return Decision(
         "weights dequantised",
         "once" if recipe.dequantises_once else "in each micro-batch",
-        f"training.dequantise_once={str(wanted).lower()}, on {recipe.plan.device}",
+        recipe.plan.reasons.get(
+            "training.dequantise_once",
+            f"training.dequantise_once={str(wanted).lower()}, on {recipe.plan.device}",
+        ),
     )

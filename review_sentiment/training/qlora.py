@@ -176,7 +176,7 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
     trainer = AnswerTrainer(
         model=model,
         args=trainer_arguments(recipe, scratch),
-        token_budget=recipe.training.tokens_per_pass,
+        token_budget=recipe.token_budget,
         packs_rows=recipe.plan.packs_rows,
         train_dataset=rows,
         processing_class=tokenizer,
