@@ -23,7 +23,6 @@ def test_every_field_is_a_setting_with_a_help_sentence() -> None:
 def test_a_setting_with_few_values_has_choices() -> None:
     choices = {field.key: field.choices for field in form.fields()}
     assert choices["model.precision"] == ("auto", "bf16", "fp16", "fp32")
-    assert set(choices["training.dequantise_once"]) == {"true", "false", "auto"}
     assert choices["lora.rank"] == ()
 
 
