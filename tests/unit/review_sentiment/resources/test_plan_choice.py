@@ -54,7 +54,7 @@ def test_each_setting_can_be_fixed_alone() -> None:
     for key, value in {"gradient_checkpointing": 2, "dequantise_once": True, "tokens_per_pass": 700}.items():
         found = judge(recipe_of(**{key: value}), ROWS, 80 * GB).recipe
         assert getattr(found.training, key) == value
-        said = "\n".join(map(str, decisions(found, ROWS, packs_rows=False)))
+        said = "\n".join(map(str, decisions(found, ROWS)))
         assert said.count("auto: the fastest plan that fits 85.9 GB, by the estimate") == 2
 
 

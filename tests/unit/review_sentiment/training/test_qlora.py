@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import torch
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
+from review_sentiment.models import lean_layers
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
@@ -184,6 +186,29 @@ def test_each_speed_up_can_be_switched_off(
     recipe = Recipe(tiny_model, PLAN.without(training.disable), LORA, training, 1)
     finetune(TrainingJob(recipe, chats, tmp_path / "a"))
     assert [line for line in caplog.messages if "training.disable" in line] == [decision]
+
+
+def test_recomputed_layers_leave_losses_and_gradients_unchanged(
+    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+    forward = lean_layers._attention_forward
+
+    def counted(*inputs: Any, **options: Any) -> Any:
+        computed.append(1)
+        return forward(*inputs, **options)
+
+    monkeypatch.setattr(lean_layers, "_attention_forward", counted)
+    curves, calls = [], []
+    for every in (False, 2, True):
+        computed.clear()
+        training = TRAINING.model_copy(update={"gradient_checkpointing": every, "max_steps": 8})
+        curves.append(train(tiny_model, chats, tmp_path / str(every), training=training).curve)
+        calls.append(len(computed))
+    assert 0 < 2 * (calls[1] - calls[0]) == calls[2] - calls[0], "the tiny model has two layers"
+    for curve in curves[1:]:
+        for name in ("loss", "grad_norm"):
+            assert [point[name] for point in curve] == pytest.approx([p[name] for p in curves[0]], rel=1e-5)
 
 
 def test_a_model_whose_attention_cannot_be_packed_is_padded_and_planned_for(
