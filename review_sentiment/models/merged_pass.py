@@ -8,7 +8,7 @@ Training needs the base weights in 4 bits and the adapters beside them. Scoring 
 - lets only the last token of each row through the output and the feed-forward part of the last block, since
   no other is read: 3 % of the products of a model of 30 blocks.
 
-Merging changes nothing but rounding: log-probabilities of the embedded model by 2e-5 in FP32. Calls share no
+Merging changes nothing but rounding: log-probabilities of the embedded model by 3e-5 in FP32. Calls share no
 state, so several threads can score at once.
 """
 

@@ -109,6 +109,8 @@ class Load:
     dequantised_once: bool
     weight_bytes: int
     optimizer: str
+    keeps_probabilities: bool = False
+    """Whether attention on a GPU keeps them, as the block-wise kernel of packed rows does."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ def load_of(recipe: Recipe, rows: Rows, answer_tokens: int = 2) -> Load:
         dequantised_once=recipe.dequantises_once,
         weight_bytes=4 if plan.precision == "fp32" else 2,
         optimizer=plan.optimizer,
+        keeps_probabilities=plan.packs_rows and plan.packed_attention[0] == "blocks",
     )
 
 
@@ -235,7 +238,8 @@ def estimate(shape: ModelShape, load: Load, device: str, process: float = CPU_PR
 def _gpu_activations(shape: ModelShape, load: Load) -> float:
     """Return the bytes that one block keeps for its backward pass."""
     a_token = 16 * shape.hidden + 4 * shape.key_value + 8 * shape.intermediate + 14 * load.rank
-    return load.batch.tokens * a_token
+    probabilities = load.weight_bytes * load.batch.scores * shape.heads * load.keeps_probabilities
+    return load.batch.tokens * a_token + probabilities
 
 
 def _cpu_activations(shape: ModelShape, load: Load) -> float:

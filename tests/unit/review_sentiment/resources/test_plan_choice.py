@@ -22,9 +22,9 @@ ROWS = PlannedRows(512, 16)
 GB = 2**30
 
 
-def recipe_of(**training: Any) -> Recipe:
+def recipe_of(precision: str = "bf16", **training: Any) -> Recipe:
     settings = TrainingSettings(**{"tokens_per_pass": "auto", **training})
-    plan = gpu_plan("bf16", {"device": "a GPU", "precision": "native"})
+    plan = gpu_plan(precision, {"device": "a GPU", "precision": "native"})
     return Recipe(ModelIdentity(NAME, None, "nf4", NAME), plan, LoraSettings(), settings, 0)
 
 
@@ -41,6 +41,13 @@ def test_the_chosen_plan_fits_a_card_and_no_faster_one_does(gigabytes: int) -> N
     faster = [plan for plan in plans(recipe) if cost(plan, ROWS) < cost(found.recipe, ROWS)]
     assert all(needs(plan, ROWS).total > usable for plan in faster)
     assert faster or gigabytes == 80
+
+
+def test_a_card_without_flash_attention_keeps_probabilities() -> None:
+    fixed = {"tokens_per_pass": 2_048, "gradient_checkpointing": False}
+    t4, newer = (needs(recipe_of(precision, **fixed), ROWS).activations for precision in ("fp16", "bf16"))
+    # 4 rows of 512 tokens, each of which sees 512 keys, in 32 heads and 32 layers, 2 bytes each.
+    assert t4 - newer == 4 * 512 * 512 * 32 * 32 * 2
 
 
 def test_more_memory_is_never_slower() -> None:
