@@ -58,14 +58,13 @@ def score_next_tokens(
     packs_rows = plan.packs_rows and can_pack(model.config)
     merged = merged_pass_of(model, plan)
     workers = torch.get_num_threads() if merged and plan.device == "cpu" else 1
+    plain = partial(_packed_logits if packs_rows else _padded_logits, model)
+    logits_of = partial(merged, candidates=tokens) if merged else plain
 
     def score(part: list[list[int]]) -> torch.Tensor:
-        with torch.inference_mode(), plan.autocast():
-            if merged:
-                return _score_batch(partial(merged, candidates=tokens), part, tokens)
-            return _score_batch(
-                partial(_packed_logits if packs_rows else _padded_logits, model), part, tokens
-            )
+        # The merged pass has its own precision; autocast would round the logits that it computes in FP32.
+        with torch.inference_mode(), nullcontext() if merged else plan.autocast():
+            return _score_batch(logits_of, part, tokens)
 
     batches = list(_batches(rows, tokens_per_batch, packs_rows, workers))
     scored = []

@@ -9,10 +9,11 @@ import torch
 
 from review_sentiment.config import LoraSettings
 from review_sentiment.models.base_model import ModelIdentity
-from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.compute import ComputePlan, plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters
 from review_sentiment.models.merged_pass import can_merge, merged_pass_of, use_merged_pass
+from review_sentiment.scoring.full_precision import computed_in_fp32
 from review_sentiment.scoring.next_token import score_next_tokens
 
 PLAN = plan_compute("cpu", "fp32")
@@ -20,9 +21,9 @@ CANDIDATES = [7, 70, 200]
 BUDGET = 64
 
 
-def adapted(base: ModelIdentity, lora: LoraSettings) -> torch.nn.Module:
+def adapted(base: ModelIdentity, lora: LoraSettings, plan: ComputePlan = PLAN) -> torch.nn.Module:
     torch.manual_seed(1)
-    model = add_adapters(load_model(base, PLAN), lora)
+    model = add_adapters(load_model(base, plan), lora)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5)
@@ -57,6 +58,17 @@ def test_scores_are_those_of_the_adapted_model(
 
     assert abs(found - expected).max() < 1e-5
     assert (found_greedy == greedy).all()
+
+
+def test_merging_in_bf16_rounds_as_much_as_bf16_does_without(tiny_model: ModelIdentity) -> None:
+    plan = plan_compute("cpu", "bf16")
+    model = adapted(tiny_model, LoraSettings(rank=4, alpha=8), plan)
+    with computed_in_fp32(model):
+        exact, _ = score_next_tokens(model, rows(40), CANDIDATES, PLAN, BUDGET)
+    apart, _ = score_next_tokens(model, rows(40), CANDIDATES, plan, BUDGET)
+    use_merged_pass(model, plan)
+    merged, _ = score_next_tokens(model, rows(40), CANDIDATES, plan, BUDGET)
+    assert 0 < abs(merged - exact).mean() < 1.5 * abs(apart - exact).mean()
 
 
 def test_a_pass_of_another_precision_is_not_used(tiny_model: ModelIdentity) -> None:

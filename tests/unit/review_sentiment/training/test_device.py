@@ -18,6 +18,7 @@ from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
+from review_sentiment.models.merged_pass import use_merged_pass
 from review_sentiment.models.packed_attention import use_packed_attention
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.scoring.next_token import score_next_tokens
@@ -97,8 +98,9 @@ def test_a_training_step_on_a_gpu_has_the_loss_and_gradients_of_the_cpu(
     assert torch.nn.functional.cosine_similarity(found, expected, dim=0) > 1 - rounding
 
 
+@pytest.mark.parametrize("merges", [False, True])
 def test_scores_on_a_gpu_are_those_of_the_cpu(
-    tiny_model: ModelIdentity, tiny_chats: ChatDataset, gpu: tuple[ComputePlan, float]
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, gpu: tuple[ComputePlan, float], merges: bool
 ) -> None:
     plan, rounding = gpu
     tokenizer = load_tokenizer(tiny_model)
@@ -107,6 +109,9 @@ def test_scores_on_a_gpu_are_those_of_the_cpu(
     expected, greedy = score_next_tokens(adapted(tiny_model, CPU), rows, candidates, CPU, 500)
     model = put_there(adapted(tiny_model, plan))
     with StandInGpu() as there:
+        if merges:
+            use_merged_pass(model, plan)
+            there.waits.clear()
         scores, answers = score_next_tokens(model, rows, candidates, plan, 500)
     assert there.waits == ["cpu"], "one transfer for all batches"
     np.testing.assert_allclose(np.exp(scores), np.exp(expected), atol=rounding)
