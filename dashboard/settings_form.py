@@ -19,7 +19,8 @@ import yaml
 from front_door.stack.configs import CONFIGS, DEFAULT_STACK
 from review_sentiment.config import Settings, comma_separated
 from review_sentiment.data.categories import validate_categories
-from review_sentiment.data.sources.catalogue import EMBEDDED, open_source
+from review_sentiment.data.sources.catalogue import open_source
+from review_sentiment.data.sources.source import EMBEDDED
 from review_sentiment.errors import DataError, UsageError, did_you_mean
 from review_sentiment.settings_files import flat, known_keys, load_settings, with_overrides
 

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.data.sources.catalogue import EMBEDDED as EMBEDDED_DATA
+from review_sentiment.data.sources.source import EMBEDDED as EMBEDDED_DATA
 from review_sentiment.models import embedded_model
 from review_sentiment.models.access import hub_page
 from review_sentiment.models.base_model import EMBEDDED as EMBEDDED_MODEL
@@ -34,8 +34,8 @@ def model_licence(base: ModelIdentity) -> str:
 def data_licence(source: str) -> str:
     """Return the licence of `data.source`, or where to look for it."""
     from review_sentiment.data.sources.embedded import LICENCE
-    from review_sentiment.data.sources.hub import ADDRESS, AMAZON_REVIEWS, HUB
-    from review_sentiment.data.sources.web import UCSD
+    from review_sentiment.data.sources.hub import ADDRESS, AMAZON_REVIEWS
+    from review_sentiment.data.sources.source import HUB, UCSD
 
     if source == EMBEDDED_DATA:
         return LICENCE

@@ -1,9 +1,7 @@
 """The sources that `data.source` can name."""
 
-from review_sentiment.data.sources.source import ReviewSource
+from review_sentiment.data.sources.source import EMBEDDED, HUB, UCSD, ReviewSource
 from review_sentiment.errors import UsageError
-
-EMBEDDED = "embedded"
 
 
 def open_source(name: str) -> ReviewSource:
@@ -17,17 +15,19 @@ def open_source(name: str) -> ReviewSource:
         from review_sentiment.data.sources.embedded import EmbeddedReviews
 
         return EmbeddedReviews()
-    from review_sentiment.data.sources.hub import HUB, HubDataset
-    from review_sentiment.data.sources.local import LocalFiles
-    from review_sentiment.data.sources.web import UCSD, WebDirectory
-
     if name == HUB or name.startswith("hf://"):
+        from review_sentiment.data.sources.hub import HubDataset
+
         return HubDataset(name)
     if name == UCSD or name.startswith(("http://", "https://")):
+        from review_sentiment.data.sources.web import WebDirectory
+
         return WebDirectory(name)
     if "://" in name:
         raise UsageError(
             f"data.source: '{name}' is not a source. Use '{EMBEDDED}', '{HUB}', '{UCSD}', "
             "hf://datasets/OWNER/NAME, an http(s) address, or a directory of .jsonl files."
         )
+    from review_sentiment.data.sources.local import LocalFiles
+
     return LocalFiles(name)

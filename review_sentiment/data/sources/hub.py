@@ -39,14 +39,13 @@ from review_sentiment.data.sources.retries import (
     raise_if_transient,
     with_retries,
 )
-from review_sentiment.data.sources.source import Reading
+from review_sentiment.data.sources.source import HUB, Reading
 from review_sentiment.data.sources.web_file import Location, WebFile
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.hashing import stable_hash
 
 T = TypeVar("T")
 
-HUB = "hub"
 AMAZON_REVIEWS = "hf://datasets/McAuley-Lab/Amazon-Reviews-2023@2b6d039/raw/review_categories"
 """The last commit by its authors."""
 SUFFIX = ".jsonl"

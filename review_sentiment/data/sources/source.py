@@ -6,6 +6,9 @@ from typing import Protocol
 
 from review_sentiment.data.records import BrokenRecord, ReviewRecord
 
+EMBEDDED, HUB, UCSD = "embedded", "hub", "ucsd"
+"""Values of `data.source` that are not addresses."""
+
 
 @dataclass(frozen=True)
 class Chunk:

@@ -18,11 +18,10 @@ from huggingface_hub import get_session
 
 from review_sentiment.data.sources.lines import CONNECTIONS, numbered_chunks, read_ranges
 from review_sentiment.data.sources.retries import raise_if_transient, with_retries
-from review_sentiment.data.sources.source import Reading
+from review_sentiment.data.sources.source import UCSD, Reading
 from review_sentiment.data.sources.web_file import TIMEOUT, Location, WebFile, refusal
 from review_sentiment.errors import DataError
 
-UCSD = "ucsd"
 UCSD_ADDRESS = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/review_categories"
 SUFFIX = ".jsonl.gz"
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
