@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from front_door.state import OPT_OUTS
@@ -28,6 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
     runs in the background, and processes that the tests interrupt would have it from here.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # An example may take longer than hypothesis' 0.2 s while other tests run.
+    hypothesis.settings.register_profile("side by side")
+    hypothesis.settings.load_profile("side by side")
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     state = tempfile.mkdtemp(prefix="review-sentiment-tests-")

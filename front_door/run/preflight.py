@@ -118,10 +118,11 @@ class Preflight:
             "device": self.device,
             "reviews": self._reviews,
             "model": self._model,
-            "storage": self._storage,
             "prompt": self._prompt,
             "adapters": self.adapters,
             "training": self._training,
+            # Last: what does not fit into memory needs smaller settings, and those need less disk too.
+            "storage": self._storage,
         }
 
     def require(self, trains: bool = True) -> None:

@@ -47,7 +47,7 @@ def docker_engine(parent: Path, images: Path, registry: str) -> Server:
     # dockerd takes `--gpus` when this program is there: the request is made, there is no device.
     for name, answer in (
         ("nvidia-container-runtime-hook", "exit 0"),
-        ("nvidia-smi", "echo 'No GPU, 0 MiB, 0'"),
+        ("nvidia-smi", "echo 'No GPU, 0 MiB, 580.65.06'"),
     ):
         program = programs / name
         program.write_text(f"#!/bin/sh\n{answer}\n")

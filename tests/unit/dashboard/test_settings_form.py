@@ -78,7 +78,7 @@ def test_the_file_gives_the_same_settings(tmp_path: Path) -> None:
     assert load_settings(file) == found.settings
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     config=st.sampled_from(form.config_names()),
     rank=st.integers(1, 512),

@@ -108,7 +108,7 @@ def test_a_training_that_cannot_fit_is_refused_with_one_change_that_would(
     preflight(settings, "training.fit=ignore").require()
 
 
-@limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@limits(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.sampled_from(

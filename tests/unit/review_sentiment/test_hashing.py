@@ -18,7 +18,7 @@ def test_known_values_are_the_same_on_every_machine() -> None:
     assert stable_hash("größer", "★") == 16_038_380_860_915_241_129
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PARTS, PARTS)
 def test_different_parts_have_different_hashes(some: list[str], others: list[str]) -> None:
     assert (stable_hash(*some) == stable_hash(*others)) == (some == others)
@@ -29,7 +29,7 @@ def test_the_boundaries_and_the_order_of_the_parts_matter(parts: tuple[str, ...]
     assert stable_hash(*parts) != stable_hash("ab", "c")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PARTS)
 def test_a_hash_has_64_bits_and_its_interval_excludes_one(parts: list[str]) -> None:
     assert 0 <= stable_hash(*parts) < 2**64

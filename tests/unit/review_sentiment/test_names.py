@@ -21,7 +21,7 @@ NAMES = st.sampled_from(AWKWARD) | st.text(
 ).map(str.strip).filter(lambda name: name and "${" not in name)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(NAMES, unique=True, max_size=8))
 def test_safe_names_are_accepted_and_differ_whatever_the_case(names: list[str]) -> None:
     safe = safe_names(names)
@@ -41,7 +41,7 @@ def test_most_names_stay_and_those_that_only_look_alike_do_not() -> None:
     assert len(set(safe_names(["C++", marked]).values())) == 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(NAMES, unique=True, min_size=1, max_size=5))
 def test_names_survive_the_command_line_and_the_dashboard(names: list[str]) -> None:
     chosen = load_settings(None, [f"data.categories={comma_separated(tuple(names))}"])

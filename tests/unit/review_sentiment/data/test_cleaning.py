@@ -131,7 +131,7 @@ def test_dropped_rows_are_counted_by_reason() -> None:
     assert table.dropped == {"same text": 1, "3 stars": 1, "4.5 stars": 1, "empty text": 1, "not JSON": 1}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(RECORDS, st.integers(1, 3))
 def test_rows_are_kept_or_counted_and_no_text_is_twice_in_a_class(records: list[Raw], cap: int) -> None:
     table = clean_category("Tops", reading(records), rules(max_per_class=cap), seed=1)
@@ -142,7 +142,7 @@ def test_rows_are_kept_or_counted_and_no_text_is_twice_in_a_class(records: list[
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     RECORDS.map(lambda rows: [review("Kept"), *rows]), st.integers(1, 3), st.randoms(use_true_random=False)
 )

@@ -79,7 +79,7 @@ PACKERS: list[Callable[[bytes], bytes]] = [
 """No compression, and each that is recognised."""
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(data=st.data())
 def test_csv_keeps_every_value_of_every_column(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -106,7 +106,7 @@ def test_csv_keeps_every_value_of_every_column(
     assert [row.values["p_x"] for row in again] == [str((number + 1) / 8) for number in range(len(table))]
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(
     table=st.lists(st.dictionaries(NAMES, VALUES, max_size=3), min_size=1, max_size=7),
     shape=st.sampled_from(["lines", "array", "pretty array", "pretty objects", "ascii lines"]),
@@ -134,7 +134,7 @@ def test_json_keeps_every_value_of_every_row(
     assert again == [{**one, "p_x": (number + 1) / 8} for number, one in enumerate(objects)]
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(
     damage=st.lists(
         st.sampled_from(['2,"open', '2,"a"b', "2", "2,a,b", "2,\xff", '2,"ok ""so"""']), max_size=4

@@ -33,7 +33,7 @@ def test_a_text_with_a_changed_word_is_nearly_the_same_and_another_text_is_not(
     assert near_duplicates([text], ["something else altogether here", TEXT]).tolist() == [similar]
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=30)
 @given(
     texts=st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=12).map(" ".join), max_size=8)
 )

@@ -38,7 +38,7 @@ def test_the_rendered_chat_is_the_templates(tokenizer: PreTrainedTokenizerBase) 
     assert not chat.truncated
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(min_size=1, max_size=400), title=st.text(max_size=40), label=st.sampled_from(LABELS))
 def test_any_review_fits_the_budget_and_keeps_its_answer(
     tokenizer: PreTrainedTokenizerBase, text: str, title: str, label: str

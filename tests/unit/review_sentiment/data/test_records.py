@@ -23,13 +23,13 @@ def line(**changes: object) -> bytes:
     return json.dumps(ROW | changes).encode()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=60))
 def test_any_bytes_become_a_review_or_a_broken_record(raw: bytes) -> None:
     assert isinstance(parse_json_line(raw, "here"), ReviewRecord | BrokenRecord)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from([*ReviewRecord.model_fields, "other"]), JSON_VALUES))
 def test_any_field_values_become_a_review_or_a_broken_record(changes: dict[str, object]) -> None:
     assert isinstance(parse_json_line(line(**changes), "here"), ReviewRecord | BrokenRecord)
@@ -67,7 +67,7 @@ def test_a_valid_line_fills_every_field() -> None:
     assert record.model_dump() == ROW | full
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from(["timestamp", "helpful_vote", "asin", "images", "date"]), JSON_VALUES)
 def test_fields_that_are_not_used_are_not_checked(field: str, value: object) -> None:
     assert parse_json_line(line(**{field: value}), "here") == parse_json_line(line(), "here")

@@ -22,7 +22,7 @@ def sample(offers: list[Offer], size: int) -> tuple[list[Offer], Counter[str | N
     return sorted(row["offer"] for row in kept), reported
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(OFFERS, SIZES)
 def test_the_sample_is_the_first_of_the_distinct_rows_sorted_by_key(offers: list[Offer], size: int) -> None:
     smallest: dict[int, Offer] = {}
@@ -31,7 +31,7 @@ def test_the_sample_is_the_first_of_the_distinct_rows_sorted_by_key(offers: list
     assert sample(offers, size)[0] == sorted(smallest.values())[:size]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(OFFERS, SIZES, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(
     offers: list[Offer], size: int, shuffler: random.Random
@@ -41,7 +41,7 @@ def test_the_order_of_the_rows_does_not_matter(
     assert sample(shuffled, size)[0] == sample(offers, size)[0]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(OFFERS, OFFERS, SIZES)
 def test_samples_of_parts_merge_into_the_sample_of_the_whole(
     some: list[Offer], others: list[Offer], size: int
@@ -50,7 +50,7 @@ def test_samples_of_parts_merge_into_the_sample_of_the_whole(
     assert sample(merged, size)[0] == sample(some + others, size)[0]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(OFFERS, SIZES)
 def test_every_row_is_kept_or_reported_as_dropped(offers: list[Offer], size: int) -> None:
     kept, reported = sample(offers, size)
@@ -58,7 +58,7 @@ def test_every_row_is_kept_or_reported_as_dropped(offers: list[Offer], size: int
     assert reported.total() == len(offers)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(OFFERS)
 def test_before_the_sample_is_full_every_repeated_key_is_a_duplicate(offers: list[Offer]) -> None:
     keys = {key for key, _ in offers}

@@ -72,7 +72,7 @@ def parts_of(splits: Splits) -> dict[str, pd.DataFrame]:
     return {name: getattr(splits, name).frame for name in ("train", "validation", "evaluation")}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, st.sampled_from([RULES, OPEN]))
 def test_parts_share_no_product_no_user_and_no_text(seed: int, rules: SplitRules) -> None:
     frames = parts_of(split_reviews(tables_of(seed), rules, seed)).values()
@@ -84,7 +84,7 @@ def test_parts_share_no_product_no_user_and_no_text(seed: int, rules: SplitRules
         assert not frame["text"].map(normalised).duplicated().any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_every_category_of_every_part_is_balanced_and_within_its_cap(seed: int) -> None:
     splits = split_reviews(tables_of(seed), RULES, seed)
@@ -95,7 +95,7 @@ def test_every_category_of_every_part_is_balanced_and_within_its_cap(seed: int) 
             assert counts.sum() <= getattr(RULES, f"{name}_per_category")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, st.integers(20, 60), st.booleans())  # a smaller cap may draw one class only, which is an error
 def test_another_evaluation_cap_leaves_the_training_rows_as_they_are(
     seed: int, cap: int, balanced: bool
@@ -106,7 +106,7 @@ def test_another_evaluation_cap_leaves_the_training_rows_as_they_are(
     assert_frame_equal(first.validation.frame, second.validation.frame)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_and_of_the_tables_does_not_matter(seed: int, shuffler: random.Random) -> None:
     tables = tables_of(seed)
@@ -128,7 +128,7 @@ def test_a_review_in_two_categories_stays_in_the_same_one_in_any_order_of_the_ca
     assert_frame_equal(first.train.frame, second.train.frame)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_a_new_category_moves_no_product_to_another_part(seed: int) -> None:
     def place(categories: str) -> dict[str, str]:
@@ -141,7 +141,7 @@ def test_a_new_category_moves_no_product_to_another_part(seed: int) -> None:
     assert {product: before[product] for product in both} == {product: after[product] for product in both}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, st.sampled_from([RULES, OPEN]))
 def test_every_row_of_every_category_is_in_a_part_or_counted_as_dropped(seed: int, rules: SplitRules) -> None:
     tables = tables_of(seed)

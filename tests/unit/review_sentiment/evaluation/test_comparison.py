@@ -66,7 +66,7 @@ REVIEWS = st.lists(
 ).filter(lambda rows: any(row[-1] == "both" for row in rows))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(REVIEWS, st.randoms(use_true_random=False), st.sampled_from(["constrained", "predicted"]))
 def test_b_against_a_mirrors_a_against_b(
     rows: list[tuple[str, ...]], order: Random, answers: AnswerRule

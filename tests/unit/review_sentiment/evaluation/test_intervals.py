@@ -27,7 +27,7 @@ def some_answers(seed: int, n: int = 200, classes: int = 2, confidence: float = 
     return Answers(gold, answered, p)
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 5), n=st.integers(12, 80))
 def test_metrics_are_those_of_scikit_learn(seed: int, classes: int, n: int) -> None:
     answers = some_answers(seed, n, classes)

@@ -23,7 +23,7 @@ KEYS = st.text(max_size=16)
 WORDS = st.lists(st.text(st.characters(categories=["L"]), min_size=2, max_size=9), min_size=1, max_size=80)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text(max_size=200), key=KEYS)
 def test_typos_keep_words_space_and_letters_and_are_always_the_same(text: str, key: str) -> None:
     changed = with_typos(text, key)
@@ -36,7 +36,7 @@ def test_typos_keep_words_space_and_letters_and_are_always_the_same(text: str, k
         assert differing in ([], [*differing[:1], *(at + 1 for at in differing[:1])])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(words=WORDS, key=KEYS)
 def test_a_twentieth_of_the_words_gets_a_typo_and_every_review_at_least_one(
     words: list[str], key: str

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from review_sentiment.models.batching import even_batches, token_budget_batches
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 @given(
     lengths=st.lists(st.integers(9, 300), max_size=60),
     budget=st.integers(1, 900),
@@ -37,7 +37,7 @@ def padded_tokens(lengths: list[int]) -> int:
     return max(lengths) * len(lengths)
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 @given(lengths=st.lists(st.integers(1, 300), max_size=60), budget=st.integers(1, 900))
 def test_even_batches_hold_every_row_once_and_are_even(lengths: list[int], budget: int) -> None:
     batches = even_batches(lengths, budget, padded_tokens)

@@ -76,7 +76,7 @@ ROWS = st.integers(0, 40).flatmap(
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=15)
 @given(rows=ROWS, key_heads=st.sampled_from(KEY_HEADS), answers=st.integers(1, MOST_ANSWERS))
 def test_packed_rows_have_the_loss_and_the_gradients_of_padded_rows(
     kernel: str, rows: list[list[int]], key_heads: int, answers: int
@@ -110,7 +110,7 @@ def gradients(
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=15)
 @given(rows=ROWS, key_heads=st.sampled_from(KEY_HEADS), budget=st.integers(1, 900))
 def test_packed_rows_have_the_scores_of_padded_rows(
     kernel: str, rows: list[list[int]], key_heads: int, budget: int
@@ -124,7 +124,7 @@ def test_packed_rows_have_the_scores_of_padded_rows(
     np.testing.assert_array_equal(packed[1], padded[1])
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=30)
 @given(rows=ROWS, fewer=st.integers(0, 3))
 def test_a_packed_batch_holds_the_prefix_once_and_every_row(rows: list[list[int]], fewer: int) -> None:
     most = max(0, min(len(row) for row in rows) - 1 - fewer)

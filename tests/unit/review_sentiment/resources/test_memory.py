@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import hypothesis
 import pytest
 import torch
 from hypothesis import given
@@ -125,7 +124,6 @@ def test_a_micro_batch_of_known_rows_is_the_one_that_the_trainer_makes() -> None
     assert rows.truncated(75).longest == 75
 
 
-@hypothesis.settings(deadline=None)  # the first example imports torch's parts
 @given(
     lengths=st.lists(st.integers(40, 200), min_size=1, max_size=16).map(tuple),
     shared=st.integers(0, 39),

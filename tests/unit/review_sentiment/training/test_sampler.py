@@ -18,7 +18,7 @@ def heaviest_first(order: list[int], lengths: list[int], batch_size: int) -> boo
     return not tokens or tokens[0] == max(tokens)
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 @given(lengths=LENGTHS, batch_size=st.integers(1, 20), seed=st.integers(0, 9), step=st.integers(0, 30))
 def test_a_random_order_has_every_row_once_and_the_heaviest_batch_first(
     lengths: list[int], batch_size: int, seed: int, step: int

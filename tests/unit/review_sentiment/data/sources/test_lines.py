@@ -39,7 +39,7 @@ def review_line(text: str, rating: int = 5) -> bytes:
     return json.dumps({"rating": rating, "text": text, "parent_asin": "P"}).encode()
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(
     lengths=st.lists(st.integers(0, 60), min_size=1, max_size=40),
     block=st.integers(1, 50),
@@ -69,7 +69,7 @@ def test_every_line_is_in_exactly_one_block(
     assert found == places
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 @given(blocks=st.integers(1, 300), seed=st.integers(0, 9))
 def test_each_block_is_drawn_once_in_an_order_that_follows_seed_and_name(blocks: int, seed: int) -> None:
     order = list(random_blocks(blocks, seed, "Tops"))
