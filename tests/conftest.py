@@ -20,6 +20,10 @@ from tests.tiny import make_tiny_model, review_rows
 if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset
 
+# An example may take longer than hypothesis' 0.2 s while other tests run.
+hypothesis.settings.register_profile("side by side", deadline=None)
+hypothesis.settings.load_profile("side by side")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep ZenML's state out of the user's directories: it is read when ZenML is imported.
@@ -29,9 +33,6 @@ def pytest_configure(config: pytest.Config) -> None:
     runs in the background, and processes that the tests interrupt would have it from here.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # An example may take longer than hypothesis' 0.2 s while other tests run.
-    hypothesis.settings.register_profile("side by side")
-    hypothesis.settings.load_profile("side by side")
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     state = tempfile.mkdtemp(prefix="review-sentiment-tests-")
