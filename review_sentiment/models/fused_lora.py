@@ -80,6 +80,15 @@ def dequantised(layer: torch.nn.Module, dtype: torch.dtype) -> torch.Tensor | No
     return found
 
 
+def dense_weight(layer: torch.nn.Module, dtype: torch.dtype) -> torch.Tensor:
+    """Return the weight [out, in] of a plain or 4-bit layer in a type."""
+    found = dequantised(layer, dtype)
+    if found is None:
+        plain: Any = layer.weight
+        found = plain.detach().to(dtype)
+    return found
+
+
 def _fused_forward(layer: LoraLayer, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     if not _is_on(layer):
         result: torch.Tensor = type(layer).forward(layer, x, *args, **kwargs)
@@ -132,11 +141,10 @@ class LoraProduct:
 
     def _weight(self, dtype: torch.dtype) -> torch.Tensor:
         """Return the weight [out, in] of the plain or 4-bit layer."""
-        weight: torch.Tensor | None = getattr(self.layer, KEPT)
-        if weight is None or weight.dtype != dtype:
-            weight = dequantised(self.layer.get_base_layer(), dtype)
-        own: torch.Tensor = self.layer.get_base_layer().weight.detach() if weight is None else weight
-        return own.to(dtype)
+        kept: torch.Tensor | None = getattr(self.layer, KEPT)
+        if kept is not None and kept.dtype == dtype:
+            return kept
+        return dense_weight(self.layer.get_base_layer(), dtype)
 
 
 def product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

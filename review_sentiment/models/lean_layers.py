@@ -91,8 +91,7 @@ def _attention_forward(
         for project in (module.q_proj, module.k_proj, module.v_proj)
     )
     cos, sin = (angles.unsqueeze(-2) for angles in position_embeddings)
-    low, high = sin.chunk(2, dim=-1)
-    signed = torch.cat([-low, high], dim=-1)
+    signed = signed_sine(sin)
     q, k = (_Rotation.apply(states, cos, signed) for states in (q, k))  # type: ignore[no-untyped-call]
     attend = ALL_ATTENTION_FUNCTIONS.get_interface(
         module.config._attn_implementation, eager_attention_forward
@@ -103,6 +102,17 @@ def _attention_forward(
         module, *heads, attention_mask, scaling=module.scaling, dropout=dropout, **options
     )
     return module.o_proj(output.reshape(*shape, -1)), weights
+
+
+def signed_sine(sin: torch.Tensor) -> torch.Tensor:
+    """Return (-sin, sin) for the sine of the angles, [..., size], whose halves are equal."""
+    low, high = sin.chunk(2, dim=-1)
+    return torch.cat([-low, high], dim=-1)
+
+
+def rotated(x: torch.Tensor, cos: torch.Tensor, signed: torch.Tensor) -> torch.Tensor:
+    """Return the rotary position embedding of x [..., size]; see `_Rotation`."""
+    return (x * cos).addcmul_(x.roll(x.shape[-1] // 2, -1), signed)
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -184,7 +194,7 @@ class _Rotation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, cos: torch.Tensor, signed: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(cos, signed)
-        return (x * cos).addcmul_(x.roll(x.shape[-1] // 2, -1), signed)
+        return rotated(x, cos, signed)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

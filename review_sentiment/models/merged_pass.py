@@ -22,7 +22,8 @@ import torch
 from torch.nn import functional
 
 from review_sentiment.models.batching import on_device
-from review_sentiment.models.fused_lora import dequantised
+from review_sentiment.models.fused_lora import dense_weight
+from review_sentiment.models.lean_layers import rotated, signed_sine
 from review_sentiment.models.lora import ADAPTER
 from review_sentiment.models.packed_attention import KERNELS, can_pack
 from review_sentiment.models.packing import PackedRows, pack
@@ -63,14 +64,13 @@ class MergedPass:
     def __call__(self, rows: Sequence[list[int]], candidates: torch.Tensor) -> torch.Tensor:
         """Return the FP32 logits [n, vocabulary] after the last token of each row."""
         batch = pack(rows, most_shared=min(map(len, rows)) - 1)
-        ends = batch.rows.places(torch.arange(len(rows)), torch.tensor([len(ids) - 1 for ids in rows]))
         ids, positions, ends = (
-            on_device(places, self._head.device) for places in (batch.input_ids, batch.position_ids, ends)
+            on_device(places, self._head.device)
+            for places in (batch.input_ids, batch.position_ids, batch.rows.ends)
         )
         x = self._decoder.embed_tokens(ids[0])
         cos, sin = (angles[0, :, None] for angles in self._decoder.rotary_emb(x, positions))
-        low, high = sin.chunk(2, dim=-1)
-        rotation = cos, torch.cat([-low, high], dim=-1)
+        rotation = cos, signed_sine(sin)
         for block in self._blocks[:-1]:
             x = _feed_forward(block, *self._attended(block, x, rotation, batch.rows))
         x, attended = self._attended(self._blocks[-1], x, rotation, batch.rows)
@@ -86,12 +86,11 @@ class MergedPass:
         attention = block.layer.self_attn
         qkv = functional.linear(block.layer.input_layernorm(x), block.qkv, block.qkv_bias)
         heads = qkv.view(len(x), -1, attention.head_dim)
-        key_heads = self._key_heads
-        q, k, v = heads.tensor_split([-2 * key_heads, -key_heads], dim=1)
+        q, k, v = heads.tensor_split([-2 * self._key_heads, -self._key_heads], dim=1)
         if hasattr(attention, "q_norm"):  # Qwen3
             q, k = attention.q_norm(q), attention.k_norm(k)
         if getattr(attention, "use_rope", True):  # SmolLM3 leaves it out in some blocks
-            q, k = (_rotated(states, *rotation) for states in (q, k))
+            q, k = (rotated(states, *rotation) for states in (q, k))
         return x, self._attend(q, k, v, rows, attention.scaling).reshape(len(x), -1)
 
 
@@ -111,20 +110,20 @@ def merged_pass_of(model: PreTrainedModel, plan: ComputePlan) -> MergedPass | No
 def can_merge(model: PreTrainedModel) -> bool:
     """Return whether `MergedPass` computes what the model does: a Llama-like one, with plain LoRA or none."""
     decoder: Any = model.get_decoder()
-    return can_pack(model.config) and all(
-        _is_plain_lora(layer) and (may_have_bias or layer.bias is None)
-        for block in decoder.layers
-        for layer, may_have_bias in _projections(block)
-    )
+    if not can_pack(model.config):
+        return False
+    for block in decoder.layers:
+        qkv, others = _projections(block)
+        if not all(map(_is_plain_lora, qkv + others)) or any(layer.bias is not None for layer in others):
+            return False
+    return True
 
 
-def _projections(block: Any) -> list[tuple[Any, bool]]:
-    """Return the linear layers of a block, and whether the pass adds their bias."""
-    attention, mlp = block.self_attn, block.mlp
-    inputs = [(layer, True) for layer in (attention.q_proj, attention.k_proj, attention.v_proj)]
-    return inputs + [
-        (layer, False) for layer in (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-    ]
+def _projections(layer: Any) -> tuple[list[Any], list[Any]]:
+    """Return the linear layers of a block: q, k and v, whose bias the pass adds, and the others."""
+    attention, mlp = layer.self_attn, layer.mlp
+    qkv = [attention.q_proj, attention.k_proj, attention.v_proj]
+    return qkv, [attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj]
 
 
 def _is_plain_lora(layer: Any) -> bool:
@@ -136,14 +135,12 @@ def _is_plain_lora(layer: Any) -> bool:
 
 
 def _block(layer: Any, dtype: torch.dtype) -> _Block:
-    qkv, (output, gate, up, down) = (
-        [_merged(projection, dtype) for projection, _ in some]
-        for some in (_projections(layer)[:3], _projections(layer)[3:])
-    )
-    biases = [projection.bias for projection, _ in _projections(layer)[:3]]
+    qkv, others = _projections(layer)
+    output, gate, up, down = (_merged(projection, dtype) for projection in others)
+    biases = [projection.bias for projection in qkv]
     return _Block(
         layer=layer,
-        qkv=torch.cat(qkv),
+        qkv=torch.cat([_merged(projection, dtype) for projection in qkv]),
         qkv_bias=None if biases[0] is None else torch.cat(biases).to(dtype),
         output=output,
         gate_up=torch.cat([gate, up]),
@@ -154,13 +151,11 @@ def _block(layer: Any, dtype: torch.dtype) -> _Block:
 @torch.no_grad()
 def _merged(layer: Any, dtype: torch.dtype) -> torch.Tensor:
     """Return W + scale B A [out, in], summed in FP32."""
-    base = layer.get_base_layer() if hasattr(layer, "lora_A") else layer
-    weight = dequantised(base, torch.float32)
-    if weight is None:
-        weight = base.weight.float()
-    if base is not layer:
-        weight = weight + layer.get_delta_weight(ADAPTER).float()
-    return weight.to(dtype)
+    if not hasattr(layer, "lora_A"):
+        return dense_weight(layer, dtype)
+    weight = dense_weight(layer.get_base_layer(), torch.float32)
+    update: torch.Tensor = layer.get_delta_weight(ADAPTER)
+    return (weight + update.float()).to(dtype)
 
 
 def _feed_forward(block: _Block, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
@@ -169,8 +164,3 @@ def _feed_forward(block: _Block, x: torch.Tensor, attended: torch.Tensor) -> tor
     normed = block.layer.post_attention_layernorm(x)
     gate, up = functional.linear(normed, block.gate_up).chunk(2, dim=-1)
     return x.addmm_(functional.silu(gate).mul_(up), block.down.t())
-
-
-def _rotated(states: torch.Tensor, cos: torch.Tensor, signed: torch.Tensor) -> torch.Tensor:
-    """Return the rotary embedding of states [L, heads, size], as in `lean_layers.py`."""
-    return (states * cos).addcmul_(states.roll(states.shape[-1] // 2, -1), signed)

@@ -12,11 +12,11 @@ import types
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from review_sentiment.models.fused_lora import dequantised
+from review_sentiment.models.fused_lora import dense_weight
 from review_sentiment.models.lora import ADAPTER
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 SHARD_BYTES = 2_000_000_000
 """Most bytes of one file of weights. The largest tensor of an 8B, its embeddings, has 1.05 GB in BF16."""
 INDEX = "model.safetensors.index.json"
+
+
+class PlannedTensor(NamedTuple):
+    """Shape and type of a tensor, and how to make it."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    make: Callable[[], torch.Tensor]
 
 
 def answer_as_merged(model: PreTrainedModel, dtype: torch.dtype) -> None:
@@ -46,7 +54,7 @@ def merged_layer(layer: LoraLayer, dtype: torch.dtype) -> torch.nn.Linear:
     base = layer.get_base_layer()
     with torch.device("meta"):
         dense = torch.nn.Linear(base.in_features, base.out_features, bias=base.bias is not None)
-    dense.weight = torch.nn.Parameter(_dense(base, dtype).clone(), requires_grad=False)
+    dense.weight = torch.nn.Parameter(dense_weight(base, dtype).clone(), requires_grad=False)
     dense.bias = base.bias
     # PEFT merges into the base layer that it has. This is the same LoRA layer over the new one.
     twin = copy.copy(layer)
@@ -69,12 +77,13 @@ def write_merged(model: PreTrainedModel, dtype: torch.dtype, directory: Path) ->
     tensors = _merged_tensors(plain, dtype)
     # The files are planned from shapes alone. Each tensor is made when its file is written.
     shapes = {
-        name: torch.empty(shape, dtype=kind, device="meta") for name, (shape, kind, _) in tensors.items()
+        name: torch.empty(planned.shape, dtype=planned.dtype, device="meta")
+        for name, planned in tensors.items()
     }
     plan = split_torch_state_dict_into_shards(shapes, max_shard_size=SHARD_BYTES)
     directory.mkdir(parents=True, exist_ok=True)
     for file, names in plan.filename_to_tensors.items():
-        shard = {name: tensors[name][2]().detach().cpu().contiguous() for name in names}
+        shard = {name: tensors[name].make().detach().cpu().contiguous() for name in names}
         save_file(shard, directory / file, metadata={"format": "pt"})
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
@@ -87,11 +96,7 @@ def write_merged(model: PreTrainedModel, dtype: torch.dtype, directory: Path) ->
     plain.generation_config.save_pretrained(directory)
 
 
-Tensor = tuple[torch.Size, torch.dtype, Callable[[], torch.Tensor]]
-"""Shape and type of a tensor, and how to make it."""
-
-
-def _merged_tensors(plain: torch.nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+def _merged_tensors(plain: torch.nn.Module, dtype: torch.dtype) -> dict[str, PlannedTensor]:
     """Return the tensors of the merged model by name; those that share memory, such as tied weights, once."""
     adapted = _adapted(plain)
     quantised = {
@@ -99,12 +104,12 @@ def _merged_tensors(plain: torch.nn.Module, dtype: torch.dtype) -> dict[str, Ten
         for name, module in plain.named_modules()
         if hasattr(getattr(module, "weight", None), "quant_state") and ".base_layer" not in name
     }
-    found: dict[str, Tensor] = {}
+    found: dict[str, PlannedTensor] = {}
     for name, module in (adapted | quantised).items():
         base = module.get_base_layer() if name in adapted else module
         shape = torch.Size((base.out_features, base.in_features))
-        make = partial(_merged_weight if name in adapted else _plain_weight, module, dtype)
-        found[f"{name}.weight"] = (shape, dtype, make)
+        make = partial(_merged_weight if name in adapted else dense_weight, module, dtype)
+        found[f"{name}.weight"] = PlannedTensor(shape, dtype, make)
     inside = tuple(f"{name}." for name in (*adapted, *quantised))
     seen: set[int] = set()
     for name, tensor in plain.state_dict(keep_vars=True).items():
@@ -112,7 +117,9 @@ def _merged_tensors(plain: torch.nn.Module, dtype: torch.dtype) -> dict[str, Ten
             continue
         if tensor.data_ptr() not in seen:
             seen.add(tensor.data_ptr())
-            found[name.replace(".base_layer.", ".")] = (tensor.shape, tensor.dtype, partial(_same, tensor))
+            found[name.replace(".base_layer.", ".")] = PlannedTensor(
+                tensor.shape, tensor.dtype, tensor.detach
+            )
     return found
 
 
@@ -124,17 +131,3 @@ def _adapted(model: torch.nn.Module) -> dict[str, Any]:
 
 def _merged_weight(layer: LoraLayer, dtype: torch.dtype) -> torch.Tensor:
     return merged_layer(layer, dtype).weight
-
-
-def _plain_weight(layer: Any, dtype: torch.dtype) -> torch.Tensor:
-    return _dense(layer, dtype)
-
-
-def _same(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor
-
-
-def _dense(layer: Any, dtype: torch.dtype) -> torch.Tensor:
-    """Return the weight [out, in] of a layer, dequantised into a type if it is in 4 bits."""
-    found = dequantised(layer, dtype)
-    return layer.weight.data if found is None else found

@@ -55,6 +55,11 @@ class PackedRows:
         # includes it, and so does the column.
         return (lengths.cumsum(0) - lengths)[rows] + columns
 
+    @property
+    def ends(self) -> torch.Tensor:
+        """Return the position [n] of each row's last token in the packed sequence."""
+        return torch.tensor(self.lengths).cumsum(0) + self.prefix - 1
+
     def once(self, key: object, compute: Callable[[], T]) -> T:
         """Return what the first layer of a model has computed for a key; all other layers use it too."""
         if key not in self._known:

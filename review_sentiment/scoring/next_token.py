@@ -153,12 +153,9 @@ def _score_batch(
 
 def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
     """Return the logits [n, vocabulary] after the last token of each row."""
-    import torch
-
     # At least one token of each row stays outside the shared prefix: its last position is the one to read.
     batch = pack(rows, most_shared=min(map(len, rows)) - 1)
-    ends = batch.rows.places(torch.arange(len(rows)), torch.tensor([len(ids) - 1 for ids in rows]))
-    output = model(**batch.inputs(model.device), logits_to_keep=on_device(ends, model.device))
+    output = model(**batch.inputs(model.device), logits_to_keep=on_device(batch.rows.ends, model.device))
     found: torch.Tensor = output.logits[0].float()
     return found
 

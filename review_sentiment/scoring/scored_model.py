@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 PROBE_LENGTHS = (24, 9)
 """Tokens of each row that is compared. That takes 1 s for the embedded model in FP32 on two cores."""
 PROBE_PREFIX = 5
@@ -65,17 +64,18 @@ def merge_if_it_fits(model: PreTrainedModel, plan: ComputePlan) -> None:
     """
     if not can_merge(model):
         return
-    parameters, room = shape_from(model.config).linear_parameters, MAX_FREE_FRACTION * free_bytes(plan.device)
-    exact = replace(plan, precision="fp32")
-    if BYTES[plan.precision] * parameters > room:
+    exact, room = replace(plan, precision="fp32"), MAX_FREE_FRACTION * free_bytes(plan.device)
+    parameters = shape_from(model.config).linear_parameters
+    needed, needed_in_fp32 = (one.dtype.itemsize * parameters for one in (plan, exact))
+    if needed > room:
         logger.info(
             "Scoring does not merge the adapter into the weights: in %s they take %.1f GB, and %.1f GB may "
             "be used",
-            *(plan.precision, BYTES[plan.precision] * parameters / 1e9, room / 1e9),
+            *(plan.precision, needed / 1e9, room / 1e9),
         )
         return
     # Rounding hides small mistakes, so the pass is proved in FP32 and then merged again in its precision.
-    proved = exact if BYTES["fp32"] * parameters <= room and room_for_fp32(model, plan.device) else plan
+    proved = exact if needed_in_fp32 <= room and room_for_fp32(model, plan.device) else plan
     use_merged_pass(model, proved)
     _require_plain_scores(model, proved)
     if proved.precision != plan.precision:

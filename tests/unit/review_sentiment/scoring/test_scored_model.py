@@ -37,7 +37,7 @@ def test_merged_scores_are_those_of_plain_transformers(family: str, monkeypatch:
 
 
 def test_a_merged_pass_that_gives_other_scores_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merged_pass, "_rotated", lambda states, *_: states)
+    monkeypatch.setattr(merged_pass, "rotated", lambda states, *_: states)
     with pytest.raises(ModelUnavailableError, match=r"'llama' \(LlamaForCausalLM\) are not supported"):
         merge_if_it_fits(random_model("llama"), PLAN)
 
