@@ -75,7 +75,8 @@ def score_next_tokens(
     ):
         # A GPU computes while the next batch is prepared here: nothing waits for a result before the end. The
         # driver queues about a thousand kernels, so progress is ahead by about one batch.
-        for found in _in_threads(score, ([rows[row] for row in batch] for batch in batches), workers):
+        parts = ([rows[row] for row in batch] for batch in batches)
+        for found in _in_threads(score, parts, min(workers, len(batches))):
             scored.append(found)
             progress.advance(len(found))
     log_probs, greedy = np.empty((len(rows), len(candidates))), np.empty(len(rows), dtype=np.int64)

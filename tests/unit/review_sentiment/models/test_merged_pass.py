@@ -60,6 +60,18 @@ def test_scores_are_those_of_the_adapted_model(
     assert (found_greedy == greedy).all()
 
 
+def test_a_single_batch_has_all_cores(tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = adapted(tiny_model, LoraSettings(rank=4))
+    use_merged_pass(model, PLAN)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    shares: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", shares.append)
+    score_next_tokens(model, rows(1), CANDIDATES, PLAN, BUDGET)
+    assert shares == []
+    score_next_tokens(model, rows(40), CANDIDATES, PLAN, BUDGET)
+    assert shares == [1, 2]
+
+
 def test_merging_in_bf16_rounds_as_much_as_bf16_does_without(tiny_model: ModelIdentity) -> None:
     plan = plan_compute("cpu", "bf16")
     model = adapted(tiny_model, LoraSettings(rank=4, alpha=8), plan)
