@@ -9,6 +9,7 @@ from review_sentiment.errors import ModelUnavailableError, first_line, is_out_of
 from review_sentiment.models import embedded_model, quantised_copy
 from review_sentiment.models.base_model import EMBEDDED, ModelIdentity, require_same_files
 from review_sentiment.models.compute import ComputePlan
+from review_sentiment.models.lora import linear_layers
 from review_sentiment.models.shared_cores import share_cores_during
 
 if TYPE_CHECKING:
@@ -157,17 +158,9 @@ def _release_file(model: PreTrainedModel) -> None:
 
 def _require_quantised(base: ModelIdentity, model: PreTrainedModel) -> None:
     """Check that every layer is in 4 bits: transformers leaves out classes it does not know, and warns."""
-    import torch
     from bitsandbytes.nn import Linear4bit
-    from transformers.pytorch_utils import Conv1D
 
-    left = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D)
-        and not isinstance(module, Linear4bit)
-        and module is not model.get_output_embeddings()
-    ]
+    left = [name for name, layer in linear_layers(model).items() if not isinstance(layer, Linear4bit)]
     if left:
         raise ModelUnavailableError(
             f"{base.title}: {len(left)} layers of {type(model).__name__}, such as {left[0]}, cannot be "

@@ -164,21 +164,12 @@ def shape_from(configuration: Any) -> ModelShape:
 
 
 def count_weights(configuration: Any) -> Weights:
-    """Count the weights of a model: GPT-NeoX has two matrices in its MLP, Falcon has a single key head.
+    """Count the weights of a model: GPT-NeoX has two matrices in its MLP, Falcon has a single key head."""
+    from review_sentiment.models.lora import linear_layers, without_weights
 
-    The model is built without memory for its weights, which takes 0.1 s for an 8B.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.pytorch_utils import Conv1D
-
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(configuration)
-    shapes = [
-        module.weight.shape
-        for module in model.modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and module is not model.get_output_embeddings()
-    ]
+    model = without_weights(configuration)
+    layers: Any = linear_layers(model).values()
+    shapes = [layer.weight.shape for layer in layers]
     linear = sum(map(math.prod, shapes))
     total = sum(parameter.numel() for parameter in model.parameters())
     return Weights(linear, total - linear, sum(map(sum, shapes)))
