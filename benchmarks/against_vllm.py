@@ -34,8 +34,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.scoring import Tuned, shown, tune
 from benchmarks.training import spread
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
-
 
 class Vllm:
     """The worker process, stopped while it does not answer."""
@@ -72,11 +70,13 @@ def vllm(python: Path, tuned: Tuned, scratch: Path) -> Iterator[Vllm]:
     """Start vLLM on the merged weights of a tuned model."""
     from review_sentiment.models.loading import load_adapted_model, load_tokenizer
     from review_sentiment.models.merging import write_merged
+    from review_sentiment.registry.serving_files import DTYPES
 
     write_merged(load_adapted_model(tuned.base, tuned.adapter, tuned.plan), tuned.plan.dtype, scratch)
     load_tokenizer(tuned.base).save_pretrained(scratch)
+    dtype, _ = DTYPES[tuned.plan.precision]
     process = subprocess.Popen(
-        [str(python), str(Path(__file__).with_name("vllm_worker.py")), scratch, DTYPES[tuned.plan.precision]],
+        [str(python), str(Path(__file__).with_name("vllm_worker.py")), scratch, dtype],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

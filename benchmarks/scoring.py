@@ -159,17 +159,13 @@ def batch_size_effect(model: Any, tokenizer: Any, tuned: Tuned, reviews: int) ->
 
 def rounding_effect(model: Any, tokenizer: Any, tuned: Tuned, prompts: list[str]) -> list[float]:
     """Return how far each review's log-odds move from the plan's precision to FP32 with equal weights."""
-    from review_sentiment.scoring import label_scoring
     from review_sentiment.scoring.full_precision import computed_in_fp32
+    from review_sentiment.scoring.label_scoring import score_once
 
-    near_tie, label_scoring.NEAR_TIE = label_scoring.NEAR_TIE, 0.0  # no second pass in FP32
-    try:
-        rounded = label_scoring.score_labels(model, tokenizer, prompts, tuned.labels, tuned.plan, "auto")
-        exact_plan = replace(tuned.plan, precision="fp32")
-        with computed_in_fp32(model):
-            exact = label_scoring.score_labels(model, tokenizer, prompts, tuned.labels, exact_plan, "auto")
-    finally:
-        label_scoring.NEAR_TIE = near_tie
+    budget, exact_plan = max(TOKEN_BUDGETS), replace(tuned.plan, precision="fp32")
+    rounded = score_once(model, tokenizer, prompts, tuned.labels, tuned.plan, budget)
+    with computed_in_fp32(model):
+        exact = score_once(model, tokenizer, prompts, tuned.labels, exact_plan, budget)
     odds = [found.label_log_probs[:, 1] - found.label_log_probs[:, 0] for found in (rounded, exact)]
     return [float(moved) for moved in abs(odds[0] - odds[1])]
 

@@ -25,9 +25,9 @@ def padded_width(lengths: Sequence[int], multiple: int = PAD_TO_MULTIPLE) -> int
     return rounded_up(max(lengths), multiple)
 
 
-def padded_tokens(lengths: Sequence[int]) -> int:
+def padded_tokens(lengths: Sequence[int], multiple: int = PAD_TO_MULTIPLE) -> int:
     """Return the tokens of a padded batch of rows with these lengths."""
-    return padded_width(lengths) * len(lengths)
+    return padded_width(lengths, multiple) * len(lengths)
 
 
 def token_budget_batches(

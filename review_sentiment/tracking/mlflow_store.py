@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 """Seconds and retries of the first request, which checks that the server responds."""
-TUNED = "tuned"
-BASELINE = "baseline"
-"""Directory of a run's files with the evaluation of its own model."""
+TUNED, BASELINE = "tuned", "baseline"
+"""Directories of a run's files with the evaluation of its own model, and of the base model."""
 PREDICTIONS_FILE = "predictions.parquet"
 REVIEWS_FILE = "reviews.parquet"
 SLICES_FILE = "slices.csv"

@@ -140,14 +140,14 @@ class Loaded:
 def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) -> Loaded:
     """Load the 4-bit model, add adapters to it, and build the trainer."""
     rows = tokenise(job.train, tokenizer)
-    # Memory is checked before anything large is loaded, and for the heaviest batch of the real data: an
-    # estimate from the longest possible review was up to 34 % too high.
     # Packing needs plain causal attention. Models with a sliding window or attention dropout are padded.
     recipe = job.recipe
     if not can_pack(load_configuration(recipe.base)):
         recipe = replace(
             recipe, plan=recipe.plan.without(("packing",), "this model's attention cannot be packed")
         )
+    # Memory is checked before anything large is loaded, and for the heaviest batch of the real data: an
+    # estimate from the longest possible review was up to 34 % too high.
     heaviest = heaviest_batch(rows["input_ids"], recipe)
     recipe, expected = memory_fit.fitted(recipe, heaviest)
     # The weights are quantised while they are loaded, layer by layer, and stay frozen from here on.

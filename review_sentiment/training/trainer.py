@@ -29,6 +29,7 @@ from review_sentiment.models.batching import (
     PAD_TO_MULTIPLE,
     PAD_TO_MULTIPLE_ON_GPU,
     even_batches,
+    padded_tokens,
     padded_width,
 )
 from review_sentiment.resources.device import free_memory
@@ -118,10 +119,10 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
             self.accelerator.scaler = loss_scaler(self.args.device.type)
         self.remove_callback(PrinterCallback)  # it prints a line per step; TrainingCallback reports progress
         self._packs_rows = packs_rows
-        on_gpu = self.args.device.type == "cuda"
-        self._width_of = partial(padded_width, multiple=PAD_TO_MULTIPLE_ON_GPU if on_gpu else PAD_TO_MULTIPLE)
+        multiple = PAD_TO_MULTIPLE_ON_GPU if self.args.device.type == "cuda" else PAD_TO_MULTIPLE
+        self._width_of = partial(padded_width, multiple=multiple)
         # Packed rows have no padding, so their tokens simply add up.
-        self._tokens_of = sum if packs_rows else lambda lengths: self._width_of(lengths) * len(lengths)
+        self._tokens_of = sum if packs_rows else partial(padded_tokens, multiple=multiple)
         self.token_budget = token_budget
         self.tokens = 0
         self.computed_tokens = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from review_sentiment.scoring.label_scoring import Scores
     from review_sentiment.training.job import TrainingJob
 
 SCORING_TOKENS = 2_048
@@ -50,16 +49,11 @@ def validation_of(job: TrainingJob, tokenizer: PreTrainedTokenizerBase) -> Valid
     gold = np.array([labels.index(label) for label in frame["label"]])
 
     def answers(model: torch.nn.Module) -> Answers:
-        scores = score(model, tokenizer, list(frame["prompt"]), job)
+        from review_sentiment.scoring.label_scoring import score_labels
+
+        scores = score_labels(
+            model, tokenizer, list(frame["prompt"]), labels, job.recipe.plan, SCORING_TOKENS
+        )
         return Answers(gold, scores.answered, scores.probabilities)
 
     return Validation(answers, training.validations, training.patience)
-
-
-def score(
-    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], job: TrainingJob
-) -> Scores:
-    """Return the scores of prompts, for the labels of the job."""
-    from review_sentiment.scoring.label_scoring import score_labels
-
-    return score_labels(model, tokenizer, prompts, job.train.labels, job.recipe.plan, SCORING_TOKENS)
