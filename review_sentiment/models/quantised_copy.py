@@ -9,7 +9,6 @@ if its own files are those that were written. On a CPU nothing is kept: see `pla
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import DataError, ReviewSentimentError, first_line
 from review_sentiment.file_lock import exclusive
-from review_sentiment.fingerprints import file_fingerprint
+from review_sentiment.models.recorded_directory import contents_of, put_in_place, record, recorded_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.models.compute import ComputePlan
 
-CONTENTS_FILE = "contents.json"
-"""In a copy: the fingerprint of each of its files."""
 PACKAGES = ("bitsandbytes", "torch", "transformers")
 SPARE_BYTES = 10e9
 """Left free for checkpoints and artifacts: a copy saves time, and must not end a run."""
@@ -51,7 +48,7 @@ def place_of(base: ModelIdentity, plan: ComputePlan) -> Path | None:
 def is_complete(copy: Path) -> bool:
     """Return whether a copy has the files that were written, and no others."""
     try:
-        return bool(json.loads((copy / CONTENTS_FILE).read_text(encoding="utf-8")) == _contents(copy))
+        return bool(recorded_in(copy) == contents_of(copy))
     except (OSError, ValueError, DataError):  # another process may be replacing it
         return False
 
@@ -80,11 +77,5 @@ def _write(model: PreTrainedModel, copy: Path) -> None:
     with tempfile.TemporaryDirectory(dir=copy.parent, prefix=".writing-") as scratch:
         written = Path(scratch) / "model"
         model.save_pretrained(written)
-        (written / CONTENTS_FILE).write_text(json.dumps(_contents(written)), encoding="utf-8")
-        if copy.exists():  # changed or incomplete
-            shutil.move(copy, Path(scratch) / "replaced")
-        written.rename(copy)
-
-
-def _contents(copy: Path) -> dict[str, str]:
-    return {path.name: file_fingerprint(path) for path in copy.iterdir() if path.name != CONTENTS_FILE}
+        record(written, contents_of(written))
+        put_in_place(written, copy, is_complete)
