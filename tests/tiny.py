@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from review_sentiment.models.base_model import ModelIdentity
+
+if TYPE_CHECKING:
+    import torch
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
@@ -96,6 +99,15 @@ def make_tiny_model(directory: Path) -> ModelIdentity:
         model.lm_head.weight.mul_(12)
     model.save_pretrained(str(directory))
     return ModelIdentity(str(directory), None, "nf4", "tiny random Llama")
+
+
+def move_adapters(model: torch.nn.Module, std: float = 0.05) -> None:
+    """Make adapters change what the model computes: B is zero at first, which hides half of the gradients."""
+    import torch
+
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=std)
 
 
 def tiny_settings(data: Path, model: str) -> dict[str, Any]:

@@ -68,12 +68,17 @@ def serving(directory: Path) -> Iterator[WebServer]:
     """Serve a directory until the block ends."""
     server = WebServer(directory)
     handler = type("Handler", (_Handler,), {"server_state": server})
-    httpd = _Server(("127.0.0.1", 0), handler)
-    server.url = f"http://127.0.0.1:{httpd.server_address[1]}"
+    with in_background(_Server(("127.0.0.1", 0), handler)) as server.url:
+        yield server
+
+
+@contextmanager
+def in_background(httpd: ThreadingHTTPServer) -> Iterator[str]:
+    """Let a server answer until the block ends; yield its address."""
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield server
+        yield f"http://127.0.0.1:{httpd.server_address[1]}"
     finally:
         httpd.shutdown()
         httpd.server_close()

@@ -15,6 +15,7 @@ from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, train_adapters_in_fp32
 from review_sentiment.scoring.scored_model import require_plain_scores
+from tests.tiny import move_adapters
 
 PROJECTIONS = 2 * 7
 """Linear layers of the tiny model: q, k, v, o, gate, up and down in two blocks."""
@@ -26,9 +27,7 @@ PLAN = plan_compute(device="cpu", precision="fp32")
 def adapted(base: ModelIdentity, lora: LoraSettings, plan: ComputePlan = PLAN) -> torch.nn.Module:
     torch.manual_seed(1)
     model = add_adapters(load_model(base, plan), lora)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.05)
+    move_adapters(model)
     return model
 
 

@@ -18,6 +18,7 @@ from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters
+from tests.tiny import move_adapters
 
 MODULES = 2 * (2 + 1 + 1) + 1
 """Of the tiny model: two norms, a gated layer and an attention in each of two blocks, and the last norm."""
@@ -91,9 +92,7 @@ def test_a_gated_layer_with_lora_does_not_keep_the_input_of_its_last_product() -
 def test_the_whole_model_answers_and_learns_as_before(tiny_model: ModelIdentity) -> None:
     torch.manual_seed(3)
     model: Any = add_adapters(load_model(tiny_model, plan_compute("cpu", "fp32")), LoraSettings(rank=4))
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.05)
+    move_adapters(model)
     ids = torch.randint(5, 250, (3, 11))
 
     def outcome() -> tuple[torch.Tensor, list[torch.Tensor]]:

@@ -15,6 +15,7 @@ from review_sentiment.models.lora import add_adapters
 from review_sentiment.models.merged_pass import can_merge, merged_pass_of, use_merged_pass
 from review_sentiment.scoring.full_precision import computed_in_fp32
 from review_sentiment.scoring.next_token import score_next_tokens
+from tests.tiny import move_adapters
 
 PLAN = plan_compute("cpu", "fp32")
 CANDIDATES = [7, 70, 200]
@@ -24,9 +25,7 @@ BUDGET = 64
 def adapted(base: ModelIdentity, lora: LoraSettings, plan: ComputePlan = PLAN) -> torch.nn.Module:
     torch.manual_seed(1)
     model = add_adapters(load_model(base, plan), lora)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.5)
+    move_adapters(model, std=0.5)
     return model
 
 

@@ -18,15 +18,14 @@ from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
+from tests.tiny import move_adapters
 
 
 def adapter_of(base: ModelIdentity, directory: Path, **settings: Any) -> None:
     """Write an adapter with an update that is not zero."""
     model = add_adapters(load_model(base, plan_compute("cpu", "fp32")), LoraSettings(rank=4, **settings))
     torch.manual_seed(0)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.1)
+    move_adapters(model, std=0.1)
     save_adapter(model, base, directory)
 
 

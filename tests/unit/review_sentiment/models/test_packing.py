@@ -28,6 +28,7 @@ from review_sentiment.scoring.next_token import score_next_tokens
 from review_sentiment.training.answer_logits import IGNORED, packed_logits, padded_logits
 from review_sentiment.training.trainer import collate
 from tests.families import COMMON, random_model
+from tests.tiny import move_adapters
 
 PLAN = plan_compute("cpu", "fp32")
 KEY_HEADS = (1, 2, 4)
@@ -49,9 +50,7 @@ def adapted(key_heads: int) -> PreTrainedModel:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(COMMON, "num_key_value_heads", key_heads)
         model = add_adapters(random_model("llama").requires_grad_(False), LoraSettings(rank=4, alpha=8))
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:  # zero at first, which hides half of the gradients
-            torch.nn.init.normal_(parameter, std=0.05)
+    move_adapters(model)
     return model
 
 

@@ -46,7 +46,7 @@ def test_the_chosen_plan_fits_a_card_and_no_faster_one_does(gigabytes: int) -> N
 def test_a_card_without_flash_attention_keeps_probabilities() -> None:
     fixed = {"tokens_per_pass": 2_048, "gradient_checkpointing": False}
     t4, newer = (needs(recipe_of(precision, **fixed), ROWS).activations for precision in ("fp16", "bf16"))
-    # 4 rows of 512 tokens, each of which sees 512 keys, in 32 heads and 32 layers, 2 bytes each.
+    # 4 rows of 512 x 512 probabilities, 2 bytes each, in each of 32 heads and 32 layers.
     assert t4 - newer == 4 * 512 * 512 * 32 * 32 * 2
 
 

@@ -25,6 +25,7 @@ from review_sentiment.scoring.next_token import score_next_tokens
 from review_sentiment.training.arguments import trainer_arguments
 from review_sentiment.training.trainer import IGNORED, AnswerTrainer, collate, tokenise
 from tests.stand_in_gpu import GPU, StandInGpu, put_there
+from tests.tiny import move_adapters
 
 CPU = plan_compute("cpu", "fp32")
 PLANS = {
@@ -46,9 +47,7 @@ def adapted(base: ModelIdentity, plan: ComputePlan) -> PreTrainedModel:
     torch.manual_seed(0)
     model = load_model(replace(base, quantization="none"), CPU).to(plan.dtype)
     model = add_adapters(model, LoraSettings(rank=4, alpha=8))
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.02)
+    move_adapters(model, std=0.02)
     fuse_adapters(model)
     lighten(model)
     return model
