@@ -36,6 +36,11 @@ DATABASE_OPTIONS = re.compile(r"\w+=[^/&=]*(&\w+=[^/&=]*)*")
 """What may follow a question mark, such as `timeout=30`."""
 
 
+def existing_parent(directory: Path) -> Path:
+    """Return the directory, or the nearest parent that exists: a run creates the rest."""
+    return next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
+
+
 def prepare_environment() -> None:
     """Set the variables that the user's environment does not.
 

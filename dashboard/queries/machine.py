@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from front_door.doctor.checks import Check, run_check
-from front_door.run.storage import existing_parent
+from front_door.state import existing_parent
 from review_sentiment.cache import cache_directory
 from review_sentiment.models.gpu_driver import Driver, build_problem, read_driver
 from review_sentiment.resources.memory_limit import tightest_limit

@@ -13,8 +13,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from front_door.run.storage import existing_parent
 from front_door.stack.configs import DEFAULT_STACK
+from front_door.state import existing_parent
 from review_sentiment.errors import UsageError, did_you_mean
 
 OF_A_RUN = "it is an option of the pipeline's run, which has no command: python run_pipeline.py"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from front_door.state import zenml_directory
+from front_door.state import existing_parent, zenml_directory
 from review_sentiment import cache
 from review_sentiment.errors import ReviewSentimentError, UsageError
 from review_sentiment.models import embedded_model
@@ -129,11 +129,6 @@ def _written(
     elif needs:
         place = Path(checkpoints).expanduser().absolute() if checkpoints else cache.cache_directory()
         yield place, needs.checkpoints
-
-
-def existing_parent(directory: Path) -> Path:
-    """Return the directory, or the nearest parent that exists: a run creates the rest."""
-    return next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
 
 
 def _is_downloaded(base: ModelIdentity) -> bool:
