@@ -43,6 +43,8 @@ SECONDS_WITHOUT_HOST = 600.0
 """Time after which we give up on a host that does not respond; its container keeps running."""
 KILLED = 137
 """Exit code of a container whose process got SIGKILL, from a person or because memory ran out."""
+SAME_PROCESS_SECONDS = 2.0
+"""Linux counts the start of a process from the time of boot, which is rounded and may move by a second."""
 CLIENT_LABEL = "review-sentiment.client"
 CONNECTION_ERRORS = (OSError, EOFError, paramiko.SSHException, RuntimeError)
 """The errors of paramiko, and the one that ZenML turns them into."""
@@ -238,6 +240,7 @@ def _is_gone(client: str) -> bool:
     if machine != socket.gethostname():
         return False
     try:
-        return f"{psutil.Process(int(process_id)).create_time():.2f}" != created
+        difference = psutil.Process(int(process_id)).create_time() - float(created)
     except psutil.NoSuchProcess:
         return True
+    return abs(difference) > SAME_PROCESS_SECONDS

@@ -42,6 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(OPT_OUTS)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case by its parameter, not by its bytes: gzip writes the time, and workers must agree on names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> ModelIdentity:
     """Return the tiny model of the session."""

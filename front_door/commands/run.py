@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -184,7 +185,10 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
 
 def _seconds_since_start() -> float:
     """Return how long the user has waited: since this process started, imports included."""
-    return round(time.time() - float(psutil.Process().create_time()), 1)
+    started = psutil.Process().create_time()
+    if sys.platform == "linux":  # whose time of boot, which `started` counts from, is rounded to a second
+        return round(time.clock_gettime(time.CLOCK_BOOTTIME) - (started - psutil.boot_time()), 1)
+    return round(time.time() - started, 1)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +185,12 @@ def test_a_version_loads_with_plain_mlflow_and_answers_label_and_probability(
 
 
 def test_nothing_changed_means_everything_is_cached(project: Project, first_run: dict[str, Any]) -> None:
+    began = time.monotonic()
     finished = project.run("--json", before=NAMES_HEAVY_MODULES)
+    waited = time.monotonic() - began
     assert finished.returncode == 0, finished.stderr
     again = json.loads(finished.stdout)
+    assert again["seconds"] <= waited + 0.05  # rounded to 0.1
     assert "heavy modules: []" in finished.stderr, finished.stderr
     assert steps_that_ran(again) == set()
     assert {step["status"] for step in again["steps"].values()} == {"cached"}
