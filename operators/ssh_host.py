@@ -240,7 +240,7 @@ def _is_gone(client: str) -> bool:
     if machine != socket.gethostname():
         return False
     try:
-        difference = psutil.Process(int(process_id)).create_time() - float(created)
+        difference = float(psutil.Process(int(process_id)).create_time()) - float(created)
     except psutil.NoSuchProcess:
         return True
     return abs(difference) > SAME_PROCESS_SECONDS

@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a case by its parameter, not by its bytes: gzip writes the time, and workers must agree on names."""
+    """Name a case by its parameter, not by its bytes: gzip writes the time, and workers must agree."""
     return argname if isinstance(val, bytes) else None
 
 

@@ -185,10 +185,12 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
 
 def _seconds_since_start() -> float:
     """Return how long the user has waited: since this process started, imports included."""
-    started = psutil.Process().create_time()
+    started = float(psutil.Process().create_time())
     if sys.platform == "linux":  # whose time of boot, which `started` counts from, is rounded to a second
-        return round(time.clock_gettime(time.CLOCK_BOOTTIME) - (started - psutil.boot_time()), 1)
-    return round(time.time() - started, 1)
+        seconds = time.clock_gettime(time.CLOCK_BOOTTIME) - (started - float(psutil.boot_time()))
+    else:
+        seconds = time.time() - started
+    return round(seconds, 1)
 
 
 @contextmanager
