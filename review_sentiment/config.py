@@ -84,6 +84,7 @@ def comma_separated(values: tuple[str, ...]) -> str:
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_visible)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FractionBelow1 = Annotated[float, Field(ge=0, lt=1)]
+FractionInside = Annotated[float, Field(gt=0, lt=1)]
 HeldOutFraction = Annotated[float, Field(ge=0.001, lt=1)]
 Gain = Annotated[float, Field(ge=-1, le=1)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
@@ -319,6 +320,35 @@ class EvaluationSettings(Section):
     """Number of steps that share the evaluation of the tuned model; they run in parallel on a cluster."""
 
 
+class DecisionSettings(Section):
+    """How probabilities become answers, fitted on validation reviews at the source's class shares.
+
+    At most one of `cost`, `precision` and `recall` replaces `objective`.
+    """
+
+    objective: Literal["accuracy", "macro_f1"] = "accuracy"
+    """What the answers should maximise at the source's class shares."""
+    cost: dict[Text, Annotated[float, Field(gt=0)]] = {}
+    """Costs of wrong answers by label, such as `{false_negative: 5}`; others cost 1."""
+    precision: Annotated[dict[Text, FractionInside], Field(max_length=1)] = {}
+    """Precision that a label must reach with 95 % confidence, such as `{negative: 0.9}`."""
+    recall: Annotated[dict[Text, FractionInside], Field(max_length=1)] = {}
+    """Recall that a label must reach with 95 % confidence, such as `{negative: 0.9}`."""
+    abstain: dict[Literal["risk", "confidence"], FractionInside] = {}
+    """Maximum fraction of wrong answers among those given, such as `{risk: 0.02, confidence: 0.95}`."""
+
+    @model_validator(mode="after")
+    def _check_one_objective(self) -> Self:
+        given = [name for name in ("cost", "precision", "recall") if getattr(self, name)]
+        if self.objective != "accuracy":
+            given.insert(0, "objective")
+        if len(given) > 1:
+            raise ValueError(f"decision has {' and '.join(given)}; set one of them")
+        if self.abstain and "risk" not in self.abstain:
+            raise ValueError("decision.abstain needs a risk, such as {risk: 0.02, confidence: 0.95}")
+        return self
+
+
 class RobustnessSettings(Section):
     """How the tuned model is tested on perturbed reviews and other prompts."""
 
@@ -392,6 +422,8 @@ class Settings(Section):
     """How the adapters are trained."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How models are evaluated."""
+    decision: DecisionSettings = DecisionSettings()
+    """How probabilities become answers."""
     robustness: RobustnessSettings = RobustnessSettings()
     """How the tuned model is tested on perturbed reviews and other prompts."""
     gate: GateSettings = GateSettings()

@@ -32,6 +32,7 @@ PACKAGES = (
     "tracking",
     "training",
     "evaluation",
+    "decision",
     "scoring",
     "resources",
     "models",

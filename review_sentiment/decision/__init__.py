@@ -1,0 +1,1 @@
+"""From a model's label probabilities to answers: calibration, class shares, threshold, abstention."""
