@@ -32,7 +32,7 @@ class RegisteredVersionMaterializer(RecordMaterializer):
 
     def extract_metadata(self, data: RegisteredVersion) -> dict[str, MetadataType]:
         """Show the address of the version."""
-        return {"name": data.name, "version": data.version, "alias": data.alias, "uri": data.uri}
+        return {"name": data.name, "version": data.version, "alias": data.alias or "none", "uri": data.uri}
 
     def save_visualizations(self, data: RegisteredVersion) -> dict[str, VisualizationType]:
         """Show the model card."""

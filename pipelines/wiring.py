@@ -61,7 +61,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
             for shard in range(s.evaluation.shards)
         ]
         tuned = steps.merge_shards(adapter, evaluation_chats, shards, s.evaluation, id="evaluate")
-    steps.classification_report(adapter, tuned, **baseline)
+    classification = steps.classification_report(tuned, **baseline)
     probed = {}
     if s.robustness.samples:
         probed["robustness"] = steps.probe_robustness(adapter, tuned, evaluation_chats, s.model, s.robustness)
@@ -72,6 +72,8 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         verdict=verdict,
         tuned=tuned,
         classical=classical,
+        champion=champion,
+        classification=classification,
         reviews=reviews,
         train=train,
         validation=validation,

@@ -8,7 +8,6 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.report import ClassificationReportMaterializer
 from review_sentiment.evaluation.classification_report import ClassificationReport
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
 
 
@@ -19,15 +18,9 @@ def depends_on() -> str:
 
 @step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=ClassificationReportMaterializer)
 def classification_report(
-    adapter: TrainedAdapter, tuned: Evaluation, baseline: Evaluation | None = None
+    tuned: Evaluation, baseline: Evaluation | None = None
 ) -> Annotated[ClassificationReport, "classification_report"]:
-    """Return the page, and log it to the candidate's run."""
+    """Return the page."""
     from review_sentiment.evaluation.classification_report import classification_report as report_on
-    from review_sentiment.tracking.mlflow_store import TUNED
-    from review_sentiment.tracking.run_log import log_text
-    from steps.mlflow_connection import connect_to_run
 
-    run_id = connect_to_run(adapter)
-    report = report_on(tuned, baseline)
-    log_text(run_id, report.html, f"{TUNED}/classification_report.html")
-    return report
+    return report_on(tuned, baseline)

@@ -27,16 +27,7 @@ def compare(
     gate: GateSettings,
     baseline: Evaluation | None = None,
 ) -> Annotated[Verdict, "verdict"]:
-    """Return every gate check with its figures, and log the other models' evaluations."""
+    """Return every gate check with its figures."""
     from review_sentiment.registry.gate import Evaluations, judge
-    from review_sentiment.registry.registration import log_verdict
-    from review_sentiment.tracking.candidate import log_evaluation
-    from steps.mlflow_connection import connect_to_run
 
-    verdict = judge(Evaluations(tuned, classical, baseline), champion, adapter.proof, gate)
-    run_id = connect_to_run(adapter)
-    for other in (baseline, classical, champion.evaluation):
-        if other is not None:
-            log_evaluation(run_id, other)
-    log_verdict(run_id, verdict)
-    return verdict
+    return judge(Evaluations(tuned, classical, baseline), champion, adapter.proof, gate)

@@ -1,4 +1,4 @@
-"""Evaluate the tuned model and log the result to the candidate's run."""
+"""Evaluate the tuned model."""
 
 from typing import Annotated
 
@@ -32,11 +32,12 @@ def evaluate(
     from review_sentiment.evaluation.evaluate import evaluate_model
     from review_sentiment.evaluation.result import with_calibration
     from review_sentiment.models.compute import plan_compute
-    from steps.mlflow_connection import connect_to_run, record_evaluation
+    from review_sentiment.training.checkpoints import clear_checkpoints
+    from steps.mlflow_connection import connect_to_run
 
     connect_to_run(adapter)
     plan = plan_compute(model.device, model.precision)
     found = evaluate_model(adapter.base, adapter.directory, evaluation_chats, plan, evaluation)
     result = with_calibration(found, adapter.validation)
-    record_evaluation(adapter, evaluation_chats, result)
+    clear_checkpoints(adapter.checkpoints)  # the adapter that was evaluated came from the artifact store
     return result

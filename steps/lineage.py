@@ -43,6 +43,7 @@ def record_version(version: RegisteredVersion, lineage: Lineage) -> None:
         "model_version": version.version,
         "model_uri": version.uri,
         "mlflow_run_id": version.run_id,
+        "mlflow_evaluation_run_id": version.evaluation_run,
         "commit": lineage.training.commit,
         "training_rows": lineage.training_rows,
         "evaluation_rows": lineage.evaluation_rows,

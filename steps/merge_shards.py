@@ -1,4 +1,4 @@
-"""Merge the evaluations of the shards, and log the result to the candidate's run."""
+"""Merge the evaluations of the shards."""
 
 from typing import Annotated
 
@@ -28,10 +28,11 @@ def merge_shards(
     """Return the same evaluation as a single `evaluate` step."""
     from review_sentiment.evaluation import evaluate as evaluations
     from review_sentiment.evaluation.result import with_calibration
-    from steps.mlflow_connection import connect_to_run, record_evaluation
+    from review_sentiment.training.checkpoints import clear_checkpoints
+    from steps.mlflow_connection import connect_to_run
 
     connect_to_run(adapter)
     found = evaluations.merge_shards(shards, evaluation_chats, evaluation.sample_predictions)
     result = with_calibration(found, adapter.validation)
-    record_evaluation(adapter, evaluation_chats, result)
+    clear_checkpoints(adapter.checkpoints)  # the adapter that was evaluated came from the artifact store
     return result

@@ -1,10 +1,7 @@
 """How a step reaches MLflow: the stack's experiment tracker says which store to write to."""
 
-from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import UsageError
-from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.tracking import candidate, mlflow_store
-from review_sentiment.training.checkpoints import clear_checkpoints
 from review_sentiment.training.trained_adapter import TrainedAdapter
 
 
@@ -31,8 +28,8 @@ def connect() -> None:
     mlflow_store.configure(tracker.get_tracking_uri())
 
 
-def connect_to_run(adapter: TrainedAdapter) -> str:
-    """Connect, and return the id of the adapter's run, which exists.
+def connect_to_run(adapter: TrainedAdapter) -> None:
+    """Connect, and check that the run of the adapter's training exists.
 
     Raises:
         UsageError: the stack has no MLflow experiment tracker.
@@ -40,13 +37,3 @@ def connect_to_run(adapter: TrainedAdapter) -> str:
     """
     connect()
     candidate.require_run(adapter.run_id)
-    return adapter.run_id
-
-
-def record_evaluation(adapter: TrainedAdapter, chats: ChatDataset, result: Evaluation) -> None:
-    """Log the tuned model's evaluation, and delete the checkpoints of its training.
-
-    They are no longer needed: the adapter that was evaluated came from the artifact store.
-    """
-    candidate.log_tuned_evaluation(adapter.run_id, chats, result)
-    clear_checkpoints(adapter.checkpoints)

@@ -1,4 +1,4 @@
-"""Test the tuned model on changed reviews and prompts, and log the effect to its run."""
+"""Test the tuned model on changed reviews and prompts."""
 
 from typing import Annotated
 
@@ -32,11 +32,8 @@ def probe_robustness(
     from review_sentiment.evaluation import robustness
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.scorer import Serving
-    from review_sentiment.tracking.run_log import log_metrics, log_text
-    from steps.mlflow_connection import connect_to_run
 
-    run_id = connect_to_run(adapter)
-    found = robustness.probe_robustness(
+    return robustness.probe_robustness(
         Serving(adapter.base, evaluation_chats.labels, adapter.max_tokens),
         adapter.directory,
         evaluation_chats,
@@ -44,6 +41,3 @@ def probe_robustness(
         plan_compute(model.device, model.precision),
         settings.samples,
     )
-    log_metrics(run_id, found.metrics())
-    log_text(run_id, found.csv(), "robustness/probes.csv")
-    return found

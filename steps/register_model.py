@@ -9,9 +9,10 @@ from materializers.decisions import RegisteredVersionMaterializer
 from review_sentiment.config import DataSettings, RegistrySettings, TrackingSettings
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.data.review_table import ReviewTable
+from review_sentiment.evaluation.classification_report import ClassificationReport
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Robustness
-from review_sentiment.registry.gate import Verdict
+from review_sentiment.registry.gate import Champion, Verdict
 from review_sentiment.registry.model_card import TEMPLATE, RegisteredVersion
 from review_sentiment.training.trained_adapter import TrainedAdapter
 from steps.source_fingerprint import fingerprint
@@ -28,19 +29,21 @@ def register_model(
     verdict: Verdict,
     tuned: Evaluation,
     classical: Evaluation,
+    champion: Champion,
+    classification: ClassificationReport,
     reviews: list[ReviewTable],
     train: ReviewTable,
     validation: ReviewTable,
     evaluation: ReviewTable,
     report: DataReport,
+    *,
     data: DataSettings,
     tracking: TrackingSettings,
     registry: RegistrySettings,
-    *,
     baseline: Evaluation | None = None,
     robustness: Robustness | None = None,
 ) -> Annotated[RegisteredVersion, "registered"]:
-    """Return the new version, with a card that explains its alias.
+    """Return the version, with a card that explains its gate; its evaluation has an MLflow run of its own.
 
     ZenML passes each artifact as a parameter of its own, hence the long signature.
     """
@@ -50,7 +53,7 @@ def register_model(
     from review_sentiment.registry.gate import Evaluations
     from review_sentiment.registry.licences import data_licence, model_licence
     from review_sentiment.registry.model_card import CardFacts
-    from review_sentiment.registry.registration import register
+    from review_sentiment.registry.registration import Judged, register
     from review_sentiment.tracking.provenance import SETTINGS
     from steps.lineage import lineage_of, record_version
     from steps.mlflow_connection import connect
@@ -68,7 +71,12 @@ def register_model(
         evaluation=evaluation,
         categories=whole_counts(reviews, (train, validation, evaluation)),
     )
-    evaluations = Evaluations(tuned, classical, baseline, robustness)
-    version = register(registry.model_name, tracking.experiment, verdict, evaluations, facts, report)
+    evaluations = Evaluations(tuned, classical, baseline, robustness, champion.evaluation)
+    reports = {
+        "reports/data_report.html": report.html,
+        "tuned/classification_report.html": classification.html,
+    }
+    judged = Judged(verdict, evaluations, facts, reports)
+    version = register(registry.model_name, tracking.experiment, judged)
     record_version(version, lineage)
     return version

@@ -13,7 +13,17 @@ import yaml
 
 from dashboard.queries.versions import NOTHING_YET, Registry, title_of, version_chooser
 from dashboard.widgets.actions import Report, action_button, outcome_view
-from dashboard.widgets.layout import Panel, badge, column, notice, paragraph, passed_badge, row, table
+from dashboard.widgets.layout import (
+    Judgement,
+    Panel,
+    badge,
+    column,
+    notice,
+    paragraph,
+    passed_badge,
+    row,
+    table,
+)
 from front_door.commands.servers import HOST, MLFLOW_PORT
 from front_door.run.summary import notes_on, tag_figure
 from front_door.state import tracking_uri, zenml_directory
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
 
 ROLL_BACK = "roll back"
+GATE_JUDGEMENT: dict[str, Judgement] = {"passed": "good", "not passed": "bad"}
 MAX_ROWS = 200
 PROBE_SECONDS = 0.2
 
@@ -93,6 +104,7 @@ def version_view(version: ModelVersion) -> mo.Html:
         [
             links_view(version),
             mo.md(f"### Gate of {title_of(version)}"),
+            paragraph(version.tags.get("gate.reason", "")),
             gate_view(version),
             *(notice("Warning", warning, "warn") for warning in version.warnings),
             mo.accordion({"Model card": card_view(version)}),
@@ -128,16 +140,18 @@ def card_view(version: ModelVersion) -> mo.Html:
 
 
 def links_view(version: ModelVersion) -> mo.Html:
-    """Show links to the version in MLflow and to its run in MLflow and ZenML."""
+    """Show links to the version, its training and its evaluation in MLflow, and its run in ZenML."""
     from review_sentiment.tracking.recorded_runs import experiment_of
 
     experiment = experiment_of(version.run_id)
     run = version.tags.get("zenml_run", "unknown")
     store = tracking_uri()
     served = store if store.startswith("http") else f"http://{HOST}:{MLFLOW_PORT}"
+    runs = f"{served}/#/experiments/{experiment}/runs"
     lines = [
         f"[Version in MLflow]({served}/#/models/{version.name}/versions/{version.version}) · "
-        f"[Run in MLflow]({served}/#/experiments/{experiment}/runs/{version.run_id})"
+        f"[Training in MLflow]({runs}/{version.run_id}) · "
+        f"[Evaluation in MLflow]({runs}/{version.evaluation_run})"
     ]
     if not store.startswith("http") and not _is_listening(MLFLOW_PORT):
         lines.append("To open these links, start MLflow's pages: `python run_pipeline.py mlflow-ui`")
@@ -205,4 +219,4 @@ def _is_listening(port: int) -> bool:
 
 def _gate_badge(version: ModelVersion) -> mo.Html | str:
     gate = version.tags.get("gate")
-    return "-" if gate is None else badge(gate, "good" if gate == "passed" else "bad")
+    return "-" if gate is None else badge(gate, GATE_JUDGEMENT.get(gate, "warn"))

@@ -45,6 +45,8 @@ def self_test(registry: Registry) -> Iterator[Check]:
         name = f"version {version.version}"
         yield run_check(f"{name}: recorded metrics match its predictions", partial(_metrics, version))
         yield run_check(f"{name}: probabilities sum to one", partial(_probabilities, version))
+        yield run_check(f"{name}: its tags match its evidence", partial(_tags, version))
+        yield run_check(f"{name}: its evaluation run is its own", partial(_evaluation_run, version))
     for version in registry.versions[:1]:
         name = f"version {version.version}: singular values match the full-size update"
         yield run_check(name, partial(_singular_values, version))
@@ -91,11 +93,42 @@ def _metrics(version: ModelVersion) -> str:
         computed = getattr(metrics, name)
         same = abs(recorded[name] - computed) < TOLERANCE
         _require(same, f"{name}: {recorded[name]} recorded, {computed} computed")
-    listed = version.tags["accuracy"]
-    _require(f"{metrics.accuracy:.6f}" == listed, f"accuracy: {listed} listed, {metrics.accuracy} computed")
     counted = sum(map(sum, recorded["confusion"]))
     _require(counted == len(predictions), "the confusion matrix has another number of reviews")
     return f"accuracy {metrics.accuracy:.3f} on {metrics.n} reviews"
+
+
+def _tags(version: ModelVersion) -> str:
+    """Compare the tags that lists show with the evidence, which nothing changes."""
+    from review_sentiment.registry.registration import recorded_verdict
+    from review_sentiment.tracking.evidence import metrics_of, predictions_of, reviews_of
+
+    metrics, verdict = metrics_of(version), recorded_verdict(version)
+    expected = {
+        **{name: f"{metrics[name]:.6f}" for name in ("accuracy", "f1", "roc_auc", "calibration_error")},
+        "evaluation_reviews": str(metrics["n"]),
+        "gate": verdict.outcome,
+        "gate.reason": verdict.reason(),
+    }
+    for name, recorded in expected.items():
+        listed = version.tags.get(name, "none")
+        _require(listed == recorded, f"{name}: the tag is {listed}, the evidence has {recorded}")
+    same = set(reviews_of(version)["review_id"]) == set(predictions_of(version)["review_id"])
+    _require(same, "the evaluation reviews are not those that were answered")
+    return f"accuracy, evaluation reviews and gate: {verdict.outcome}"
+
+
+def _evaluation_run(version: ModelVersion) -> str:
+    """Compare the MLflow run that a version links to with the version's tags."""
+    from review_sentiment.tracking.evaluation_run import IDENTITY_TAG, read_evaluation_run
+
+    found = read_evaluation_run(version.evaluation_run)
+    _require(found.training_run == version.run_id, f"it belongs to the training {found.training_run}")
+    _require(found.identity == version.tags.get(IDENTITY_TAG), "it is of another evaluation")
+    accuracy = f"{found.metrics['tuned/accuracy']:.6f}"
+    listed = version.tags["accuracy"]
+    _require(accuracy == listed, f"accuracy: {accuracy} in the run, {listed} listed")
+    return f"run {version.evaluation_run}, a child of {version.run_id}"
 
 
 def _probabilities(version: ModelVersion) -> str:

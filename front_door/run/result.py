@@ -97,11 +97,12 @@ def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, Any]:
     """Return the fields `model` and `mlflow` of the version that the run registered, if any."""
     if "register_model" not in steps or "registered" not in steps["register_model"].outputs:
         return {}
-    from review_sentiment.tracking import candidate, evidence, model_versions
+    from review_sentiment.tracking import candidate, evaluation_run, evidence, model_versions
 
     record = steps["register_model"].outputs["registered"][0].load()
     candidate.require_run(record.run_id)
     version = model_versions.get_version(record.name, record.version)
+    evaluation_run.require_evaluation_run(version.evaluation_run)
     checks = evidence.gate_of(version)["checks"]
     return {
         "model": {
@@ -110,8 +111,14 @@ def _registered(steps: Mapping[str, StepRunResponse]) -> dict[str, Any]:
             "aliases": list(version.aliases),
             "uri": version.uri,
             "gate": version.tags["gate"],
+            "gate_reason": version.tags["gate.reason"],
             "failed_checks": [check for check in checks if not check["passed"]],
             "warnings": list(version.warnings),
         },
-        "mlflow": {key: getattr(record, key) for key in ("tracking_uri", "experiment", "run_id")},
+        "mlflow": {
+            "tracking_uri": record.tracking_uri,
+            "experiment": record.experiment,
+            "run_id": record.run_id,
+            "evaluation_run_id": version.evaluation_run,
+        },
     }

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
 
 
+JUDGED = ("passed", "not passed")
+"""Outcomes that the list of failed checks explains; any other has a reason of its own."""
 FRACTION = re.compile(r"-?\d+\.\d+")
 
 
@@ -34,13 +36,15 @@ def summary(result: RunResult) -> str:
             "",
             f"model        {result.model['name']} version {result.model['version']} ({aliases})",
             f"gate         {result.model['gate']}",
+            *([] if result.model["gate"] in JUDGED else [f"             {result.model['gate_reason']}"]),
             *(
                 f"             {check['name']} is {check['measured']}, required: {check['required']}"
                 for check in result.model["failed_checks"]
             ),
             *(f"warning      {warning}" for warning in result.model["warnings"]),
             f'load it      mlflow.pyfunc.load_model("{result.model["uri"]}")',
-            f"MLflow run   {result.mlflow['run_id']} in {result.mlflow['tracking_uri']}",
+            f"MLflow run   {result.mlflow['run_id']} (training) in {result.mlflow['tracking_uri']}",
+            f"             {result.mlflow['evaluation_run_id']} (evaluation, its child run)",
             "dashboard    python run_pipeline.py ui",
         ]
     lines += [f"{name:12} {place}" for name, place in result.outputs.items()]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-9
 BASELINE, CLASSICAL = "baseline", "classical model"
+SAME_ADAPTER = "same adapter"
+"""Outcome for another evaluation of the champion's adapter."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,20 @@ class Champion:
 class Evaluations:
     """The candidate's evaluation, those of the models that it must beat, and its robustness.
 
-    `baseline` is the untuned model. It and `robustness` are None if their steps were skipped.
+    `baseline` is the untuned model. It and `robustness` are None if their steps were skipped; `champion` is
+    None if there was no other champion.
     """
 
     tuned: Evaluation
     classical: Evaluation
     baseline: Evaluation | None = None
     robustness: Robustness | None = None
+    champion: Evaluation | None = None
+
+    def of_models(self) -> list[Evaluation]:
+        """Return the evaluations of all models."""
+        found = (self.baseline, self.classical, self.champion, self.tuned)
+        return [evaluation for evaluation in found if evaluation is not None]
 
 
 @dataclass(frozen=True)
@@ -54,25 +63,34 @@ class GateCheck:
 class Verdict:
     """The gate checks in order, and the comparisons behind them.
 
-    `champion` is the version that the candidate was compared with, None if there was none.
+    `champion` is the version that the candidate was compared with, None if there was none. `same_adapter_as`
+    is the champion's version if the candidate has the champion's adapter, which cannot replace itself.
     """
 
     checks: tuple[GateCheck, ...]
     comparisons: tuple[Comparison, ...] = ()
     champion: str | None = None
+    same_adapter_as: str | None = None
 
     @property
     def passed(self) -> bool:
-        """Return whether every check passed."""
-        return all(check.passed for check in self.checks)
+        """Return whether the candidate may become the champion."""
+        return self.same_adapter_as is None and all(check.passed for check in self.checks)
 
     @property
     def outcome(self) -> str:
         """Return the decision as MLflow's tags show it."""
+        if self.same_adapter_as is not None:
+            return SAME_ADAPTER
         return "passed" if self.passed else "not passed"
 
     def reason(self) -> str:
-        """Return one sentence: all checks passed, or which ones did not."""
+        """Return one sentence: all checks passed, which ones did not, or why there was no decision."""
+        if self.same_adapter_as is not None:
+            return (
+                f"Same adapter as the champion, version {self.same_adapter_as}, evaluated again: it does not "
+                "replace the champion and is not a challenger."
+            )
         if self.passed:
             return f"All {len(self.checks)} gate checks passed."
         failed = [

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from review_sentiment.tracking.mlflow_store import EVALUATION_RUN_TAG
+
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
 
@@ -32,6 +34,7 @@ TITLES = {
     "data_revision": "their revision",
     "training_rows": "training rows",
     EVALUATION_ROWS_TAG: "evaluation rows",
+    EVALUATION_RUN_TAG: "evaluation run",
 }
 """Tags of a version with its lineage, and their display names."""
 OF_TWO_RUNS = ("training_run", "training_run_id", "registering_commit")
@@ -45,6 +48,7 @@ IDENTIFIERS = (
     "registering_commit",
     "training_rows",
     EVALUATION_ROWS_TAG,
+    EVALUATION_RUN_TAG,
 )
 """Tags that `lineage` can look up."""
 

@@ -61,23 +61,31 @@ class CardFacts:
 
 @dataclass(frozen=True)
 class CardIdentity:
-    """The version that a card is about, its warnings, and the software that made it: names and versions."""
+    """The version that a card is about, the MLflow run of its evaluation, its warnings, and its software.
+
+    `software` maps names to versions.
+    """
 
     name: str
     version: str
+    evaluation_run: str
     warnings: tuple[str, ...]
     software: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A version as it was registered: where it is, under which alias, and its card."""
+    """A version as it was registered: where it is, its alias, its runs, and its card.
+
+    `alias` is empty for none. `run_id` is the MLflow run of the training, `evaluation_run` a child of it.
+    """
 
     name: str
     version: str
     alias: str
     uri: str
     run_id: str
+    evaluation_run: str
     tracking_uri: str
     experiment: str
     card: str
@@ -99,6 +107,7 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         vars(facts),
         name=identity.name,
         version=identity.version,
+        evaluation_run=identity.evaluation_run,
         verdict=verdict,
         metrics=tuned.metrics,
         labels=tuned.metrics.labels,

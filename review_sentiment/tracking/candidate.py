@@ -1,45 +1,36 @@
-"""A candidate's MLflow run, from the start of training to registration.
-
-Training writes through an open `Candidate`. Later steps write by the run's id, also when training came
-from the cache. Their functions are not methods of `Candidate`: the training step's fingerprint includes
-the whole class, and a change in what an evaluation logs must not train again.
-"""
+"""A candidate's MLflow run: its training. Each evaluation has a child run (`evaluation_run.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import TrackingError
-from review_sentiment.names import safe_names
-from review_sentiment.tracking.mlflow_store import (
-    EXAMPLES_PAGE,
-    PREDICTIONS_FILE,
-    SLICES_FILE,
-    TRACKING_VARIABLE,
-    client,
-    current_uri,
-)
+from review_sentiment.tracking.mlflow_store import TRACKING_VARIABLE, client, current_uri
 from review_sentiment.tracking.provenance import package_versions
 from review_sentiment.tracking.run_log import (
-    finish,
     log_dataset,
     log_json,
     log_metrics,
-    log_parquet,
-    log_text,
     open_run,
+    recording,
     set_tags,
 )
 
 if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset
-    from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.training.job import FinishedTraining
     from review_sentiment.training.lora_proof import LoraProof
+
+INTRODUCTION = (
+    "A training: its parameters, curves, LoRA proof and adapter. Each evaluation of the adapter is a child "
+    "run. Versions:"
+)
+VERSIONS_LISTED = 20
+"""Newest versions in a run's description: MLflow keeps 8,000 characters of a tag."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class Candidate:
                 **package_versions(details.packages),
             },
         )
-        log_dataset(run_id, train, "train", context="training")
+        log_dataset(run_id, train.frame, "train", context="training")
         return cls(run_id)
 
     @classmethod
@@ -97,18 +88,9 @@ class Candidate:
             raise
         return cls(run_id)
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """End the run as finished, failed or killed, however the training ends."""
-        try:
-            yield
-        except (KeyboardInterrupt, SystemExit):
-            finish(self.run_id, "KILLED")
-            raise
-        except BaseException:
-            finish(self.run_id, "FAILED")
-            raise
-        finish(self.run_id)
+    def recording(self) -> AbstractContextManager[None]:
+        """Return a context that ends the run as finished, failed or killed, however the training ends."""
+        return recording(self.run_id)
 
     def log_step(self, step: int, figures: Mapping[str, float]) -> None:
         """Log the metrics of one optimizer step."""
@@ -142,59 +124,46 @@ def _log_proof(run_id: str, proof: LoraProof) -> None:
 
 
 def require_run(run_id: str) -> None:
-    """Check that the store knows the run.
+    """Check that the store has the run.
 
     Raises:
-        TrackingError: it does not: the store was moved or emptied while the cache still holds the
-            trained adapter.
+        TrackingError: it does not: the run was deleted, or the store was moved or emptied while the cache
+            still holds the trained adapter.
     """
+    require_active(
+        run_id,
+        "the training of the adapter, which came from the cache",
+        f"Set {TRACKING_VARIABLE} back to where it was trained, or train again with --rerun finetune.",
+    )
+
+
+def require_active(run_id: str, content: str, advice: str) -> None:
+    """Check that the store has a run, and that it is not deleted.
+
+    Raises:
+        TrackingError: with what the run holds and what to do.
+    """
+    from mlflow.entities import LifecycleStage
     from mlflow.exceptions import MlflowException
 
     try:
-        client().get_run(run_id)
+        stage = client().get_run(run_id).info.lifecycle_stage
     except MlflowException as error:
         raise TrackingError(
-            f"The trained adapter came from the cache, but MLflow at {current_uri()} "
-            f"does not know its run {run_id}. Set {TRACKING_VARIABLE} back to where it was trained, "
-            "or train again with --rerun finetune."
+            f"MLflow at {current_uri()} does not know its run {run_id}, {content}. {advice}"
         ) from error
+    if stage == LifecycleStage.DELETED:
+        raise TrackingError(
+            f"The run {run_id}, {content}, was deleted in MLflow at {current_uri()}. Restore it with "
+            f"`mlflow runs restore --run-id {run_id}`. {advice}"
+        )
 
 
-def log_evaluation(run_id: str, evaluation: Evaluation) -> None:
-    """Log a model's metrics, its plots, its predictions, and examples to read as table and page."""
-    from review_sentiment.evaluation.examples_page import examples_page
-    from review_sentiment.evaluation.plots import confusion_figure, probability_figure
+def link_version(run_id: str, line: str) -> None:
+    """Add a version to the run's description, a line of Markdown."""
+    from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-    model, metrics = evaluation.model, evaluation.metrics
-    safe = safe_names(metrics.category_accuracy)
-    # MLflow groups charts by prefix: the headline figures get a group of their own.
-    for prefix, figures in (
-        (model, metrics.headline() | evaluation.audit.figures()),
-        (f"{model}_category", {safe[name]: value for name, value in metrics.category_accuracy.items()}),
-        (f"{model}_interval", metrics.interval_ends()),
-    ):
-        log_metrics(run_id, {f"{prefix}/{key}": value for key, value in figures.items()})
-    client().log_figure(run_id, confusion_figure(evaluation), f"{model}/confusion_matrix.png")
-    client().log_figure(run_id, probability_figure(evaluation), f"{model}/probabilities.png")
-    log_json(run_id, asdict(metrics), f"{model}/metrics.json")
-    if evaluation.audit.n:
-        log_json(run_id, asdict(evaluation.audit), f"{model}/audit.json")
-    client().log_table(run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json")
-    log_text(run_id, evaluation.slices.to_csv(index=False), f"{model}/{SLICES_FILE}")
-    if len(evaluation.examples):
-        log_text(run_id, examples_page(evaluation), f"{model}/{EXAMPLES_PAGE}")
-    log_parquet(run_id, evaluation.predictions, f"{model}/{PREDICTIONS_FILE}")
-
-
-def log_tuned_evaluation(run_id: str, chats: ChatDataset, evaluation: Evaluation) -> None:
-    """Log the candidate's own evaluation, and which reviews it was evaluated on."""
-    log_dataset(run_id, chats, "evaluation", context="evaluation")
-    log_evaluation(run_id, evaluation)
-
-
-def record_registration(run_id: str, card: str, files: Mapping[str, str], tags: Mapping[str, str]) -> None:
-    """Log the card and other text files, and set tags; MLflow's page of the run shows the card."""
-    for file, text in {"model_card.md": card, **files}.items():
-        log_text(run_id, text, file)
-    source = {"mlflow.source.name": "run_pipeline.py", "mlflow.source.type": "LOCAL"}
-    set_tags(run_id, {"mlflow.note.content": card, **source, **tags})
+    note = client().get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
+    versions = [known for known in note.splitlines() if known.startswith("- ")]
+    lines = [INTRODUCTION, "", *versions[1 - VERSIONS_LISTED :], f"- {line}"]
+    set_tags(run_id, {MLFLOW_RUN_NOTE: "\n".join(lines)})

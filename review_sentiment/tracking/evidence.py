@@ -1,8 +1,7 @@
 """The evidence of a version: its settings, its gate, its card, and the evaluations behind them.
 
-Two versions can share an MLflow run: the same adapter, evaluated again with other settings. The run then has
-only the later evaluation. So each version keeps its own evidence beside its model's files, and whatever is
-shown of a version is read from there.
+Each version keeps it beside its model's files, and whatever is shown of a version is read from there. The run
+of the evaluation shows the same in MLflow, with plots and reports. If it is deleted, the version is still whole.
 """
 
 from __future__ import annotations

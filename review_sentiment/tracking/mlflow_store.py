@@ -1,8 +1,4 @@
-"""The MLflow store: its address, a client of it, and the names of the files in a candidate's run.
-
-Everything that is known of a candidate is in one run. Training opens it; evaluation, gate and registration
-write to it by its id, also when training came from the cache.
-"""
+"""The MLflow store: its address, a client of it, and the names of the files in its runs."""
 
 from __future__ import annotations
 
@@ -25,6 +21,8 @@ QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_R
 """Seconds and retries of the first request, which checks that the server responds."""
 TUNED, BASELINE = "tuned", "baseline"
 """Directories of a run's files with the evaluation of its own model, and of the base model."""
+EVALUATION_RUN_TAG = "evaluation_run"
+"""Tag of a version with the MLflow run of its evaluation, a child of the run of its training."""
 PREDICTIONS_FILE = "predictions.parquet"
 REVIEWS_FILE = "reviews.parquet"
 SLICES_FILE = "slices.csv"

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from review_sentiment.errors import ModelUnavailableError, UsageError, did_you_mean, first_line
 from review_sentiment.models.base_model import require_same_files
-from review_sentiment.tracking.mlflow_store import client, temporary_directory
+from review_sentiment.tracking.mlflow_store import EVALUATION_RUN_TAG, client, temporary_directory
 
 if TYPE_CHECKING:
     from review_sentiment.scoring.scorer import Serving
@@ -28,6 +28,7 @@ CHALLENGER = "challenger"
 CHAMPIONS_TAG = "champions"
 """Tag of a registered model: the versions that were champion, the present one last."""
 ACCURACY_TAG = "accuracy"
+GATE_TAG = "gate"
 GATE_REASON_TAG = "gate.reason"
 WARNINGS_TAG = "warnings"
 """Tag of a version with what its readers must know, one warning a line."""
@@ -35,7 +36,8 @@ MODEL_SCHEME = "models:/"
 MODEL_DESCRIPTION = """\
 Fine-tuned language models that label customer reviews. **champion** is the version in use, \
 **challenger** the newest version that did not pass the gate. A version's description is its model card, \
-its tags hold its lineage, and its run has curves, reports and sample predictions.
+its tags hold its lineage, its run has the training, and the tag `evaluation_run` names the child run \
+with the evaluation.
 """
 """Description of a registered model, unless somebody wrote another."""
 DESCRIPTION_LIMIT = 5_000
@@ -54,6 +56,11 @@ class ModelVersion:
     created: datetime
     tags: Mapping[str, str]
     model_id: str
+
+    @property
+    def evaluation_run(self) -> str:
+        """Return the id of the MLflow run of the version's evaluation; its training is `run_id`."""
+        return self.tags.get(EVALUATION_RUN_TAG, "")
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -76,6 +83,11 @@ def register_version(name: str, run_id: str, model_id: str, tags: Mapping[str, s
         model_id=model_id,
     )
     return str(created.version)
+
+
+def set_version_tag(name: str, version: str, tag: str, value: str) -> None:
+    """Set a tag of a version."""
+    client().set_model_version_tag(name, version, tag, value)
 
 
 def describe_version(name: str, version: str, card: str) -> None:

@@ -16,6 +16,8 @@ from review_sentiment.errors import TrackingError
 from review_sentiment.tracking.mlflow_store import client, temporary_directory
 from review_sentiment.training.curves import CURVES
 
+TRAININGS = "tags.`mlflow.parentRunId` IS NULL"
+"""Condition of MLflow's search: evaluations and trials are child runs."""
 PAGE = 200
 """Maximum number of runs in one request."""
 LATEST_SEARCHED = 5
@@ -43,7 +45,7 @@ class Curve:
 
 
 def list_recorded(experiment: str, limit: int = PAGE) -> list[RecordedRun]:
-    """Return the newest runs of an experiment; none if it does not exist."""
+    """Return the newest trainings of an experiment; none if it does not exist."""
     return [
         RecordedRun(
             run_id=run.info.run_id,
@@ -53,7 +55,7 @@ def list_recorded(experiment: str, limit: int = PAGE) -> list[RecordedRun]:
             parameters=dict(run.data.params),
             metrics=dict(run.data.metrics),
         )
-        for run in _search(experiment, min(limit, PAGE))
+        for run in _search(experiment, min(limit, PAGE), TRAININGS)
     ]
 
 
@@ -64,7 +66,9 @@ def run_of_training(experiment: str, since: float, until: float = inf) -> str | 
     whose status is still RUNNING. So the time of the logged steps decides, not the run's own times.
     """
     for status, newest_by in (("= 'RUNNING'", "start_time"), ("!= 'RUNNING'", "end_time")):
-        for run in _search(experiment, LATEST_SEARCHED, f"attributes.status {status}", newest_by):
+        for run in _search(
+            experiment, LATEST_SEARCHED, f"{TRAININGS} AND attributes.status {status}", newest_by
+        ):
             if any(since <= time <= until for time in recorded_curve(run.info.run_id, "loss").times):
                 return str(run.info.run_id)
     return None
@@ -98,7 +102,7 @@ def recorded_tags(run_id: str) -> dict[str, str]:
 
 
 def recorded_bytes(run_id: str, path: str) -> bytes:
-    """Return a file of a run, such as a plot of its latest evaluation.
+    """Return a file of a run, such as a plot.
 
     Raises:
         TrackingError: the run does not have it.
@@ -112,7 +116,7 @@ def recorded_bytes(run_id: str, path: str) -> bytes:
         return Path(file).read_bytes()
 
 
-def _search(experiment: str, limit: int, condition: str = "", newest_by: str = "start_time") -> list[Any]:
+def _search(experiment: str, limit: int, condition: str, newest_by: str = "start_time") -> list[Any]:
     found = client().get_experiment_by_name(experiment)
     if found is None:
         return []

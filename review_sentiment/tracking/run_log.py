@@ -1,9 +1,10 @@
-"""Writes to an MLflow run by its id, so that each step of a pipeline can add to the candidate's run."""
+"""Writes to an MLflow run by its id."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,44 @@ from review_sentiment.tracking.mlflow_store import client, current_uri, temporar
 if TYPE_CHECKING:
     import pandas as pd
 
-    from review_sentiment.data.chats import ChatDataset
+SOURCE_TAGS = {"mlflow.source.name": "run_pipeline.py", "mlflow.source.type": "LOCAL"}
+"""What MLflow's pages show as the source of a run."""
 
 
 def open_run(experiment: str, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> str:
     """Start a run with its parameters and tags; return its id."""
+    return _open(experiment_id(experiment), name, parameters, tags)
+
+
+def open_child(parent: str, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    """Start a run below another one, in the same experiment; return its id."""
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    experiment = client().get_run(parent).info.experiment_id
+    return _open(experiment, name, parameters, {**tags, MLFLOW_PARENT_RUN_ID: parent})
+
+
+def _open(experiment: str, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> str:
     from mlflow.entities import Param
 
-    run = client().create_run(experiment_id(experiment), run_name=name, tags=dict(tags))
+    run = client().create_run(experiment, run_name=name, tags={**SOURCE_TAGS, **tags})
     run_id = str(run.info.run_id)
     client().log_batch(run_id, params=[Param(key, value) for key, value in parameters.items()])
     return run_id
+
+
+@contextmanager
+def recording(run_id: str) -> Iterator[None]:
+    """End the run as finished, failed or killed, however the block ends."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        finish(run_id, "KILLED")
+        raise
+    except BaseException:
+        finish(run_id, "FAILED")
+        raise
+    finish(run_id)
 
 
 def experiment_id(name: str) -> str:
@@ -74,14 +102,14 @@ def log_parquet(run_id: str, table: pd.DataFrame, file: str) -> None:
         client().log_artifact(run_id, str(local), directory)
 
 
-def log_dataset(run_id: str, chats: ChatDataset, name: str, context: str) -> None:
+def log_dataset(run_id: str, reviews: pd.DataFrame, name: str, context: str) -> None:
     """Record which reviews were used, as an input of the run: digest, schema and size."""
     import mlflow.data
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.entities import DatasetInput, InputTag
 
     dataset = mlflow.data.from_pandas(
-        chats.frame[["review_id", "category", "label", "title", "text"]].astype(object),
+        reviews[["review_id", "category", "label", "title", "text"]].astype(object),
         source=CodeDatasetSource(tags={}),
         name=name,
         targets="label",

@@ -34,10 +34,9 @@ class Site:
     result: dict[str, Any]
     experiment_id: str
 
-    @property
-    def run(self) -> str:
-        """Return the address of the candidate's page."""
-        return f"{self.address}/#/experiments/{self.experiment_id}/runs/{self.result['mlflow']['run_id']}"
+    def run(self, key: str) -> str:
+        """Return the address of the page of the training (`run_id`) or of its evaluation."""
+        return f"{self.address}/#/experiments/{self.experiment_id}/runs/{self.result['mlflow'][key]}"
 
 
 @pytest.fixture(scope="module")
@@ -87,20 +86,35 @@ def test_the_experiment_lists_the_candidate(visit: Callable[..., Any], site: Sit
         assert not found.outside
 
 
-def test_the_candidates_page_has_card_figures_settings_and_where_it_comes_from(
+def test_the_trainings_page_has_settings_figures_and_the_versions(
     visit: Callable[..., Any], site: Site
 ) -> None:
     with visit(1400, 2400) as found:
         page = found.page
-        page.goto(site.run)
+        page.goto(site.run("run_id"))
+        page.get_by_text("Each evaluation of the adapter is a child run").first.wait_for()
+        for name in ("training/steps", "lora/rank"):
+            page.get_by_text(name, exact=True).first.wait_for()
+        for text in ("train (", "Registered models", "run_pipeline.py"):
+            page.get_by_text(text, exact=False).first.wait_for()
+        found.keep("training")
+        assert not found.errors
+        assert not found.outside
+
+
+def test_the_evaluations_page_has_card_figures_settings_and_where_it_comes_from(
+    visit: Callable[..., Any], site: Site
+) -> None:
+    with visit(1400, 2400) as found:
+        page = found.page
+        page.goto(site.run("evaluation_run_id"))
         page.get_by_text("This model labels customer reviews as").first.wait_for()
         page.get_by_text("Show more").click()
         page.get_by_role("table").get_by_text("tuned (this model)").first.wait_for()
-        for name in ("training/steps", "lora/rank"):
-            page.get_by_text(name, exact=True).first.wait_for()
+        page.get_by_text("split/evaluation_per_category", exact=True).first.wait_for()
         page.get_by_placeholder("Search metrics").fill("tuned/accuracy")
         page.get_by_role("link", name="tuned/accuracy", exact=True).wait_for()
-        for text in ("train (", "zenml_run", "command", "Registered models", "run_pipeline.py"):
+        for text in ("evaluation (", "zenml_run", "command", "run_pipeline.py"):
             page.get_by_text(text, exact=False).first.wait_for()
         found.keep("run")
         assert not found.errors
@@ -119,7 +133,7 @@ def test_pages_among_the_artifacts_are_shown(
     visit: Callable[..., Any], site: Site, path: str, text: str
 ) -> None:
     with visit(1400, 900) as found:
-        found.page.goto(f"{site.run}/artifacts/{path}")
+        found.page.goto(f"{site.run('evaluation_run_id')}/artifacts/{path}")
         shown = found.page.frame_locator("iframe")
         shown.get_by_text(text).first.wait_for()
         if path.endswith("samples.html"):

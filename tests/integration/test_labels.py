@@ -36,12 +36,12 @@ def test_other_labels_go_through_the_whole_pipeline(
     )
     found = other.result()
     client = mlflow.MlflowClient(found["mlflow"]["tracking_uri"])
-    report = Path(client.download_artifacts(found["mlflow"]["run_id"], "tuned/metrics.json"))
+    report = Path(client.download_artifacts(found["mlflow"]["evaluation_run_id"], "tuned/metrics.json"))
     confusion = json.loads(report.read_text())["confusion"]
     assert all(len(row) == len(labels) + 1 for row in confusion)
     assert all(sum(row) for row in confusion)  # there are reviews of every label
     assert len(confusion) == len(labels)
-    metrics = client.get_run(found["mlflow"]["run_id"]).data.metrics
+    metrics = client.get_run(found["mlflow"]["evaluation_run_id"]).data.metrics
     assert {name for name in metrics if name.startswith("robustness/")} == {
         f"robustness/{change}_change"  # negation is for two labels
         for change in ("label_order", "paraphrase_1", "paraphrase_2", "typos")

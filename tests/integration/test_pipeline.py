@@ -59,7 +59,7 @@ def test_a_first_run_makes_a_registered_version(project: Project, first_run: dic
     assert first_run["model"]["uri"] == f"models:/review-sentiment/{first_run['model']['version']}"
 
 
-def test_the_candidates_run_has_everything(
+def test_the_runs_of_training_and_evaluation_have_everything(
     project: Project, first_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
@@ -69,18 +69,24 @@ def test_the_candidates_run_has_everything(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", first_run["mlflow"]["tracking_uri"])
     mlflow_store.configure(first_run["mlflow"]["tracking_uri"])
     client = mlflow.MlflowClient()
-    run = client.get_run(first_run["mlflow"]["run_id"])
-    assert run.data.params["lora/rank"] == "4"
-    assert {"tuned/accuracy", "baseline/roc_auc", "classical/f1", "train/loss", "lora/layers_moved"} <= set(
-        run.data.metrics
+    training, evaluation = (
+        client.get_run(first_run["mlflow"][key]) for key in ("run_id", "evaluation_run_id")
     )
-    assert run.data.metrics["lora/layers_moved"] == 14
-    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 20
-    assert {d.tags[0].value for d in run.inputs.dataset_inputs} == {"training", "evaluation"}
-    assert re.match(r"[0-9a-f]{40}|unknown", run.data.tags["mlflow.source.git.commit"])
-    assert run.data.tags["package.torch"]
+    assert training.data.params["lora/rank"] == "4"
+    assert evaluation.data.params["split/evaluation_per_category"] == "1000"
+    assert not training.data.params.keys() & evaluation.data.params.keys()
+    assert {"train/loss", "lora/layers_moved"} <= set(training.data.metrics)
+    assert {"tuned/accuracy", "baseline/roc_auc", "classical/f1"} <= set(evaluation.data.metrics)
+    assert training.data.metrics["lora/layers_moved"] == 14
+    assert len(client.get_metric_history(training.info.run_id, "train/loss")) == 20
+    inputs = [[found.tags[0].value for found in run.inputs.dataset_inputs] for run in (training, evaluation)]
+    assert inputs == [["training"], ["evaluation"]]
+    assert re.match(r"[0-9a-f]{40}|unknown", training.data.tags["mlflow.source.git.commit"])
+    assert training.data.tags["package.torch"]
+    assert evaluation.info.run_id in training.data.tags["mlflow.note.content"]
     files = {
         f"{folder}/{Path(item.path).name}"
+        for run in (training, evaluation)
         for folder in ("tuned", "baseline", "classical", "training", "reports")
         for item in client.list_artifacts(run.info.run_id, folder)
     }
@@ -96,7 +102,7 @@ def test_the_candidates_run_has_everything(
         "reports/data_report.html",
     } <= files
     samples = json.loads(
-        Path(client.download_artifacts(run.info.run_id, "tuned/sample_predictions.json")).read_text()
+        Path(client.download_artifacts(evaluation.info.run_id, "tuned/sample_predictions.json")).read_text()
     )
     assert {"text", "gold", "prediction", "raw_answer"} <= set(samples["columns"])
     card = client.get_model_version("review-sentiment", first_run["model"]["version"]).description
@@ -262,8 +268,7 @@ def test_a_setting_runs_the_steps_that_it_concerns(project: Project, first_run: 
     fewer = project.result("--set", "split.evaluation_per_category=16")
     assert "finetune" not in steps_that_ran(fewer)
     assert {"split_reviews", "format_chat_evaluation", "evaluate"} <= steps_that_ran(fewer)
-    assert fewer["mlflow"] == first_run["mlflow"]  # one training, and so one MLflow run
-    assert any("evaluated again" in warning for warning in fewer["model"]["warnings"])
+    assert fewer["mlflow"]["run_id"] == first_run["mlflow"]["run_id"]  # one training
     versions = first_run["model"]["version"], fewer["model"]["version"]
     found = json.loads(project.run("compare", *versions, "--json").stdout)
     assert found["settings"] == {"split.evaluation_per_category": ["1000", "16"]}
@@ -273,21 +278,76 @@ def test_a_setting_runs_the_steps_that_it_concerns(project: Project, first_run: 
     assert found["test"]["overall"]["gain"] == 0
 
 
+def version_files(project: Project, result: dict[str, Any]) -> dict[str, bytes]:
+    """Return what MLflow keeps of a version's evaluation and evidence: files, figures, parameters, tags."""
+    import mlflow
+
+    client = mlflow.MlflowClient(project.tracking_uri)
+    version = client.get_model_version(result["model"]["name"], result["model"]["version"])
+    evidence = Path(client.get_logged_model(version.source.split("/")[-1]).artifact_location.split("://")[1])
+    run = client.get_run(result["mlflow"]["evaluation_run_id"])
+    found = {"run": repr((run.data.metrics, run.data.params, sorted(run.data.tags.items()))).encode()}
+    for name, root in (("evidence", evidence), ("run", Path(run.info.artifact_uri.split("://")[1]))):
+        files = [file for file in root.rglob("*") if file.is_file()]
+        found |= {f"{name}/{file.relative_to(root)}": file.read_bytes() for file in files}
+    return found
+
+
+def test_an_evaluation_of_the_champions_adapter_has_a_run_of_its_own_and_no_alias(
+    project: Project, first_run: dict[str, Any]
+) -> None:
+    """One training, evaluated on two sets of reviews: nothing of the first evaluation changes."""
+    import mlflow
+
+    twice = project.with_settings(registry={"model_name": "twice"})
+    first = twice.result()
+    assert (first["model"]["version"], first["model"]["aliases"]) == ("1", ["champion"])
+    before = version_files(project, first)
+    assert {"run/tuned/predictions.parquet", "run/gate.json", "evidence/artifacts/adapter"} & before.keys()
+
+    second = twice.result("--set", "split.evaluation_per_category=16")
+    assert "finetune" not in steps_that_ran(second)
+    assert version_files(project, first) == before
+    runs = [result["mlflow"] for result in (first_run, first, second)]
+    assert len({run["run_id"] for run in runs}) == 1  # one training
+    assert [run["evaluation_run_id"] == runs[0]["evaluation_run_id"] for run in runs] == [True, True, False]
+    client = mlflow.MlflowClient(project.tracking_uri)
+    for run in runs:
+        tags = client.get_run(run["evaluation_run_id"]).data.tags
+        assert tags["mlflow.parentRunId"] == run["run_id"]
+    assert not {name for name in client.get_run(runs[0]["run_id"]).data.metrics if name.startswith("tuned/")}
+
+    version = second["model"]
+    assert (version["version"], version["aliases"], version["gate"]) == ("2", [], "same adapter")
+    summary = twice.run("--set", "split.evaluation_per_category=16").stdout
+    assert re.search(r"gate +same adapter\n +Same adapter as the champion, version 1", summary), summary
+    assert runs[2]["evaluation_run_id"] in summary
+    card = client.get_model_version("twice", "2").description
+    assert "Same adapter as the champion, version 1" in card
+    assert runs[2]["evaluation_run_id"] in card
+    named = ("--name", "twice")
+    compared = twice.run("compare", "1", "2", *named).stdout
+    assert re.search(r"^split\.evaluation_per_category +1000 +16$", compared, re.MULTILINE), compared
+    (found,) = json.loads(twice.run("lineage", runs[2]["evaluation_run_id"], *named, "--json").stdout)
+    assert (found["version"], found["evaluation_run"]) == ("2", runs[2]["evaluation_run_id"])
+
+
 def test_a_gate_that_is_not_passed_makes_a_challenger_with_the_reason_in_its_card(
     project: Project, first_run: dict[str, Any]
 ) -> None:
+    # Under another name: as another evaluation of the champion's adapter, it would not be judged.
+    project = project.with_settings(registry={"model_name": "strict"})
     strict = project.result("--set", "gate.min_gain_over_classical=0.99")
-    assert steps_that_ran(strict) == {"compare", "register_model"}
+    assert steps_that_ran(strict) == {"evaluate_champion", "compare", "register_model"}
     assert strict["model"]["aliases"] == ["challenger"]
     assert strict["model"]["gate"] == "not passed"
     (failed,) = strict["model"]["failed_checks"]
     assert (failed["name"], failed["required"]) == ("accuracy over the classical model", "> +0.990")
     assert failed["measured"]
-    listed = project.run("models")
+    listed = project.run("models", "--name", "strict")
     assert listed.returncode == 0, listed.stderr
     version = strict["model"]["version"]
     assert re.search(rf"^{version} +challenger .* not passed", listed.stdout, re.MULTILINE), listed.stdout
-    assert re.search(r"^\d+ +champion .* passed", listed.stdout, re.MULTILINE), listed.stdout
     reason = r"accuracy over the classical model is .*, required: > \+0\.990"
     assert re.search(rf"^version {version}: .*{reason}", listed.stdout, re.MULTILINE), listed.stdout
     strict_again = ("--config", str(project.config), "--set", "gate.min_gain_over_classical=0.99")
@@ -407,14 +467,13 @@ def test_a_probe_of_robustness_is_in_mlflow_and_in_the_card(
     assert "probe_robustness" in ran
     assert "finetune" not in ran
     client = mlflow.MlflowClient(probed["mlflow"]["tracking_uri"])
-    metrics = client.get_run(probed["mlflow"]["run_id"]).data.metrics
+    run_id = probed["mlflow"]["evaluation_run_id"]
+    metrics = client.get_run(run_id).data.metrics
     assert {name for name in metrics if name.startswith("robustness/")} == {
         f"robustness/{change}_change"
         for change in ("label_order", "paraphrase_1", "paraphrase_2", "typos", "negation")
     }
-    assert [file.path for file in client.list_artifacts(probed["mlflow"]["run_id"], "robustness")] == [
-        "robustness/probes.csv"
-    ]
+    assert [file.path for file in client.list_artifacts(run_id, "robustness")] == ["robustness/probes.csv"]
     version = client.get_model_version(probed["model"]["name"], probed["model"]["version"])
     assert "| a typo in about 5% of the words |" in version.description
     again = beside.result("--set", "robustness.samples=8")

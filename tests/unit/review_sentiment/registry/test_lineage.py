@@ -71,7 +71,8 @@ def test_versions_are_found_from_every_end(start: str, expected: list[str]) -> N
 
 
 def test_tags_have_everything_that_is_shown_and_looked_for() -> None:
-    assert set(TITLES) - set(LINEAGE.tags()) == {"base_model", "base_revision"}  # from the adapter
+    elsewhere = {"base_model", "base_revision", "evaluation_run"}  # from the adapter and its evaluation
+    assert set(TITLES) - set(LINEAGE.tags()) == elsewhere
     assert set(IDENTIFIERS) < set(TITLES)
     assert all(LINEAGE.tags().values())
     alone = replace(LINEAGE, registering=TRAINED).tags()

@@ -102,7 +102,7 @@ def card(
     )
     software = {"Python": "3.11.7", "torch": "2.13.0", "peft": "0.21.2"}
     evaluations = Evaluations(some_evaluation(), some_evaluation(), robustness=robustness)
-    return write_card(CardIdentity("m", "7", (), software), VERDICT, evaluations, facts)
+    return write_card(CardIdentity("m", "7", "child", (), software), VERDICT, evaluations, facts)
 
 
 def test_the_card_shows_how_the_version_was_made_and_how_to_use_it(tmp_path: Path) -> None:
@@ -118,6 +118,8 @@ def test_the_card_shows_how_the_version_was_made_and_how_to_use_it(tmp_path: Pat
         "Reviews are truncated if they exceed 192 tokens",
         "`lora.rank=16`, `seed=42`.",
         'mlflow.pyfunc.load_model("models:/m/7")',
+        "MLflow run `run` with the training",
+        "child run `child` has this evaluation",
     ):
         assert text in found
     (code,) = re.findall(r"```python\n(.*?)```", found, re.DOTALL)

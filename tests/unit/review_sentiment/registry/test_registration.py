@@ -16,11 +16,12 @@ from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.registry.gate import Evaluations, GateCheck, Verdict
 from review_sentiment.registry.model_card import CardFacts
-from review_sentiment.registry.registration import register
+from review_sentiment.registry.registration import Judged, recorded_verdict, register
 from review_sentiment.registry.version_comparison import compare_versions, different_settings
-from review_sentiment.tracking import evidence, model_versions, recorded_runs, run_log
+from review_sentiment.tracking import evidence, model_versions, run_log
+from review_sentiment.tracking.evaluation_run import require_evaluation_run
 from tests.unit.review_sentiment.registry.test_model_card import LINEAGE
-from tests.unit.test_materializers import REPORT, adapter, evaluation, reviews
+from tests.unit.test_materializers import adapter, evaluation, reviews
 
 NAME = "reviews"
 PASSED = Verdict((GateCheck("check", "required", "measured", True),), (), None)
@@ -47,46 +48,99 @@ def registered(
         categories=reviews().counts,
     )
     evaluations = Evaluations(tuned or evaluation(), replace(evaluation(), model="classical"))
-    return register(NAME, "e", verdict, evaluations, facts, REPORT)
+    return register(NAME, "e", Judged(verdict, evaluations, facts, {"reports/page.html": "<html>"}))
 
 
-def test_versions_that_share_a_run_keep_their_own_evidence(mlflow_uri: str, tmp_path: Path) -> None:
-    """One training, evaluated twice; the second time every answer is negative."""
+def collapsed() -> Evaluation:
+    """Return an evaluation in which every answer is negative."""
+    predictions = evaluation().predictions.assign(predicted="negative", constrained="negative")
+    metrics = compute_metrics(predictions, ("negative", "positive"))
+    return replace(evaluation(), predictions=predictions, metrics=metrics)
+
+
+def test_two_evaluations_of_the_champions_adapter_keep_their_own_evidence(
+    mlflow_uri: str, tmp_path: Path
+) -> None:
+    """One training, evaluated twice."""
     run = run_log.open_run("e", "run", {}, {})
     registered(run, tmp_path / "adapter")
-    collapsed = evaluation().predictions.assign(predicted="negative", constrained="negative")
-    metrics = compute_metrics(collapsed, ("negative", "positive"))
-    again = replace(evaluation(), predictions=collapsed, metrics=metrics)
-    registered(run, tmp_path / "adapter", FAILED, balanced=False, tuned=again)
+    registered(run, tmp_path / "adapter", balanced=False, tuned=collapsed())
 
     two, one = model_versions.list_versions(NAME)
     assert different_settings(one, two) == {"split.balance_evaluation": ("True", "False")}
     assert [evidence.metrics_of(version)["accuracy"] for version in (one, two)] == [1.0, 0.5]
-    assert [evidence.gate_of(version)["checks"][0]["passed"] for version in (one, two)] == [True, False]
+    assert [version.aliases for version in (one, two)] == [(model_versions.CHAMPION,), ()]
+    assert [version.tags["gate"] for version in (one, two)] == ["passed", "same adapter"]
+    assert [recorded_verdict(version).same_adapter_as for version in (one, two)] == [None, "1"]
+    client = mlflow.MlflowClient()
+    for version, accuracy in ((one, 1.0), (two, 0.5)):
+        child = client.get_run(version.evaluation_run).data
+        assert child.tags["mlflow.parentRunId"] == version.run_id == run
+        assert child.metrics["tuned/accuracy"] == accuracy
+        assert (child.tags["gate"], child.tags["evaluation"]) == (
+            version.tags["gate"],
+            version.tags["evaluation"],
+        )
+        assert child.tags["mlflow.note.content"] == evidence.card_of(version)
+        assert version.evaluation_run in client.get_run(run).data.tags["mlflow.note.content"]
     assert evidence.predictions_of(one)["predicted"].to_list() == ["negative", "positive"]
     assert evidence.predictions_of(two)["predicted"].to_list() == ["negative", "negative"]
     assert list(evidence.reviews_of(one)) == REVIEW_COLUMNS
     assert [evidence.has_evaluation(one, model) for model in ("classical", "baseline")] == [True, False]
 
     assert notes_on(one) == []
-    reason, warning, same = notes_on(two)
-    assert "calibration error is 12.3%, required: at most 10.0%" in reason
+    reason, warning = notes_on(two)
+    assert reason.startswith("Same adapter as the champion, version 1")
     assert "the model collapsed on a class" in warning
-    assert "that of version 1, evaluated again" in same
     table = versions_table([two, one])
     assert all(f"version 2: {note}" in table for note in notes_on(two))
     for version in (one, two):
         card = evidence.card_of(version)
         assert f'load_model("models:/{NAME}/{version.version}")' in card
-        assert card == mlflow.MlflowClient().get_model_version(NAME, version.version).description
-        assert "champion" not in card
-        assert "challenger" not in card
+        assert card == client.get_model_version(NAME, version.version).description
+    assert "champion" not in evidence.card_of(one)  # an alias moves on
+    assert reason in evidence.card_of(two)
 
-    assert "alias" not in recorded_runs.recorded_tags(run)  # an alias moves on; only the version knows it
     (file,) = (tmp_path / "mlflow").rglob(f"{one.model_id}/artifacts/evidence/tuned/predictions.parquet")
     file.unlink()
     with pytest.raises(TrackingError, match=r"version 1 has no evidence/tuned/predictions\.parquet"):
         compare_versions(NAME, "1", "2")
+
+
+def test_an_evaluation_is_registered_once_and_a_deleted_run_is_written_again(
+    mlflow_uri: str, tmp_path: Path
+) -> None:
+    run, files, client = run_log.open_run("e", "run", {}, {}), tmp_path / "adapter", mlflow.MlflowClient()
+    registered(run, files, FAILED)
+    judged_again = registered(run, files, tuned=collapsed())  # version 1 is only the challenger
+    assert (judged_again.version, judged_again.alias) == ("2", model_versions.CHAMPION)
+    two = model_versions.get_version(NAME, "2")
+    assert "that of version 1, evaluated again" in two.warnings[-1]
+
+    assert registered(run, files, tuned=collapsed()) == judged_again
+    client.delete_run(two.evaluation_run)
+    with pytest.raises(TrackingError, match=r"was deleted .* --rerun register_model"):
+        require_evaluation_run(two.evaluation_run)
+    written = registered(run, files, tuned=collapsed())
+    require_evaluation_run(written.evaluation_run)
+    assert written == replace(judged_again, evaluation_run=written.evaluation_run)
+    assert model_versions.get_version(NAME, "2").evaluation_run == written.evaluation_run
+    assert client.get_run(written.evaluation_run).data.tags["mlflow.note.content"] == written.card
+    assert len(model_versions.list_versions(NAME)) == 2
+
+
+def test_an_interrupted_recording_is_not_taken_for_the_evaluation(
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, files, client = run_log.open_run("e", "run", {}, {}), tmp_path / "adapter", mlflow.MlflowClient()
+    with monkeypatch.context() as broken:
+        broken.setattr(mlflow.MlflowClient, "log_table", None)
+        with pytest.raises(TypeError):
+            registered(run, files)
+    (half,) = (
+        found for found in client.search_runs([client.get_run(run).info.experiment_id], "status = 'FAILED'")
+    )
+    assert registered(run, files).evaluation_run != half.info.run_id
 
 
 def test_a_version_of_another_program_or_with_deleted_files_has_no_evidence(mlflow_uri: str) -> None:

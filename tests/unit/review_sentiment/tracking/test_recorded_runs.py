@@ -1,4 +1,4 @@
-"""The run of a training is found by the times of its logged steps."""
+"""The run of a training is found by the times of its logged steps; child runs are no trainings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from mlflow.entities import Metric
 
 from review_sentiment.tracking import mlflow_store, run_log
-from review_sentiment.tracking.recorded_runs import run_of_training
+from review_sentiment.tracking.recorded_runs import list_recorded, run_of_training
 
 
 def training(name: str, *seconds: float) -> str:
@@ -33,3 +33,14 @@ def test_a_resumed_training_has_both_times(mlflow_uri: str) -> None:
     assert run_of_training("e", 90, 120) == run
     assert run_of_training("e", 190, 220) == run
     assert run_of_training("e", 120, 190) is None
+
+
+def test_child_runs_are_not_trainings(mlflow_uri: str) -> None:
+    """Six evaluations are newer than the training: a search that counted them would end before it."""
+    run = training("training", 100)
+    mlflow_store.client().set_terminated(run)
+    for number in range(6):
+        child = run_log.open_child(run, f"evaluation-{number}", {}, {})
+        mlflow_store.client().set_terminated(child)
+    assert [found.run_id for found in list_recorded("e")] == [run]
+    assert run_of_training("e", 90) == run
