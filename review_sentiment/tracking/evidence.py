@@ -1,7 +1,7 @@
 """The evidence of a version: its settings, its gate, its card, and the evaluations behind them.
 
 Each version keeps it beside its model's files, and whatever is shown of a version is read from there. The run
-of the evaluation shows the same in MLflow, with plots and reports. If it is deleted, the version is still whole.
+of the evaluation shows the same in MLflow, with plots and reports. A version without it is still whole.
 """
 
 from __future__ import annotations

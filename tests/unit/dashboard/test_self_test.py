@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -10,6 +11,7 @@ from dashboard.pages.self_test import self_test
 from dashboard.queries.versions import Registry
 from review_sentiment.tracking import model_versions, run_log
 from tests.unit.review_sentiment.registry.test_registration import NAME, registered
+from tests.unit.test_materializers import evaluation, reviews
 
 TAGS, RUN = "version 1: its tags match its evidence", "version 1: its evaluation run is its own"
 
@@ -24,15 +26,17 @@ def problems() -> dict[str, str]:
 
 def test_tags_and_runs_that_do_not_match_the_evidence_are_reported(mlflow_uri: str, tmp_path: Path) -> None:
     client, run = mlflow.MlflowClient(), run_log.open_run("e", "run", {}, {})
-    version = registered(run, tmp_path / "adapter")
+    answered = evaluation().predictions.assign(review_id=list(reviews().frame["review_id"]))
+    version = registered(run, tmp_path / "adapter", tuned=replace(evaluation(), predictions=answered))
     assert problems() == {}
-    for tag, wrong in (("accuracy", "0.990000"), ("evaluation_reviews", "7"), ("gate", "not passed")):
-        right = client.get_model_version(NAME, "1").tags[tag]
-        client.set_model_version_tag(NAME, "1", tag, wrong)
-        assert f"{tag}: the tag is {wrong}, the evidence has {right}" in problems()[TAGS]
-        client.set_model_version_tag(NAME, "1", tag, right)
+    client.set_model_version_tag(NAME, "1", "evaluation_reviews", "7")
     client.set_tag(version.evaluation_run, "mlflow.parentRunId", "another")
-    assert "it belongs to the training another" in problems()[RUN]
+    found = problems()
+    assert "evaluation_reviews: the tag is 7, the evidence has 2" in found[TAGS]
+    assert "it belongs to the training another" in found[RUN]
+    client.set_model_version_tag(NAME, "1", "evaluation_reviews", "2")
+    client.set_model_version_tag(NAME, "1", "gate", "not passed")
     client.delete_run(version.evaluation_run)
-    assert "was deleted in MLflow" in problems()[RUN]
-    assert TAGS not in problems()
+    found = problems()
+    assert "gate: the tag is not passed, the evidence has passed" in found[TAGS]
+    assert "was deleted in MLflow" in found[RUN]
