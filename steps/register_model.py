@@ -51,9 +51,10 @@ def register_model(
 
     from review_sentiment.data.review_table import whole_counts
     from review_sentiment.registry.gate import Evaluations
+    from review_sentiment.registry.judged import Judged
     from review_sentiment.registry.licences import data_licence, model_licence
     from review_sentiment.registry.model_card import CardFacts
-    from review_sentiment.registry.registration import Judged, register
+    from review_sentiment.registry.registration import register
     from review_sentiment.tracking.provenance import SETTINGS
     from steps.lineage import lineage_of, record_version
     from steps.mlflow_connection import connect

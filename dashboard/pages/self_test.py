@@ -100,7 +100,7 @@ def _metrics(version: ModelVersion) -> str:
 
 def _tags(version: ModelVersion) -> str:
     """Compare the tags that lists show with the evidence, which nothing changes."""
-    from review_sentiment.registry.registration import recorded_verdict
+    from review_sentiment.registry.judged import recorded_verdict
     from review_sentiment.tracking.evidence import metrics_of, predictions_of, reviews_of
 
     metrics, verdict = metrics_of(version), recorded_verdict(version)

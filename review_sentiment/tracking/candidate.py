@@ -159,11 +159,12 @@ def require_active(run_id: str, content: str, advice: str) -> None:
         )
 
 
-def link_version(run_id: str, line: str) -> None:
-    """Add a version to the run's description, a line of Markdown."""
+def link_version(run_id: str, version: str, evaluation_run: str) -> None:
+    """List a version and the run of its evaluation in the description of a training's run."""
     from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
     note = client().get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
-    versions = [known for known in note.splitlines() if known.startswith("- ")]
-    lines = [INTRODUCTION, "", *versions[1 - VERSIONS_LISTED :], f"- {line}"]
+    title = f"- {version}: "
+    others = [line for line in note.splitlines() if line.startswith("- ") and not line.startswith(title)]
+    lines = [INTRODUCTION, "", *others[1 - VERSIONS_LISTED :], f"{title}evaluation run `{evaluation_run}`"]
     set_tags(run_id, {MLFLOW_RUN_NOTE: "\n".join(lines)})

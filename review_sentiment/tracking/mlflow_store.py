@@ -21,6 +21,8 @@ QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_R
 """Seconds and retries of the first request, which checks that the server responds."""
 TUNED, BASELINE = "tuned", "baseline"
 """Directories of a run's files with the evaluation of its own model, and of the base model."""
+GATE_TAG, GATE_REASON_TAG = "gate", "gate.reason"
+"""Tags of a version and of its evaluation's run."""
 EVALUATION_RUN_TAG = "evaluation_run"
 """Tag of a version with the MLflow run of its evaluation, a child of the run of its training."""
 PREDICTIONS_FILE = "predictions.parquet"

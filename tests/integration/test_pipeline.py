@@ -265,17 +265,6 @@ def test_a_setting_runs_the_steps_that_it_concerns(project: Project, first_run: 
         "evaluate_baseline",
         *AFTER_TRAINING,
     }
-    fewer = project.result("--set", "split.evaluation_per_category=16")
-    assert "finetune" not in steps_that_ran(fewer)
-    assert {"split_reviews", "format_chat_evaluation", "evaluate"} <= steps_that_ran(fewer)
-    assert fewer["mlflow"]["run_id"] == first_run["mlflow"]["run_id"]  # one training
-    versions = first_run["model"]["version"], fewer["model"]["version"]
-    found = json.loads(project.run("compare", *versions, "--json").stdout)
-    assert found["settings"] == {"split.evaluation_per_category": ["1000", "16"]}
-    reviews = [str(int(run["metrics"]["tuned"]["n"])) for run in (first_run, fewer)]
-    assert found["figures"]["evaluation_reviews"] == reviews
-    assert found["test"]["overall"]["n"] == int(reviews[1])
-    assert found["test"]["overall"]["gain"] == 0
 
 
 def version_files(project: Project, result: dict[str, Any]) -> dict[str, bytes]:
@@ -299,37 +288,39 @@ def test_an_evaluation_of_the_champions_adapter_has_a_run_of_its_own_and_no_alia
     """One training, evaluated on two sets of reviews: nothing of the first evaluation changes."""
     import mlflow
 
-    twice = project.with_settings(registry={"model_name": "twice"})
-    first = twice.result()
-    assert (first["model"]["version"], first["model"]["aliases"]) == ("1", ["champion"])
-    before = version_files(project, first)
-    assert {"run/tuned/predictions.parquet", "run/gate.json", "evidence/artifacts/adapter"} & before.keys()
+    before = version_files(project, first_run)
+    assert {"run/tuned/predictions.parquet", "run/gate.json", "evidence/evidence/gate.json"} <= before.keys()
+    fewer = project.result("--set", "split.evaluation_per_category=16")
+    assert "finetune" not in steps_that_ran(fewer)
+    assert {"split_reviews", "format_chat_evaluation", "evaluate"} <= steps_that_ran(fewer)
+    assert version_files(project, first_run) == before
 
-    second = twice.result("--set", "split.evaluation_per_category=16")
-    assert "finetune" not in steps_that_ran(second)
-    assert version_files(project, first) == before
-    runs = [result["mlflow"] for result in (first_run, first, second)]
-    assert len({run["run_id"] for run in runs}) == 1  # one training
-    assert [run["evaluation_run_id"] == runs[0]["evaluation_run_id"] for run in runs] == [True, True, False]
+    first, second = first_run["mlflow"], fewer["mlflow"]
+    assert first["run_id"] == second["run_id"]  # one training
+    assert first["evaluation_run_id"] != second["evaluation_run_id"]
     client = mlflow.MlflowClient(project.tracking_uri)
-    for run in runs:
-        tags = client.get_run(run["evaluation_run_id"]).data.tags
-        assert tags["mlflow.parentRunId"] == run["run_id"]
-    assert not {name for name in client.get_run(runs[0]["run_id"]).data.metrics if name.startswith("tuned/")}
+    for run in (first, second):
+        assert client.get_run(run["evaluation_run_id"]).data.tags["mlflow.parentRunId"] == run["run_id"]
+    assert not [name for name in client.get_run(first["run_id"]).data.metrics if name.startswith("tuned/")]
 
-    version = second["model"]
-    assert (version["version"], version["aliases"], version["gate"]) == ("2", [], "same adapter")
-    summary = twice.run("--set", "split.evaluation_per_category=16").stdout
-    assert re.search(r"gate +same adapter\n +Same adapter as the champion, version 1", summary), summary
-    assert runs[2]["evaluation_run_id"] in summary
-    card = client.get_model_version("twice", "2").description
-    assert "Same adapter as the champion, version 1" in card
-    assert runs[2]["evaluation_run_id"] in card
-    named = ("--name", "twice")
-    compared = twice.run("compare", "1", "2", *named).stdout
-    assert re.search(r"^split\.evaluation_per_category +1000 +16$", compared, re.MULTILINE), compared
-    (found,) = json.loads(twice.run("lineage", runs[2]["evaluation_run_id"], *named, "--json").stdout)
-    assert (found["version"], found["evaluation_run"]) == ("2", runs[2]["evaluation_run_id"])
+    assert (fewer["model"]["aliases"], fewer["model"]["gate"]) == ([], "same adapter")
+    versions = first_run["model"]["version"], fewer["model"]["version"]
+    same = f"Same adapter as the champion, version {versions[0]}"
+    summary = project.run("--set", "split.evaluation_per_category=16").stdout
+    assert re.search(rf"gate +same adapter\n +{same}", summary), summary
+    card = client.get_model_version("review-sentiment", versions[1]).description
+    for text in (same, second["evaluation_run_id"], second["run_id"]):
+        assert text in card
+        assert text in summary
+
+    found = json.loads(project.run("compare", *versions, "--json").stdout)
+    assert found["settings"] == {"split.evaluation_per_category": ["1000", "16"]}
+    reviews = [str(int(run["metrics"]["tuned"]["n"])) for run in (first_run, fewer)]
+    assert found["figures"]["evaluation_reviews"] == reviews
+    assert found["test"]["overall"]["n"] == int(reviews[1])
+    assert found["test"]["overall"]["gain"] == 0
+    (found,) = json.loads(project.run("lineage", second["evaluation_run_id"], "--json").stdout)
+    assert (found["version"], found["evaluation_run"]) == (versions[1], second["evaluation_run_id"])
 
 
 def test_a_gate_that_is_not_passed_makes_a_challenger_with_the_reason_in_its_card(

@@ -15,8 +15,9 @@ from review_sentiment.errors import TrackingError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.registry.gate import Evaluations, GateCheck, Verdict
+from review_sentiment.registry.judged import Judged, recorded_verdict
 from review_sentiment.registry.model_card import CardFacts
-from review_sentiment.registry.registration import Judged, recorded_verdict, register
+from review_sentiment.registry.registration import register
 from review_sentiment.registry.version_comparison import compare_versions, different_settings
 from review_sentiment.tracking import evidence, model_versions, run_log
 from review_sentiment.tracking.evaluation_run import require_evaluation_run
@@ -177,7 +178,9 @@ def test_nothing_is_half_registered(
     assert (version.version, version.aliases) == (again.version, (model_versions.CHAMPION,))
     assert version.run_id == run
     assert version.tags["gate"] == "passed"
-    assert mlflow.MlflowClient().get_model_version(NAME, again.version).description
+    client = mlflow.MlflowClient()
+    assert client.get_model_version(NAME, again.version).description == again.card
+    assert client.get_run(again.evaluation_run).data.tags["mlflow.note.content"] == again.card
 
 
 def test_a_version_that_cannot_be_deleted_is_reported(
