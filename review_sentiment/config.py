@@ -331,9 +331,11 @@ class DecisionSettings(Section):
     cost: dict[Text, Annotated[float, Field(gt=0)]] = {}
     """Costs of wrong answers by label, such as `{false_negative: 5}`; others cost 1."""
     precision: Annotated[dict[Text, FractionInside], Field(max_length=1)] = {}
-    """Precision that a label must reach with 95 % confidence, such as `{negative: 0.9}`."""
+    """Precision that a label must reach with `decision.confidence`, such as `{negative: 0.9}`."""
     recall: Annotated[dict[Text, FractionInside], Field(max_length=1)] = {}
-    """Recall that a label must reach with 95 % confidence, such as `{negative: 0.9}`."""
+    """Recall that a label must reach with `decision.confidence`, such as `{negative: 0.9}`."""
+    confidence: FractionInside = 0.95
+    """Confidence with which a requested precision or recall is reached."""
     abstain: dict[Literal["risk", "confidence"], FractionInside] = {}
     """Maximum fraction of wrong answers among those given, such as `{risk: 0.02, confidence: 0.95}`."""
 

@@ -44,21 +44,22 @@ class Calibration:
     `temperature` has one slope and no offsets (C. Guo et al., arXiv 1706.04599). `platt` has a slope and an
     offset (J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999); with more than two classes
     it has one of each per class (vector scaling). `log_loss` holds the cross-validated log loss of each
-    method in nats, with all labels equally frequent. `covariance` [2c, 2c] is that of slopes and offsets
-    under `platt`.
+    method in nats, with all labels equally frequent. `platt` [2c] has the slopes and offsets of that method,
+    also if the temperature was chosen, and `covariance` [2c, 2c] is theirs: `share_estimate.py` needs them.
     """
 
     method: Method
     slopes: tuple[float, ...]
     offsets: tuple[float, ...]
+    platt: tuple[float, ...]
     covariance: tuple[tuple[float, ...], ...]
     log_loss: Mapping[str, float]
 
     @classmethod
     def none(cls, classes: int) -> Calibration:
         """Return the calibration that leaves scores as they are."""
-        zeros = (0.0,) * (2 * classes)
-        return cls("none", (1.0,) * classes, zeros[:classes], (zeros,) * (2 * classes), {})
+        ones, zeros = (1.0,) * classes, (0.0,) * classes
+        return cls("none", ones, zeros, ones + zeros, (zeros + zeros,) * (2 * classes), {})
 
     def scores(self, log_probs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the calibrated scores [n, c] of log-probabilities [n, c]."""
@@ -83,16 +84,16 @@ def fit_calibration(scores: LabelledScores) -> Calibration:
 
 def fit_method(scores: LabelledScores, method: Method, log_loss: Mapping[str, float]) -> Calibration:
     """Fit one method."""
-    classes, fit = scores.classes, _Fit(scores, method)
-    slopes_and_offsets = fit.to_scores @ fit.parameters
-    # If the temperature was chosen, the offset was not found to differ from 0, but it is still uncertain.
-    widest = fit if method == "platt" else _Fit(scores, "platt")
+    classes = scores.classes
+    platt = _Fit(scores, "platt")
+    fit = platt if method == "platt" else _Fit(scores, method)
     return Calibration(
-        method,
-        tuple(slopes_and_offsets[:classes].tolist()),
-        tuple(slopes_and_offsets[classes:].tolist()),
-        tuple(tuple(row) for row in widest.covariance().tolist()),
-        dict(log_loss),
+        method=method,
+        slopes=tuple(fit.slopes_and_offsets[:classes].tolist()),
+        offsets=tuple(fit.slopes_and_offsets[classes:].tolist()),
+        platt=tuple(platt.slopes_and_offsets.tolist()),
+        covariance=tuple(tuple(row) for row in platt.covariance().tolist()),
+        log_loss=dict(log_loss),
     )
 
 
@@ -116,6 +117,11 @@ class _Fit:
         self.weights = scores.within_label / c * c**2 / (1 / scores.effective_counts).sum()
         self.truth = identity[scores.gold]
         self.parameters = self._fitted(np.ones(len(z), dtype=bool), self.centre)
+
+    @property
+    def slopes_and_offsets(self) -> npt.NDArray[np.float64]:
+        """Return the slopes and offsets [2c]."""
+        return np.asarray(self.to_scores @ self.parameters)
 
     def _fitted(self, rows: npt.NDArray[np.bool_], start: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the parameters [p] fitted on some rows."""

@@ -100,6 +100,6 @@ def refusal(
     if unreached.factor is not None:
         advice = (
             f"Or use about {unreached.factor:g} times as many validation reviews: raise "
-            "split.validation_share and split.validation_per_category."
+            "split.validation_share and split.validation_per_category, or accept a lower confidence."
         )
     return DataError(f"{request} cannot be guaranteed with {n} validation reviews. {reachable} {advice}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from review_sentiment.decision.bounds import CONFIDENCE
 from review_sentiment.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -20,13 +21,15 @@ FALSE = "false_"
 class Objective:
     """The best `accuracy` or `macro_f1`, the lowest `costs` of wrong answers by label, or a `target`.
 
-    `label` is the class index that `precision` or `recall` is about. `text` says it as in the settings.
+    `label` is the class index that `precision` or `recall` is about, `confidence` that of reaching it. `text`
+    says it as in the settings.
     """
 
     kind: Kind
     text: str
     label: int = 0
     target: float = 0.0
+    confidence: float = CONFIDENCE
     costs: tuple[float, ...] = ()
 
 
@@ -47,7 +50,9 @@ def objective_of(settings: DecisionSettings, labels: Sequence[str]) -> Objective
     for kind, given in targets.items():
         for label, target in given.items():
             _require_known(f"decision.{kind}.{label}", label, labels)
-            return Objective(kind, f"{kind} {label}={target:g}", list(labels).index(label), target)
+            return Objective(
+                kind, f"{kind} {label}={target:g}", list(labels).index(label), target, settings.confidence
+            )
     return Objective(settings.objective, settings.objective)
 
 

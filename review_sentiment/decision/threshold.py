@@ -117,15 +117,15 @@ def _proved_threshold(
     of = bounds.precision if for_precision else bounds.recall
     outcomes = np.stack([answers_at(probabilities, objective.label, at) for at in tried])
     figure = of(objective.label, classes, classes)
-    trial = Trial(outcomes, classes, figure, prior, objective.target)
+    trial = Trial(outcomes, classes, figure, prior, objective.target, objective.confidence)
     try:
         at = tried[last_proved(trial, scores, probabilities)]
     except UnreachedError as unreached:
         name, label = objective.kind, labels[objective.label]
         reachable = (
             f"The best threshold has a {name} of {unreached.estimate:.3f}, and at least "
-            f"{unreached.bound:.3f} with {bounds.CONFIDENCE:.0%} confidence. Set decision.{name}.{label} to "
-            f"{_rounded_down(unreached.bound):g} or less."
+            f"{unreached.bound:.3f} with {objective.confidence:.0%} confidence. "
+            f"Set decision.{name}.{label} to {_rounded_down(unreached.bound):g} or less."
         )
         raise refusal(
             f"decision.{name}.{label}={objective.target:g}", reachable, unreached, scores, labels

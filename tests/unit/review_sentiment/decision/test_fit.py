@@ -231,6 +231,11 @@ def test_a_sample_of_scores_does_not_depend_on_the_chunks(monkeypatch: pytest.Mo
     assert (whole.n, len(whole.log_probs)) == (2_000, 500)
 
 
+def test_a_rule_without_validation_reviews_estimates_shares_too() -> None:
+    found = estimate_shares(drawn((100, 900)).log_probs, DecisionRule.raw(BINARY, (0.5, 0.5)))
+    assert found.low[0] < 0.1 < found.high[0]
+
+
 def test_shares_of_three_labels_are_estimated() -> None:
     rule = fit_rule(drawn((100, 100, 100)), THREE, PRIORS[3], DecisionSettings())
     found = estimate_shares(drawn((100, 500, 400), seed=1).log_probs, rule)
