@@ -108,6 +108,8 @@ def _log_evaluations(model: str, pd: Any, prediction_table: Any, evaluation_of: 
             "prompt": "",
             "prompt_tokens": rng.integers(20, 190, n),
             "truncated": False,
+            "weight": 1.0,
+            "balanced": True,
         }
     )
     chats = ChatDataset.__new__(ChatDataset)

@@ -17,7 +17,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from review_sentiment.evaluation.evaluate import evaluate_model
+from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.settings_files import load_settings
 from review_sentiment.training.job import TrainingJob
@@ -37,7 +37,11 @@ def main(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         trained = finetune(TrainingJob(recipe, prepared.train, Path(scratch) / "adapter"))
         evaluation = evaluate_model(
-            recipe.base, trained.adapter, prepared.validation, recipe.plan, settings.evaluation
+            recipe.base,
+            trained.adapter,
+            HeldOut(prepared.validation),
+            recipe.plan,
+            settings.evaluation,
         )
     figures = {
         "machine": f"{platform.machine()}, {recipe.plan.device}, {recipe.plan.precision}",

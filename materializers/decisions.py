@@ -1,4 +1,4 @@
-"""The gate's verdict and the registered version."""
+"""The decision rule, the gate's verdict and the registered version."""
 
 from typing import Any, ClassVar
 
@@ -6,8 +6,16 @@ from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
 from materializers.record import RecordMaterializer
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.registry.gate import Verdict
 from review_sentiment.registry.model_card import RegisteredVersion
+
+
+class DecisionRuleMaterializer(RecordMaterializer):
+    """The rule that turns probabilities into answers."""
+
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (DecisionRule,)
+    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
 
 
 class VerdictMaterializer(RecordMaterializer):

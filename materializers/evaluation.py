@@ -20,7 +20,8 @@ class EvaluationMaterializer(RecordMaterializer):
     def extract_metadata(self, data: Evaluation) -> dict[str, MetadataType]:
         """Show the main metrics and their intervals."""
         figures = data.metrics.headline() | data.metrics.interval_ends() | data.audit.figures()
-        return {name: round(value, 5) for name, value in figures.items()}
+        shown: dict[str, MetadataType] = {name: round(value, 5) for name, value in figures.items()}
+        return shown | ({"natural": data.natural.as_json()} if data.natural else {})
 
     def save_visualizations(self, data: Evaluation) -> dict[str, VisualizationType]:
         """Show the confusion matrix, the quality of the probabilities, and the samples."""

@@ -17,6 +17,7 @@ from steps.evaluate_champion import evaluate_champion
 from steps.evaluate_classical import evaluate_classical
 from steps.evaluate_shard import evaluate_shard
 from steps.finetune import finetune
+from steps.fit_decision import fit_decision
 from steps.format_chat import format_chat
 from steps.ingest_reviews import ingest_reviews
 from steps.merge_shards import merge_shards
@@ -36,6 +37,7 @@ STEPS = SimpleNamespace(
     evaluate_classical=evaluate_classical,
     evaluate_shard=evaluate_shard,
     finetune=finetune,
+    fit_decision=fit_decision,
     format_chat=format_chat,
     ingest_reviews=ingest_reviews,
     merge_shards=merge_shards,

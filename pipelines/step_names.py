@@ -13,7 +13,7 @@ RUN_A_MODEL = frozenset(
     {"evaluate_baseline", "finetune", "evaluate", "evaluate_shard", "evaluate_champion", "probe_robustness"}
 )
 """Steps that run a language model: a stack with a GPU step operator sends these to the GPU."""
-OUTPUTS = {"split_reviews": 3}
+OUTPUTS = {"split_reviews": 4, "fit_decision": 2}
 """Number of artifacts that a step returns, if more than one."""
 
 

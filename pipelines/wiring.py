@@ -29,20 +29,23 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
             revision=revision,
             cleaning=s.cleaning,
             needed_per_class=s.split.needed_per_class,
+            kept_per_class=s.split.kept_per_class,
             seed=seed,
             id=f"ingest_reviews_{safe[category]}",
             after="validate_categories",
         )
         for category, revision in revisions.items()
     ]
-    train, validation, evaluation = steps.split_reviews(reviews=reviews, split=s.split, seed=seed)
+    train, validation, decision, evaluation = steps.split_reviews(reviews=reviews, split=s.split, seed=seed)
     report = steps.data_report(reviews=reviews, train=train, validation=validation, evaluation=evaluation)
 
     train_chats = steps.format_chat(train, s.model, s.prompt, labels, id="format_chat_train")
     validation_chats = steps.format_chat(validation, s.model, s.prompt, labels, id="format_chat_validation")
+    decision_chats = steps.format_chat(decision, s.model, s.prompt, labels, id="format_chat_decision")
     evaluation_chats = steps.format_chat(evaluation, s.model, s.prompt, labels, id="format_chat_evaluation")
 
-    classical = steps.evaluate_classical(train_chats, evaluation_chats, seed=seed)
+    held_out = {"evaluation_chats": evaluation_chats, "decision_chats": decision_chats}
+    classical = steps.evaluate_classical(train_chats, **held_out, decision=s.decision, seed=seed)
     baseline = {}
     if not s.evaluation.skip_baseline:
         baseline["baseline"] = steps.evaluate_baseline(
@@ -52,15 +55,23 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         train_chats, validation_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
     )
     if s.evaluation.shards == 1:
-        tuned = steps.evaluate(adapter, evaluation_chats, s.model, s.evaluation)
+        scored = steps.evaluate(adapter, **held_out, model=s.model, evaluation=s.evaluation)
     else:
         shards = [
             steps.evaluate_shard(
-                adapter, evaluation_chats, s.model, s.evaluation, shard, id=f"evaluate_shard_{shard}"
+                adapter,
+                **held_out,
+                model=s.model,
+                evaluation=s.evaluation,
+                shard=shard,
+                id=f"evaluate_shard_{shard}",
             )
             for shard in range(s.evaluation.shards)
         ]
-        tuned = steps.merge_shards(adapter, evaluation_chats, shards, s.evaluation, id="evaluate")
+        scored = steps.merge_shards(
+            adapter, **held_out, shards=shards, evaluation=s.evaluation, id="evaluate"
+        )
+    rule, tuned = steps.fit_decision(scored, evaluation_chats, s.decision)
     classification = steps.classification_report(tuned, **baseline)
     probed = {}
     if s.robustness.samples:
@@ -75,8 +86,9 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         champion=champion,
         classification=classification,
         reviews=reviews,
+        rule=rule,
         train=train,
-        validation=validation,
+        decision=decision,
         evaluation=evaluation,
         report=report,
         data=s.data,

@@ -154,20 +154,25 @@ class SplitSettings(Section):
     evaluation_per_category: Count = 1_000
     """Maximum evaluation reviews per category."""
     balance_train: bool = True
-    """Use equal numbers of negative and positive reviews per category for training and validation."""
-    balance_evaluation: bool = True
-    """Use equal numbers of negative and positive reviews per category for evaluation."""
+    """Train on equally many reviews of each label per category; otherwise, in the shares of the source."""
+    majority_ratio: Annotated[float, Field(ge=1, le=MAX_COUNT)] = 3.0
+    """Maximum held-out reviews of a label per review of the rarest; precision in production needs them."""
 
     @property
     def needed_per_class(self) -> int:
-        """Return how many reviews per class fill all splits to their maximum, with a reserve."""
+        """Return how many reviews of the rarest class fill all splits to their maximum, with a reserve."""
         training_fraction = 1 - self.evaluation_share - self.validation_share
         parts = (
-            self.train_per_category / training_fraction,
-            self.evaluation_per_category / self.evaluation_share,
-            self.validation_per_category / self.validation_share,
+            self.train_per_category / training_fraction / (2 if self.balance_train else 1),
+            self.evaluation_per_category / self.evaluation_share / 2,
+            self.validation_per_category / self.validation_share / 2,
         )
-        return math.ceil(max(parts) / 2 * SAMPLING_RESERVE)
+        return math.ceil(max(parts) * SAMPLING_RESERVE)
+
+    @property
+    def kept_per_class(self) -> int:
+        """Return how many reviews of any other class to keep for the splits."""
+        return math.ceil(self.needed_per_class * self.majority_ratio)
 
     @model_validator(mode="after")
     def _check_held_out_fraction(self) -> Self:
@@ -361,14 +366,16 @@ class RobustnessSettings(Section):
 class GateSettings(Section):
     """What a candidate must achieve to become champion."""
 
+    share: Literal["natural", "balanced"] = "natural"
+    """Compare models as production sees them, by their decision rules, or on balanced reviews."""
     min_gain_over_baseline: Gain = 0.0
-    """The gain in constrained accuracy over the untuned model must exceed this fraction."""
+    """The gain in accuracy over the untuned model must exceed this fraction."""
     min_gain_over_classical: Gain = 0.0
-    """The gain in constrained accuracy over TF-IDF with logistic regression must exceed this fraction."""
+    """The gain in accuracy over TF-IDF with logistic regression must exceed this fraction."""
     classical_exception: Text | None = None
     """Reason to accept a candidate that is no better than the classical model; the model card shows it."""
     min_gain_over_champion: Gain = 0.0
-    """The gain in constrained accuracy over the current champion must exceed this fraction."""
+    """The gain in accuracy over the current champion must exceed this fraction."""
     significance: Fraction = 0.05
     """Maximum p-value (McNemar) of the gain over the untuned model and over the champion."""
     max_category_loss: Fraction = 0.05

@@ -1,4 +1,4 @@
-"""Evaluate the tuned model."""
+"""Score the held-out reviews with the tuned model: those to evaluate, and those that a rule is fitted on."""
 
 from typing import Annotated
 
@@ -25,19 +25,19 @@ def depends_on() -> str:
 def evaluate(
     adapter: TrainedAdapter,
     evaluation_chats: ChatDataset,
+    decision_chats: ChatDataset,
     model: ModelSettings,
     evaluation: EvaluationSettings,
-) -> Annotated[Evaluation, "tuned"]:
-    """Return the evaluation of the saved adapter."""
-    from review_sentiment.evaluation.evaluate import evaluate_model
-    from review_sentiment.evaluation.result import with_calibration
+) -> Annotated[Evaluation, "scored"]:
+    """Return the evaluation of the saved adapter, which has no decision rule yet."""
+    from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.training.checkpoints import clear_checkpoints
     from steps.mlflow_connection import connect_to_run
 
-    connect_to_run(adapter)
     plan = plan_compute(model.device, model.precision)
-    found = evaluate_model(adapter.base, adapter.directory, evaluation_chats, plan, evaluation)
-    result = with_calibration(found, adapter.validation)
+    connect_to_run(adapter)
+    chats = HeldOut(evaluation_chats, decision_chats)
+    result = evaluate_model(adapter.base, adapter.directory, chats, plan, evaluation)
     clear_checkpoints(adapter.checkpoints)  # the adapter that was evaluated came from the artifact store
     return result

@@ -23,14 +23,14 @@ def evaluate_baseline(
     evaluation_chats: ChatDataset, model: ModelSettings, evaluation: EvaluationSettings
 ) -> Annotated[Evaluation, "baseline"]:
     """Return the evaluation of the untuned model on the first `baseline_samples` reviews."""
-    from review_sentiment.evaluation.evaluate import evaluate_model
+    from review_sentiment.decision.rule import DecisionRule
+    from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
 
-    return evaluate_model(
-        identify(model),
-        None,
-        evaluation_chats.head(evaluation.baseline_samples),
-        plan_compute(model.device, model.precision),
-        evaluation,
-    )
+    chats = HeldOut(evaluation_chats.balanced().head(evaluation.baseline_samples))
+    plan = plan_compute(model.device, model.precision)
+    found = evaluate_model(identify(model), None, chats, plan, evaluation)
+    # No validation reviews are spent on a model that nobody will use: only the shares are corrected.
+    shares = evaluation_chats.natural_shares()
+    return found.under(DecisionRule.raw(evaluation_chats.labels, shares), shares)

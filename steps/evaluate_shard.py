@@ -23,6 +23,7 @@ def depends_on() -> str:
 def evaluate_shard(
     adapter: TrainedAdapter,
     evaluation_chats: ChatDataset,
+    decision_chats: ChatDataset,
     model: ModelSettings,
     evaluation: EvaluationSettings,
     shard: int,
@@ -34,7 +35,7 @@ def evaluate_shard(
     return evaluations.evaluate_shard(
         adapter.base,
         adapter.directory,
-        evaluation_chats,
+        evaluations.HeldOut(evaluation_chats, decision_chats),
         plan_compute(model.device, model.precision),
         evaluation,
         shard,

@@ -100,7 +100,6 @@ def finetune(
         compute=compute,
         settings=settings,
         checkpoints=checkpoints.address,
-        validation=finished.validation_answers,
     )
 
 

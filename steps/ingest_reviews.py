@@ -24,20 +24,20 @@ def ingest_reviews(
     revision: str,
     cleaning: CleaningSettings,
     needed_per_class: int,
+    kept_per_class: int,
     seed: int,
 ) -> Annotated[ReviewTable, "reviews"]:
     """Return a category's clean reviews.
 
-    `labels` names a label scheme. `needed_per_class` is the number of reviews per class if `cleaning` sets
-    none. `revision` is that of the source's data when the run started.
+    `labels` names a label scheme. The splits need `needed_per_class` reviews of the rarest class, and keep
+    `kept_per_class` of the others. `revision` is that of the source's data when the run started.
     """
     from review_sentiment.data.cleaning import CleaningRules, clean_category
     from review_sentiment.data.labels import LABEL_SCHEMES
     from review_sentiment.data.sources.catalogue import open_source
     from review_sentiment.data.sources.local import LocalFiles
 
-    wanted = cleaning.max_per_class or needed_per_class
-    rules = CleaningRules(LABEL_SCHEMES[labels], wanted, cleaning.max_broken_share)
+    rules = CleaningRules.of(LABEL_SCHEMES[labels], cleaning, needed_per_class, kept_per_class)
     reviews = open_source(source)
     if isinstance(reviews, LocalFiles):
         reviews.require_revision(category, revision)

@@ -22,17 +22,17 @@ def depends_on() -> str:
 def merge_shards(
     adapter: TrainedAdapter,
     evaluation_chats: ChatDataset,
+    decision_chats: ChatDataset,
     shards: list[Evaluation],
     evaluation: EvaluationSettings,
-) -> Annotated[Evaluation, "tuned"]:
+) -> Annotated[Evaluation, "scored"]:
     """Return the same evaluation as a single `evaluate` step."""
     from review_sentiment.evaluation import evaluate as evaluations
-    from review_sentiment.evaluation.result import with_calibration
     from review_sentiment.training.checkpoints import clear_checkpoints
     from steps.mlflow_connection import connect_to_run
 
     connect_to_run(adapter)
-    found = evaluations.merge_shards(shards, evaluation_chats, evaluation.sample_predictions)
-    result = with_calibration(found, adapter.validation)
+    chats = evaluations.HeldOut(evaluation_chats, decision_chats)
+    result = evaluations.merge_shards(shards, chats, evaluation.sample_predictions)
     clear_checkpoints(adapter.checkpoints)  # the adapter that was evaluated came from the artifact store
     return result

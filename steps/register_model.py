@@ -9,6 +9,7 @@ from materializers.decisions import RegisteredVersionMaterializer
 from review_sentiment.config import DataSettings, RegistrySettings, TrackingSettings
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.data.review_table import ReviewTable
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.evaluation.classification_report import ClassificationReport
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Robustness
@@ -31,12 +32,13 @@ def register_model(
     classical: Evaluation,
     champion: Champion,
     classification: ClassificationReport,
+    rule: DecisionRule,
+    *,
     reviews: list[ReviewTable],
     train: ReviewTable,
-    validation: ReviewTable,
+    decision: ReviewTable,
     evaluation: ReviewTable,
     report: DataReport,
-    *,
     data: DataSettings,
     tracking: TrackingSettings,
     registry: RegistrySettings,
@@ -70,7 +72,8 @@ def register_model(
         data_licence=data_licence(data.source),
         train=train,
         evaluation=evaluation,
-        categories=whole_counts(reviews, (train, validation, evaluation)),
+        rule=rule,
+        categories=whole_counts(reviews, (train, decision, evaluation)),
     )
     evaluations = Evaluations(tuned, classical, baseline, robustness, champion.evaluation)
     reports = {

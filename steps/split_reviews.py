@@ -10,7 +10,7 @@ from review_sentiment.config import SplitSettings
 from review_sentiment.data.review_table import ReviewTable
 from steps.source_fingerprint import fingerprint
 
-PARTS = ("train", "validation", "evaluation")
+PARTS = ("train", "validation", "decision", "evaluation")
 
 
 def depends_on() -> str:
@@ -29,11 +29,12 @@ def split_reviews(
 ) -> tuple[
     Annotated[ReviewTable, "train"],
     Annotated[ReviewTable, "validation"],
+    Annotated[ReviewTable, "decision"],
     Annotated[ReviewTable, "evaluation"],
 ]:
-    """Return training, validation and evaluation reviews."""
+    """Return training, validation and evaluation reviews, and those that the decision rule is fitted on."""
     from review_sentiment.data.splits import SplitRules
     from review_sentiment.data.splits import split_reviews as divide
 
     parts = divide(reviews, SplitRules(**split.model_dump()), seed)
-    return parts.train, parts.validation, parts.evaluation
+    return parts.train, parts.validation, parts.decision, parts.evaluation

@@ -28,7 +28,7 @@ from front_door.commands.servers import HOST, MLFLOW_PORT
 from front_door.run.summary import notes_on, tag_figure
 from front_door.state import tracking_uri, zenml_directory
 from review_sentiment.errors import TrackingError
-from review_sentiment.evaluation.comparison import RULE
+from review_sentiment.evaluation.comparison import RULES
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
@@ -124,9 +124,8 @@ def gate_view(version: ModelVersion) -> mo.Html:
         (check["name"], check["required"], check["measured"], passed_badge(check["passed"]))
         for check in verdict["checks"]
     ]
-    return column(
-        [table(("Gate check", "Required", "Measured", "Passed"), rows), paragraph(RULE, small=True)]
-    )
+    checks = table(("Gate check", "Required", "Measured", "Passed"), rows)
+    return column([checks, paragraph(RULES[verdict["share"]], small=True)])
 
 
 def card_view(version: ModelVersion) -> mo.Html:

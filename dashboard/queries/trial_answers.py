@@ -65,11 +65,12 @@ def probabilities_of(scorer: Scorer, label: str, titles: Sequence[str], texts: S
 @lru_cache(maxsize=PAIRS_KEPT)
 def _load_model_pair(name: str, number: str) -> ModelPair:
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.scoring.scorer import tuned_scorer, untuned_scorer
+    from review_sentiment.scoring.scorer import load_rule, tuned_scorer, untuned_scorer
     from review_sentiment.tracking import model_versions
 
     version = model_versions.get_version(name, number)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-trial-") as scratch:
         serving, adapter = model_versions.download_adapter(version, Path(scratch))
         plan = plan_compute()
-        return ModelPair(tuned_scorer(adapter, plan), untuned_scorer(serving, plan))
+        untuned = untuned_scorer(serving, load_rule(adapter).prior, plan)
+        return ModelPair(tuned_scorer(adapter, plan), untuned)

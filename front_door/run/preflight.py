@@ -117,6 +117,7 @@ class Preflight:
         return {
             "device": self.device,
             "reviews": self._reviews,
+            "decision": self._decision,
             "model": self._model,
             "prompt": self._prompt,
             "adapters": self.adapters,
@@ -163,7 +164,7 @@ class Preflight:
         data, split = self.settings.data, self.settings.split
         labels = len(LABEL_SCHEMES[data.labels].names)
         for part in PARTS:
-            balanced = split.balance_evaluation if part == "evaluation" else split.balance_train
+            balanced = part != "train" or split.balance_train
             places = getattr(split, f"{part}_per_category")
             if balanced and places < labels:
                 raise UsageError(
@@ -175,14 +176,19 @@ class Preflight:
             return f"{data.source}: {categories}"
         found = ", ".join(f"{name} {_labels(counts)}" for name, counts in self.counts.items())
         both = [name for name, counts in self.counts.items() if len(counts) > 1]
-        if not both and (split.balance_train or split.balance_evaluation):
+        if not both:
             raise UsageError(
-                f"data.categories: no category has reviews of two labels ({found}), so none can be balanced. "
-                "Add categories, or set split.balance_train=false and split.balance_evaluation=false."
+                f"data.categories: no category has reviews of two labels ({found}), so there is no balanced "
+                "evaluation set. Add categories."
             )
         if len({label for counts in self.counts.values() for label in counts}) <= 1:
             raise UsageError(f"data.categories: all reviews have the same label ({found}). Add categories.")
         return f"{data.source}: {found}"
+
+    def _decision(self) -> str:
+        from review_sentiment.decision.objective import objective_of
+
+        return objective_of(self.settings.decision, LABEL_SCHEMES[self.settings.data.labels].names).text
 
     def _storage(self) -> str:
         needs = None if self.stack.image else needs_here(self.settings, self.base)

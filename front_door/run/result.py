@@ -11,7 +11,7 @@ from review_sentiment.errors import ReviewSentimentError
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
 
-EVALUATIONS = {"evaluate_baseline": "baseline", "evaluate": "tuned", "evaluate_classical": "classical"}
+EVALUATIONS = {"evaluate_baseline": "baseline", "fit_decision": "tuned", "evaluate_classical": "classical"}
 """Each evaluation step, and the output that has its metrics."""
 
 
@@ -36,7 +36,7 @@ class RunResult:
     stack: str
     seconds: float = 0.0
     steps: Mapping[str, StepResult] = field(default_factory=dict)
-    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     mlflow: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
@@ -83,13 +83,17 @@ def _outputs(step: StepRunResponse) -> dict[str, str]:
     }
 
 
-def _metrics(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, float]]:
+def _metrics(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any]]:
     """Read the headline metrics from the artifacts' metadata, without loading the artifacts."""
     metrics = {}
     for step, name in EVALUATIONS.items():
         if step in steps and name in steps[step].outputs:
             metadata = steps[step].outputs[name][0].run_metadata
-            metrics[name] = {key: float(value) for key, value in metadata.items() if key != "storage_size"}
+            metrics[name] = {
+                key: value if isinstance(value, dict) else float(value)
+                for key, value in metadata.items()
+                if key != "storage_size"
+            }
     return metrics
 
 

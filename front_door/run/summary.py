@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from front_door.terminal.text_table import columns
 
@@ -23,7 +23,7 @@ def summary(result: RunResult) -> str:
     cached = sum(step.status == "cached" for step in result.steps.values())
     lines = [f"{result.status} in {result.seconds:.0f} s: {len(result.steps)} steps, {cached} from the cache"]
     if result.metrics:
-        lines += ["", figures_table(result.metrics)]
+        lines += ["", figures_table(result.metrics), "", natural_table(result.metrics)]
         tuned = result.metrics.get("tuned", {})
         if "audit_agreement" in tuned:
             lines.append(
@@ -51,10 +51,32 @@ def summary(result: RunResult) -> str:
     return "\n".join(lines)
 
 
-def figures_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Return one line per model, from the metrics of a result."""
+def natural_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return one line per model: what production will see, at the natural share of the labels."""
+    found = {name: figures["natural"] for name, figures in metrics.items() if "natural" in figures}
+    if not found:
+        return ""
+    share = next(iter(found.values()))["share"]
+    rarest = min(share, key=lambda label: share[label])
+    lines = [
+        f"at the natural share ({share[rarest]:.1%} {rarest}), under the decision rule",
+        f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'precision of':>16}{'recall of':>16}"
+        f"{'calibration':>13}",
+        f"{'':12}{'':10}{'':16}{'':8}{rarest:>16}{rarest:>16}{'error':>13}",
+    ]
+    for name, one in found.items():
+        interval = f"{one['accuracy_low']:.3f}-{one['accuracy_high']:.3f}"
+        lines.append(
+            f"{name:12}{one['accuracy']:10.3f}{interval:>16}{one['macro_f1']:8.3f}"
+            f"{one['precision'][rarest]:16.3f}{one['recall'][rarest]:16.3f}{one['calibration_error']:13.3f}"
+        )
+    return "\n".join(lines)
+
+
+def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return one line per model, on the balanced evaluation reviews."""
     heading = (
-        f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'ROC AUC':>9}"
+        f"{'balanced':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'ROC AUC':>9}"
         f"{'constrained':>13}{'unparsed':>10}{'reviews':>9}"
     )
     lines = [heading]
@@ -76,6 +98,7 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
             "created",
             "accuracy",
             "interval",
+            "natural",
             "F1",
             "ROC AUC",
             "reviews",
@@ -90,6 +113,7 @@ def versions_table(versions: Sequence[ModelVersion]) -> str:
             f"{found.created.astimezone():%Y-%m-%d %H:%M}",
             tag_figure(found, "accuracy"),
             tag_figure(found, "accuracy_interval"),
+            tag_figure(found, "natural_accuracy"),
             tag_figure(found, "f1"),
             tag_figure(found, "roc_auc"),
             tag_figure(found, "evaluation_reviews"),

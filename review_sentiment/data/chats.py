@@ -15,7 +15,17 @@ from review_sentiment.hashing import stable_hash
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-REVIEW_COLUMNS = ["review_id", "category", "stars", "verified_purchase", "label", "title", "text"]
+REVIEW_COLUMNS = [
+    "review_id",
+    "category",
+    "stars",
+    "verified_purchase",
+    "label",
+    "title",
+    "text",
+    "weight",
+    "balanced",
+]
 CHAT_COLUMNS = {
     "prompt": "str",
     "completion": "str",
@@ -39,6 +49,15 @@ class ChatDataset:
     def head(self, rows: int | None) -> ChatDataset:
         """Return the first rows, a random sample, since the rows are in the order of a hash; None for all."""
         return self if rows is None else ChatDataset(self.frame.head(rows), self.labels)
+
+    def natural_shares(self) -> tuple[float, ...]:
+        """Return the share of each label in the source, which the weights of a held-out set count."""
+        weights = self.frame.groupby("label")["weight"].sum()
+        return tuple(float(weights.get(label, 0) / weights.sum()) for label in self.labels)
+
+    def balanced(self) -> ChatDataset:
+        """Return the chats of the balanced reviews, which are the first."""
+        return ChatDataset(self.frame[self.frame["balanced"]].reset_index(drop=True), self.labels)
 
     def shard(self, number: int, of: int) -> ChatDataset:
         """Return every `of`-th chat of each label, starting with the `number`-th (0-based).

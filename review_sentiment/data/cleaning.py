@@ -1,11 +1,13 @@
 """From raw records to clean, labelled reviews; dropped rows are counted by reason."""
 
+from __future__ import annotations
+
 import html
 import logging
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from review_sentiment.data.labels import LabelScheme
 from review_sentiment.data.records import BrokenRecord, ReviewRecord
@@ -15,6 +17,9 @@ from review_sentiment.data.sources.source import Reading
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.progress import Progress
+
+if TYPE_CHECKING:
+    from review_sentiment.config import CleaningSettings
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +49,21 @@ _STAR_TITLE = re.compile(
 
 @dataclass(frozen=True)
 class CleaningRules:
-    """The labels, the maximum of rows per class, which limits memory, and the fraction that may be broken."""
+    """The labels, how many rows of each class to keep, and the fraction that may be broken.
+
+    `max_per_class` limits memory. A reading in random order stops when every class has `enough_per_class`.
+    """
 
     scheme: LabelScheme
     max_per_class: int
+    enough_per_class: int
     max_broken_share: float
+
+    @classmethod
+    def of(cls, scheme: LabelScheme, cleaning: CleaningSettings, needed: int, kept: int) -> CleaningRules:
+        """Keep `needed` rows of the rarest class and `kept` of the others, unless the settings say less."""
+        most = cleaning.max_per_class or kept
+        return cls(scheme, most, min(most, needed), cleaning.max_broken_share)
 
 
 def clean_text(text: str) -> str:
@@ -67,6 +82,11 @@ def normalised(text: str) -> str:
     return _NOT_WORDS.sub(" ", text.casefold()).strip()
 
 
+def sample_key(text: str, seed: int) -> int:
+    """Return the hash by which reviews are sampled: uniform, and the same for texts with the same words."""
+    return stable_hash(str(seed), normalised(text))
+
+
 def in_latin_script(text: str) -> bool:
     """Return whether most letters are Latin. The models are evaluated on no other script."""
     if text.isascii():
@@ -78,27 +98,28 @@ def in_latin_script(text: str) -> bool:
 def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: int) -> ReviewTable:
     """Clean, label, deduplicate and sample the records of one category.
 
-    A reading in random order stops as soon as there are `max_per_class` rows of every class. Any other
-    reading is read to its end, and the sample takes `max_per_class` rows of every class from it.
+    A reading in random order stops as soon as there are `enough_per_class` rows of every class. Any other
+    reading is read to its end. The sample has at most `max_per_class` rows of every class.
 
     Raises:
         DataError: the rules allow fewer broken rows.
     """
     sample = _CategorySample(category, rules, seed)
-    total = rules.max_per_class if reading.shuffled else reading.size or 1
+    total = rules.enough_per_class if reading.shuffled else reading.size or 1
     size = 0
     with Progress(f"reading {category}", total) as progress:
         for chunk in reading.chunks:
             for record in chunk.rows:
                 sample.add(record)
             size += chunk.size
-            done = sample.rarest_class if reading.shuffled else size
+            rarest = min(sample.rarest_class, rules.enough_per_class)
+            done = rarest if reading.shuffled else size
             speed = size / 1e6 / max(progress.seconds, 1e-9)
             detail = f"{sample.read:,} rows, {size / 1e6:,.1f} MB, {speed:.1f} MB/s"
             progress.advance(done - progress.done, detail)
-            if reading.shuffled and sample.rarest_class == rules.max_per_class:
+            if reading.shuffled and rarest == rules.enough_per_class:
                 break
-    table = sample.table()
+    table = sample.table(size / reading.size if reading.shuffled and reading.size and size else 1.0)
     kept = ", ".join(f"{count:,} {label}" for label, count in table.class_counts().items()) or "none"
     reasons = table.counts[0].reasons()
     logger.info("%s: %s of %s rows kept; dropped: %s", category, kept, f"{table.read:,}", reasons)
@@ -124,6 +145,7 @@ class _CategorySample:
         self._samples = {label: BottomK[CleanRow](rules.max_per_class) for label in rules.scheme.names}
         self._dropped: Counter[str] = Counter()
         self._stars: Counter[int] = Counter()
+        self._labels: Counter[str] = Counter()
         self._broken = 0
         self._examples: list[str] = []
 
@@ -151,11 +173,13 @@ class _CategorySample:
         row = _clean_row(self._category, record, self._rules.scheme)
         if isinstance(row, str):
             return row
-        key = stable_hash(str(self._seed), normalised(row["text"]))
+        # Before the cap, which keeps other fractions of each class: production has the shares of the source.
+        self._labels[row["label"]] += 1
+        key = sample_key(row["text"], self._seed)
         return self._samples[row["label"]].add(key, tie_break=row["review_id"], row=row)
 
-    def table(self) -> ReviewTable:
-        """Return the sample.
+    def table(self, fraction: float) -> ReviewTable:
+        """Return the sample; `fraction` of the source was read.
 
         Raises:
             DataError: the rules allow fewer broken rows.
@@ -170,7 +194,9 @@ class _CategorySample:
         rows = [row for sample in self._samples.values() for row in sample]
         kept = _one_per_user_and_product(sorted(rows, key=lambda row: str(row["review_id"])))
         repeated = Counter({"same user and product": len(rows) - len(kept)})
-        return table_of(self._category, kept, self._dropped + repeated, self._stars)
+        return table_of(
+            self._category, kept, self._dropped + repeated, self._stars, self._labels, min(1.0, fraction)
+        )
 
 
 def _one_per_user_and_product(rows: list[CleanRow]) -> list[CleanRow]:

@@ -18,15 +18,23 @@ COLUMNS = {
     "label": "str",
     "title": "str",
     "text": "str",
+    "weight": "float64",
+    "balanced": "bool",
 }
-"""Column names and pandas types. `user` and `verified_purchase` are missing if the source has none."""
+"""Column names and pandas types. `user` and `verified_purchase` are missing if the source has none.
+
+`weight` is the number of the source's reviews that a review of a held-out set stands for, elsewhere 1.
+`balanced` marks the reviews of a held-out set that have each label equally often, elsewhere all.
+"""
+DEFAULTS = {"weight": 1.0, "balanced": True}
 
 
 @dataclass(frozen=True)
 class CategoryCounts:
     """The rows of a category: read, kept, and dropped by reason; these add up.
 
-    `stars` counts the readable rows of a source by rating.
+    `stars` counts the readable rows of a source by rating, `labels` its usable reviews by label before any
+    cap. `fraction` of the source was read: less than 1 if reading stopped once there were enough reviews.
     """
 
     category: str
@@ -34,6 +42,12 @@ class CategoryCounts:
     kept: int
     dropped: Mapping[str, int] = field(default_factory=dict)
     stars: Mapping[int, int] = field(default_factory=dict)
+    labels: Mapping[str, int] = field(default_factory=dict)
+    fraction: float = 1.0
+
+    def in_source(self, label: str) -> float:
+        """Return the number of the source's reviews with the label, estimated if it was read in part."""
+        return self.labels.get(label, 0) / self.fraction
 
     def reasons(self) -> str:
         """Return the reasons for dropping rows with their counts, the most frequent first."""
@@ -79,14 +93,25 @@ def table_of(
     rows: Sequence[Mapping[str, object]],
     dropped: Mapping[str, int] | None = None,
     stars: Mapping[int, int] | None = None,
+    labels: Mapping[str, int] | None = None,
+    fraction: float = 1.0,
 ) -> ReviewTable:
-    """Build the table of a category from row dictionaries, with the types of `COLUMNS` even when empty."""
-    frame = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
+    """Build the table of a category from row dictionaries, with the types of `COLUMNS` even when empty.
+
+    Without `labels`, the source is taken to have the labels of the rows.
+    """
+    frame = pd.DataFrame([{**DEFAULTS, **row} for row in rows], columns=list(COLUMNS)).astype(COLUMNS)
     known = dict(sorted((dropped or {}).items()))
-    read = len(rows) + sum(known.values())
-    return ReviewTable(
-        frame, (CategoryCounts(category, read, len(rows), known, dict(sorted((stars or {}).items()))),)
+    counts = CategoryCounts(
+        category,
+        read=len(rows) + sum(known.values()),
+        kept=len(rows),
+        dropped=known,
+        stars=dict(sorted((stars or {}).items())),
+        labels=dict(sorted((Counter(frame["label"]) if labels is None else labels).items())),
+        fraction=fraction,
     )
+    return ReviewTable(frame, (counts,))
 
 
 def whole_counts(ingested: Sequence[ReviewTable], parts: Sequence[ReviewTable]) -> tuple[CategoryCounts, ...]:

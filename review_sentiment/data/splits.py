@@ -5,17 +5,25 @@ A model that has memorised a product, an author or a text looks better than it i
 A hash of the product decides which part it belongs to. Unlike a draw, a hash is the same on every machine,
 and a new category, another cap or more reviews move no product to another part. So a change of an evaluation
 setting leaves the training rows as they are, and the cached training stays valid.
+
+Validation and evaluation sets are stratified. Production has the class shares of the source, often one
+negative review in eight, and a set with these shares would have too few negative reviews to measure anything.
+So a held-out set begins with equally many reviews of each label, and goes on with more of the frequent
+labels: precision at the natural share depends on the rare errors among them. Each review has a weight, the
+number of the source's reviews that it stands for, and so figures for production can be computed from the set.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from review_sentiment.data.cleaning import normalised
+from review_sentiment.data.cleaning import normalised, sample_key
 from review_sentiment.data.near_duplicates import near_duplicates
 from review_sentiment.data.review_table import COLUMNS, CategoryCounts, ReviewTable, whole_counts
 from review_sentiment.errors import DataError
@@ -35,7 +43,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SplitRules:
-    """Fractions of the products (0-1), maximum rows per category, and which parts are balanced."""
+    """Fractions of the products (0-1), maximum rows per category, and the labels of the parts.
+
+    `majority_ratio` is the maximum number of held-out reviews of a label per review of the rarest one.
+    """
 
     evaluation_share: float
     validation_share: float
@@ -43,15 +54,19 @@ class SplitRules:
     validation_per_category: int
     evaluation_per_category: int
     balance_train: bool
-    balance_evaluation: bool
+    majority_ratio: float
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts. Validation is balanced if training is."""
+    """The three parts; `decision` has the validation reviews, balanced, and more of the frequent labels.
+
+    Only the balanced ones are used in training, so that `majority_ratio` does not change it.
+    """
 
     train: ReviewTable
     validation: ReviewTable
+    decision: ReviewTable
     evaluation: ReviewTable
 
 
@@ -79,9 +94,15 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     in_part = [place < rules.evaluation_share, place < held_out]
     reviews["part"] = np.select(in_part, ["evaluation", "validation"], "train")
     _drop_shared(reviews)
-    parts = {name: _part(name, reviews[reviews["part"] == name], rules, seed) for name in PARTS}
+    source = {one.category: one for table in tables for one in table.counts}
+    parts = {
+        name: _part(name, reviews[reviews["part"] == name], source, _choice(name, rules), seed)
+        for name in PARTS
+    }
     _report(tables, parts)
-    return Splits(**parts)
+    weighted = {name: _weighted(parts[name], source) for name in PARTS[1:]}
+    decision, evaluation = weighted["validation"], weighted["evaluation"]
+    return Splits(parts["train"], _balanced(decision), decision, evaluation)
 
 
 def _drop_shared(reviews: pd.DataFrame) -> None:
@@ -106,18 +127,50 @@ def _drop_shared(reviews: pd.DataFrame) -> None:
         reviews.loc[rows.index[near], "dropped"] = SIMILAR_TEXT
 
 
-def _part(name: str, reviews: pd.DataFrame, rules: SplitRules, seed: int) -> ReviewTable:
-    """Return the rows of a part within its cap."""
+def _balanced(part: ReviewTable) -> ReviewTable:
+    """Return the balanced reviews of a held-out set."""
+    frame = part.frame[part.frame["balanced"]].assign(weight=1.0)
+    kept = frame.groupby("category").size()
+    counts = []
+    for one in part.counts:
+        own = int(kept.get(one.category, 0))
+        dropped = dict(Counter(one.dropped) + Counter({BEYOND: one.kept - own}))
+        counts.append(replace(one, kept=own, dropped=dropped))
+    return ReviewTable(frame.reset_index(drop=True), tuple(counts))
+
+
+Choice = Callable[[CategoryCounts, pd.DataFrame], pd.DataFrame]
+"""Takes a category's counts and its reviews in random order, and returns the chosen ones."""
+
+
+def _choice(name: str, rules: SplitRules) -> Choice:
+    """Return how a part chooses among its reviews of a category."""
     cap = getattr(rules, f"{name}_per_category")
-    balanced = rules.balance_evaluation if name == "evaluation" else rules.balance_train
-    shuffled = _shuffled(reviews[reviews["dropped"] == ""], seed, "choice")
-    chosen = [_chosen(category, cap, balanced) for _, category in shuffled.groupby("category", sort=True)]
+    if name != "train":
+        return partial(_stratified, cap, rules.majority_ratio)
+    return partial(_stratified, cap, 1.0) if rules.balance_train else partial(_natural, cap)
+
+
+def _part(
+    name: str, reviews: pd.DataFrame, source: Mapping[str, CategoryCounts], choose: Choice, seed: int
+) -> ReviewTable:
+    """Return the chosen rows of a part."""
+    # By the hash that the categories were sampled by: if more reviews are read, those chosen before come
+    # first again. So an evaluation setting that needs more reviews does not change the training reviews.
+    usable = _ordered(
+        reviews[reviews["dropped"] == ""], lambda row: (sample_key(row.text, seed), row.review_id)
+    )
+    chosen = [choose(source[str(name)], rows) for name, rows in usable.groupby("category", sort=True)]
     # A second order: in that of the choice the rare class, which is taken whole, would come last, because the
     # other class has only small hashes. Then the first rows would not be a random sample of all.
-    rows = _shuffled(pd.concat(chosen), seed, "order") if chosen else shuffled
-    classes = shuffled.groupby("category")["label"].nunique()
-    one_class = reviews["category"].isin(classes.index[classes == 1]) & balanced
-    beyond = reviews.index.isin(shuffled.index.difference(rows.index))
+    # The balanced reviews come first, so that the first rows of a part are balanced too.
+    rows = _ordered(
+        pd.concat(chosen) if chosen else usable,
+        lambda row: (not row.balanced, stable_hash(str(seed), "order", row.review_id)),
+    )
+    classes = usable.groupby("category")["label"].nunique()
+    one_class = reviews["category"].isin(classes.index[classes == 1])
+    beyond = reviews.index.isin(usable.index.difference(rows.index))
     reasons = reviews["dropped"].mask(beyond, BEYOND).mask(beyond & one_class, ONE_CLASS)
     counts = tuple(
         CategoryCounts(str(category), len(own), int((own == "").sum()), dict(Counter(own[own != ""])))
@@ -134,6 +187,18 @@ def _part(name: str, reviews: pd.DataFrame, rules: SplitRules, seed: int) -> Rev
     return table
 
 
+def _weighted(part: ReviewTable, source: Mapping[str, CategoryCounts]) -> ReviewTable:
+    """Return the part with each review's weight: the source's reviews of its category and label, per review.
+
+    Weighted in this way, a sample that is stratified by category and label has the shares of its source
+    (D. G. Horvitz and D. J. Thompson, 1952).
+    """
+    cells = part.frame.groupby(["category", "label"])["label"].transform("size")
+    pairs = zip(part.frame["category"], part.frame["label"], strict=True)
+    in_source = np.array([source[category].in_source(label) for category, label in pairs])
+    return replace(part, frame=part.frame.assign(weight=in_source / cells))
+
+
 def _report(tables: Sequence[ReviewTable], parts: Mapping[str, ReviewTable]) -> None:
     """Log what became of each category's rows, and warn by name if little or nothing of it is left."""
     for whole in whole_counts(tables, list(parts.values())):
@@ -148,18 +213,41 @@ def _report(tables: Sequence[ReviewTable], parts: Mapping[str, ReviewTable]) -> 
             logger.warning("warning: %s has only %d reviews in all parts", name, whole.kept)
 
 
-def _chosen(reviews: pd.DataFrame, cap: int, balanced: bool) -> pd.DataFrame:
-    """Return the first reviews of a category up to its cap, as many of each label if balanced."""
-    if not balanced:
-        return reviews.head(cap)
+def _stratified(
+    cap: int, majority_ratio: float, source: CategoryCounts, reviews: pd.DataFrame
+) -> pd.DataFrame:
+    """Return equally many reviews of each label up to the cap, and more of the frequent labels.
+
+    The former are marked as balanced. Of a label that is r times as frequent in the source as the rarest,
+    there are up to r times as many, or `majority_ratio` times if that is less.
+    """
     labels = reviews.groupby("label")
     # With one label there is no balance, and the category gives nothing.
     each = min(cap // labels.ngroups, labels.size().min()) if labels.ngroups > 1 else 0
-    return labels.head(each)
+    in_source = _in_source(source, reviews)
+    most = ((in_source / in_source.min()).clip(upper=majority_ratio) * each).astype(int)
+    chosen = labels.cumcount() < reviews["label"].map(most)
+    return reviews.assign(balanced=labels.cumcount() < each)[chosen]
 
 
-def _shuffled(reviews: pd.DataFrame, seed: int, purpose: str) -> pd.DataFrame:
-    """Return the reviews in the order of a hash: random, and the same on every machine."""
-    keys = [stable_hash(str(seed), purpose, review) for review in reviews["review_id"]]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return reviews.iloc[order]
+def _natural(cap: int, source: CategoryCounts, reviews: pd.DataFrame) -> pd.DataFrame:
+    """Return reviews up to the cap in the shares that the labels have in the source.
+
+    Taking all would not do: cleaning has kept a maximum of each class.
+    """
+    labels = reviews.groupby("label")
+    in_source = _in_source(source, reviews)
+    shares = in_source / in_source.sum()
+    each = (shares * min(cap, (labels.size() / shares).min())).round()
+    return reviews[labels.cumcount() < reviews["label"].map(each)].head(cap)
+
+
+def _in_source(source: CategoryCounts, reviews: pd.DataFrame) -> pd.Series:
+    """Return how many reviews of each label the source has, for the labels of the reviews."""
+    return pd.Series({label: source.in_source(label) for label in sorted(set(reviews["label"]))})
+
+
+def _ordered(reviews: pd.DataFrame, key: Callable[[Any], Any]) -> pd.DataFrame:
+    """Return the reviews in the order of a key made of hashes: random, and the same on every machine."""
+    keys = [key(row) for row in reviews.itertuples()]
+    return reviews.iloc[sorted(range(len(keys)), key=keys.__getitem__)]

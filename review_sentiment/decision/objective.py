@@ -56,15 +56,6 @@ def objective_of(settings: DecisionSettings, labels: Sequence[str]) -> Objective
     return Objective(settings.objective, settings.objective)
 
 
-def check_labels(settings: DecisionSettings, labels: Sequence[str]) -> None:
-    """Check the names in the settings before anything runs.
-
-    Raises:
-        UsageError: a name is not a label.
-    """
-    objective_of(settings, labels)
-
-
 def _require_known(key: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise UsageError(f"{key}: '{name}' is not one of {', '.join(known)}.{did_you_mean(name, known)}")

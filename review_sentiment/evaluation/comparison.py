@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 
 SIGNIFICANCE = 0.05
 """A difference with a smaller p-value is significant."""
-AnswerRule = Literal["predicted", "constrained"]
-"""Which answer counts: what the model says, with unparsed answers wrong, or its likeliest label."""
+AnswerRule = Literal["predicted", "constrained", "decided"]
+"""Which answer counts: what the model says, with unparsed answers wrong; its likeliest label; or the label
+by its decision rule."""
+SIGN_FLIPS = 20_000
 RULE = "Both models are judged by their likeliest label; unparsed answers have a gate check of their own."
-"""The rule of a comparison, for the readers of its result."""
+"""The rule of a comparison on balanced reviews, for the readers of its result."""
+RULES = {
+    "balanced": RULE,
+    "natural": "Reviews count as in production, and each model answers by its own decision rule; unparsed "
+    "answers have a gate check of their own.",
+}
+"""The rule of a comparison by the share of the labels in it."""
 CHANGES = ("lost", "won", "both wrong", "both right")
 """What becomes of a review from one model to another."""
 GAINS = dict(zip(CHANGES, (-1, 1, 0, 0), strict=True))
@@ -32,7 +40,8 @@ class PairedDifference:
 
     `gain` is the difference in accuracy, with its paired bootstrap interval. `only_candidate` and
     `only_other` count the reviews that only one of them answered correctly. `p_value` is from McNemar's exact
-    test on these counts (Q. McNemar, 1947); across categories with Holm's correction (S. Holm, 1979).
+    test on these counts (Q. McNemar, 1947), or its weighted form if reviews have weights; across categories
+    with Holm's correction (S. Holm, 1979).
     """
 
     n: int
@@ -63,13 +72,18 @@ class Comparison:
 
 
 def compare_models(
-    candidate: pd.DataFrame, other: pd.DataFrame, name: str, answers: AnswerRule = "constrained"
+    candidate: pd.DataFrame,
+    other: pd.DataFrame,
+    name: str,
+    answers: AnswerRule = "constrained",
+    shares: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Compare two tables of predictions on the reviews that are in both.
 
     The same rule holds for both models, so that the comparison of B with A is the mirror image of A with B.
-    By default each is judged by its likeliest label, which `score` and `serve` return too: a model that knows
-    the answer but not its form must still be beaten. The gate checks unparsed answers separately.
+    By default each is judged by its likeliest label: a model that knows the answer but not its form must
+    still be beaten. The gate checks unparsed answers separately. With the labels' natural `shares`, reviews
+    count as in production: by their weight within a label, and a label by its share.
 
     Raises:
         DataError: the two have no review with the same label in common.
@@ -81,12 +95,20 @@ def compare_models(
             "compared."
         )
     gained = both["change"].astype(str).map(GAINS).to_numpy(np.int64)
-    groups = {str(category): gained[rows] for category, rows in both.groupby("category").indices.items()}
-    differences = {category: _difference(rows) for category, rows in groups.items()}
+    counted = None
+    if shares is not None:
+        weights = candidate.set_index("review_id")["weight"].loc[both["review_id"]].to_numpy()
+        by_label = pd.Series(weights).groupby(both["gold"].to_numpy()).transform("sum").to_numpy()
+        counted = weights / by_label * both["gold"].map(shares).to_numpy()
+    groups = {str(category): rows for category, rows in both.groupby("category").indices.items()}
+    differences = {
+        category: _difference(gained[rows], None if counted is None else counted[rows])
+        for category, rows in groups.items()
+    }
     corrected = _holm([found.p_value for found in differences.values()])
     return Comparison(
         other=name,
-        overall=_difference(gained),
+        overall=_difference(gained, counted),
         categories={
             category: PairedDifference(**(vars(found) | {"p_value": p_value}))
             for (category, found), p_value in zip(differences.items(), corrected, strict=True)
@@ -118,30 +140,52 @@ def _changes(gold: pd.Series, before: pd.Series, after: pd.Series) -> pd.Categor
     return pd.Categorical(found, CHANGES, ordered=True)
 
 
-def _difference(gained: npt.NDArray[np.integer[Any]]) -> PairedDifference:
-    """Compare by the candidate's gain on each review: 1, 0 or -1."""
+def _difference(
+    gained: npt.NDArray[np.integer[Any]], counted: npt.NDArray[np.float64] | None
+) -> PairedDifference:
+    """Compare by the candidate's gain on each review: 1, 0 or -1; `counted` is how much each counts."""
     from scipy.stats import binomtest, bootstrap
 
     better, worse = int((gained > 0).sum()), int((gained < 0).sum())
-    gain = float(gained.mean())
+    weights = np.ones(len(gained)) if counted is None else counted
+    gain = float(np.average(gained, weights=weights))
     interval = (gain, gain)
     if better + worse and len(gained) > 1:  # a bootstrap needs two
         interval = bootstrap(
-            (gained,),
-            np.mean,
+            (gained * weights, weights),
+            lambda gains, sizes, axis: gains.sum(axis) / sizes.sum(axis),
+            paired=True,
+            vectorized=True,
             n_resamples=RESAMPLES,
             confidence_level=CONFIDENCE,
             method="percentile",
             rng=np.random.default_rng(BOOTSTRAP_SEED),
         ).confidence_interval
+    if not better + worse:
+        p_value = 1.0
+    elif counted is None:
+        p_value = float(binomtest(better, better + worse).pvalue)
+    else:
+        p_value = _sign_flip_p_value((gained * weights)[gained != 0])
     return PairedDifference(
         n=len(gained),
         gain=gain,
         interval=(float(interval[0]), float(interval[1])),
         only_candidate=better,
         only_other=worse,
-        p_value=float(binomtest(better, better + worse).pvalue) if better + worse else 1.0,
+        p_value=p_value,
     )
+
+
+def _sign_flip_p_value(gains: npt.NDArray[np.float64]) -> float:
+    """Return how often random signs of the weighted gains make their sum at least as large.
+
+    If the two models are equally good, each review that only one answers correctly could as well be the
+    other's. With equal weights, this is McNemar's test (R. A. Fisher, 1935, for any weights).
+    """
+    signs = np.random.default_rng(BOOTSTRAP_SEED).choice((-1.0, 1.0), (SIGN_FLIPS, len(gains)))
+    as_large = np.abs(signs @ np.abs(gains)) >= abs(gains.sum()) * (1 - 1e-9)
+    return float((as_large.sum() + 1) / (SIGN_FLIPS + 1))  # the observed signs are one of the possible ones
 
 
 def _holm(p_values: Sequence[float]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,23 @@ if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The chats that a model answers: those that it is evaluated on, and those that a rule is fitted on."""
+
+    evaluation: ChatDataset
+    decision: ChatDataset | None = None
+
+    def shard(self, number: int, of: int) -> HeldOut:
+        """Return every `of`-th chat of each label, starting with the `number`-th (0-based)."""
+        decision = self.decision.shard(number, of) if self.decision else None
+        return HeldOut(self.evaluation.shard(number, of), decision)
+
+
 def evaluate_model(
     base: ModelIdentity,
     adapter: Path | None,
-    chats: ChatDataset,
+    chats: HeldOut,
     plan: ComputePlan,
     settings: EvaluationSettings,
 ) -> Evaluation:
@@ -42,26 +56,30 @@ def evaluate_model(
         DataError: there are no chats, a label has none, or a label is unknown.
     """
     # Before a model is loaded, which can take minutes.
-    require_every_label(chats.frame["label"], chats.labels)
+    evaluated = chats.evaluation
+    core, labels = evaluated.balanced(), evaluated.labels
+    require_every_label(core.frame["label"], labels)
     tokenizer = load_tokenizer(base)
     model = load_scored_model(base, adapter, plan)
-    prompts, labels = list(chats.frame["prompt"]), chats.labels
-    scores = score_labels(model, tokenizer, prompts, labels, plan, settings.tokens_per_batch)
-    predictions = prediction_table(
-        chats.frame, labels, scores.probabilities, scores.answered, scores.label_mass
-    )
-    shown = sample_rows(predictions, settings.sample_predictions)
+    # Both sets in one call: its batches are formed from all prompts.
+    frame = pd.concat([evaluated.frame, *([chats.decision.frame] if chats.decision else [])])
+    scores = score_labels(model, tokenizer, list(frame["prompt"]), labels, plan, settings.tokens_per_batch)
+    table = prediction_table(frame, labels, scores.probabilities, scores.answered, scores.label_mass)
+    predictions = table.iloc[: len(evaluated)]
+    # The balanced chats come first, so a row of theirs is the same row of all.
+    prompts = list(core.frame["prompt"])
+    shown = sample_rows(predictions.iloc[: len(core)], settings.sample_predictions)
     audited = range(min(settings.audit_samples, len(prompts)))
     rows = list(dict.fromkeys([*audited, *shown]))
     generated = generate_answers(model, tokenizer, [prompts[row] for row in rows], plan)
     del model
     free_memory()
     answers = dict(zip(rows, generated, strict=True))
-    samples = sample_table(chats.frame, predictions, shown, [answers[row] for row in shown])
+    samples = sample_table(core.frame, predictions, shown, [answers[row] for row in shown])
     checked = predictions.iloc[: len(audited)]
-    return evaluation_of(
+    found = evaluation_of(
         "baseline" if adapter is None else "tuned",
-        chats,
+        evaluated,
         predictions,
         samples,
         audit.compare(
@@ -71,12 +89,13 @@ def evaluate_model(
             labels,
         ),
     )
+    return replace(found, decision=table.iloc[len(evaluated) :].reset_index(drop=True))
 
 
 def evaluate_shard(
     base: ModelIdentity,
     adapter: Path | None,
-    chats: ChatDataset,
+    chats: HeldOut,
     plan: ComputePlan,
     settings: EvaluationSettings,
     shard: int,
@@ -87,15 +106,26 @@ def evaluate_shard(
     return evaluate_model(base, adapter, chats.shard(shard, settings.shards), plan, own)
 
 
-def merge_shards(shards: Sequence[Evaluation], chats: ChatDataset, sample_predictions: int) -> Evaluation:
+def merge_shards(shards: Sequence[Evaluation], chats: HeldOut, sample_predictions: int) -> Evaluation:
     """Merge the evaluations of the shards into that of all chats, as one step would have computed it."""
-    found = pd.concat([shard.predictions for shard in shards]).set_index("review_id")
-    predictions = found.loc[chats.frame["review_id"]].reset_index()
+    predictions = _in_order([shard.stratified for shard in shards], chats.evaluation)
     samples = pd.concat([shard.samples for shard in shards], ignore_index=True)
     # Only the samples of the shards have generated answers, so the new samples are chosen from those.
     candidates = predictions[predictions["review_id"].isin(samples["review_id"])]
     rows = sample_rows(candidates, sample_predictions)
     shown = samples.set_index("review_id").loc[predictions["review_id"][rows]].reset_index()
-    return evaluation_of(
-        shards[0].model, chats, predictions, shown, audit.total([shard.audit for shard in shards])
+    found = evaluation_of(
+        shards[0].model,
+        chats.evaluation,
+        predictions,
+        shown,
+        audit.total([shard.audit for shard in shards]),
     )
+    if chats.decision is None:
+        return found
+    return replace(found, decision=_in_order([shard.decision for shard in shards], chats.decision))
+
+
+def _in_order(tables: Sequence[pd.DataFrame], chats: ChatDataset) -> pd.DataFrame:
+    """Return the rows of the tables in the order of the chats."""
+    return pd.concat(tables).set_index("review_id").loc[chats.frame["review_id"]].reset_index()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -56,13 +56,10 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
     category_accuracy: Mapping[str, float]
     category_n: Mapping[str, int]
-    calibrated: Mapping[str, float] = field(default_factory=dict)
-    """Metrics of the calibrated answers; see `result.with_calibration`."""
 
     def headline(self) -> dict[str, float]:
         """Return the metrics that are single numbers."""
-        numbers = {name: float(getattr(self, name)) for name in HEADLINE}
-        return numbers | {f"calibrated_{name}": value for name, value in self.calibrated.items()}
+        return {name: float(getattr(self, name)) for name in HEADLINE}
 
     def interval_ends(self) -> dict[str, float]:
         """Return the ends of every interval as single numbers."""

@@ -24,8 +24,13 @@ PREDICTION_COLUMNS = {
     "predicted": "str",
     "constrained": "str",
     "label_mass": "float64",
+    "weight": "float64",
 }
-"""Columns of a table of predictions and their types, followed by p_<label>, each label's probability."""
+"""Columns of a table of predictions and their types, followed by p_<label>, each label's probability.
+
+`weight` is the review's (`review_table.COLUMNS`). The probabilities are the model's own; a decision rule
+turns them into those of production.
+"""
 LENGTH_QUARTERS = ("shortest quarter", "second quarter", "third quarter", "longest quarter")
 
 
@@ -38,8 +43,8 @@ def prediction_table(
 ) -> pd.DataFrame:
     """Put a model's answers beside the gold labels.
 
-    `reviews` has n rows with review_id, category and label; `probabilities` is
-    [n, c]; `answered` [n] is a class index or -1.
+    `reviews` has n rows with review_id, category, label and weight; `probabilities` is [n, c]; `answered`
+    [n] is a class index or -1.
     """
     names = np.array([*labels, UNPARSED], dtype=object)
     table = pd.DataFrame(
@@ -50,6 +55,7 @@ def prediction_table(
             "predicted": names[answered],
             "constrained": names[probabilities.argmax(axis=1)],
             "label_mass": label_mass,
+            "weight": reviews["weight"].to_numpy() if "weight" in reviews else 1.0,
         }
     ).astype(PREDICTION_COLUMNS)
     return table.assign(**dict(zip(probability_columns(labels), probabilities.T, strict=True)))

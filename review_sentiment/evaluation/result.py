@@ -5,25 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from review_sentiment.evaluation.audit import Audit
-from review_sentiment.evaluation.calibration import fit_calibration
 from review_sentiment.evaluation.examples import example_table, sample_table
-from review_sentiment.evaluation.intervals import figures
 from review_sentiment.evaluation.metrics import Metrics, compute_metrics
+from review_sentiment.evaluation.natural import NaturalMetrics, natural_metrics
 from review_sentiment.evaluation.predictions import answers_of, slice_table
 
 if TYPE_CHECKING:
+    from review_sentiment.config import DecisionSettings
     from review_sentiment.data.chats import ChatDataset
-    from review_sentiment.scoring.answers import KeptAnswers
+    from review_sentiment.decision.rule import DecisionRule
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A model's predictions with their metrics and examples.
 
-    `predictions` and `slices` are tables of `predictions.py`, `samples` and `examples` of `examples.py`.
+    `metrics`, `predictions` and `slices` are those of the balanced evaluation reviews; `stratified` has the
+    predictions of all of them, more of the frequent labels included, and `natural` the metrics at the natural
+    share, once there is a decision rule. `decision` has the predictions that a rule can be fitted on. The
+    tables are those of `predictions.py`, `samples` and `examples` those of `examples.py`.
     """
 
     model: str
@@ -34,6 +38,34 @@ class Evaluation:
     audit: Audit = field(default_factory=Audit)
     examples: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Empty if the evaluation was read from a run, which stores no texts beside the answers."""
+    stratified: pd.DataFrame = field(default_factory=pd.DataFrame)
+    decision: pd.DataFrame = field(default_factory=pd.DataFrame)
+    natural: NaturalMetrics | None = None
+
+    def under(self, rule: DecisionRule, shares: tuple[float, ...]) -> Evaluation:
+        """Return the evaluation under a rule: what it answers, and the metrics at the natural shares."""
+        probabilities = rule.probabilities(answers_of(self.stratified, rule.labels).log_probs)
+        decided = np.array(rule.labels, dtype=object)[rule.answers(probabilities)]
+        return replace(
+            self,
+            stratified=self.stratified.assign(decided=pd.Series(decided, dtype="str")),
+            natural=natural_metrics(self.stratified, rule, shares),
+        )
+
+
+def fitted_rule(scored: Evaluation, shares: tuple[float, ...], settings: DecisionSettings) -> DecisionRule:
+    """Fit a rule for these natural shares on the decision reviews of an evaluation.
+
+    Raises:
+        DataError: the reviews are too few for what the settings ask for.
+    """
+    from review_sentiment.decision.fit import fit_rule
+    from review_sentiment.decision.labelled_scores import LabelledScores
+
+    labels = scored.metrics.labels
+    answers = answers_of(scored.decision, labels)
+    scores = LabelledScores(answers.log_probs, answers.gold, scored.decision["weight"].to_numpy())
+    return fit_rule(scores, labels, shares, settings)
 
 
 def evaluation_of(
@@ -46,28 +78,15 @@ def evaluation_of(
     """Compute an evaluation from a table of predictions, which has the rows of the chats."""
     if samples is None:
         samples = sample_table(chats.frame, predictions, [], [])
+    core = chats.balanced()
+    balanced = predictions[chats.frame["balanced"].to_numpy()].reset_index(drop=True)
     return Evaluation(
         model=model,
-        metrics=compute_metrics(predictions, chats.labels),
-        predictions=predictions,
+        metrics=compute_metrics(balanced, chats.labels),
+        predictions=balanced,
         samples=samples,
-        slices=slice_table(chats.frame, predictions),
+        slices=slice_table(core.frame, balanced),
         audit=audit or Audit(),
-        examples=example_table(chats.frame, predictions, samples),
+        examples=example_table(core.frame, balanced, samples),
+        stratified=predictions,
     )
-
-
-def with_calibration(evaluation: Evaluation, validation: KeptAnswers | None) -> Evaluation:
-    """Add the metrics of the calibrated answers; the calibration is fitted on validation reviews."""
-    if validation is None:
-        return evaluation
-    metrics = evaluation.metrics
-    fitted = fit_calibration(validation.arrays())
-    found = figures(fitted.apply(answers_of(evaluation.predictions, metrics.labels)))
-    calibrated = {
-        "temperature": fitted.temperature,
-        **({} if fitted.threshold is None else {"threshold": fitted.threshold}),
-        "validation_n": float(fitted.n),
-        **{name: float(found[name]) for name in ("accuracy", "f1", "brier", "calibration_error")},
-    }
-    return replace(evaluation, metrics=replace(metrics, calibrated=calibrated))

@@ -102,7 +102,7 @@ def probe_robustness(
     from review_sentiment.resources.device import free_memory
 
     answers = _answering(serving, adapter, plan)
-    sample = chats.head(samples)
+    sample = chats.balanced().head(samples)
     probes = (*_of_reviews(answers, sample, tuned.predictions), *_of_negation(answers, chats.labels))
     del answers
     free_memory()

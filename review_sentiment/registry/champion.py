@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from review_sentiment.config import EvaluationSettings
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.models.compute import ComputePlan
+    from review_sentiment.scoring.scorer import Serving
     from review_sentiment.tracking.model_versions import ModelVersion
 
 
@@ -34,18 +35,25 @@ def evaluate_champion(
         DataError: the champion has other labels.
         ModelUnavailableError: its files or its base model are not available.
     """
+    from review_sentiment.scoring.scorer import load_rule
     from review_sentiment.tracking import evidence, model_versions
 
     version = model_versions.find_version(name, model_versions.CHAMPION)
     if version is None or version.run_id == candidate_run:
         return Champion()
     try:
-        recorded = evidence.predictions_of(version)
-        same_labels = labels_of(recorded) == list(chats.labels)
-        if same_labels and set(recorded["review_id"]) == set(chats.frame["review_id"]):
-            in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
-            return Champion(version.version, evaluation_of("champion", chats, in_order))
-        return Champion(version.version, _evaluate_again(version, chats, plan, settings))
+        recorded = evidence.stratified_of(version)
+        shares = chats.natural_shares()
+        with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
+            serving, adapter = model_versions.download_adapter(version, Path(scratch))
+            same_labels = labels_of(recorded) == list(chats.labels)
+            if same_labels and set(recorded["review_id"]) == set(chats.frame["review_id"]):
+                in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
+                found = evaluation_of("champion", chats, in_order.assign(weight=chats.frame["weight"]))
+            else:
+                _require_labels(version, serving.labels, chats.labels)
+                found = _evaluate_again(serving, adapter, chats, plan, settings)
+            return Champion(version.version, found.under(load_rule(adapter), shares))
     except (ModelUnavailableError, TrackingError) as error:
         raise ModelUnavailableError(
             f"The champion of '{name}', version {version.version}, cannot be evaluated: {error} "
@@ -55,27 +63,25 @@ def evaluate_champion(
         ) from error
 
 
+def _require_labels(version: ModelVersion, own: tuple[str, ...], labels: tuple[str, ...]) -> None:
+    if own != labels:
+        raise DataError(
+            f"The champion of '{version.name}', version {version.version}, answers {', '.join(own)}, but the "
+            f"candidate answers {', '.join(labels)}. Register the candidate under another "
+            "registry.model_name."
+        )
+
+
 def _evaluate_again(
-    version: ModelVersion, chats: ChatDataset, plan: ComputePlan, settings: EvaluationSettings
+    serving: Serving, adapter: Path, chats: ChatDataset, plan: ComputePlan, settings: EvaluationSettings
 ) -> Evaluation:
     """Evaluate a version on the chats' reviews, formatted as in its own training."""
     from review_sentiment.data.chats import format_chats
-    from review_sentiment.evaluation.evaluate import evaluate_model
+    from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model
     from review_sentiment.models.loading import load_tokenizer
-    from review_sentiment.tracking import model_versions
 
-    with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
-        serving, adapter = model_versions.download_adapter(version, Path(scratch))
-        if serving.labels != chats.labels:
-            raise DataError(
-                f"The champion of '{version.name}', version {version.version}, answers "
-                f"{', '.join(serving.labels)}, but the candidate answers {', '.join(chats.labels)}. Register "
-                "the candidate under another registry.model_name."
-            )
-        own_chats = format_chats(
-            chats.frame, load_tokenizer(serving.base), serving.labels, serving.max_tokens
-        )
-        # The champion's samples are not shown anywhere, so none are generated.
-        without_samples = settings.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
-        found = evaluate_model(serving.base, adapter, own_chats, plan, without_samples)
-    return evaluation_of("champion", chats, found.predictions)
+    own_chats = format_chats(chats.frame, load_tokenizer(serving.base), serving.labels, serving.max_tokens)
+    # The champion's samples are not shown anywhere, so none are generated.
+    without_samples = settings.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
+    found = evaluate_model(serving.base, adapter, HeldOut(own_chats), plan, without_samples)
+    return evaluation_of("champion", chats, found.stratified)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from review_sentiment.errors import DataError
 from review_sentiment.evaluation.comparison import Comparison, compare_models
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.names import in_markdown
 
 if TYPE_CHECKING:
     from review_sentiment.config import GateSettings
+    from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.evaluation.robustness import Robustness
     from review_sentiment.training.lora_proof import LoraProof
 
@@ -65,12 +67,14 @@ class Verdict:
 
     `champion` is the version that the candidate was compared with, None if there was none. `same_adapter_as`
     is the champion's version if the candidate has the champion's adapter, which cannot replace itself.
+    `share` is that of the labels in the comparisons: natural, as in production, or balanced.
     """
 
     checks: tuple[GateCheck, ...]
     comparisons: tuple[Comparison, ...] = ()
     champion: str | None = None
     same_adapter_as: str | None = None
+    share: str = "balanced"
 
     @property
     def passed(self) -> bool:
@@ -111,29 +115,52 @@ class Verdict:
 
 
 def judge(evaluations: Evaluations, champion: Champion, proof: LoraProof, settings: GateSettings) -> Verdict:
-    """Compare the tuned model with each of the others on the reviews that both answered."""
+    """Compare the tuned model with each of the others on the reviews that both answered.
+
+    Raises:
+        DataError: the natural share is asked for, and an evaluation has no decision rule.
+    """
     tuned, classical, baseline = evaluations.tuned, evaluations.classical, evaluations.baseline
-    over_classical = compare_models(tuned.predictions, classical.predictions, CLASSICAL)
+    over_classical = _compare(tuned, classical, CLASSICAL, settings)
     comparisons = [over_classical]
     checks = [_proof_check(proof)]
     if baseline is not None:
-        gain = compare_models(tuned.predictions, baseline.predictions, BASELINE)
+        gain = _compare(tuned, baseline, BASELINE, settings)
         comparisons.append(gain)
         checks.append(_gain_check(gain, settings.min_gain_over_baseline, settings.significance))
     checks.append(_classical_check(over_classical, settings))
     if champion.evaluation is not None:
         name = f"version {champion.version}, champion at the time"
-        gain = compare_models(tuned.predictions, champion.evaluation.predictions, name)
+        gain = _compare(tuned, champion.evaluation, name, settings)
         comparisons.append(gain)
         checks.append(_gain_check(gain, settings.min_gain_over_champion, settings.significance))
         checks.append(_category_check(gain, settings))
     checks.append(_category_check(over_classical, settings))
     for name, value, most in (
         ("unparsed answers", tuned.metrics.unparsed_rate, settings.max_unparsed_rate),
-        ("calibration error", tuned.metrics.calibration_error, settings.max_calibration_error),
+        ("calibration error", _calibration_error(tuned, settings), settings.max_calibration_error),
     ):
         checks.append(GateCheck(name, f"at most {most:.1%}", f"{value:.1%}", not _above(value, most)))
-    return Verdict(tuple(checks), tuple(comparisons), champion.version)
+    return Verdict(tuple(checks), tuple(comparisons), champion.version, share=settings.share)
+
+
+def _compare(tuned: Evaluation, other: Evaluation, name: str, settings: GateSettings) -> Comparison:
+    """Compare two models as production sees them, each by its own rule, or on the balanced reviews."""
+    if settings.share == "balanced":
+        return compare_models(tuned.predictions, other.predictions, name)
+    shares = _natural(tuned).share
+    return compare_models(tuned.stratified, other.stratified, name, "decided", shares)
+
+
+def _calibration_error(tuned: Evaluation, settings: GateSettings) -> float:
+    balanced = settings.share == "balanced"
+    return tuned.metrics.calibration_error if balanced else _natural(tuned).calibration_error
+
+
+def _natural(tuned: Evaluation) -> NaturalMetrics:
+    if tuned.natural is None:
+        raise DataError("gate.share=natural: the tuned model was evaluated without a decision rule.")
+    return tuned.natural
 
 
 def still_against(verdict: Verdict, champion: str | None) -> Verdict:

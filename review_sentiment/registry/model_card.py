@@ -10,12 +10,13 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from review_sentiment.data.labels import LABEL_SCHEMES
-from review_sentiment.evaluation.comparison import RULE
+from review_sentiment.evaluation.comparison import RULES
 from review_sentiment.models.base_model import EMBEDDED
 from review_sentiment.names import in_markdown
 
 if TYPE_CHECKING:
     from review_sentiment.data.review_table import CategoryCounts, ReviewTable
+    from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.registry.gate import Evaluations, Verdict
@@ -56,6 +57,7 @@ class CardFacts:
     data_licence: str
     train: ReviewTable
     evaluation: ReviewTable
+    rule: DecisionRule
     categories: tuple[CategoryCounts, ...]
 
 
@@ -102,6 +104,12 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     adapter, lineage, tuned = facts.adapter, facts.lineage, evaluations.tuned
+    models = {
+        "**tuned (this model)**": tuned,
+        "untuned base model": evaluations.baseline,
+        "TF-IDF + logistic regression": evaluations.classical,
+    }
+    rarest = facts.rule.labels[facts.rule.prior.index(min(facts.rule.prior))]
     settings = (f"`{key}={adapter.settings[key]}`" for key in SETTINGS_SHOWN if key in adapter.settings)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         vars(facts),
@@ -110,17 +118,18 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         evaluation_run=identity.evaluation_run,
         verdict=verdict,
         metrics=tuned.metrics,
+        tuned=tuned,
         labels=tuned.metrics.labels,
         scheme=_scheme(tuned.metrics.labels),
         audit=tuned.audit.sentence(),
         warnings=identity.warnings,
-        figures=[
-            _figures("**tuned (this model)**", tuned),
-            _figures("untuned base model", evaluations.baseline),
-            _figures("TF-IDF + logistic regression", evaluations.classical),
-        ],
+        figures=[_figures(title, found) for title, found in models.items()],
+        natural=[_natural_figures(title, found, rarest) for title, found in models.items()],
+        rarest=rarest,
+        shares=_shares(facts.rule),
+        decision=facts.rule,
         gap=GAP,
-        rule=RULE,
+        comparison_rule=RULES[verdict.share],
         robustness=evaluations.robustness,
         load_base=_load_base(adapter.base),
         revision=in_markdown(shorten(lineage.revision(), REVISION_WIDTH)),
@@ -167,6 +176,27 @@ def _figures(title: str, evaluation: Evaluation | None) -> list[str]:
     metrics = evaluation.metrics
     names = ("accuracy", "constrained_accuracy", "f1", "roc_auc", "calibration_error")
     return [title, *map(metrics.shown, names), f"{metrics.unparsed_rate:.1%}", str(metrics.n)]
+
+
+def _natural_figures(title: str, evaluation: Evaluation | None, rarest: str) -> list[str]:
+    """Return a row of the table of models at the natural share."""
+    if evaluation is None or evaluation.natural is None:
+        return [title, "skipped", *[""] * 5]
+    natural = evaluation.natural
+    return [
+        title,
+        natural.shown("accuracy"),
+        natural.shown("macro_f1"),
+        natural.shown("precision", rarest),
+        natural.shown("recall", rarest),
+        natural.shown("calibration_error"),
+        str(natural.n),
+    ]
+
+
+def _shares(rule: DecisionRule) -> str:
+    shares = zip(rule.labels, rule.prior, strict=True)
+    return ", ".join(f"{share:.1%} {label}" for label, share in shares)
 
 
 def _counts(reviews: ReviewTable) -> str:

@@ -18,7 +18,7 @@ from review_sentiment.data.data_report import reference_of
 from review_sentiment.registry.gate import still_against
 from review_sentiment.registry.judged import Judged, recorded_verdict
 from review_sentiment.registry.model_card import CardIdentity, RegisteredVersion, concerns, write_card
-from review_sentiment.scoring.scorer import REFERENCE_FILE, Serving
+from review_sentiment.scoring.scorer import REFERENCE_FILE, Serving, save_rule
 from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
 from review_sentiment.tracking.evaluation_run import (
     IDENTITY_TAG,
@@ -37,7 +37,7 @@ from review_sentiment.tracking.provenance import software_here, trained_with
 from review_sentiment.tracking.served_model import log_served_model
 
 if TYPE_CHECKING:
-    from review_sentiment.evaluation.metrics import Metrics
+    from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.registry.gate import Verdict
     from review_sentiment.tracking.model_versions import ModelVersion
@@ -108,7 +108,7 @@ def _register_new(name: str, judged: Judged, links: dict[str, str], warnings: li
     """Register a version and give it its card and its alias; return its number."""
     verdict, evaluations, facts = judged.verdict, judged.evaluations, judged.facts
     run_id = facts.adapter.run_id
-    tags = _tags(facts.adapter.base, evaluations.tuned.metrics, verdict) | facts.lineage.tags() | links
+    tags = _tags(facts.adapter.base, evaluations.tuned, verdict) | facts.lineage.tags() | links
     tags |= {model_versions.WARNINGS_TAG: "\n".join(warnings)} if warnings else {}
     model_id = _log_model(judged)
     version = model_versions.register_version(name, run_id, model_id, tags)
@@ -132,6 +132,7 @@ def _log_model(judged: Judged) -> str:
     with mlflow_store.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
         Serving(adapter.base, evaluations.tuned.metrics.labels, adapter.max_tokens).save(files)
+        save_rule(facts.rule, files)
         reference_of(facts.train).to_parquet(files / REFERENCE_FILE, index=False)
         model_id = log_served_model(adapter.run_id, files)
     compute = {f"compute.{key}": value for key, value in adapter.compute.items()}
@@ -146,8 +147,10 @@ def _log_model(judged: Judged) -> str:
     return model_id
 
 
-def _tags(base: ModelIdentity, metrics: Metrics, verdict: Verdict) -> dict[str, str]:
-    return {
+def _tags(base: ModelIdentity, tuned: Evaluation, verdict: Verdict) -> dict[str, str]:
+    metrics = tuned.metrics
+    natural = {"natural_accuracy": f"{tuned.natural.accuracy:.6f}"} if tuned.natural else {}
+    return natural | {
         model_versions.ACCURACY_TAG: f"{metrics.accuracy:.6f}",
         "accuracy_interval": "{:.3f}-{:.3f}".format(*metrics.intervals["accuracy"]),
         "f1": f"{metrics.f1:.6f}",

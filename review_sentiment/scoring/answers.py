@@ -35,28 +35,14 @@ class Answers:
         """Return the likeliest class of each review."""
         return np.asarray(self.probabilities.argmax(-1))
 
+    @property
+    def log_probs(self) -> npt.NDArray[np.float64]:
+        """Return the log-probabilities [n, c]; that of a probability of 0 is finite."""
+        return np.asarray(np.log(np.maximum(self.probabilities, np.finfo(float).tiny)))
+
     def draw(self, rows: npt.NDArray[np.int64]) -> Answers:
         """Return the answers of some rows; a row may occur several times."""
         return Answers(self.gold[rows], self.answered[rows], self.probabilities[rows])
-
-
-@dataclass(frozen=True)
-class KeptAnswers:
-    """Answers as plain values, for storage."""
-
-    gold: tuple[int, ...]
-    answered: tuple[int, ...]
-    probabilities: tuple[tuple[float, ...], ...]
-
-    @classmethod
-    def of(cls, answers: Answers) -> KeptAnswers:
-        """Return the answers as plain values."""
-        rows = tuple(tuple(row) for row in answers.probabilities.tolist())
-        return cls(tuple(answers.gold.tolist()), tuple(answers.answered.tolist()), rows)
-
-    def arrays(self) -> Answers:
-        """Return the answers as arrays."""
-        return Answers(np.array(self.gold), np.array(self.answered), np.array(self.probabilities))
 
 
 def probability_columns(labels: Sequence[str]) -> list[str]:

@@ -15,6 +15,8 @@ from pydantic import TypeAdapter
 from review_sentiment.data.cleaning import clean_text, mask_title
 from review_sentiment.data.files.review_file import TEXT, TITLE
 from review_sentiment.data.prompts import PromptBuilder
+from review_sentiment.decision.rule import DecisionRule
+from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_tokenizer
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SERVING_FILE = "serving.json"
+RULE_FILE = "decision.json"
 REFERENCE_FILE = "reference.parquet"
 """Labels and lengths of training reviews, beside `SERVING_FILE`; drift is measured against them."""
 Row = tuple[Mapping[str, Any], str]
@@ -54,12 +57,35 @@ class Serving:
         return TypeAdapter(cls).validate_json((directory / SERVING_FILE).read_bytes())
 
 
-class Scorer:
-    """A loaded model that answers reviews, formatted as in its training."""
+def save_rule(rule: DecisionRule, directory: Path) -> None:
+    """Write a decision rule to a directory."""
+    (directory / RULE_FILE).write_text(json.dumps(asdict(rule), indent=2), encoding="utf-8")
 
-    def __init__(self, serving: Serving, model: PreTrainedModel, plan: ComputePlan) -> None:
+
+def load_rule(directory: Path) -> DecisionRule:
+    """Read the decision rule from a version's files.
+
+    Raises:
+        ModelUnavailableError: the version has none.
+    """
+    file = directory / RULE_FILE
+    if not file.is_file():
+        raise ModelUnavailableError(
+            f"The version has no {RULE_FILE}: it was registered before versions had a decision rule. "
+            "Register it again: python run_pipeline.py --rerun register_model"
+        )
+    return TypeAdapter(DecisionRule).validate_json(file.read_bytes())
+
+
+class Scorer:
+    """A loaded model that answers reviews, formatted as in its training, by a decision rule."""
+
+    def __init__(
+        self, serving: Serving, rule: DecisionRule, model: PreTrainedModel, plan: ComputePlan
+    ) -> None:
         """Use a loaded model; `tuned_scorer` and `untuned_scorer` load one."""
         self.serving = serving
+        self.rule = rule
         self._plan = plan
         self._tokenizer = load_tokenizer(serving.base)
         self._model = model
@@ -78,7 +104,10 @@ class Scorer:
         return ["label", "probability", *probability_columns(self.labels)]
 
     def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
-        """Return the label of each review, its probability, and those of all labels (p_<label>)."""
+        """Return the label of each review, its probability, and those of all labels (p_<label>).
+
+        The probabilities are calibrated, and the label follows from them by the version's decision rule.
+        """
         if not texts:
             return pd.DataFrame(columns=self.columns)
         limit = CHARACTERS_PER_TOKEN * self.serving.max_tokens
@@ -90,10 +119,11 @@ class Scorer:
             scores = score_labels(
                 self._model, self._tokenizer, prompts, self.labels, self._plan, TOKENS_PER_BATCH
             )
-        probabilities = scores.probabilities
+        probabilities = self.rule.probabilities(scores.label_log_probs)
+        answered = self.rule.answers(probabilities)
         answers = {
-            "label": [self.labels[index] for index in scores.constrained],
-            "probability": probabilities.max(axis=1),
+            "label": [self.labels[index] for index in answered],
+            "probability": probabilities[range(len(answered)), answered],
             **dict(zip(probability_columns(self.labels), probabilities.T, strict=True)),
         }
         return pd.DataFrame(answers, columns=self.columns)
@@ -114,19 +144,22 @@ def _cleaned(text: str, limit: int) -> str:
 
 
 def tuned_scorer(adapter: Path, plan: ComputePlan) -> Scorer:
-    """Load the base model and the adapter from a directory that `Serving.save` has written to.
+    """Load the base model, the adapter and the rule from the directory of a version's files.
 
     Raises:
-        ModelUnavailableError: the base model cannot be loaded.
+        ModelUnavailableError: the base model cannot be loaded, or there is no rule.
     """
-    serving = Serving.load(adapter)
-    return Scorer(serving, load_scored_model(serving.base, adapter, plan), plan)
+    serving, rule = Serving.load(adapter), load_rule(adapter)
+    return Scorer(serving, rule, load_scored_model(serving.base, adapter, plan), plan)
 
 
-def untuned_scorer(serving: Serving, plan: ComputePlan) -> Scorer:
+def untuned_scorer(serving: Serving, prior: tuple[float, ...], plan: ComputePlan) -> Scorer:
     """Load the base model without an adapter; it gets the same prompts as the version.
 
+    Its probabilities are not calibrated, only corrected for the labels' natural shares, `prior`.
+
     Raises:
         ModelUnavailableError: the base model cannot be loaded.
     """
-    return Scorer(serving, load_scored_model(serving.base, None, plan), plan)
+    rule = DecisionRule.raw(serving.labels, prior)
+    return Scorer(serving, rule, load_scored_model(serving.base, None, plan), plan)

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from review_sentiment.hashing import stable_hash
 from review_sentiment.names import safe_names
 from review_sentiment.tracking.candidate import require_active
-from review_sentiment.tracking.mlflow_store import EXAMPLES_PAGE, PREDICTIONS_FILE, SLICES_FILE, client
+from review_sentiment.tracking.mlflow_store import (
+    EXAMPLES_PAGE,
+    NATURAL_FILE,
+    PREDICTIONS_FILE,
+    SLICES_FILE,
+    STRATIFIED_FILE,
+    client,
+)
 from review_sentiment.tracking.run_log import (
     log_dataset,
     log_json,
@@ -65,7 +72,7 @@ class EvaluationRun:
 
 def identity_of(reviews: pd.DataFrame, evaluations: Sequence[Evaluation], *texts: str) -> str:
     """Return the identity of an evaluation: a hash of reviews and labels, every answer, and further texts."""
-    tables = {"": reviews[["review_id", "label"]]} | {found.model: found.predictions for found in evaluations}
+    tables = {"": reviews[["review_id", "label"]]} | {found.model: found.stratified for found in evaluations}
     parts = [part for model in sorted(tables) for part in (model, *_content(tables[model]))]
     return f"{stable_hash(*parts, *texts):016x}"
 
@@ -163,11 +170,14 @@ def _log_model(run_id: str, evaluation: Evaluation) -> None:
         (model, metrics.headline() | evaluation.audit.figures()),
         (f"{model}_category", {safe[name]: value for name, value in metrics.category_accuracy.items()}),
         (f"{model}_interval", metrics.interval_ends()),
+        (f"{model}_natural", evaluation.natural.flat() if evaluation.natural else {}),
     ):
         log_metrics(run_id, {f"{prefix}/{key}": value for key, value in figures.items()})
     client().log_figure(run_id, confusion_figure(evaluation), f"{model}/confusion_matrix.png")
     client().log_figure(run_id, probability_figure(evaluation), f"{model}/probabilities.png")
     log_json(run_id, asdict(metrics), f"{model}/metrics.json")
+    if evaluation.natural:
+        log_json(run_id, evaluation.natural.as_json(), f"{model}/{NATURAL_FILE}")
     if evaluation.audit.n:
         log_json(run_id, asdict(evaluation.audit), f"{model}/audit.json")
     client().log_table(run_id, evaluation.samples.astype(object), f"{model}/sample_predictions.json")
@@ -175,3 +185,4 @@ def _log_model(run_id: str, evaluation: Evaluation) -> None:
     if len(evaluation.examples):
         log_text(run_id, examples_page(evaluation), f"{model}/{EXAMPLES_PAGE}")
     log_parquet(run_id, evaluation.predictions, f"{model}/{PREDICTIONS_FILE}")
+    log_parquet(run_id, evaluation.stratified, f"{model}/{STRATIFIED_FILE}")

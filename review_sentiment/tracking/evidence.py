@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from review_sentiment.errors import TrackingError
 from review_sentiment.tracking.mlflow_store import (
+    NATURAL_FILE,
     PREDICTIONS_FILE,
     REVIEWS_FILE,
     SLICES_FILE,
+    STRATIFIED_FILE,
     TUNED,
     client,
     temporary_directory,
@@ -34,6 +36,7 @@ SETTINGS_FILE = "settings.json"
 GATE_FILE = "gate.json"
 CARD_FILE = "model_card.md"
 METRICS_FILE = "metrics.json"
+DECISION_FILE = "decision.parquet"
 
 
 def log_evidence(
@@ -49,6 +52,13 @@ def log_evidence(
                 json.dumps(asdict(found.metrics), indent=2), encoding="utf-8"
             )
             found.predictions.to_parquet(directory / PREDICTIONS_FILE, index=False)
+            found.stratified.to_parquet(directory / STRATIFIED_FILE, index=False)
+            if len(found.decision):
+                found.decision.to_parquet(directory / DECISION_FILE, index=False)
+            if found.natural:
+                (directory / NATURAL_FILE).write_text(
+                    json.dumps(found.natural.as_json(), indent=2), encoding="utf-8"
+                )
             found.slices.to_csv(directory / SLICES_FILE, index=False)
         reviews.to_parquet(root / REVIEWS_FILE, index=False)
         for name, text in texts.items():
@@ -94,8 +104,23 @@ def metrics_of(version: ModelVersion, model: str = TUNED) -> dict[str, Any]:
     return dict(json.loads(_text(version, f"{model}/{METRICS_FILE}")))
 
 
+def natural_of(version: ModelVersion, model: str = TUNED) -> dict[str, Any]:
+    """Return a model's metrics at the natural share, as `NaturalMetrics.as_json` has them."""
+    return dict(json.loads(_text(version, f"{model}/{NATURAL_FILE}")))
+
+
+def stratified_of(version: ModelVersion, model: str = TUNED) -> pd.DataFrame:
+    """Return a model's predictions on all held-out reviews of a version's evaluation, with their weights."""
+    return _table(version, f"{model}/{STRATIFIED_FILE}")
+
+
+def decision_of(version: ModelVersion) -> pd.DataFrame:
+    """Return a version's predictions on the validation reviews that its decision rule was fitted on."""
+    return _table(version, f"{TUNED}/{DECISION_FILE}")
+
+
 def predictions_of(version: ModelVersion, model: str = TUNED) -> pd.DataFrame:
-    """Return a model's predictions on a version's evaluation reviews."""
+    """Return a model's predictions on the balanced evaluation reviews of a version."""
     return _table(version, f"{model}/{PREDICTIONS_FILE}")
 
 

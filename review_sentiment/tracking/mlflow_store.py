@@ -28,6 +28,8 @@ EVALUATION_RUN_TAG = "evaluation_run"
 PREDICTIONS_FILE = "predictions.parquet"
 REVIEWS_FILE = "reviews.parquet"
 SLICES_FILE = "slices.csv"
+NATURAL_FILE = "natural.json"
+STRATIFIED_FILE = "stratified.parquet"
 EXAMPLES_PAGE = "samples.html"
 
 

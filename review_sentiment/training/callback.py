@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ from review_sentiment.evaluation.intervals import figures
 from review_sentiment.models.lora import copy_adapter
 from review_sentiment.progress import Progress
 from review_sentiment.resources.device import DeviceReadings, peak_memory_gb
-from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.job import Observer
 from review_sentiment.training.trainer import AnswerTrainer, NonFiniteError
@@ -72,8 +71,6 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         self.stop_signal: int | None = None
         self.kept: dict[str, torch.Tensor] = {}
         """The adapter of the last validation that was about as good as the best one."""
-        self.kept_answers: KeptAnswers | None = None
-        """What that adapter answered to the validation reviews."""
         self._trainer = trainer
         self._watcher = watcher
         self._observers = observers
@@ -109,7 +106,6 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         logger.info("resumed from step %d", int(self.curve[-1]["step"]))
         if (directory / KEPT_FILE).is_file():
             self.kept = load_file(directory / KEPT_FILE)
-            self.kept_answers = KeptAnswers(**known["kept_answers"])
 
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
@@ -247,7 +243,6 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
             "tokens": self._trainer.tokens,
             "computed_tokens": self._trainer.computed_tokens,
             "watcher": self._watcher.state(),
-            "kept_answers": asdict(self.kept_answers) if self.kept_answers else None,
         }
         (directory / CALLBACK_FILE).write_text(json.dumps(known), encoding="utf-8")
         if self.kept:
@@ -267,7 +262,7 @@ class TrainingCallback(TrainerCallback):  # type: ignore[misc]
         best = self.best_validation
         assert best is not None
         if self._validation.is_as_good(found["macro_f1"], best["macro_f1"], len(answers.gold)):
-            self.kept, self.kept_answers = copy_adapter(model), KeptAnswers.of(answers)
+            self.kept = copy_adapter(model)
         self._observe({"step": float(step), "validation_macro_f1": found["macro_f1"]})
         # Patience counts validations, not steps, since the best one. 0 never stops early.
         since_best = sum(later["step"] > best["step"] for later in self.validations)

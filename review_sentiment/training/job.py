@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.training.checkpoints import CheckpointStore, training_identity
 from review_sentiment.training.lora_proof import LoraProof
 from review_sentiment.training.trained_adapter import TrainingSummary
@@ -80,11 +79,10 @@ class TrainingContext:
 
 @dataclass(frozen=True)
 class FinishedTraining:
-    """A saved adapter, its proof and its curve; the validations, and the answers to the last of them."""
+    """A saved adapter, its proof, its curve and its validations."""
 
     adapter: Path
     proof: LoraProof
     summary: TrainingSummary
     curve: tuple[dict[str, float], ...]
     validations: tuple[dict[str, float], ...] = ()
-    validation_answers: KeptAnswers | None = None

@@ -33,14 +33,13 @@ def prepare(settings: Settings) -> Prepared:
         ModelUnavailableError: the model's tokenizer is not available.
     """
     source = open_source(settings.data.source)
-    wanted = settings.cleaning.max_per_class or settings.split.needed_per_class
-    scheme = LABEL_SCHEMES[settings.data.labels]
-    rules = CleaningRules(scheme, wanted, settings.cleaning.max_broken_share)
+    scheme, split = LABEL_SCHEMES[settings.data.labels], settings.split
+    rules = CleaningRules.of(scheme, settings.cleaning, split.needed_per_class, split.kept_per_class)
     tables = [
         clean_category(category, source.read(category, settings.seed), rules, settings.seed)
         for category in settings.data.categories
     ]
-    splits = split_reviews(tables, SplitRules(**settings.split.model_dump()), settings.seed)
+    splits = split_reviews(tables, SplitRules(**split.model_dump()), settings.seed)
     tokenizer = load_tokenizer(identify(settings.model))
     train, validation = (
         format_chats(part.frame, tokenizer, scheme.names, settings.prompt.max_tokens)

@@ -261,7 +261,6 @@ def conclude(
         ),
         curve=tuple(callback.curve),
         validations=tuple(callback.validations),
-        validation_answers=callback.kept_answers,
     )
     return finished, answers
 

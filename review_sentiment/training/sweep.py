@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import TrainingError, UsageError, did_you_mean
-from review_sentiment.evaluation.evaluate import evaluate_model
+from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.settings_files import flat, known_keys, with_overrides
 from review_sentiment.training.checkpoints import training_identity
@@ -224,7 +224,8 @@ def _try(settings: Settings, prepared: Prepared) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="review-sentiment-trial-") as scratch:
         trained = finetune(TrainingJob(recipe, prepared.train, Path(scratch) / "adapter"))
         quiet = settings.evaluation.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
-        evaluation = evaluate_model(recipe.base, trained.adapter, prepared.validation, recipe.plan, quiet)
+        chats = HeldOut(prepared.validation)
+        evaluation = evaluate_model(recipe.base, trained.adapter, chats, recipe.plan, quiet)
     metrics = evaluation.metrics.headline()
     return {
         "macro_f1": metrics["f1"],

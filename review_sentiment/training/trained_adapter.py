@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from review_sentiment.models.base_model import ModelIdentity
-from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.training.lora_proof import LoraProof
 
 
@@ -36,7 +35,6 @@ class TrainedAdapter:
 
     `compute` and `settings` are for people; prompts are built with `max_tokens` as in training. `checkpoints`
     is the address of the training's checkpoints, which are useless once the adapter has been saved.
-    `validation` holds the answers to the validation reviews, None without validation.
     """
 
     directory: Path
@@ -48,4 +46,3 @@ class TrainedAdapter:
     compute: dict[str, str]
     settings: dict[str, str]
     checkpoints: str
-    validation: KeptAnswers | None

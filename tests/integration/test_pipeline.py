@@ -20,7 +20,14 @@ from tests.ports import free_ports
 
 pytestmark = pytest.mark.integration
 
-AFTER_TRAINING = {"evaluate", "classification_report", "evaluate_champion", "compare", "register_model"}
+AFTER_TRAINING = {
+    "evaluate",
+    "fit_decision",
+    "classification_report",
+    "evaluate_champion",
+    "compare",
+    "register_model",
+}
 NAMES_HEAVY_MODULES = """
 import atexit, sys
 heavy = {"bitsandbytes", "datasets", "evidently", "huggingface_hub", "matplotlib", "peft", "sklearn", "torch",
@@ -36,6 +43,7 @@ ALL_STEPS = {
     "data_report",
     "format_chat_train",
     "format_chat_validation",
+    "format_chat_decision",
     "format_chat_evaluation",
     "evaluate_classical",
     "evaluate_baseline",
@@ -445,7 +453,10 @@ def test_scoring_in_shards_finds_what_one_step_finds(beside: Project, first_run:
     whole, sharded = (beside.result("--set", f"evaluation.shards={count}") for count in (1, 2))
     assert {"evaluate_shard_0", "evaluate_shard_1", "evaluate"} <= steps_that_ran(sharded)
     assert "finetune" not in steps_that_ran(sharded)
-    assert sharded["metrics"]["tuned"] == pytest.approx(whole["metrics"]["tuned"], abs=1e-6)
+    one, other = (found["metrics"]["tuned"] for found in (whole, sharded))
+    assert set(one.pop("natural")) == set(natural := other.pop("natural"))
+    assert natural["share"] == {"negative": 0.5, "positive": 0.5}
+    assert other == pytest.approx(one, abs=1e-6)
 
 
 def test_a_probe_of_robustness_is_in_mlflow_and_in_the_card(
@@ -482,7 +493,7 @@ def test_edited_functions_run_the_steps_that_reach_them(copied_project: Project)
         {"evaluate_classical", "register_model"} <= ran <= {"evaluate_classical", "compare", "register_model"}
     )
 
-    edit(sources / "data" / "splits.py", '"order")', '"other order")')
+    edit(sources / "data" / "splits.py", '"order", row', '"other order", row')
     fates = copied_project.result("--dry-run")["steps"]
     assert fates["ingest_reviews_Tops"] == "cached"
     assert fates["split_reviews"] == "runs"
@@ -517,8 +528,8 @@ def test_other_weights_in_the_same_directory_are_another_model(
         weights.write_bytes(old[:-4] + b"\0\0\0\x3f")
         os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
         plan = project.result("--dry-run")["steps"]
-        uses_the_model = {"format_chat_train", "format_chat_validation", "format_chat_evaluation",
-                          "evaluate_baseline", "finetune"}  # fmt: skip
+        formatted = {f"format_chat_{part}" for part in ("train", "validation", "decision", "evaluation")}
+        uses_the_model = {*formatted, "evaluate_baseline", "finetune"}
         assert {step for step, fate in plan.items() if fate == "runs"} <= uses_the_model
         assert {step for step, fate in plan.items() if fate == "cached"} == ALL_STEPS - uses_the_model - (
             AFTER_TRAINING | {"evaluate_classical"}

@@ -25,6 +25,7 @@ from materializers.scored import BulkResultMaterializer
 from review_sentiment.data.chats import COLUMNS, ChatDataset
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.data.review_table import ReviewTable, table_of
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.evaluation.classification_report import ClassificationReport
 from review_sentiment.evaluation.comparison import Comparison, PairedDifference
 from review_sentiment.evaluation.metrics import compute_metrics
@@ -34,7 +35,6 @@ from review_sentiment.evaluation.robustness import Probe, Robustness
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.registry.gate import Champion, GateCheck, Verdict
 from review_sentiment.registry.model_card import RegisteredVersion
-from review_sentiment.scoring.answers import KeptAnswers
 from review_sentiment.scoring.bulk_scoring import BulkResult
 from review_sentiment.training.lora_proof import LayerProof, LoraProof
 from review_sentiment.training.trained_adapter import TrainedAdapter, TrainingSummary
@@ -61,14 +61,14 @@ def reviews() -> ReviewTable:
 
 
 def chats() -> ChatDataset:
-    values = ("0a", "Tops", 5, True, "positive", "", "fine", "prompt", "positive", 7, 9, False)
+    values = ("0a", "Tops", 5, True, "positive", "", "fine", 1.0, True, "prompt", "positive", 7, 9, False)
     frame = pd.DataFrame([dict(zip(COLUMNS, values, strict=True))]).astype(COLUMNS)
     return ChatDataset(frame, ("negative", "positive"))
 
 
 def evaluation() -> Evaluation:
     rows = [
-        (f"{n}", "Tops", gold, gold, gold, 0.9, 0.75 - n / 10, 0.25 + n / 10)
+        (f"{n}", "Tops", gold, gold, gold, 0.9, 3.0 * n + 1, 0.75 - n / 10, 0.25 + n / 10)
         for n, gold in enumerate(["negative", "positive"])
     ]
     columns = [*PREDICTION_COLUMNS, "p_negative", "p_positive"]
@@ -76,7 +76,11 @@ def evaluation() -> Evaluation:
     samples = pd.DataFrame({"text": ["fine"], "gold": ["positive"], "probability": [0.5]})
     slices = pd.DataFrame({"dimension": ["category"], "value": ["Tops"], "n": [2], "accuracy": [1.0]})
     metrics = compute_metrics(predictions, ("negative", "positive"))
-    return Evaluation("tuned", metrics, predictions, samples, slices)
+    plain = Evaluation("tuned", metrics, predictions, samples, slices, stratified=predictions)
+    return replace(plain, decision=predictions).under(RULE, RULE.prior)
+
+
+RULE = DecisionRule.raw(("negative", "positive"), (0.2, 0.8))
 
 
 def adapter(directory: Path) -> TrainedAdapter:
@@ -93,7 +97,6 @@ def adapter(directory: Path) -> TrainedAdapter:
         compute={"device": "cpu"},
         settings={"seed": "1"},
         checkpoints="s3://bucket/checkpoints/0",
-        validation=KeptAnswers((0, 1), (0, -1), ((0.75, 0.25), (0.5, 0.5))),
     )
 
 

@@ -39,7 +39,7 @@ def test_a_machine_without_a_gpu_fails_the_gpu_checks(
 def test_the_stack_local_needs_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x.db")
     names = [each.name for each in check_stack(read_stack("local"), Settings())]
-    assert names == ["device", "reviews", "model", "prompt", "adapters", "training", "storage"]
+    assert names == ["device", "reviews", "decision", "model", "prompt", "adapters", "training", "storage"]
 
 
 @pytest.mark.parametrize(("stack", "host"), [("gpu-ssh", "GPU host"), ("gpu", "Kubernetes")])

@@ -51,6 +51,7 @@ def test_a_name_stands_for_all_of_its_steps() -> None:
     assert resolve_steps(wanted, Settings(), "--rerun") == [
         "format_chat_train",
         "format_chat_validation",
+        "format_chat_decision",
         "format_chat_evaluation",
         "evaluate",
     ]

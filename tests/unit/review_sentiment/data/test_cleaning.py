@@ -40,7 +40,7 @@ def reading(records: Iterable[Raw], shuffled: bool = False) -> Reading:
 
 def rules(max_per_class: int = 100, max_broken_share: float = 1.0) -> CleaningRules:
     """Return rules that by default keep everything."""
-    return CleaningRules(BINARY, max_per_class, max_broken_share)
+    return CleaningRules(BINARY, max_per_class, max_per_class, max_broken_share)
 
 
 RECORDS = st.lists(

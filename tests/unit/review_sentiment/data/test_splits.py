@@ -25,7 +25,7 @@ RULES = SplitRules(
     validation_per_category=12,
     evaluation_per_category=20,
     balance_train=True,
-    balance_evaluation=True,
+    majority_ratio=3.0,
 )
 OPEN = replace(
     RULES,
@@ -33,7 +33,6 @@ OPEN = replace(
     validation_per_category=10_000,
     evaluation_per_category=10_000,
     balance_train=False,
-    balance_evaluation=False,
 )
 SEEDS = st.integers(0, 2**32)
 OVERLAP = 0.4
@@ -67,6 +66,16 @@ def tables_of(seed: int, categories: str = "ABC") -> list[ReviewTable]:
     return [table_of(name, rows_of(seed, name), {"3 stars": 7}) for name in categories]
 
 
+def skewed_tables_of(seed: int) -> list[ReviewTable]:
+    """Return tables in which one review in six is negative."""
+    tables = []
+    for name in "AB":
+        rows = rows_of(seed, name, 240)
+        kept = [row for number, row in enumerate(rows) if row["label"] == "positive" or number % 5 == 0]
+        tables.append(table_of(name, kept))
+    return tables
+
+
 def parts_of(splits: Splits) -> dict[str, pd.DataFrame]:
     """Return the frames of the three parts by name."""
     return {name: getattr(splits, name).frame for name in ("train", "validation", "evaluation")}
@@ -85,22 +94,43 @@ def test_parts_share_no_product_no_user_and_no_text(seed: int, rules: SplitRules
 
 
 @settings(max_examples=25)
-@given(SEEDS)
-def test_every_category_of_every_part_is_balanced_and_within_its_cap(seed: int) -> None:
-    splits = split_reviews(tables_of(seed), RULES, seed)
+@given(SEEDS, st.floats(1, 9))
+def test_every_category_of_every_part_is_balanced_and_within_its_cap(seed: int, ratio: float) -> None:
+    splits = split_reviews(skewed_tables_of(seed), replace(RULES, majority_ratio=ratio), seed)
     for name in parts_of(splits):
         for _, rows in getattr(splits, name).frame.groupby("category"):
-            counts = rows["label"].value_counts()
-            assert counts["negative"] == counts["positive"]
+            counts = rows.loc[rows["balanced"], "label"].value_counts()
+            assert counts["negative"] == counts["positive"] > 0
             assert counts.sum() <= getattr(RULES, f"{name}_per_category")
+            assert (rows["label"] == "negative").sum() == counts["negative"]
+            assert len(rows) == counts.sum() or name == "evaluation"
+            assert (rows["label"] == "positive").sum() <= ratio * counts["positive"]
 
 
 @settings(max_examples=25)
-@given(SEEDS, st.integers(20, 60), st.booleans())  # a smaller cap may draw one class only, which is an error
-def test_another_evaluation_cap_leaves_the_training_rows_as_they_are(
-    seed: int, cap: int, balanced: bool
+@given(SEEDS)
+def test_weights_restore_the_source_of_a_held_out_set(seed: int) -> None:
+    """They count the source's reviews of each category and label, of which a part was read."""
+    tables = skewed_tables_of(seed)
+    read_in_part = replace(tables[0], counts=(replace(tables[0].counts[0], fraction=0.25),))
+    splits = split_reviews([read_in_part, *tables[1:]], RULES, seed)
+    for part in (splits.decision, splits.evaluation):
+        assert part.frame["balanced"].tolist() == sorted(part.frame["balanced"], reverse=True)
+        for (category, label), rows in part.frame.groupby(["category", "label"]):
+            (source,) = next(table for table in tables if table.counts[0].category == category).counts
+            total = source.labels[label] * (4 if category == "A" else 1)
+            assert rows["weight"].sum() == pytest.approx(total)
+    assert set(splits.train.frame["weight"]) == set(splits.validation.frame["weight"]) == {1.0}
+    core = splits.decision.frame[splits.decision.frame["balanced"]].assign(weight=1.0)
+    assert_frame_equal(splits.validation.frame, core.reset_index(drop=True))
+
+
+@settings(max_examples=25)
+@given(SEEDS, st.integers(20, 60), st.floats(1, 9))  # a smaller cap may draw one class only: an error
+def test_other_evaluation_settings_leave_the_training_rows_as_they_are(
+    seed: int, cap: int, ratio: float
 ) -> None:
-    other = replace(RULES, evaluation_per_category=cap, balance_evaluation=balanced)
+    other = replace(RULES, evaluation_per_category=cap, majority_ratio=ratio)
     first, second = (split_reviews(tables_of(seed), rules, seed) for rules in (RULES, other))
     assert_frame_equal(first.train.frame, second.train.frame)
     assert_frame_equal(first.validation.frame, second.validation.frame)
@@ -146,7 +176,7 @@ def test_a_new_category_moves_no_product_to_another_part(seed: int) -> None:
 def test_every_row_of_every_category_is_in_a_part_or_counted_as_dropped(seed: int, rules: SplitRules) -> None:
     tables = tables_of(seed)
     splits = split_reviews(tables, rules, seed)
-    parts = [splits.train, splits.validation, splits.evaluation]
+    parts = [splits.train, splits.decision, splits.evaluation]
     for one in (one for part in parts for one in part.counts):
         assert one.read == one.kept + sum(one.dropped.values())
     assert sum(part.read for part in parts) == sum(map(len, tables))
@@ -182,7 +212,11 @@ def test_a_category_of_which_little_is_left_is_named(
     tables = [*tables_of(2, "A"), table_of("B", rows, {"3 stars": 4})]
     with caplog.at_level("INFO"):
         splits = split_reviews(tables, RULES, seed=2)
-    (whole,) = (one for one in whole_counts(tables, list(vars(splits).values())) if one.category == "B")
+    (whole,) = (
+        one
+        for one in whole_counts(tables, [splits.train, splits.decision, splits.evaluation])
+        if one.category == "B"
+    )
     assert whole.read == len(rows) + 4 == whole.kept + sum(whole.dropped.values())
     assert reason in (*whole.dropped, "")
     said = [record.getMessage() for record in caplog.records]
@@ -202,6 +236,14 @@ def test_missing_users_are_not_the_same_user() -> None:
     splits = split_reviews([table_of("A", rows)], OPEN, seed=3)
     assert SAME_USER not in splits.train.dropped
     assert len(splits.train) > len(splits.evaluation) > 0
+
+
+def test_without_balance_training_reviews_have_the_shares_of_the_source() -> None:
+    """Cleaning kept a maximum per class, so the table has more negative reviews than the source."""
+    (table,) = tables_of(5, "A")
+    capped = replace(table, counts=(replace(table.counts[0], labels={"negative": 200, "positive": 800}),))
+    counts = split_reviews([capped], OPEN, seed=5).train.class_counts()
+    assert counts["positive"] == pytest.approx(4 * counts["negative"], abs=2)
 
 
 def test_without_balance_a_category_fills_its_cap() -> None:

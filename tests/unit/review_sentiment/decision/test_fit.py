@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from review_sentiment.config import DecisionSettings
 from review_sentiment.decision.fit import fit_rule
 from review_sentiment.decision.labelled_scores import LabelledScores
-from review_sentiment.decision.objective import check_labels
+from review_sentiment.decision.objective import objective_of
 from review_sentiment.decision.rule import Band, DecisionRule, Threshold
 from review_sentiment.decision.share_estimate import ScoreSample, estimate_shares
 from review_sentiment.errors import DataError, UsageError
@@ -190,7 +190,7 @@ def test_an_unknown_label_in_the_settings_is_refused_before_anything_runs(
 ) -> None:
     decision = load_settings(None, [override]).decision
     with pytest.raises(UsageError, match=message):
-        check_labels(decision, BINARY)
+        objective_of(decision, BINARY)
 
 
 @pytest.mark.parametrize(

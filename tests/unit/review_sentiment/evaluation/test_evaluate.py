@@ -8,7 +8,7 @@ import pytest
 from review_sentiment.config import EvaluationSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation.evaluate import evaluate_model, evaluate_shard, merge_shards
+from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model, evaluate_shard, merge_shards
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 
@@ -19,9 +19,12 @@ def test_merged_shards_equal_the_evaluation_of_the_whole(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset
 ) -> None:
     settings = EvaluationSettings(sample_predictions=4, audit_samples=7, shards=3)
-    whole = evaluate_model(tiny_model, None, tiny_chats, PLAN, settings)
-    shards = [evaluate_shard(tiny_model, None, tiny_chats, PLAN, settings, number) for number in range(3)]
-    together = merge_shards(shards, tiny_chats, settings.sample_predictions)
+    chats = HeldOut(tiny_chats, tiny_chats.head(20))
+    whole = evaluate_model(tiny_model, None, chats, PLAN, settings)
+    shards = [evaluate_shard(tiny_model, None, chats, PLAN, settings, number) for number in range(3)]
+    together = merge_shards(shards, chats, settings.sample_predictions)
+    pd.testing.assert_frame_equal(together.decision, whole.decision, rtol=1e-5)
+    assert list(whole.decision["review_id"]) == list(tiny_chats.frame["review_id"][:20])
     assert together.metrics.headline() == pytest.approx(whole.metrics.headline(), abs=1e-6)
     assert together.metrics.confusion == whole.metrics.confusion
     pd.testing.assert_frame_equal(together.predictions, whole.predictions, rtol=1e-5)
@@ -59,4 +62,4 @@ def test_unusable_reviews_are_reported_before_a_model_is_loaded(
     gone = ModelIdentity("/no/such/model", None, "nf4", "gone")
     frame = tiny_chats.frame.iloc[rows] if label is None else tiny_chats.frame.assign(label=label)
     with pytest.raises(DataError, match=message):
-        evaluate_model(gone, None, ChatDataset(frame, tiny_chats.labels), PLAN, EvaluationSettings())
+        evaluate_model(gone, None, HeldOut(ChatDataset(frame, tiny_chats.labels)), PLAN, EvaluationSettings())

@@ -14,7 +14,7 @@ from sklearn.metrics import (
 )
 
 from review_sentiment.evaluation.intervals import figures, intervals
-from review_sentiment.scoring.answers import Answers, KeptAnswers
+from review_sentiment.scoring.answers import Answers
 
 
 def some_answers(seed: int, n: int = 200, classes: int = 2, confidence: float = 1.5) -> Answers:
@@ -92,11 +92,3 @@ def test_draws_without_a_class_do_not_affect_the_interval_of_the_area() -> None:
     )
     low, high = intervals(answers)["roc_auc"]
     assert 0 <= low <= high <= 1
-
-
-def test_kept_answers_are_restored() -> None:
-    answers = some_answers(7)
-    again = KeptAnswers.of(answers).arrays()
-    assert np.array_equal(again.gold, answers.gold)
-    assert np.array_equal(again.answered, answers.answered)
-    assert np.array_equal(again.probabilities, answers.probabilities)

@@ -9,8 +9,6 @@ import pytest
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import UNPARSED, prediction_table
-from review_sentiment.evaluation.result import Evaluation, with_calibration
-from review_sentiment.scoring.answers import KeptAnswers
 
 REVIEWS = pd.DataFrame(
     {
@@ -97,15 +95,3 @@ def test_three_classes_are_measured_like_two() -> None:
     assert metrics.brier == pytest.approx((0.2**2 + 2 * 0.1**2) / 2)
     assert metrics.calibration_error == pytest.approx(0.2)
     assert metrics.confusion == ((3, 0, 0, 0), (0, 3, 0, 0), (0, 0, 2, 0))
-
-
-def test_a_calibrated_evaluation_shows_both_and_changes_no_figure() -> None:
-    table = predictions()
-    plain = Evaluation("tuned", compute_metrics(table, LABELS), table, pd.DataFrame(), pd.DataFrame())
-    validation = KeptAnswers((0, 0, 1, 1), (0, 0, 1, 1), ((0.6, 0.4), (0.4, 0.6), (0.3, 0.7), (0.3, 0.7)))
-    metrics = with_calibration(plain, validation).metrics
-    assert metrics.accuracy == plain.metrics.accuracy
-    assert metrics.headline()["calibrated_validation_n"] == 4
-    assert metrics.calibrated["threshold"] > 0.6  # all four validation reviews are right from there on
-    assert metrics.calibrated["accuracy"] == 6 / 8  # 0.6 is negative now, and so is the unparsed 0.45
-    assert with_calibration(plain, None) is plain

@@ -13,7 +13,7 @@ from review_sentiment.data.chats import ChatDataset
 from review_sentiment.data.labels import BINARY
 from review_sentiment.data.prompts import INSTRUCTION
 from review_sentiment.evaluation import robustness as module
-from review_sentiment.evaluation.evaluate import evaluate_model
+from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model
 from review_sentiment.evaluation.perturbations import OPPOSITES, POLAR_TEMPLATES
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Robustness, probe_robustness
@@ -42,7 +42,7 @@ def adapter(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def tuned(tiny_model: ModelIdentity, tiny_chats: ChatDataset, adapter: Path) -> Evaluation:
-    return evaluate_model(tiny_model, adapter, tiny_chats, PLAN, SETTINGS)
+    return evaluate_model(tiny_model, adapter, HeldOut(tiny_chats), PLAN, SETTINGS)
 
 
 def probed(base: ModelIdentity, adapter: Path, chats: ChatDataset, tuned: Evaluation) -> Robustness:
@@ -105,7 +105,7 @@ def test_other_labels_have_no_negation(
     tiny_model: ModelIdentity, tiny_chats: ChatDataset, adapter: Path
 ) -> None:
     chats = ChatDataset(tiny_chats.frame.replace({"label": {"negative": "bad"}}), ("bad", "positive"))
-    tuned = evaluate_model(tiny_model, adapter, chats, PLAN, SETTINGS)
+    tuned = evaluate_model(tiny_model, adapter, HeldOut(chats), PLAN, SETTINGS)
     assert [probe.name for probe in probed(tiny_model, adapter, chats, tuned).probes][-1] == "typos"
 
 

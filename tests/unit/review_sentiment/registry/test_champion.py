@@ -11,16 +11,17 @@ import pytest
 
 from review_sentiment.config import EvaluationSettings, LoraSettings
 from review_sentiment.data.chats import ChatDataset
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import DataError, ModelUnavailableError
 from review_sentiment.evaluation import evaluate as evaluation_module
-from review_sentiment.evaluation.evaluate import evaluate_model
+from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.registry.champion import evaluate_champion
 from review_sentiment.registry.gate import Champion
-from review_sentiment.scoring.scorer import Serving
+from review_sentiment.scoring.scorer import Serving, save_rule
 from review_sentiment.tracking import evidence, model_versions, run_log
 from review_sentiment.tracking.served_model import log_served_model
 
@@ -40,9 +41,10 @@ def register(
     """Register an untrained adapter that was evaluated on the chats as the champion; return its run."""
     save_adapter(add_adapters(load_model(base, PLAN), LoraSettings(rank=2, alpha=4)), base, directory)
     Serving(base, labels, 160).save(directory)
+    save_rule(DecisionRule.raw(labels, (0.5, 0.5)), directory)
     run = run_log.open_run("experiment", "run", {}, {})
     model_id = log_served_model(run, directory)
-    found = evaluate_model(base, directory, chats, PLAN, SETTINGS)
+    found = evaluate_model(base, directory, HeldOut(chats), PLAN, SETTINGS)
     evidence.log_evidence(model_id, {}, [found], chats.frame)
     version = model_versions.register_version(NAME, run, model_id, {})
     model_versions.set_alias(NAME, version, model_versions.CHAMPION)
@@ -72,7 +74,7 @@ def test_on_other_reviews_the_champion_is_evaluated_again(
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
     found = evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
     whole = evaluate_model(
-        tiny_model, None, tiny_chats, PLAN, SETTINGS
+        tiny_model, None, HeldOut(tiny_chats), PLAN, SETTINGS
     )  # an untrained adapter changes nothing
     assert found.evaluation is not None
     assert found.evaluation.model == "champion"
@@ -96,9 +98,10 @@ def test_a_champion_whose_base_model_is_gone_is_an_error(
     serving, adapter = model_versions.download_adapter(version, tmp_path / "copy")
     moved = ModelIdentity(str(tmp_path / "gone"), None, "nf4", "gone")
     Serving(moved, serving.labels, serving.max_tokens).save(adapter)
+    save_rule(DecisionRule.raw(serving.labels, (0.5, 0.5)), adapter)
     run = run_log.open_run("experiment", "gone", {}, {})
     model_id = log_served_model(run, adapter)
-    evaluated = evaluate_model(tiny_model, None, tiny_chats.head(20), PLAN, SETTINGS)
+    evaluated = evaluate_model(tiny_model, None, HeldOut(tiny_chats.head(20)), PLAN, SETTINGS)
     evidence.log_evidence(model_id, {}, [replace(evaluated, model="tuned")], tiny_chats.frame)
     moved_version = model_versions.register_version(NAME, run, model_id, {})
     model_versions.set_alias(NAME, moved_version, model_versions.CHAMPION)

@@ -54,7 +54,7 @@ def verdict(
         Evaluations(tuned, classical or evaluation(50), baseline),
         Champion("3", champion) if champion else Champion(),
         proof,
-        GateSettings.model_validate({"max_calibration_error": 1.0} | settings),
+        GateSettings.model_validate({"max_calibration_error": 1.0, "share": "balanced"} | settings),
     )
 
 

@@ -21,7 +21,7 @@ from review_sentiment.registry.model_card import MAX_CATEGORIES, CardFacts, Card
 from review_sentiment.tracking.model_versions import DESCRIPTION_LIMIT
 from review_sentiment.training.lora_proof import LoraProof
 from tests.unit.review_sentiment.registry.test_lineage import LINEAGE, TRAINED
-from tests.unit.test_materializers import ROBUSTNESS, VERDICT, adapter
+from tests.unit.test_materializers import ROBUSTNESS, RULE, VERDICT, adapter
 from tests.unit.test_materializers import evaluation as some_evaluation
 
 SOUND = Metrics(
@@ -95,6 +95,7 @@ def card(
         data_licence="CC0-1.0",
         train=reviews(negative=3, positive=4),
         evaluation=reviews(negative=1, positive=1),
+        rule=RULE,
         categories=tuple(
             CategoryCounts(f"A_long_name_of_a_category_{number}", 1_000, 900, dropped)
             for number in range(categories)

@@ -22,7 +22,7 @@ from review_sentiment.registry.version_comparison import compare_versions, diffe
 from review_sentiment.tracking import evidence, model_versions, run_log
 from review_sentiment.tracking.evaluation_run import require_evaluation_run
 from tests.unit.review_sentiment.registry.test_model_card import LINEAGE
-from tests.unit.test_materializers import adapter, evaluation, reviews
+from tests.unit.test_materializers import RULE, adapter, evaluation, reviews
 
 NAME = "reviews"
 PASSED = Verdict((GateCheck("check", "required", "measured", True),), (), None)
@@ -40,12 +40,13 @@ def registered(
 ) -> Any:
     facts = CardFacts(
         adapter=replace(adapter(directory), run_id=run_id),
-        settings={"split.balance_evaluation": str(balanced)},
+        settings={"split.balance_train": str(balanced)},
         lineage=LINEAGE,
         base_licence="Apache-2.0",
         data_licence="CC0-1.0",
         train=reviews(),
         evaluation=reviews(),
+        rule=RULE,
         categories=reviews().counts,
     )
     evaluations = Evaluations(tuned or evaluation(), replace(evaluation(), model="classical"))
@@ -56,7 +57,7 @@ def collapsed() -> Evaluation:
     """Return an evaluation in which every answer is negative."""
     predictions = evaluation().predictions.assign(predicted="negative", constrained="negative")
     metrics = compute_metrics(predictions, ("negative", "positive"))
-    return replace(evaluation(), predictions=predictions, metrics=metrics)
+    return replace(evaluation(), predictions=predictions, stratified=predictions, metrics=metrics)
 
 
 def test_two_evaluations_of_the_champions_adapter_keep_their_own_evidence(
@@ -68,7 +69,7 @@ def test_two_evaluations_of_the_champions_adapter_keep_their_own_evidence(
     registered(run, tmp_path / "adapter", balanced=False, tuned=collapsed())
 
     two, one = model_versions.list_versions(NAME)
-    assert different_settings(one, two) == {"split.balance_evaluation": ("True", "False")}
+    assert different_settings(one, two) == {"split.balance_train": ("True", "False")}
     assert [evidence.metrics_of(version)["accuracy"] for version in (one, two)] == [1.0, 0.5]
     assert [version.aliases for version in (one, two)] == [(model_versions.CHAMPION,), ()]
     assert [version.tags["gate"] for version in (one, two)] == ["passed", "same adapter"]

@@ -14,6 +14,7 @@ import pytest
 
 from review_sentiment.config import LoraSettings
 from review_sentiment.data.files.catalogue import open_reviews
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
@@ -26,6 +27,7 @@ from review_sentiment.scoring.scorer import (
     REFERENCE_FILE,
     Scorer,
     Serving,
+    save_rule,
     tuned_scorer,
 )
 
@@ -42,6 +44,7 @@ def adapter(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory)
         add_adapters(load_model(tiny_model, PLAN), LoraSettings(rank=2, alpha=4)), tiny_model, directory
     )
     Serving(tiny_model, LABELS, 160).save(directory)
+    save_rule(DecisionRule.raw(LABELS, (0.5, 0.5)), directory)
     return directory
 
 

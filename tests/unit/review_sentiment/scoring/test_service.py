@@ -23,7 +23,9 @@ def client(tiny_model: ModelIdentity) -> TestClient:
     """Return a client of the tiny model, served as version 7 of `reviews`."""
     from starlette.testclient import TestClient
 
-    scorer = untuned_scorer(Serving(tiny_model, ("negative", "positive"), 160), plan_compute("cpu", "fp32"))
+    scorer = untuned_scorer(
+        Serving(tiny_model, ("negative", "positive"), 160), (0.5, 0.5), plan_compute("cpu", "fp32")
+    )
     return TestClient(build_app(scorer, "reviews", "7"), raise_server_exceptions=False)
 
 

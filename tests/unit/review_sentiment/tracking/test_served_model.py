@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from review_sentiment.config import LoraSettings
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
-from review_sentiment.scoring.scorer import Serving
+from review_sentiment.scoring.scorer import Serving, save_rule
 from review_sentiment.tracking import model_versions, run_log
 from review_sentiment.tracking.served_model import log_served_model
 
@@ -47,6 +48,7 @@ def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
     base = load_model(tiny_model, plan_compute("cpu", "fp32"))
     save_adapter(add_adapters(base, LoraSettings(rank=2, alpha=4)), tiny_model, adapter)
     Serving(tiny_model, ("negative", "positive"), 160).save(adapter)
+    save_rule(DecisionRule.raw(("negative", "positive"), (0.5, 0.5)), adapter)
     run = run_log.open_run("experiment", "run", {}, {})
     model_versions.register_version("reviews", run, log_served_model(run, adapter), {})
 

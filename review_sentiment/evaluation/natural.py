@@ -1,0 +1,185 @@
+"""The metrics that production will see: at the natural share of the labels, under the decision rule.
+
+An evaluation set is stratified: it has as many negative as positive reviews at first, and then more of the
+frequent label (`data/splits.py`). Production has the shares of the source. Every figure here is therefore a
+weighted one: a review counts within its label by its sampling weight, and a label by its natural share. At
+12 % negative reviews, a false "negative" counts seven times as much against precision as at 50 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from review_sentiment.evaluation.intervals import (
+    BOOTSTRAP_SEED,
+    CALIBRATION_BINS,
+    CONFIDENCE,
+    DRAWS_AT_A_TIME,
+    RESAMPLES,
+    TWO_CLASSES,
+)
+from review_sentiment.evaluation.predictions import answers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+    import pandas as pd
+
+    from review_sentiment.decision.rule import DecisionRule
+
+Figure = Any
+"""A number, or an array with one number per draw, or these by label in the last dimension."""
+BY_LABEL = ("share", "precision", "recall")
+
+
+@dataclass(frozen=True)
+class NaturalMetrics:
+    """The metrics of n reviews at the natural share of the labels, as fractions, each with its interval.
+
+    `calibration_error` is the mean distance between a label's probability and its frequency, in 15 bins with
+    the same number of production's reviews each; with more than two labels, the mean over the labels. `low`
+    and `high` have the ends of the 95 % intervals under the names of the figures.
+    """
+
+    n: int
+    accuracy: float
+    macro_f1: float
+    calibration_error: float
+    share: Mapping[str, float]
+    precision: Mapping[str, float]
+    recall: Mapping[str, float]
+    low: Mapping[str, Any]
+    high: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures, each followed by `NAME_low` and `NAME_high`."""
+        names = ("accuracy", "macro_f1", "calibration_error", *BY_LABEL)
+        return {"n": self.n} | {
+            f"{name}{suffix}": values[name]
+            for name in names
+            for suffix, values in (("", vars(self)), ("_low", self.low), ("_high", self.high))
+        }
+
+    def flat(self) -> dict[str, float]:
+        """Return the figures and the ends of their intervals as single numbers, for MLflow."""
+        numbers: dict[str, float] = {}
+        for name, value in self.as_json().items():
+            if isinstance(value, Mapping):
+                numbers |= {f"{name}_{label}": float(one) for label, one in value.items()}
+            else:
+                numbers[name] = float(value)
+        return numbers
+
+    def shown(self, name: str, label: str | None = None) -> str:
+        """Return a figure with its interval."""
+        value, low, high = (
+            values[name] if label is None else values[name][label]
+            for values in (vars(self), self.low, self.high)
+        )
+        return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def natural_metrics(
+    predictions: pd.DataFrame, rule: DecisionRule, shares: tuple[float, ...]
+) -> NaturalMetrics:
+    """Compute the metrics of a table of predictions under a rule, at the natural shares of its labels."""
+    answers = answers_of(predictions, rule.labels)
+    p = rule.probabilities(answers.log_probs)
+    gold, weights, prior = answers.gold, predictions["weight"].to_numpy(), np.array(shares)
+    production = _within_labels(np.ones((1, len(gold))), gold, weights, prior)
+    columns = _columns(gold, rule.answers(p), p, production[0])
+    point = _figures(production @ columns, prior)
+    drawn = [
+        _figures(_within_labels(counts, gold, weights, prior) @ columns, prior) for counts in _draws(gold)
+    ]
+    ends: dict[str, dict[str, Any]] = {"low": {}, "high": {}}
+    for name in point:
+        values = np.concatenate([one[name] for one in drawn])
+        for end, percentile in (("low", 50 * (1 - CONFIDENCE)), ("high", 50 * (1 + CONFIDENCE))):
+            ends[end][name] = _named(name, np.percentile(values, percentile, axis=0), rule)
+    named: dict[str, Any] = {name: _named(name, value[0], rule) for name, value in point.items()}
+    return NaturalMetrics(n=len(gold), low=ends["low"], high=ends["high"], **named)
+
+
+def _draws(gold: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield how often each review is in a draw [draws, n]: as many of each label as there are.
+
+    The numbers of a stratified sample's labels are not random, so the draws do not vary them either (B. Efron
+    and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 8).
+    """
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    rows = [np.flatnonzero(gold == label) for label in np.unique(gold)]
+    for _ in range(RESAMPLES // DRAWS_AT_A_TIME):
+        counts = np.zeros((DRAWS_AT_A_TIME, len(gold)))
+        for own in rows:
+            counts[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), DRAWS_AT_A_TIME)
+        yield counts
+
+
+def _within_labels(
+    counts: npt.NDArray[np.float64],
+    gold: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64],
+    prior: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Return the share of production [draws, n] that each review stands for; a draw's shares sum to 1."""
+    shares = counts * weights
+    for label, share in enumerate(prior):
+        own = gold == label
+        shares[:, own] *= share / shares[:, own].sum(-1, keepdims=True)
+    return shares
+
+
+def _columns(
+    gold: npt.NDArray[np.int64],
+    answered: npt.NDArray[np.int64],
+    p: npt.NDArray[np.float64],
+    shares: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Return what the figures are sums of [n, c*c + b*bins]: the confusion cells, and p - truth by bin."""
+    classes = np.arange(p.shape[1])
+    is_gold = gold[:, None] == classes
+    cells = is_gold[:, :, None] & (answered[:, None, None] == classes)
+    # With two labels, the second has the same distances with the opposite sign.
+    shown = classes[:1] if len(classes) == TWO_CLASSES else classes
+    bins = [_distances(p[:, label] - is_gold[:, label], p[:, label], shares) for label in shown]
+    return np.concatenate([cells.reshape(len(gold), -1).astype(float), *bins], axis=1)
+
+
+def _distances(
+    distance: npt.NDArray[np.float64], p: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the distances [n, bins], each in its bin; a bin has a fifteenth of production's reviews."""
+    order = np.argsort(p, kind="stable")
+    place = np.empty(len(p))
+    place[order] = np.cumsum(shares[order]) - shares[order] / 2
+    bins = np.minimum((place * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    return np.asarray(distance[:, None] * (bins[:, None] == np.arange(CALIBRATION_BINS)))
+
+
+def _figures(sums: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> dict[str, Figure]:
+    """Return the figures from the sums [draws, ...] of the columns."""
+    c = len(prior)
+    confusion = sums[:, : c * c].reshape(-1, c, c)  # by gold label and answer, as fractions of production
+    bins = sums[:, c * c :].reshape(len(sums), -1, CALIBRATION_BINS)
+    hits, answered = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(1)
+    return {
+        "accuracy": hits.sum(-1),
+        "macro_f1": (2 * hits / (answered + prior)).mean(-1),
+        "calibration_error": np.abs(bins).sum(-1).mean(-1),
+        "share": np.broadcast_to(prior, hits.shape),
+        "precision": hits / np.maximum(answered, np.finfo(float).tiny),  # 0 if the label is never answered
+        "recall": hits / prior,
+    }
+
+
+def _named(name: str, values: Figure, rule: DecisionRule) -> Any:
+    """Return a figure as a number, or by label."""
+    if name in BY_LABEL:
+        return {label: float(value) for label, value in zip(rule.labels, values, strict=True)}
+    return float(values)

@@ -1,0 +1,127 @@
+"""Figures at the natural share, from stratified reviews with weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from review_sentiment.decision.rule import DecisionRule
+from review_sentiment.evaluation.comparison import compare_models
+from review_sentiment.evaluation.natural import natural_metrics
+from review_sentiment.evaluation.predictions import prediction_table
+
+LABELS = ("negative", "positive")
+SHARES = (0.2, 0.8)
+RULE = DecisionRule.raw(LABELS, SHARES)
+REPETITIONS = 40
+
+
+def table(gold: list[int], p_positive: list[float], weights: list[float]) -> pd.DataFrame:
+    """Return predictions whose probabilities at the natural share are `p_positive`."""
+    odds = np.array(p_positive) / (1 - np.array(p_positive)) * SHARES[0] / SHARES[1]
+    own = odds / (1 + odds)  # the model's own probabilities, at equal shares
+    reviews = pd.DataFrame(
+        {
+            "review_id": [f"{number}" for number in range(len(gold))],
+            "category": "Tops",
+            "label": [LABELS[label] for label in gold],
+            "weight": weights,
+        }
+    )
+    both = np.stack([1 - own, own], axis=1)
+    return prediction_table(reviews, LABELS, both, both.argmax(1), np.ones(len(gold)))
+
+
+def test_a_review_counts_by_its_weight_and_a_label_by_its_share() -> None:
+    """Of negative reviews 3/4 by weight are right, of positive ones 9/10."""
+    predictions = table([0, 0, 1, 1], [0.1, 0.6, 0.9, 0.3], [3.0, 1.0, 45.0, 5.0])
+    found = natural_metrics(predictions, RULE, SHARES)
+    assert found.accuracy == pytest.approx(0.2 * 3 / 4 + 0.8 * 9 / 10)
+    assert found.recall == pytest.approx({"negative": 3 / 4, "positive": 9 / 10})
+    assert found.precision["negative"] == pytest.approx(0.15 / (0.15 + 0.08))
+    assert found.share == dict(zip(LABELS, SHARES, strict=True))
+    # Each review is alone in its bin: the distance of its probability from the truth.
+    distances = [0.15 * 0.1, 0.05 * 0.6, 0.72 * 0.1, 0.08 * 0.7]
+    assert found.calibration_error == pytest.approx(sum(distances))
+
+
+def test_other_scales_of_the_weights_change_nothing() -> None:
+    gold, p = [0, 0, 0, 1, 1, 1], [0.2, 0.7, 0.4, 0.9, 0.4, 0.6]
+    plain = natural_metrics(table(gold, p, [1.0, 2.0, 3.0, 1.0, 1.0, 5.0]), RULE, SHARES)
+    scaled = natural_metrics(table(gold, p, [7.0, 14.0, 21.0, 0.1, 0.1, 0.5]), RULE, SHARES)
+    assert scaled.flat() == pytest.approx(plain.flat())
+
+
+def test_as_json_every_figure_has_its_interval() -> None:
+    found = natural_metrics(table([0, 0, 1, 1], [0.1, 0.6, 0.9, 0.3], [1.0] * 4), RULE, SHARES).as_json()
+    assert json.loads(json.dumps(found)) == found
+    for name in ("accuracy", "macro_f1", "calibration_error"):
+        assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
+    for name in ("precision", "recall", "share"):
+        for label in LABELS:
+            assert found[f"{name}_low"][label] <= found[name][label] <= found[f"{name}_high"][label]
+
+
+def test_a_label_that_is_never_answered_has_no_precision() -> None:
+    found = natural_metrics(table([0, 1], [0.9, 0.9], [1.0, 1.0]), RULE, SHARES)
+    assert found.precision["negative"] == found.recall["negative"] == 0
+
+
+def test_the_intervals_cover_the_truth() -> None:
+    """A model whose log odds are normal with mean -2 or 2: the figures of production are known."""
+    rng = np.random.default_rng(5)
+    gold = np.repeat([0, 1], [150, 450])
+    production = rng.random(1_000_000) < SHARES[1]
+    answered = rng.normal(np.where(production, 2, -2), 1.5) + np.log(4) > 0
+    truth = {
+        "accuracy": (answered == production).mean(),
+        "precision": 1 - production[~answered].mean(),
+        "recall": (~answered[~production]).mean(),
+    }
+    covered = dict.fromkeys(truth, 0)
+    for _ in range(REPETITIONS):
+        p = expit(rng.normal(np.where(gold, 2, -2), 1.5) + np.log(4))
+        found = natural_metrics(table(gold.tolist(), p.tolist(), [1.0] * len(gold)), RULE, SHARES).flat()
+        for name, value in truth.items():
+            key = name if name == "accuracy" else f"{name}_negative"
+            low, high = (found[f"{name}_{end}" + key.removeprefix(name)] for end in ("low", "high"))
+            covered[name] += low <= value <= high
+    # 95 % of 40, and three standard errors. Of 200 repetitions, each interval covered 180 or more.
+    assert min(covered.values()) >= 34, covered
+
+
+def test_models_are_compared_as_production_sees_them() -> None:
+    """The candidate wins two negative reviews and loses one positive one, which stands for more reviews."""
+    gold = [0] * 10 + [1] * 10
+    right = [0.1] * 10 + [0.9] * 10
+    candidate, other = list(right), list(right)
+    candidate[10], other[0], other[1] = 0.1, 0.9, 0.9
+    tables = []
+    for p in (candidate, other):
+        predictions = table(gold, p, [1.0] * 20)
+        tables.append(predictions.assign(decided=np.where(np.array(p) > 0.5, "positive", "negative")))
+    balanced = compare_models(*tables, "other", "decided").overall
+    assert (balanced.only_candidate, balanced.only_other) == (2, 1)
+    assert balanced.gain == pytest.approx(1 / 20)
+    natural = compare_models(*tables, "other", "decided", dict(zip(LABELS, SHARES, strict=True))).overall
+    assert natural.gain == pytest.approx(0.2 * 2 / 10 - 0.8 * 1 / 10)
+    assert natural.interval[0] < natural.gain < natural.interval[1]
+
+
+@pytest.mark.parametrize(("won", "lost"), [(9, 2), (15, 1), (30, 25)])
+def test_with_equal_weights_the_natural_test_is_mcnemars(won: int, lost: int) -> None:
+    n = 200
+    truth = np.array(["negative", "positive"] * (n // 2))
+    wrong = np.where(truth == "negative", "positive", "negative")
+    place = np.arange(n)
+    frame = pd.DataFrame({"review_id": place.astype(str), "category": "Tops", "gold": truth, "weight": 1.0})
+    candidate = frame.assign(decided=np.where(place < lost, wrong, truth))
+    other = frame.assign(decided=np.where((place >= lost) & (place < lost + won), wrong, truth))
+    plain = compare_models(candidate, other, "other", "decided").overall
+    even = compare_models(candidate, other, "other", "decided", dict.fromkeys(LABELS, 0.5)).overall
+    assert even.gain == pytest.approx(plain.gain)
+    assert even.p_value == pytest.approx(plain.p_value, abs=0.01)
