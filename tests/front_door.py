@@ -246,12 +246,12 @@ def steps_that_ran(result: dict[str, Any]) -> set[str]:
 
 
 def trainings(project: Project) -> list[tuple[str, list[int]]]:
-    """Return the status and the logged training steps of each of the experiment's MLflow runs."""
+    """Return the status and the logged steps of each training of the experiment, without child runs."""
     client = mlflow.MlflowClient(project.tracking_uri)
     experiment = client.get_experiment_by_name(project.settings["tracking"]["experiment"])
     return [
         (run.info.status, [loss.step for loss in client.get_metric_history(run.info.run_id, "train/loss")])
-        for run in client.search_runs([experiment.experiment_id])
+        for run in client.search_runs([experiment.experiment_id], "tags.`mlflow.parentRunId` IS NULL")
     ]
 
 
