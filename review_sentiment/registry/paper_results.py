@@ -67,9 +67,11 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
     if not rows:
         raise DataError("No version has recorded predictions. Run the pipeline: python run_pipeline.py")
     results = pd.DataFrame(rows)
+    # Another evaluation of a training is not another seed: the summary has the last one.
+    trainings = {(found.run_id, str(settings[found.version])): found.version for found in versions}
     tables = {
         "results": results,
-        "summary": _over_seeds(results, settings),
+        "summary": _over_seeds(results[results["version"].isin(trainings.values())], settings),
         "slices": pd.concat(slices, ignore_index=True),
     }
     return PaperResults(tables, evaluations)

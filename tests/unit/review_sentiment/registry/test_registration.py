@@ -17,6 +17,7 @@ from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.registry.gate import Evaluations, GateCheck, Verdict
 from review_sentiment.registry.judged import Judged, recorded_verdict
 from review_sentiment.registry.model_card import CardFacts
+from review_sentiment.registry.paper_results import collect
 from review_sentiment.registry.registration import register
 from review_sentiment.registry.version_comparison import compare_versions, different_settings
 from review_sentiment.tracking import evidence, model_versions, run_log
@@ -128,7 +129,10 @@ def test_an_evaluation_is_registered_once_and_a_deleted_run_is_written_again(
     assert written == replace(judged_again, evaluation_run=written.evaluation_run)
     assert model_versions.get_version(NAME, "2").evaluation_run == written.evaluation_run
     assert client.get_run(written.evaluation_run).data.tags["mlflow.note.content"] == written.card
-    assert len(model_versions.list_versions(NAME)) == 2
+    versions = model_versions.list_versions(NAME)
+    assert [version.version for version in versions] == ["2", "1"]
+    summary = collect(versions[::-1]).tables["summary"]
+    assert set(summary["versions"]) == {"2"}  # two evaluations are not two seeds
 
 
 def test_an_interrupted_recording_is_not_taken_for_the_evaluation(
