@@ -66,6 +66,7 @@ def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threshold, "THRESHOLDS", threshold.THRESHOLDS[::6])
     monkeypatch.setattr("review_sentiment.decision.abstention.THRESHOLDS", threshold.THRESHOLDS)
     monkeypatch.setattr(share_estimate, "DRAWS", 40)
+    monkeypatch.setattr(share_estimate, "DECIMALS", 1)
 
 
 def test_calibration_finds_the_truth_and_chooses_platt_if_there_is_an_offset() -> None:
@@ -161,8 +162,8 @@ def test_the_interval_of_estimated_shares_covers_them() -> None:
     misses, errors = 0, []
     for repetition in range(REPETITIONS):
         share = (0.05, 0.12, 0.3)[repetition % 3]
-        negative = round(share * 400)
-        file = drawn(rng, (negative, 400 - negative))
+        negative = round(share * 3_000)
+        file = drawn(rng, (negative, 3_000 - negative))
         found = share_estimate.estimate_shares(file.log_probs, fitted(drawn(rng, (100, 100))))
         misses += not found.low[0] <= share <= found.high[0]
         errors.append(found.shares[0] - share)
