@@ -172,21 +172,20 @@ def _scheme(labels: tuple[str, ...]) -> str:
 def _figures(title: str, evaluation: Evaluation | None) -> list[str]:
     """Return a row of the table of models."""
     if evaluation is None:
-        return [title, "skipped", *[""] * 6]
+        return [title, "skipped", *[""] * 4]
     metrics = evaluation.metrics
-    names = ("accuracy", "constrained_accuracy", "f1", "roc_auc", "calibration_error")
+    names = ("accuracy", "f1", "roc_auc")
     return [title, *map(metrics.shown, names), f"{metrics.unparsed_rate:.1%}", str(metrics.n)]
 
 
 def _natural_figures(title: str, evaluation: Evaluation | None, rarest: str) -> list[str]:
     """Return a row of the table of models at the natural share."""
     if evaluation is None or evaluation.natural is None:
-        return [title, "skipped", *[""] * 5]
+        return [title, "skipped", *[""] * 4]
     natural = evaluation.natural
     return [
         title,
         natural.shown("accuracy"),
-        natural.shown("macro_f1"),
         natural.shown("precision", rarest),
         natural.shown("recall", rarest),
         natural.shown("calibration_error"),
