@@ -43,7 +43,7 @@ def score_file(
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.bulk_scoring import ScoringJob, drift_of
     from review_sentiment.scoring.bulk_scoring import score_file as score_into
-    from review_sentiment.scoring.scorer import tuned_scorer
+    from review_sentiment.scoring.scorer import load_rule, tuned_scorer
     from review_sentiment.tracking import model_versions
     from steps.mlflow_connection import connect
 
@@ -53,6 +53,7 @@ def score_file(
         serving, adapter = model_versions.download_adapter(found, Path(scratch))
         plan = plan_compute(model.device, model.precision)
         computed = f"{name}, run {run_id}, {plan.device}, {plan.precision}"
-        job = ScoringJob(Path(source), Path(output), version, serving.labels, computed)
+        unsure = load_rule(adapter).band is not None
+        job = ScoringJob(Path(source), Path(output), version, serving.labels, computed, may_be_unsure=unsure)
         result = score_into(job, lambda: tuned_scorer(adapter, plan))
         return result, drift_of(result, adapter)

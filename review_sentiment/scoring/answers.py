@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+UNSURE = "unsure"
+"""Column that says whether a version's rule leaves a review unanswered."""
+
+
 @dataclass(frozen=True)
 class Answers:
     """Answers to n reviews of c classes.

@@ -19,7 +19,7 @@ from review_sentiment.data.files.review_file import TEXT, TITLE, Added, ReviewFi
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.fingerprints import file_fingerprint
 from review_sentiment.progress import Progress
-from review_sentiment.scoring.answers import probability_columns
+from review_sentiment.scoring.answers import UNSURE, probability_columns
 from review_sentiment.scoring.output_files import check_output, content_hashes, failed_file
 from review_sentiment.scoring.part_files import PartFiles
 from review_sentiment.scoring.scoreable import problem_of
@@ -34,7 +34,10 @@ VERSION_COLUMN = "model_version"
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """What to score with what. `model` identifies the model and how it is computed, for resuming."""
+    """What to score with what. `model` identifies the model and how it is computed, for resuming.
+
+    `may_be_unsure`: the version's rule does not answer every review.
+    """
 
     source: Path
     output: Path
@@ -42,11 +45,13 @@ class ScoringJob:
     labels: tuple[str, ...]
     model: str
     rows_per_chunk: int = ROWS_PER_CHUNK
+    may_be_unsure: bool = False
 
     @property
     def added(self) -> tuple[str, ...]:
         """Return the columns that scoring adds."""
-        return ("label", *probability_columns(self.labels), VERSION_COLUMN)
+        unsure = (UNSURE,) if self.may_be_unsure else ()
+        return ("label", *probability_columns(self.labels), *unsure, VERSION_COLUMN)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def score_file(job: ScoringJob, load_scorer: Callable[[], Scorer]) -> BulkResult
         "content": content,
         "model": job.model,
         "version": job.version,
-        "labels": list(job.labels),
+        "added": list(job.added),
         "rows_per_chunk": job.rows_per_chunk,
     }
     parts = PartFiles(job.output, file, identity)

@@ -20,7 +20,7 @@ from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_tokenizer
-from review_sentiment.scoring.answers import probability_columns
+from review_sentiment.scoring.answers import UNSURE, probability_columns
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.scoring.scoreable import problem_of
 from review_sentiment.scoring.scored_model import load_scored_model
@@ -101,12 +101,14 @@ class Scorer:
     @property
     def columns(self) -> list[str]:
         """Return the columns of an answer."""
-        return ["label", "probability", *probability_columns(self.labels)]
+        unsure = [UNSURE] if self.rule.band else []
+        return ["label", "probability", *probability_columns(self.labels), *unsure]
 
     def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
         """Return the label of each review, its probability, and those of all labels (p_<label>).
 
-        The probabilities are calibrated, and the label follows from them by the version's decision rule.
+        The probabilities are calibrated, and the label follows from them by the version's decision rule. If
+        the rule has a band in which it does not answer, `unsure` says whether a review is in it.
         """
         if not texts:
             return pd.DataFrame(columns=self.columns)
@@ -125,6 +127,7 @@ class Scorer:
             "label": [self.labels[index] for index in answered],
             "probability": probabilities[range(len(answered)), answered],
             **dict(zip(probability_columns(self.labels), probabilities.T, strict=True)),
+            UNSURE: self.rule.unsure(probabilities),
         }
         return pd.DataFrame(answers, columns=self.columns)
 

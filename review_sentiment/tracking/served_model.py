@@ -13,12 +13,14 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from review_sentiment.errors import DataError
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.scoring.answers import probability_columns
-from review_sentiment.scoring.scorer import Serving, tuned_scorer
+from review_sentiment.scoring.answers import UNSURE, probability_columns
+from review_sentiment.scoring.scorer import Serving, load_rule, tuned_scorer
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.models import ModelSignature
+
+    from review_sentiment.decision.rule import DecisionRule
 
 PACKAGE = Path(__file__).resolve().parents[1]
 """The directory of `review_sentiment`: every version ships it, so that it loads without this checkout."""
@@ -84,13 +86,13 @@ def log_served_model(run_id: str, adapter: Path) -> str:
             python_model=ServedModel(),
             artifacts={"adapter": str(adapter)},
             code_paths=[str(PACKAGE)],
-            signature=_signature(Serving.load(adapter).labels),
+            signature=_signature(Serving.load(adapter).labels, load_rule(adapter)),
             pip_requirements=_requirements(),
         )
     return str(model.model_id)
 
 
-def _signature(labels: tuple[str, ...]) -> ModelSignature:
+def _signature(labels: tuple[str, ...], rule: DecisionRule) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
@@ -99,6 +101,7 @@ def _signature(labels: tuple[str, ...]) -> ModelSignature:
         ColSpec(text, "label"),
         ColSpec(number, "probability"),
         *(ColSpec(number, column) for column in probability_columns(labels)),
+        *([ColSpec(DataType.boolean, UNSURE)] if rule.band else []),
         ColSpec(text, "model_version"),
     ]
     inputs = [ColSpec(text, "text"), ColSpec(text, "title", required=False)]

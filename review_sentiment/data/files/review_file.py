@@ -15,7 +15,7 @@ from review_sentiment.errors import UsageError
 
 TEXT, TITLE = "text", "title"
 
-Added = Mapping[str, str | float]
+Added = Mapping[str, str | float | bool]
 """The values that scoring adds to a row, by column."""
 
 

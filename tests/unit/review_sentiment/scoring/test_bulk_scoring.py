@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tracemalloc
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ import pytest
 
 from review_sentiment.config import LoraSettings
 from review_sentiment.data.files.catalogue import open_reviews
-from review_sentiment.decision.rule import DecisionRule
+from review_sentiment.decision.rule import Band, DecisionRule
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
@@ -104,6 +105,23 @@ def test_a_file_has_its_columns_and_the_answers_of_its_own_rows(
     assert {row["model_version"] for row in rows} == {"7"}
     assert (result.rows, result.failed, sum(result.labels.values())) == (23, 0, 23)
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"in{ending}", f"out{ending}"]
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_reviews_that_the_rule_leaves_unanswered_are_marked(
+    scorer: Scorer, tmp_path: Path, ending: str
+) -> None:
+    frame = reviews(23)
+    texts = (frame["title"].to_list(), frame["text"].to_list())
+    middle = float(scorer.answer(*texts)["probability"].median())
+    cautious = copy.copy(scorer)
+    cautious.rule = replace(scorer.rule, band=Band(middle, risk=0.1, confidence=0.9))
+    expected = cautious.answer(*texts)
+    assert set(expected["unsure"]) == {True, False}
+    source = write(frame, tmp_path / f"in{ending}")
+    output = tmp_path / f"out{ending}"
+    score_file(replace(job(source, output), may_be_unsure=True), lambda: cautious)
+    assert [str(row["unsure"]) for row in rows_of(output)] == [str(one) for one in expected["unsure"]]
 
 
 def test_every_row_is_in_the_output_or_among_the_failed_rows(scorer: Scorer, tmp_path: Path) -> None:
