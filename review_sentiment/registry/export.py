@@ -5,10 +5,13 @@
 The adapter was trained on 4-bit weights, so it is merged into those, dequantised. Merging into the original
 weights, or quantising again after the merge, gives a different model. The export measures how many answers
 the merge changed. `serving_files.py` has the commands that serve the directory, and `parity` checks a server.
+An engine returns the model's own probabilities: `decision.json` beside the weights is the version's rule that
+turns them into calibrated ones and an answer (`decision/rule.py`).
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,7 @@ from review_sentiment.models.loading import load_adapted_model, load_tokenizer
 from review_sentiment.models.merging import answer_as_merged, write_merged
 from review_sentiment.registry.serving_files import save_tokenizer
 from review_sentiment.scoring.label_scoring import Scores, score_labels
+from review_sentiment.scoring.scorer import RULE_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +66,7 @@ def export(
     adapted = scores()
     write_merged(model, plan.dtype, directory)
     save_tokenizer(serving, directory)
+    shutil.copy(adapter / RULE_FILE, directory)
     answer_as_merged(model, plan.dtype)
     exported = scores()
     return ExportReport(

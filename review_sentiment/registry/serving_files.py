@@ -12,6 +12,7 @@ from review_sentiment.data.prompts import PromptBuilder, template_with_fixed_dat
 from review_sentiment.errors import UsageError
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.merging import write_merged
+from review_sentiment.scoring.scorer import RULE_FILE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -62,7 +63,8 @@ def export_adapter(serving: Serving, adapter: Path, plan: ComputePlan, directory
     save_tokenizer(serving, directory / BASE)
     (directory / BASE / MODELFILE).unlink()  # it would serve the base model alone
     (directory / ADAPTER).mkdir()
-    shutil.copy(adapter / "adapter_model.safetensors", directory / ADAPTER)
+    for file in ("adapter_model.safetensors", RULE_FILE):
+        shutil.copy(adapter / file, directory / ADAPTER)
     configuration["base_model_name_or_path"] = str(directory.resolve() / BASE)
     (directory / ADAPTER / CONFIGURATION).write_text(json.dumps(configuration, indent=2), encoding="utf-8")
 

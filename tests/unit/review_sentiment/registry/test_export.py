@@ -10,13 +10,14 @@ import pytest
 
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.registry.export import export
 from review_sentiment.scoring.label_scoring import score_labels
-from review_sentiment.scoring.scorer import Serving
+from review_sentiment.scoring.scorer import Serving, load_rule, save_rule
 from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
 
@@ -32,12 +33,14 @@ def test_merged_weights_answer_as_the_adapter_does(
     recipe = Recipe(base, PLAN, LoraSettings(rank=4), training, 1)
     finetune(TrainingJob(recipe, tiny_chats, tmp_path / "adapter"))
     serving = Serving(base, tiny_chats.labels, 160)
+    save_rule(rule := DecisionRule.raw(tiny_chats.labels, (0.2, 0.8)), tmp_path / "adapter")
     report = export(serving, tmp_path / "adapter", PLAN, tiny_chats.frame, tmp_path / "merged")
 
     assert (report.n, report.changed_fraction) == (len(tiny_chats), 0.0)
     assert report.largest_difference < 1e-4
     assert (tmp_path / "merged" / "model.safetensors").is_file()
     assert not list((tmp_path / "merged").glob("adapter*"))
+    assert load_rule(tmp_path / "merged") == rule
 
     plain = ModelIdentity(str(tmp_path / "merged"), None, "none", "merged")
     prompts = list(tiny_chats.frame["prompt"])

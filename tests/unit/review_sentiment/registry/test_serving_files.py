@@ -11,13 +11,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from review_sentiment.config import LoraSettings
 from review_sentiment.data.prompts import PromptBuilder
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.registry import serving_files
-from review_sentiment.scoring.scorer import Serving
+from review_sentiment.scoring.scorer import Serving, save_rule
 from tests.tiny import CHATML
 
 LABELS = ("negative", "positive")
@@ -69,6 +70,7 @@ def test_an_adapter_is_exported_with_the_base_that_it_was_trained_on(
 
     model = add_adapters(load_model(tiny_model, PLAN), LoraSettings(rank=12, alpha=24, dora=dora))
     save_adapter(model, tiny_model, tmp_path / "trained")
+    save_rule(DecisionRule.raw(LABELS, (0.2, 0.8)), tmp_path / "trained")
     serving, out = Serving(tiny_model, LABELS, 160), tmp_path / "an export"
     if dora:
         with pytest.raises(UsageError, match="Export without --adapter"):
