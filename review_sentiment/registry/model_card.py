@@ -172,16 +172,14 @@ def _scheme(labels: tuple[str, ...]) -> str:
 def _figures(title: str, evaluation: Evaluation | None) -> list[str]:
     """Return a row of the table of models."""
     if evaluation is None:
-        return [title, "skipped", *[""] * 4]
-    metrics = evaluation.metrics
-    names = ("accuracy", "f1", "roc_auc")
-    return [title, *map(metrics.shown, names), f"{metrics.unparsed_rate:.1%}", str(metrics.n)]
+        return [title, "skipped", ""]
+    return [title, *map(evaluation.metrics.shown, ("accuracy", "roc_auc"))]
 
 
 def _natural_figures(title: str, evaluation: Evaluation | None, rarest: str) -> list[str]:
     """Return a row of the table of models at the natural share."""
     if evaluation is None or evaluation.natural is None:
-        return [title, "skipped", *[""] * 4]
+        return [title, "skipped", *[""] * 3]
     natural = evaluation.natural
     return [
         title,
@@ -189,7 +187,6 @@ def _natural_figures(title: str, evaluation: Evaluation | None, rarest: str) -> 
         natural.shown("precision", rarest),
         natural.shown("recall", rarest),
         natural.shown("calibration_error"),
-        str(natural.n),
     ]
 
 
