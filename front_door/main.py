@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import click
 
+from front_door.commands.decide import decide
 from front_door.commands.export import export_command
 from front_door.commands.lineage import lineage
 from front_door.commands.machine import doctor, estimate_command
@@ -36,6 +37,7 @@ for _command in (
     compare,
     promote,
     rollback,
+    decide,
     export_command,
     parity_command,
     results,

@@ -66,6 +66,23 @@ def log_evidence(
         client().log_model_artifacts(model_id, scratch, DIRECTORY)
 
 
+def copy_evidence(
+    source: ModelVersion, model_id: str, texts: Mapping[str, str], stratified: pd.DataFrame
+) -> None:
+    """Log a version's evidence to another model's files, with other texts and other decided labels."""
+    import mlflow
+
+    location = client().get_logged_model(source.model_id).artifact_location
+    with temporary_directory() as scratch:
+        root = Path(
+            mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/{DIRECTORY}", dst_path=scratch)
+        )
+        for name, text in texts.items():
+            (root / name).write_text(text, encoding="utf-8")
+        stratified.to_parquet(root / TUNED / STRATIFIED_FILE, index=False)
+        client().log_model_artifacts(model_id, str(root), DIRECTORY)
+
+
 def log_card(model_id: str, card: str) -> None:
     """Log the card, which names the version's number and can only be written once there is one."""
     with temporary_directory() as scratch:

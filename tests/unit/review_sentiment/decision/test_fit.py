@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from review_sentiment.config import DecisionSettings
+from review_sentiment.decision.calibration import centred
 from review_sentiment.decision.fit import fit_rule
 from review_sentiment.decision.labelled_scores import LabelledScores
 from review_sentiment.decision.objective import objective_of
@@ -106,6 +107,15 @@ def test_a_rule_for_other_shares_and_back_is_the_same(share: float, at: float, l
     away = np.abs(p[:, 0] - at) > 1e-9
     # The threshold moved with the shares, so it gives the same answers, and the same recall.
     assert np.array_equal(other.answers(other.probabilities(log_probs))[away], rule.answers(p)[away])
+
+
+@pytest.mark.parametrize("labels", [BINARY, THREE], ids=len)
+def test_scores_follow_from_probabilities(labels: tuple[str, ...]) -> None:
+    scores = drawn((120, 300, 80)[: len(labels)])
+    rule = fit_rule(scores, labels, PRIORS[len(labels)], DecisionSettings())
+    p = rule.probabilities(scores.log_probs)
+    assert rule.log_probs(p) == pytest.approx(centred(scores.log_probs), abs=1e-9)
+    assert rule.probabilities(rule.log_probs(p)) == pytest.approx(p, abs=1e-12)
 
 
 def test_a_share_of_a_label_changes_its_odds_by_as_much() -> None:
