@@ -32,7 +32,16 @@ MEAN, SPREAD = 2.82, 2.0
 SLOPE, OFFSET = 1.6, 0.5
 ODDS = np.linspace(-60, 60, 6_001)
 FILE, SHARES = 2_000, (0.05, 0.12, 0.3)
-VALIDATION = ((50, 50), (100, 100), (100, 500), (100, 1_000), (200, 1_000), (200, 2_000))
+VALIDATION = (
+    (50, 50),
+    (50, 150),
+    (100, 100),
+    (100, 300),
+    (100, 500),
+    (100, 1_000),
+    (200, 1_000),
+    (200, 2_000),
+)
 PRECISION, RISK = 0.9, 0.02
 COLUMNS = (
     "negative + positive validation reviews",

@@ -77,7 +77,9 @@ def _expected_figures(
     for label, name in enumerate(rule.labels):
         figures[f"precision of {name}"] = bounds.precision(label, c, outcomes)
         figures[f"recall of {name}"] = bounds.recall(label, c, outcomes)
+    # A label that is never answered has no precision.
     return tuple(
-        ExpectedFigure(name, float(figure.estimate(counts, prior)), *figure.interval(counts, prior))
+        ExpectedFigure(name, estimate, *figure.interval(counts, prior))
         for name, figure in figures.items()
+        if not np.isnan(estimate := float(figure.estimate(counts, prior)))
     )

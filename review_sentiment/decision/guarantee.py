@@ -100,6 +100,7 @@ def refusal(
     if unreached.factor is not None:
         advice = (
             f"Or use about {unreached.factor:g} times as many validation reviews: raise "
-            "split.validation_share and split.validation_per_category, or accept a lower confidence."
+            "split.validation_share, split.validation_per_category and split.majority_ratio (reviews of the "
+            "frequent labels). Or accept a lower confidence."
         )
     return DataError(f"{request} cannot be guaranteed with {n} validation reviews. {reachable} {advice}")

@@ -222,6 +222,15 @@ def test_settings_that_contradict_themselves_are_refused(overrides: list[str], m
         load_settings(None, overrides)
 
 
+def test_a_model_that_knows_nothing_answers_the_most_frequent_label() -> None:
+    rule = fit_rule(drawn((100, 100), distance=0.0), BINARY, (0.05, 0.95), DecisionSettings())
+    assert set(rule.answers(rule.probabilities(drawn((50, 50), seed=1).log_probs))) == {1}
+    figures = {figure.name: figure.value for figure in rule.expected}
+    assert figures["accuracy"] == pytest.approx(0.95)
+    assert (figures["recall of negative"], figures["recall of positive"]) == (0, 1)
+    assert "precision of negative" not in figures
+
+
 def test_perfect_scores_give_finite_calibration() -> None:
     log_probs = np.array([[0.0, -9.0]] * 20 + [[-np.inf, 0.0]] * 20)
     scores = LabelledScores(log_probs, np.repeat([0, 1], 20), np.ones(40))

@@ -47,7 +47,7 @@ def fitted(scores: LabelledScores) -> DecisionRule:
 
 def true_rates(rule: DecisionRule) -> npt.NDArray[np.float64]:
     """Return the rates [gold, answer] of a rule; the last answer is "unsure"."""
-    odds = np.linspace(-40, 40, 16_001)
+    odds = np.linspace(-40, 40, 2_001)
     p = rule.probabilities(np.stack([-odds / 2, odds / 2], axis=1))
     outcome = np.where(rule.unsure(p), 2, rule.answers(p))
     middle = (odds[1:] + odds[:-1]) / 2
