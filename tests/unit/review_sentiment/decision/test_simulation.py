@@ -114,7 +114,8 @@ def test_bounds_cover_the_truth(name: str, counts: tuple[int, int], rate: float)
 
 def test_a_requested_precision_or_recall_is_reached_by_all_but_a_few() -> None:
     rng = np.random.default_rng(3)
-    failures, reached = {"precision": 0, "recall": 0}, {"precision": 0, "recall": 0}
+    failures = {"precision": 0, "recall": 0}
+    others: dict[str, list[float]] = {"precision": [], "recall": []}
     target = {"precision": 0.8, "recall": 0.8}
     for _ in range(REPETITIONS):
         scores = drawn(rng, (100, 500))
@@ -124,11 +125,14 @@ def test_a_requested_precision_or_recall_is_reached_by_all_but_a_few() -> None:
             objective = Objective(kind, "", 0, target[kind])
             choice = _choice_or_none(scores, p, objective)
             if choice is not None:
-                reached[kind] += 1
-                true = precision_and_recall(replace(rule, threshold=choice.threshold))[place]
-                failures[kind] += true < target[kind]
+                true = precision_and_recall(replace(rule, threshold=choice.threshold))
+                failures[kind] += true[place] < target[kind]
+                others[kind].append(true[1 - place])
     assert max(failures.values()) <= MOST_FAILURES, failures
-    assert min(reached.values()) > REPETITIONS / 2, reached
+    assert min(map(len, others.values())) > REPETITIONS / 2
+    # Of the thresholds that reach the target, the one with the best other figure is taken.
+    assert np.mean(others["precision"]) > 0.4
+    assert np.mean(others["recall"]) > 0.4
 
 
 def _choice_or_none(
