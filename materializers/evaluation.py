@@ -25,12 +25,16 @@ class EvaluationMaterializer(RecordMaterializer):
 
     def save_visualizations(self, data: Evaluation) -> dict[str, VisualizationType]:
         """Show the confusion matrix, the quality of the probabilities, and the samples."""
+        from review_sentiment.evaluation.decision_plots import decision_figure
         from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 
+        figures = {"confusion_matrix": confusion_figure(data), "probabilities": probability_figure(data)}
+        if data.rule:
+            figures["decision"] = decision_figure(data.stratified, data.rule)
         shown = {}
-        for name, figure in (("confusion_matrix", confusion_figure), ("probabilities", probability_figure)):
+        for name, figure in figures.items():
             picture = self.path(f"{name}.png")
             with self.artifact_store.open(picture, "wb") as file:
-                figure(data).savefig(file, format="png", dpi=DOTS_PER_INCH)
+                figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
             shown[picture] = VisualizationType.IMAGE
         return shown | (self.page("samples.html", examples_page(data)) if len(data.examples) else {})

@@ -25,7 +25,7 @@ from review_sentiment.evaluation.intervals import (
 from review_sentiment.evaluation.predictions import answers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
     import pandas as pd
@@ -104,6 +104,14 @@ def natural_metrics(
             ends[end][name] = _named(name, np.percentile(values, percentile, axis=0), rule)
     named: dict[str, Any] = {name: _named(name, value[0], rule) for name, value in point.items()}
     return NaturalMetrics(n=len(gold), low=ends["low"], high=ends["high"], **named)
+
+
+def production_shares(
+    predictions: pd.DataFrame, labels: Sequence[str], prior: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """Return the share of production [n] that each review of a table of predictions stands for."""
+    gold, weights = answers_of(predictions, labels).gold, predictions["weight"].to_numpy()
+    return np.asarray(_within_labels(np.ones((1, len(gold))), gold, weights, np.array(prior))[0])
 
 
 def _draws(gold: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float64]]:

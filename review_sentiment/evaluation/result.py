@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.evaluation.audit import Audit
 from review_sentiment.evaluation.examples import example_table, sample_table
 from review_sentiment.evaluation.metrics import Metrics, compute_metrics
@@ -17,7 +18,6 @@ from review_sentiment.evaluation.predictions import answers_of, slice_table
 if TYPE_CHECKING:
     from review_sentiment.config import DecisionSettings
     from review_sentiment.data.chats import ChatDataset
-    from review_sentiment.decision.rule import DecisionRule
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Evaluation:
     stratified: pd.DataFrame = field(default_factory=pd.DataFrame)
     decision: pd.DataFrame = field(default_factory=pd.DataFrame)
     natural: NaturalMetrics | None = None
+    rule: DecisionRule | None = None
+    """The rule that `natural` and the answers in `stratified` follow from."""
 
     def under(self, rule: DecisionRule, shares: tuple[float, ...]) -> Evaluation:
         """Return the evaluation under a rule: what it answers, and the metrics at the natural shares."""
@@ -50,6 +52,7 @@ class Evaluation:
             self,
             stratified=self.stratified.assign(decided=pd.Series(decided, dtype="str")),
             natural=natural_metrics(self.stratified, rule, shares),
+            rule=rule,
         )
 
 

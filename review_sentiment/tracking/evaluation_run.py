@@ -160,6 +160,7 @@ def _find(training_run: str, identity: str) -> str | None:
 
 def _log_model(run_id: str, evaluation: Evaluation) -> None:
     """Log a model's metrics, its plots, its predictions, and examples to read as table and page."""
+    from review_sentiment.evaluation.decision_plots import decision_figure
     from review_sentiment.evaluation.examples_page import examples_page
     from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 
@@ -176,6 +177,9 @@ def _log_model(run_id: str, evaluation: Evaluation) -> None:
     client().log_figure(run_id, confusion_figure(evaluation), f"{model}/confusion_matrix.png")
     client().log_figure(run_id, probability_figure(evaluation), f"{model}/probabilities.png")
     log_json(run_id, asdict(metrics), f"{model}/metrics.json")
+    if evaluation.rule:
+        figure = decision_figure(evaluation.stratified, evaluation.rule)
+        client().log_figure(run_id, figure, f"{model}/decision.png")
     if evaluation.natural:
         log_json(run_id, evaluation.natural.as_json(), f"{model}/{NATURAL_FILE}")
     if evaluation.audit.n:

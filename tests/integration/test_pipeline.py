@@ -100,6 +100,7 @@ def test_the_runs_of_training_and_evaluation_have_everything(
     }
     assert {
         "tuned/confusion_matrix.png",
+        "tuned/decision.png",
         "tuned/sample_predictions.json",
         "tuned/samples.html",
         "tuned/classification_report.html",
