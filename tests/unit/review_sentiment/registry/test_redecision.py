@@ -16,6 +16,7 @@ from front_door.main import main
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import PREDICTION_COLUMNS
 from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.registry.version_comparison import compare_versions, different_settings
 from review_sentiment.scoring.scorer import load_rule
 from review_sentiment.tracking import evidence, model_versions, run_log
 from tests.unit.review_sentiment.registry.test_registration import NAME, registered
@@ -89,6 +90,10 @@ def test_a_new_rule_makes_a_new_version_with_the_same_adapter(
     p = rule.probabilities(np.log(answers[["p_negative", "p_positive"]].to_numpy()))
     assert answers["decided"].to_list() == [LABELS[answer] for answer in rule.answers(p)]
     assert {file.name for file in first.iterdir()} == {file.name for file in second.iterdir()}
+
+    differences = different_settings(one, two)
+    assert differences["decision.precision"][1] == "{'negative': 0.8}"
+    assert compare_versions(NAME, "1", "2").second.version == "2"
 
     # Version 2 has this rule, whichever version is asked for it.
     for asked in ("1", "2"):
