@@ -146,7 +146,7 @@ def test_pages_among_the_artifacts_are_shown(
 
 def test_curves_are_a_picture_among_the_artifacts(visit: Callable[..., Any], site: Site) -> None:
     with visit(1400, 900) as found:
-        found.page.goto(f"{site.run}/artifacts/training/curves.png")
+        found.page.goto(f"{site.run('run_id')}/artifacts/training/curves.png")
         picture = found.page.locator("img[src^='blob:'], img[src^='data:image/png'], img[src*='curves.png']")
         picture.first.wait_for()
         found.page.wait_for_function(
@@ -157,7 +157,7 @@ def test_curves_are_a_picture_among_the_artifacts(visit: Callable[..., Any], sit
 
 def test_metrics_are_drawn_in_groups(visit: Callable[..., Any], site: Site) -> None:
     with visit(1400, 1200) as found:
-        found.page.goto(f"{site.run}/model-metrics")
+        found.page.goto(f"{site.run('evaluation_run_id')}/model-metrics")
         for group in ("train", "tuned", "baseline", "classical"):
             found.page.get_by_text(re.compile(rf"^{group}\b")).first.wait_for()
         found.page.locator(".js-plotly-plot").first.wait_for()
