@@ -157,9 +157,13 @@ def test_curves_are_a_picture_among_the_artifacts(visit: Callable[..., Any], sit
 
 def test_metrics_are_drawn_in_groups(visit: Callable[..., Any], site: Site) -> None:
     with visit(1400, 1200) as found:
-        found.page.goto(f"{site.run('evaluation_run_id')}/model-metrics")
-        for group in ("train", "tuned", "baseline", "classical"):
-            found.page.get_by_text(re.compile(rf"^{group}\b")).first.wait_for()
+        for run, groups in (
+            ("run_id", ("train",)),
+            ("evaluation_run_id", ("tuned", "baseline", "classical")),
+        ):
+            found.page.goto(f"{site.run(run)}/model-metrics")
+            for group in groups:
+                found.page.get_by_text(re.compile(rf"^{group}\b")).first.wait_for()
         found.page.locator(".js-plotly-plot").first.wait_for()
         found.keep("metrics")
 
