@@ -63,6 +63,12 @@ def test_a_first_run_makes_a_registered_version(project: Project, first_run: dic
     assert steps_that_ran(first_run) == ALL_STEPS
     assert set(first_run["metrics"]) == {"baseline", "tuned", "classical"}
     assert first_run["metrics"]["tuned"]["accuracy"] > first_run["metrics"]["baseline"]["accuracy"]
+    for metrics in first_run["metrics"].values():
+        natural = metrics["natural"]
+        assert natural["share"] == {"negative": 0.5, "positive": 0.5}  # of the tiny source
+        assert natural["accuracy_low"] <= natural["accuracy"] <= natural["accuracy_high"]
+        for name in ("precision", "recall"):
+            assert natural[f"{name}_low"]["negative"] <= natural[f"{name}_high"]["negative"]
     assert first_run["model"]["aliases"] == ["champion"]
     assert first_run["model"]["uri"] == f"models:/review-sentiment/{first_run['model']['version']}"
 

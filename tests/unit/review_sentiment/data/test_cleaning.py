@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -109,6 +110,8 @@ def test_a_row_has_the_values_of_the_record() -> None:
         "label": "positive",
         "title": "",
         "text": "Fits well",
+        "weight": 1.0,
+        "balanced": True,
     }
 
 
@@ -207,6 +210,16 @@ def test_a_reading_in_random_order_stops_when_every_class_is_full() -> None:
     assert table.counts[0].stars == {1: 6, 5: 3}
     in_order = clean_category("Tops", reading(records), rules(max_per_class=3), seed=1)
     assert in_order.read == 100
+
+
+def test_the_labels_of_the_source_are_counted_before_any_cap() -> None:
+    records = [review(f"text {number}", 1 if number % 4 == 0 else 5) for number in range(100)]
+    (whole,) = clean_category("Tops", reading(records), rules(max_per_class=3), seed=1).counts
+    assert (whole.labels, whole.fraction) == ({"negative": 25, "positive": 75}, 1.0)
+    some = replace(reading(records, shuffled=True), size=10_000)  # bytes, 100 a row
+    (part,) = clean_category("Tops", some, rules(max_per_class=3), seed=1).counts
+    assert part.fraction == part.read / 100 == 0.09
+    assert part.in_source("negative") == pytest.approx(3 / 0.09)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def slices(verified: list[bool | None], model: ModelIdentity, directory: Path) -
     ]
     (directory / "Tops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     reading = LocalFiles(str(directory)).read("Tops", seed=1)
-    table = clean_category("Tops", reading, CleaningRules(BINARY, 100, 0.0), seed=1)
+    table = clean_category("Tops", reading, CleaningRules(BINARY, 100, 100, 0.0), seed=1)
     evaluation = split_reviews([table], RULES, seed=1).evaluation.frame
     chats = format_chats(evaluation, load_tokenizer(model), BINARY.names, 160).frame
     even = np.full((len(chats), 2), 0.5)
