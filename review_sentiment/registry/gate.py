@@ -66,7 +66,7 @@ class Verdict:
     """The gate checks in order, and the comparisons behind them.
 
     `champion` is the version that the candidate was compared with, None if there was none. `same_adapter_as`
-    is the champion's version if the candidate has the champion's adapter, which cannot replace itself.
+    is the version that the adapter was registered as before: a model cannot be its own challenger.
     `share` is that of the labels in the comparisons: natural, as in production, or balanced.
     """
 
@@ -92,8 +92,8 @@ class Verdict:
         """Return one sentence: all checks passed, which ones did not, or why there was no decision."""
         if self.same_adapter_as is not None:
             return (
-                f"Same adapter as the champion, version {self.same_adapter_as}, evaluated again: it does not "
-                "replace the champion and is not a challenger."
+                f"Same adapter as version {self.same_adapter_as}, evaluated again or with another decision "
+                "rule: it is neither champion nor challenger until it is promoted."
             )
         if self.passed:
             return f"All {len(self.checks)} gate checks passed."

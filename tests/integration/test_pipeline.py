@@ -322,7 +322,7 @@ def test_an_evaluation_of_the_champions_adapter_has_a_run_of_its_own_and_no_alia
 
     assert (fewer["model"]["aliases"], fewer["model"]["gate"]) == ([], "same adapter")
     versions = first_run["model"]["version"], fewer["model"]["version"]
-    same = f"Same adapter as the champion, version {versions[0]}"
+    same = f"Same adapter as version {versions[0]}"
     summary = project.run("--set", "split.evaluation_per_category=16").stdout
     assert re.search(rf"gate +same adapter\n +{same}", summary), summary
     card = Path(client.download_artifacts(second["evaluation_run_id"], "model_card.md")).read_text()

@@ -93,7 +93,7 @@ def test_two_evaluations_of_the_champions_adapter_keep_their_own_evidence(
 
     assert notes_on(one) == []
     reason, warning = notes_on(two)
-    assert reason.startswith("Same adapter as the champion, version 1")
+    assert reason.startswith("Same adapter as version 1")
     assert "the model collapsed on a class" in warning
     table = versions_table([two, one])
     assert all(f"version 2: {note}" in table for note in notes_on(two))
