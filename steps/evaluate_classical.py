@@ -32,4 +32,5 @@ def evaluate_classical(
 
     found = fit_and_evaluate(train, HeldOut(evaluation_chats, decision_chats), seed)
     shares = evaluation_chats.natural_shares()
-    return found.under(fitted_rule(found, shares, decision), shares)
+    rule = fitted_rule(found.decision, found.metrics.labels, shares, decision)
+    return found.under(rule, shares)

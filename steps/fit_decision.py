@@ -32,5 +32,5 @@ def fit_decision(
     from review_sentiment.evaluation.result import fitted_rule
 
     shares = evaluation_chats.natural_shares()
-    rule = fitted_rule(scored, shares, decision)
+    rule = fitted_rule(scored.decision, scored.metrics.labels, shares, decision)
     return rule, scored.under(rule, shares)

@@ -82,9 +82,9 @@ def normalised(text: str) -> str:
     return _NOT_WORDS.sub(" ", text.casefold()).strip()
 
 
-def sample_key(text: str, seed: int) -> int:
-    """Return the hash by which reviews are sampled: uniform, and the same for texts with the same words."""
-    return stable_hash(str(seed), normalised(text))
+def sample_key(words: str, seed: int) -> int:
+    """Return the hash of a normalised text by which reviews are sampled, which is uniform."""
+    return stable_hash(str(seed), words)
 
 
 def in_latin_script(text: str) -> bool:
@@ -175,7 +175,7 @@ class _CategorySample:
             return row
         # Before the cap, which keeps other fractions of each class: production has the shares of the source.
         self._labels[row["label"]] += 1
-        key = sample_key(row["text"], self._seed)
+        key = sample_key(normalised(row["text"]), self._seed)
         return self._samples[row["label"]].add(key, tie_break=row["review_id"], row=row)
 
     def table(self, fraction: float) -> ReviewTable:

@@ -158,7 +158,7 @@ def _part(
     # By the hash that the categories were sampled by: if more reviews are read, those chosen before come
     # first again. So an evaluation setting that needs more reviews does not change the training reviews.
     usable = _ordered(
-        reviews[reviews["dropped"] == ""], lambda row: (sample_key(row.text, seed), row.review_id)
+        reviews[reviews["dropped"] == ""], lambda row: (sample_key(row.plain, seed), row.review_id)
     )
     chosen = [choose(source[str(name)], rows) for name, rows in usable.groupby("category", sort=True)]
     # A second order: in that of the choice the rare class, which is taken whole, would come last, because the

@@ -11,6 +11,7 @@ import pandas as pd
 
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.intervals import BOOTSTRAP_SEED, CONFIDENCE, RESAMPLES, Interval
+from review_sentiment.evaluation.predictions import production_shares
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -97,9 +98,8 @@ def compare_models(
     gained = both["change"].astype(str).map(GAINS).to_numpy(np.int64)
     counted = None
     if shares is not None:
-        weights = candidate.set_index("review_id")["weight"].loc[both["review_id"]].to_numpy()
-        by_label = pd.Series(weights).groupby(both["gold"].to_numpy()).transform("sum").to_numpy()
-        counted = weights / by_label * both["gold"].map(shares).to_numpy()
+        compared = candidate.set_index("review_id").loc[both["review_id"]]
+        counted = production_shares(compared, shares)
     groups = {str(category): rows for category, rows in both.groupby("category").indices.items()}
     differences = {
         category: _difference(gained[rows], None if counted is None else counted[rows])

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from review_sentiment.evaluation.natural import production_shares
 from review_sentiment.evaluation.plots import BLUE, COLOURS, RELIABILITY_BINS
-from review_sentiment.evaluation.predictions import answers_of
+from review_sentiment.evaluation.predictions import answers_of, production_shares
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,7 +28,7 @@ def decision_figure(predictions: pd.DataFrame, rule: DecisionRule) -> Figure:
     """
     answers = answers_of(predictions, rule.labels)
     label = int(np.argmin(rule.prior))
-    shares = production_shares(predictions, rule.labels, rule.prior)
+    shares = production_shares(predictions, dict(zip(rule.labels, rule.prior, strict=True)))
     p = rule.probabilities(answers.log_probs)
     is_label = answers.gold == label
     figure = Figure(figsize=(11, 4), layout="constrained")

@@ -22,10 +22,10 @@ from review_sentiment.evaluation.intervals import (
     RESAMPLES,
     TWO_CLASSES,
 )
-from review_sentiment.evaluation.predictions import answers_of
+from review_sentiment.evaluation.predictions import answers_of, production_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import numpy.typing as npt
     import pandas as pd
@@ -91,9 +91,9 @@ def natural_metrics(
     answers = answers_of(predictions, rule.labels)
     p = rule.probabilities(answers.log_probs)
     gold, weights, prior = answers.gold, predictions["weight"].to_numpy(), np.array(shares)
-    production = _within_labels(np.ones((1, len(gold))), gold, weights, prior)
-    columns = _columns(gold, rule.answers(p), p, production[0])
-    point = _figures(production @ columns, prior)
+    production = production_shares(predictions, dict(zip(rule.labels, shares, strict=True)))
+    columns = _columns(gold, rule.answers(p), p, production)
+    point = _figures(production[None] @ columns, prior)
     drawn = [
         _figures(_within_labels(counts, gold, weights, prior) @ columns, prior) for counts in _draws(gold)
     ]
@@ -104,14 +104,6 @@ def natural_metrics(
             ends[end][name] = _named(name, np.percentile(values, percentile, axis=0), rule)
     named: dict[str, Any] = {name: _named(name, value[0], rule) for name, value in point.items()}
     return NaturalMetrics(n=len(gold), low=ends["low"], high=ends["high"], **named)
-
-
-def production_shares(
-    predictions: pd.DataFrame, labels: Sequence[str], prior: Sequence[float]
-) -> npt.NDArray[np.float64]:
-    """Return the share of production [n] that each review of a table of predictions stands for."""
-    gold, weights = answers_of(predictions, labels).gold, predictions["weight"].to_numpy()
-    return np.asarray(_within_labels(np.ones((1, len(gold))), gold, weights, np.array(prior))[0])
 
 
 def _draws(gold: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,6 +69,15 @@ def answers_of(predictions: pd.DataFrame, labels: Sequence[str]) -> Answers:
         index.get_indexer(pd.Index(predictions["predicted"])),
         predictions[probability_columns(labels)].to_numpy(dtype=np.float64),
     )
+
+
+def production_shares(predictions: pd.DataFrame, shares: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Return the share of production [n] that each review stands for, at the natural shares of the labels.
+
+    A review counts within its gold label by its weight, and a label by its share.
+    """
+    within = predictions["weight"] / predictions.groupby("gold")["weight"].transform("sum")
+    return np.asarray(within * predictions["gold"].map(shares), dtype=np.float64)
 
 
 def slice_table(reviews: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

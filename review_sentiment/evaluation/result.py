@@ -46,18 +46,28 @@ class Evaluation:
 
     def under(self, rule: DecisionRule, shares: tuple[float, ...]) -> Evaluation:
         """Return the evaluation under a rule: what it answers, and the metrics at the natural shares."""
-        probabilities = rule.probabilities(answers_of(self.stratified, rule.labels).log_probs)
-        decided = np.array(rule.labels, dtype=object)[rule.answers(probabilities)]
         return replace(
             self,
-            stratified=self.stratified.assign(decided=pd.Series(decided, dtype="str")),
+            stratified=decided(self.stratified, rule),
             natural=natural_metrics(self.stratified, rule, shares),
             rule=rule,
         )
 
 
-def fitted_rule(scored: Evaluation, shares: tuple[float, ...], settings: DecisionSettings) -> DecisionRule:
-    """Fit a rule for these natural shares on the decision reviews of an evaluation.
+def decided(predictions: pd.DataFrame, rule: DecisionRule) -> pd.DataFrame:
+    """Return a table of predictions with the answers of a rule in the column `decided`."""
+    probabilities = rule.probabilities(answers_of(predictions, rule.labels).log_probs)
+    answers = np.array(rule.labels, dtype=object)[rule.answers(probabilities)]
+    return predictions.assign(decided=pd.Series(answers, dtype="str"))
+
+
+def fitted_rule(
+    predictions: pd.DataFrame,
+    labels: tuple[str, ...],
+    shares: tuple[float, ...],
+    settings: DecisionSettings,
+) -> DecisionRule:
+    """Fit a rule for these natural shares on a table of predictions on the decision reviews.
 
     Raises:
         DataError: the reviews are too few for what the settings ask for.
@@ -65,9 +75,8 @@ def fitted_rule(scored: Evaluation, shares: tuple[float, ...], settings: Decisio
     from review_sentiment.decision.fit import fit_rule
     from review_sentiment.decision.labelled_scores import LabelledScores
 
-    labels = scored.metrics.labels
-    answers = answers_of(scored.decision, labels)
-    scores = LabelledScores(answers.log_probs, answers.gold, scored.decision["weight"].to_numpy())
+    answers = answers_of(predictions, labels)
+    scores = LabelledScores(answers.log_probs, answers.gold, predictions["weight"].to_numpy())
     return fit_rule(scores, labels, shares, settings)
 
 

@@ -7,12 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from review_sentiment.decision.fit import fit_rule
-from review_sentiment.decision.labelled_scores import LabelledScores
 from review_sentiment.evaluation.natural import NaturalMetrics, natural_metrics
-from review_sentiment.evaluation.predictions import answers_of
+from review_sentiment.evaluation.result import decided, fitted_rule
 from review_sentiment.registry.judged import recorded_verdict
 from review_sentiment.scoring.scorer import RULE_FILE, load_rule, save_rule
 from review_sentiment.settings_files import flat
@@ -36,6 +32,8 @@ from review_sentiment.tracking.mlflow_store import (
 from review_sentiment.tracking.served_model import log_served_model
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from review_sentiment.config import DecisionSettings
     from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.tracking.model_versions import ModelVersion
@@ -66,40 +64,40 @@ def decide(name: str, version: str, settings: DecisionSettings) -> Redecided:
     with temporary_directory() as scratch:
         _, files = model_versions.download_adapter(source, Path(scratch))
         before = load_rule(files)
-        rule = _fitted(source, before, settings)
-        natural = natural_metrics(evidence.stratified_of(source), rule, rule.prior)
+        rule = fitted_rule(evidence.decision_of(source), before.labels, before.prior, settings)
+        answers = evidence.stratified_of(source)
+        natural = natural_metrics(answers, rule, rule.prior)
         if rule == before:
             return Redecided(source.version, False, rule, natural)
-        identity = _identity(source, rule)
+        identity = _identity(answers, rule)
         for known in model_versions.versions_of(source.name):
             if known.tags.get(IDENTITY_TAG) == identity:
                 return Redecided(known.version, False, rule, natural)
         save_rule(rule, files)
         found = Redecided("", True, rule, natural)
-        return replace(found, version=_register(source, files, found, settings, identity))
+        version = _register(source, files, found, decided(answers, rule), settings, identity)
+        return replace(found, version=version)
 
 
-def _fitted(source: ModelVersion, before: DecisionRule, settings: DecisionSettings) -> DecisionRule:
-    table = evidence.decision_of(source)
-    answers = answers_of(table, before.labels)
-    scores = LabelledScores(answers.log_probs, answers.gold, table["weight"].to_numpy())
-    return fit_rule(scores, before.labels, before.prior, settings)
-
-
-def _identity(source: ModelVersion, rule: DecisionRule) -> str:
-    """Return the identity of the source's answers under the rule."""
-    answers = evidence.stratified_of(source).drop(columns="decided", errors="ignore")
+def _identity(answers: pd.DataFrame, rule: DecisionRule) -> str:
+    """Return the identity of a version's answers under the rule."""
+    answers = answers.drop(columns="decided", errors="ignore")
     return identity_of(answers.rename(columns={"gold": "label"}), [], json.dumps(asdict(rule)))
 
 
 def _register(
-    source: ModelVersion, files: Path, found: Redecided, settings: DecisionSettings, identity: str
+    source: ModelVersion,
+    files: Path,
+    found: Redecided,
+    answers: pd.DataFrame,
+    settings: DecisionSettings,
+    identity: str,
 ) -> str:
     """Register the version with its evidence, the run of its evaluation and its card; return its number."""
     natural, rule = found.natural, found.rule
     verdict = replace(recorded_verdict(source), same_adapter_as=source.version)
     reason = f"A new decision rule for version {source.version}; the gate did not judge it."
-    decided = {f"decision.{key}": str(value) for key, value in flat(settings).items()}
+    chosen = {f"decision.{key}": str(value) for key, value in flat(settings).items()}
     figures = {f"{TUNED}_natural/{key}": value for key, value in natural.flat().items()}
     tags = {GATE_TAG: verdict.outcome, GATE_REASON_TAG: reason}
     evaluation_run = record_evaluation(
@@ -108,24 +106,22 @@ def _register(
             identity=identity,
             reviews=evidence.reviews_of(source),
             evaluations=[],
-            settings=decided,
+            settings=chosen,
             files={RULE_FILE: json.dumps(asdict(rule), indent=2)},
             metrics={**read_evaluation_run(source.evaluation_run).metrics, **figures},
             tags=tags,
         )
     )
     model_id = log_served_model(source.run_id, files)
-    answers = evidence.stratified_of(source)
-    p = rule.probabilities(answers_of(answers, rule.labels).log_probs)
     evidence.copy_evidence(
         source,
         model_id,
         {
             evidence.GATE_FILE: json.dumps(asdict(verdict), indent=2),
-            evidence.SETTINGS_FILE: json.dumps(evidence.settings_of(source) | decided, indent=2),
+            evidence.SETTINGS_FILE: json.dumps(evidence.settings_of(source) | chosen, indent=2),
             f"{TUNED}/{NATURAL_FILE}": json.dumps(natural.as_json(), indent=2),
         },
-        answers.assign(decided=np.array(rule.labels)[rule.answers(p)]),
+        answers,
     )
     tags = {**source.tags, **tags, "natural_accuracy": f"{natural.accuracy:.6f}"}
     tags |= {EVALUATION_RUN_TAG: evaluation_run, IDENTITY_TAG: identity}
