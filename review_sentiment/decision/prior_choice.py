@@ -14,7 +14,7 @@ VERSION, ESTIMATE = "version", "estimate"
 
 @dataclass(frozen=True)
 class PriorChoice:
-    """Which class shares to use; `given` has shares by label, of which the others keep their proportions."""
+    """Which class shares to use. `given` has shares by label; other labels keep their proportions."""
 
     kind: str
     given: tuple[tuple[str, float], ...] = ()

@@ -78,7 +78,7 @@ def _macro_f1_costs(
 ) -> npt.NDArray[np.float64]:
     """Return the costs [c] with the best expected macro-F1; `mass` [n, c] is weight times probability.
 
-    Expectations vary less than counts of gold labels, of which the best threshold depends on single reviews.
+    Counts of gold labels vary more than their expectations: their best threshold depends on single reviews.
     One cost after another is varied: macro-F1 is not a sum over reviews, so Bayes' rule gives no formula.
     """
     classes = mass.shape[1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.registry.gate import Evaluations, Verdict
 from review_sentiment.registry.model_card import CardFacts
-from review_sentiment.scoring.scorer import RULE_FILE
+from review_sentiment.scoring.scorer import RULE_FILE, rule_json
 from review_sentiment.tracking.evaluation_run import EvaluationRecord, identity_of
 from review_sentiment.tracking.evidence import GATE_FILE, gate_of
 from review_sentiment.tracking.mlflow_store import GATE_REASON_TAG, GATE_TAG
@@ -33,16 +33,12 @@ class Judged:
     def identity(self) -> str:
         """Return the identity of the evaluation: an evaluation is recorded and registered once."""
         robustness = self.evaluations.robustness
-        texts = (self.rule_json(), self.gate_json(), robustness.csv() if robustness else "")
+        texts = (rule_json(self.facts.rule), self.gate_json(), robustness.csv() if robustness else "")
         return identity_of(self.facts.evaluation.frame, self.evaluations.of_models(), *texts)
 
     def gate_json(self) -> str:
         """Return the verdict as JSON."""
         return json.dumps(asdict(self.verdict), indent=2)
-
-    def rule_json(self) -> str:
-        """Return the decision rule as JSON."""
-        return json.dumps(asdict(self.facts.rule), indent=2)
 
     def record(self, identity: str) -> EvaluationRecord:
         """Return what the evaluation's run holds, apart from the card."""
@@ -54,7 +50,12 @@ class Judged:
             reviews=self.facts.evaluation.frame,
             evaluations=self.evaluations.of_models(),
             settings={key: value for key, value in self.facts.settings.items() if key not in trained},
-            files={GATE_FILE: self.gate_json(), RULE_FILE: self.rule_json(), **probes, **self.reports},
+            files={
+                GATE_FILE: self.gate_json(),
+                RULE_FILE: rule_json(self.facts.rule),
+                **probes,
+                **self.reports,
+            },
             metrics=robustness.metrics() if robustness else {},
             tags=self.facts.lineage.tags() | {GATE_TAG: verdict.outcome, GATE_REASON_TAG: verdict.reason()},
         )

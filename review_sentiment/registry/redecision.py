@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from review_sentiment.evaluation.natural import NaturalMetrics, natural_metrics
 from review_sentiment.evaluation.result import decided, fitted_rule
 from review_sentiment.registry.judged import recorded_verdict
-from review_sentiment.scoring.scorer import RULE_FILE, load_rule, save_rule
+from review_sentiment.scoring.scorer import RULE_FILE, load_rule, rule_json, save_rule
 from review_sentiment.settings_files import flat
 from review_sentiment.tracking import evidence, model_versions
 from review_sentiment.tracking.evaluation_run import (
@@ -107,7 +107,7 @@ def _register(
             reviews=evidence.reviews_of(source),
             evaluations=[],
             settings=chosen,
-            files={RULE_FILE: json.dumps(asdict(rule), indent=2)},
+            files={RULE_FILE: rule_json(rule)},
             metrics={**read_evaluation_run(source.evaluation_run).metrics, **figures},
             tags=tags,
         )

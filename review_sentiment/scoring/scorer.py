@@ -57,9 +57,14 @@ class Serving:
         return TypeAdapter(cls).validate_json((directory / SERVING_FILE).read_bytes())
 
 
+def rule_json(rule: DecisionRule) -> str:
+    """Return the content of `RULE_FILE`."""
+    return json.dumps(asdict(rule), indent=2)
+
+
 def save_rule(rule: DecisionRule, directory: Path) -> None:
     """Write a decision rule to a directory."""
-    (directory / RULE_FILE).write_text(json.dumps(asdict(rule), indent=2), encoding="utf-8")
+    (directory / RULE_FILE).write_text(rule_json(rule), encoding="utf-8")
 
 
 def load_rule(directory: Path) -> DecisionRule:
