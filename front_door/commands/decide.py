@@ -72,4 +72,9 @@ def decide(
     for label in found.rule.labels:
         figures = ", ".join(f"{one} {found.natural.shown(one, label)}" for one in ("precision", "recall"))
         click.echo(f"  {label}: {figures}")
+    if found.rule.band:
+        click.echo(
+            f"  answers {found.natural.shown('coverage')} of the reviews; of these answers, "
+            f"{found.natural.shown('risk')} are wrong"
+        )
     click.echo(f"Use it: python run_pipeline.py promote {found.version}")

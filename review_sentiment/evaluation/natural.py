@@ -9,7 +9,7 @@ weighted one: a review counts within its label by its sampling weight, and a lab
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Figure = Any
 """A number, or an array with one number per draw, or these by label in the last dimension."""
 BY_LABEL = ("share", "precision", "recall")
+SCALARS = ("accuracy", "macro_f1", "calibration_error", "coverage", "risk")
 
 
 @dataclass(frozen=True)
@@ -42,33 +43,44 @@ class NaturalMetrics:
     """The metrics of n reviews at the natural share of the labels, as fractions, each with its interval.
 
     `calibration_error` is the mean distance between a label's probability and its frequency, in 15 bins with
-    the same number of production's reviews each; with more than two labels, the mean over the labels. `low`
-    and `high` have the ends of the 95 % intervals under the names of the figures.
+    the same number of production's reviews each; with more than two labels, the mean over the labels.
+    `coverage` is the fraction of reviews that the rule answers, `risk` the fraction of wrong answers among
+    these; the other figures count the rule's likeliest answer to every review, sure or not. `low` and `high`
+    have the ends of the 95 % intervals under the names of the figures. `categories` has the same metrics of
+    each category, at its own shares.
     """
 
     n: int
     accuracy: float
     macro_f1: float
     calibration_error: float
+    coverage: float
+    risk: float
     share: Mapping[str, float]
     precision: Mapping[str, float]
     recall: Mapping[str, float]
     low: Mapping[str, Any]
     high: Mapping[str, Any]
+    categories: Mapping[str, NaturalMetrics] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures, each followed by `NAME_low` and `NAME_high`."""
-        names = ("accuracy", "macro_f1", "calibration_error", *BY_LABEL)
+        """Return the figures, each followed by `NAME_low` and `NAME_high`, and those of `categories`."""
+        figures = self._figures()
+        if self.categories:
+            figures["categories"] = {name: found._figures() for name, found in self.categories.items()}
+        return figures
+
+    def _figures(self) -> dict[str, Any]:
         return {"n": self.n} | {
             f"{name}{suffix}": values[name]
-            for name in names
+            for name in (*SCALARS, *BY_LABEL)
             for suffix, values in (("", vars(self)), ("_low", self.low), ("_high", self.high))
         }
 
     def flat(self) -> dict[str, float]:
         """Return the figures and the ends of their intervals as single numbers, for MLflow."""
         numbers: dict[str, float] = {}
-        for name, value in self.as_json().items():
+        for name, value in self._figures().items():
             if isinstance(value, Mapping):
                 numbers |= {f"{name}_{label}": float(one) for label, one in value.items()}
             else:
@@ -84,15 +96,36 @@ class NaturalMetrics:
         return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
+@dataclass(frozen=True)
+class _Decided:
+    """What a rule makes of n reviews: gold and answered class index [n], and whether it is sure [n]."""
+
+    gold: npt.NDArray[np.int64]
+    answered: npt.NDArray[np.int64]
+    sure: npt.NDArray[np.bool_]
+
+
 def natural_metrics(
     predictions: pd.DataFrame, rule: DecisionRule, shares: tuple[float, ...]
 ) -> NaturalMetrics:
-    """Compute the metrics of a table of predictions under a rule, at the natural shares of its labels."""
+    """Compute the metrics of a table of predictions under a rule, at the natural shares of its labels.
+
+    A category's own shares are what its weights add up to. Every category of a held-out set has reviews of
+    every label (`data/splits.py`).
+    """
+    categories = {}
+    for category, own in predictions.groupby("category"):
+        mass = own.groupby("gold")["weight"].sum().reindex(list(rule.labels))
+        categories[str(category)] = _metrics_of(own, rule, tuple((mass / mass.sum()).tolist()))
+    return replace(_metrics_of(predictions, rule, shares), categories=categories)
+
+
+def _metrics_of(predictions: pd.DataFrame, rule: DecisionRule, shares: tuple[float, ...]) -> NaturalMetrics:
     answers = answers_of(predictions, rule.labels)
     p = rule.probabilities(answers.log_probs)
     gold, weights, prior = answers.gold, predictions["weight"].to_numpy(), np.array(shares)
     production = production_shares(predictions, dict(zip(rule.labels, shares, strict=True)))
-    columns = _columns(gold, rule.answers(p), p, production)
+    columns = _columns(_Decided(gold, rule.answers(p), ~rule.unsure(p)), p, production)
     point = _figures(production[None] @ columns, prior)
     drawn = [
         _figures(_within_labels(counts, gold, weights, prior) @ columns, prior) for counts in _draws(gold)
@@ -136,19 +169,21 @@ def _within_labels(
 
 
 def _columns(
-    gold: npt.NDArray[np.int64],
-    answered: npt.NDArray[np.int64],
-    p: npt.NDArray[np.float64],
-    shares: npt.NDArray[np.float64],
+    decided: _Decided, p: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return what the figures are sums of [n, c*c + b*bins]: the confusion cells, and p - truth by bin."""
+    """Return what the figures are sums of [n, c*c + 2 + b*bins].
+
+    These are the confusion cells, whether a review is answered, and wrongly, and p - truth by bin.
+    """
     classes = np.arange(p.shape[1])
-    is_gold = gold[:, None] == classes
-    cells = is_gold[:, :, None] & (answered[:, None, None] == classes)
+    is_gold = decided.gold[:, None] == classes
+    cells = is_gold[:, :, None] & (decided.answered[:, None, None] == classes)
+    wrong = decided.sure & (decided.answered != decided.gold)
+    counted = (cells.reshape(len(p), -1), decided.sure[:, None], wrong[:, None])
     # With two labels, the second has the same distances with the opposite sign.
     shown = classes[:1] if len(classes) == TWO_CLASSES else classes
     bins = [_distances(p[:, label] - is_gold[:, label], p[:, label], shares) for label in shown]
-    return np.concatenate([cells.reshape(len(gold), -1).astype(float), *bins], axis=1)
+    return np.concatenate([*(column.astype(float) for column in counted), *bins], axis=1)
 
 
 def _distances(
@@ -166,12 +201,15 @@ def _figures(sums: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> d
     """Return the figures from the sums [draws, ...] of the columns."""
     c = len(prior)
     confusion = sums[:, : c * c].reshape(-1, c, c)  # by gold label and answer, as fractions of production
-    bins = sums[:, c * c :].reshape(len(sums), -1, CALIBRATION_BINS)
+    coverage, wrong = sums[:, c * c], sums[:, c * c + 1]
+    bins = sums[:, c * c + 2 :].reshape(len(sums), -1, CALIBRATION_BINS)
     hits, answered = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(1)
     return {
         "accuracy": hits.sum(-1),
         "macro_f1": (2 * hits / (answered + prior)).mean(-1),
         "calibration_error": np.abs(bins).sum(-1).mean(-1),
+        "coverage": coverage,
+        "risk": wrong / np.maximum(coverage, np.finfo(float).tiny),  # 0 if nothing is answered
         "share": np.broadcast_to(prior, hits.shape),
         "precision": hits / np.maximum(answered, np.finfo(float).tiny),  # 0 if the label is never answered
         "recall": hits / prior,

@@ -13,6 +13,7 @@ from review_sentiment.data.labels import LABEL_SCHEMES
 from review_sentiment.evaluation.comparison import RULES
 from review_sentiment.models.base_model import EMBEDDED
 from review_sentiment.names import in_markdown
+from review_sentiment.registry.category_table import GAP, MAX_CATEGORIES, category_table
 
 if TYPE_CHECKING:
     from review_sentiment.data.review_table import CategoryCounts, ReviewTable
@@ -30,10 +31,6 @@ COLLAPSED_RECALL = 0.5
 """A class with a lower recall has collapsed: on balanced reviews, guessing reaches 0.5."""
 SMALL_FALL = 0.1
 """A training whose loss falls by a smaller fraction has learned little."""
-MAX_CATEGORIES = 8
-"""Rows of the table of categories; MLflow keeps 5,000 characters of a version's description."""
-GAP = "&ensp; | "
-"""Separator of a table's columns: MLflow's pages (3.17) put no space between them."""
 REVISION_WIDTH = 160
 """Characters of the data's revision, which may list every category; the version's tag is complete."""
 SETTINGS_SHOWN = (
@@ -125,6 +122,7 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         warnings=identity.warnings,
         figures=[_figures(title, found) for title, found in models.items()],
         natural=[_natural_figures(title, found, rarest) for title, found in models.items()],
+        by_category=category_table(tuned.natural, facts.rule) if tuned.natural else "",
         rarest=rarest,
         shares=_shares(facts.rule),
         decision=facts.rule,

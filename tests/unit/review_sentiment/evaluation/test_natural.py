@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
 
-from review_sentiment.decision.rule import DecisionRule
+from review_sentiment.decision.rule import Band, DecisionRule
 from review_sentiment.evaluation.comparison import compare_models
 from review_sentiment.evaluation.natural import natural_metrics
 from review_sentiment.evaluation.predictions import prediction_table
@@ -47,6 +48,25 @@ def test_a_review_counts_by_its_weight_and_a_label_by_its_share() -> None:
     # Each review is alone in its bin: the distance of its probability from the truth.
     distances = [0.15 * 0.1, 0.05 * 0.6, 0.72 * 0.1, 0.08 * 0.7]
     assert found.calibration_error == pytest.approx(sum(distances))
+
+
+def test_coverage_and_risk_are_those_of_the_answers_outside_the_band() -> None:
+    """Unsure below 0.65: a right negative review, and a wrong one of each label, are not answered."""
+    predictions = table([0, 0, 1, 1], [0.1, 0.6, 0.9, 0.3], [3.0, 1.0, 45.0, 5.0])
+    found = natural_metrics(predictions, replace(RULE, band=Band(0.65, 0.1, 0.95)), SHARES)
+    assert found.coverage == pytest.approx(1 - 0.05)
+    assert found.risk == pytest.approx(0.8 * 5 / 50 / 0.95)
+    assert natural_metrics(predictions, RULE, SHARES).coverage == 1
+
+
+def test_a_category_has_its_own_shares_from_its_weights() -> None:
+    one = table([0, 1], [0.1, 0.9], [1.0, 3.0])
+    other = table([0, 1], [0.6, 0.9], [4.0, 4.0]).assign(category="Bottoms")
+    found = natural_metrics(pd.concat([one, other], ignore_index=True), RULE, SHARES)
+    assert found.categories["Tops"].share == {"negative": 0.25, "positive": 0.75}
+    assert found.categories["Bottoms"].accuracy == pytest.approx(0.5)
+    assert found.as_json()["categories"]["Bottoms"]["recall"] == {"negative": 0.0, "positive": 1.0}
+    assert not any("Tops" in name for name in found.flat())
 
 
 def test_other_scales_of_the_weights_change_nothing() -> None:
