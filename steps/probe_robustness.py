@@ -31,7 +31,7 @@ def probe_robustness(
     """Return accuracy before and after each change, on the first `samples` reviews."""
     from review_sentiment.evaluation import robustness
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.scoring.scorer import Serving
+    from review_sentiment.scoring.version_files import Serving
 
     return robustness.probe_robustness(
         Serving(adapter.base, evaluation_chats.labels, adapter.max_tokens),

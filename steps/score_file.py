@@ -43,7 +43,8 @@ def score_file(
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.bulk_scoring import ScoringJob, drift_of
     from review_sentiment.scoring.bulk_scoring import score_file as score_into
-    from review_sentiment.scoring.scorer import load_rule, tuned_scorer
+    from review_sentiment.scoring.scorer import tuned_scorer
+    from review_sentiment.scoring.version_files import load_rule
     from review_sentiment.tracking import model_versions
     from steps.mlflow_connection import connect
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.models.compute import ComputePlan
-    from review_sentiment.scoring.scorer import Serving
+    from review_sentiment.scoring.version_files import Serving
 
     Answering = Callable[[pd.DataFrame, tuple[str, ...], str], pd.DataFrame]
     "From reviews, the labels in the order of the prompt, and the instruction to a table of predictions."

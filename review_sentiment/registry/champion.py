@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from review_sentiment.config import EvaluationSettings
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.models.compute import ComputePlan
-    from review_sentiment.scoring.scorer import Serving
+    from review_sentiment.scoring.version_files import Serving
     from review_sentiment.tracking.model_versions import ModelVersion
 
 
@@ -35,7 +35,7 @@ def evaluate_champion(
         DataError: the champion has other labels.
         ModelUnavailableError: its files or its base model are not available.
     """
-    from review_sentiment.scoring.scorer import load_rule
+    from review_sentiment.scoring.version_files import load_rule
     from review_sentiment.tracking import evidence, model_versions
 
     version = model_versions.find_version(name, model_versions.CHAMPION)

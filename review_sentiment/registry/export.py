@@ -24,12 +24,12 @@ from review_sentiment.models.loading import load_adapted_model, load_tokenizer
 from review_sentiment.models.merging import answer_as_merged, write_merged
 from review_sentiment.registry.serving_files import save_tokenizer
 from review_sentiment.scoring.label_scoring import Scores, score_labels
-from review_sentiment.scoring.scorer import RULE_FILE
+from review_sentiment.scoring.version_files import RULE_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from review_sentiment.scoring.scorer import Serving
+    from review_sentiment.scoring.version_files import Serving
 
 TOKENS_PER_BATCH = 4_096
 

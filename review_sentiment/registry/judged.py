@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.registry.gate import Evaluations, Verdict
 from review_sentiment.registry.model_card import CardFacts
-from review_sentiment.scoring.scorer import RULE_FILE, rule_json
+from review_sentiment.scoring.version_files import RULE_FILE, rule_json
 from review_sentiment.tracking.evaluation_run import EvaluationRecord, identity_of
 from review_sentiment.tracking.evidence import GATE_FILE, gate_of
 from review_sentiment.tracking.mlflow_store import GATE_REASON_TAG, GATE_TAG

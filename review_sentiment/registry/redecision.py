@@ -11,7 +11,7 @@ from review_sentiment.evaluation.natural import NaturalMetrics, natural_metrics
 from review_sentiment.evaluation.result import decided, fitted_rule
 from review_sentiment.registry.category_table import category_table
 from review_sentiment.registry.judged import recorded_verdict
-from review_sentiment.scoring.scorer import RULE_FILE, load_rule, rule_json, save_rule
+from review_sentiment.scoring.version_files import RULE_FILE, load_rule, rule_json, save_rule
 from review_sentiment.settings_files import flat
 from review_sentiment.tracking import evidence, model_versions
 from review_sentiment.tracking.evaluation_run import (

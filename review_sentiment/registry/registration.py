@@ -18,7 +18,7 @@ from review_sentiment.data.data_report import reference_of
 from review_sentiment.registry.gate import still_against
 from review_sentiment.registry.judged import Judged, recorded_verdict
 from review_sentiment.registry.model_card import CardIdentity, RegisteredVersion, concerns, write_card
-from review_sentiment.scoring.scorer import REFERENCE_FILE, Serving, save_rule
+from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_rule
 from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
 from review_sentiment.tracking.evaluation_run import (
     IDENTITY_TAG,

@@ -24,7 +24,7 @@ from review_sentiment.tracking.mlflow_store import BASELINE, temporary_directory
 if TYPE_CHECKING:
     import pandas as pd
 
-    from review_sentiment.scoring.scorer import Serving
+    from review_sentiment.scoring.version_files import Serving
     from review_sentiment.tracking.model_versions import ModelVersion
 
 CHAT = "chat"

@@ -12,13 +12,13 @@ from review_sentiment.data.prompts import PromptBuilder, template_with_fixed_dat
 from review_sentiment.errors import UsageError
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.merging import write_merged
-from review_sentiment.scoring.scorer import RULE_FILE
+from review_sentiment.scoring.version_files import RULE_FILE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from review_sentiment.models.compute import ComputePlan
-    from review_sentiment.scoring.scorer import Serving
+    from review_sentiment.scoring.version_files import Serving
 
 BASE, ADAPTER, MODELFILE = "base", "adapter", "Modelfile"
 CONFIGURATION = "adapter_config.json"

@@ -118,7 +118,7 @@ def score_file(job: ScoringJob, load_scorer: Callable[[], Scorer]) -> BulkResult
 def drift_of(result: BulkResult, adapter: Path) -> DataReport:
     """Compare a sample of the scored rows with the training reviews stored with the version."""
     from review_sentiment.data.data_report import SCORED_COLUMNS, drift_report
-    from review_sentiment.scoring.scorer import REFERENCE_FILE
+    from review_sentiment.scoring.version_files import REFERENCE_FILE
 
     sample = pd.DataFrame(result.sample, columns=list(SCORED_COLUMNS))
     return drift_report(pd.read_parquet(adapter / REFERENCE_FILE), sample)

@@ -2,84 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pydantic import TypeAdapter
 
 from review_sentiment.data.cleaning import clean_text, mask_title
 from review_sentiment.data.files.review_file import TEXT, TITLE
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.decision.rule import DecisionRule
-from review_sentiment.errors import ModelUnavailableError
-from review_sentiment.models.base_model import ModelIdentity
-from review_sentiment.models.compute import ComputePlan
 from review_sentiment.models.loading import load_tokenizer
 from review_sentiment.scoring.answers import UNSURE, probability_columns
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.scoring.scoreable import problem_of
 from review_sentiment.scoring.scored_model import load_scored_model
+from review_sentiment.scoring.version_files import Serving, load_rule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-SERVING_FILE = "serving.json"
-RULE_FILE = "decision.json"
-REFERENCE_FILE = "reference.parquet"
-"""Labels and lengths of training reviews, beside `SERVING_FILE`; drift is measured against them."""
+    from review_sentiment.models.compute import ComputePlan
+
 Row = tuple[Mapping[str, Any], str]
 """A review by its columns, and why it could not be read, if so."""
 TOKENS_PER_BATCH = 4_096
 CHARACTERS_PER_TOKEN = 40
 """Characters per token of the maximum prompt length that are read; longer reviews are truncated anyway."""
-
-
-@dataclass(frozen=True)
-class Serving:
-    """What a version needs besides its adapter to format reviews as in training."""
-
-    base: ModelIdentity
-    labels: tuple[str, ...]
-    max_tokens: int
-
-    def save(self, directory: Path) -> None:
-        """Write to the adapter's directory."""
-        (directory / SERVING_FILE).write_text(json.dumps(asdict(self), indent=2))
-
-    @classmethod
-    def load(cls, directory: Path) -> Serving:
-        """Read from the adapter's directory."""
-        return TypeAdapter(cls).validate_json((directory / SERVING_FILE).read_bytes())
-
-
-def rule_json(rule: DecisionRule) -> str:
-    """Return the content of `RULE_FILE`."""
-    return json.dumps(asdict(rule), indent=2)
-
-
-def save_rule(rule: DecisionRule, directory: Path) -> None:
-    """Write a decision rule to a directory."""
-    (directory / RULE_FILE).write_text(rule_json(rule), encoding="utf-8")
-
-
-def load_rule(directory: Path) -> DecisionRule:
-    """Read the decision rule from a version's files.
-
-    Raises:
-        ModelUnavailableError: the version has none.
-    """
-    file = directory / RULE_FILE
-    if not file.is_file():
-        raise ModelUnavailableError(
-            f"The version has no {RULE_FILE}: it was registered before versions had a decision rule. "
-            "Register it again: python run_pipeline.py --rerun register_model"
-        )
-    return TypeAdapter(DecisionRule).validate_json(file.read_bytes())
 
 
 class Scorer:

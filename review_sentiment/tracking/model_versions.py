@@ -21,7 +21,7 @@ from review_sentiment.models.base_model import require_same_files
 from review_sentiment.tracking.mlflow_store import EVALUATION_RUN_TAG, client, temporary_directory
 
 if TYPE_CHECKING:
-    from review_sentiment.scoring.scorer import Serving
+    from review_sentiment.scoring.version_files import Serving
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -226,7 +226,7 @@ def download_adapter(version: ModelVersion, directory: Path) -> tuple[Serving, P
     Raises:
         ModelUnavailableError: its files are not in the artifact store, or the store cannot be reached.
     """
-    from review_sentiment.scoring.scorer import SERVING_FILE, Serving
+    from review_sentiment.scoring.version_files import SERVING_FILE, Serving
 
     missing = (
         f"The files of '{version.name}' version {version.version} could not be downloaded from the MLflow "

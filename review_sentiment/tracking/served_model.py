@@ -14,7 +14,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from review_sentiment.errors import DataError
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.scoring.answers import UNSURE, probability_columns
-from review_sentiment.scoring.scorer import Serving, load_rule, tuned_scorer
+from review_sentiment.scoring.version_files import Serving, load_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the base model and the adapter."""
+        from review_sentiment.scoring.scorer import tuned_scorer
+
         self._scorer = tuned_scorer(Path(context.artifacts["adapter"]), plan_compute())
 
     def predict(

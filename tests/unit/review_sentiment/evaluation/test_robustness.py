@@ -22,7 +22,7 @@ from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring import label_scoring
-from review_sentiment.scoring.scorer import Serving
+from review_sentiment.scoring.version_files import Serving
 from tests.unit.review_sentiment.evaluation.test_metrics import predictions
 
 PLAN = plan_compute("cpu", "fp32")

@@ -21,7 +21,7 @@ from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.registry.champion import evaluate_champion
 from review_sentiment.registry.gate import Champion
-from review_sentiment.scoring.scorer import Serving, save_rule
+from review_sentiment.scoring.version_files import Serving, save_rule
 from review_sentiment.tracking import evidence, model_versions, run_log
 from review_sentiment.tracking.served_model import log_served_model
 

@@ -17,7 +17,7 @@ from review_sentiment.models.loading import load_adapted_model, load_model, load
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.registry.export import export
 from review_sentiment.scoring.label_scoring import score_labels
-from review_sentiment.scoring.scorer import Serving, load_rule, save_rule
+from review_sentiment.scoring.version_files import Serving, load_rule, save_rule
 from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
 

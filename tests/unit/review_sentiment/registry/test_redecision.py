@@ -17,7 +17,7 @@ from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import PREDICTION_COLUMNS
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.registry.version_comparison import compare_versions, different_settings
-from review_sentiment.scoring.scorer import load_rule
+from review_sentiment.scoring.version_files import load_rule
 from review_sentiment.tracking import evidence, model_versions, run_log
 from tests.unit.review_sentiment.registry.test_registration import NAME, registered
 from tests.unit.test_materializers import RULE, evaluation

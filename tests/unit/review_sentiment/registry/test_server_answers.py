@@ -21,7 +21,7 @@ from review_sentiment.registry.parity import Parity
 from review_sentiment.registry.server_answers import RecordedAnswers, compare_with_server
 from review_sentiment.scoring.completions_server import CompletionsServer
 from review_sentiment.scoring.label_scoring import score_labels
-from review_sentiment.scoring.scorer import Serving
+from review_sentiment.scoring.version_files import Serving
 from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
 from tests.engine import Engine, serving

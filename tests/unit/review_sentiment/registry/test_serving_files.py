@@ -18,7 +18,7 @@ from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.registry import serving_files
-from review_sentiment.scoring.scorer import Serving, save_rule
+from review_sentiment.scoring.version_files import Serving, save_rule
 from tests.tiny import CHATML
 
 LABELS = ("negative", "positive")

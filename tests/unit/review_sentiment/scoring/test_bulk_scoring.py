@@ -23,14 +23,8 @@ from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring.bulk_scoring import BulkResult, ScoringJob, drift_of, score_file
 from review_sentiment.scoring.output_files import content_hashes, locked
-from review_sentiment.scoring.scorer import (
-    CHARACTERS_PER_TOKEN,
-    REFERENCE_FILE,
-    Scorer,
-    Serving,
-    save_rule,
-    tuned_scorer,
-)
+from review_sentiment.scoring.scorer import CHARACTERS_PER_TOKEN, Scorer, tuned_scorer
+from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_rule
 
 PLAN = plan_compute("cpu", "fp32")
 LABELS = ("negative", "positive")

@@ -9,8 +9,9 @@ import pytest
 
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.scoring.scorer import Serving, untuned_scorer
+from review_sentiment.scoring.scorer import untuned_scorer
 from review_sentiment.scoring.service import build_app
+from review_sentiment.scoring.version_files import Serving
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient

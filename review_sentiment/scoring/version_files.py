@@ -1,0 +1,64 @@
+"""What a registered version needs besides its adapter: small files in the adapter's directory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from review_sentiment.decision.rule import DecisionRule
+from review_sentiment.errors import ModelUnavailableError
+from review_sentiment.models.base_model import ModelIdentity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVING_FILE = "serving.json"
+RULE_FILE = "decision.json"
+REFERENCE_FILE = "reference.parquet"
+"""Labels and lengths of training reviews; drift is measured against them."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a version needs besides its adapter to format reviews as in training."""
+
+    base: ModelIdentity
+    labels: tuple[str, ...]
+    max_tokens: int
+
+    def save(self, directory: Path) -> None:
+        """Write to the adapter's directory."""
+        (directory / SERVING_FILE).write_text(json.dumps(asdict(self), indent=2))
+
+    @classmethod
+    def load(cls, directory: Path) -> Serving:
+        """Read from the adapter's directory."""
+        return TypeAdapter(cls).validate_json((directory / SERVING_FILE).read_bytes())
+
+
+def rule_json(rule: DecisionRule) -> str:
+    """Return the content of `RULE_FILE`."""
+    return json.dumps(asdict(rule), indent=2)
+
+
+def save_rule(rule: DecisionRule, directory: Path) -> None:
+    """Write a decision rule to a directory."""
+    (directory / RULE_FILE).write_text(rule_json(rule), encoding="utf-8")
+
+
+def load_rule(directory: Path) -> DecisionRule:
+    """Read the decision rule from a version's files.
+
+    Raises:
+        ModelUnavailableError: the version has none.
+    """
+    file = directory / RULE_FILE
+    if not file.is_file():
+        raise ModelUnavailableError(
+            f"The version has no {RULE_FILE}: it was registered before versions had a decision rule. "
+            "Register it again: python run_pipeline.py --rerun register_model"
+        )
+    return TypeAdapter(DecisionRule).validate_json(file.read_bytes())
