@@ -155,14 +155,12 @@ class _Fit:
 
     def cross_validated(self) -> float:
         """Return the log loss per review, each computed with a fit on the other folds."""
-        from sklearn.model_selection import StratifiedKFold
-
         gold = self.scores.gold
+        folds = _stratified_folds(gold)
         total = 0.0
-        for _, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=FOLD_SEED).split(gold, gold):
-            rows = np.ones(len(gold), dtype=bool)
-            rows[held_out] = False
-            score = self.design[held_out] @ self._fitted(rows, self.parameters)
+        for fold in range(FOLDS):
+            held_out = folds == fold
+            score = self.design[held_out] @ self._fitted(~held_out, self.parameters)
             losses = np.logaddexp.reduce(score, axis=-1) - (score * self.truth[held_out]).sum(-1)
             total += float(self.weights[held_out] @ losses)
         return total / float(self.weights.sum())
@@ -185,6 +183,18 @@ class _Fit:
         apart = self.weights[:, None] * (gradients - means[self.scores.gold])
         half = self.to_scores @ np.linalg.solve(curvature, apart.T)
         return np.asarray(half @ half.T)
+
+
+def _stratified_folds(gold: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the fold [n] of each review; every fold has its part of each label.
+
+    scikit-learn's folds are as good, but its import would be a fifth of the time of a new rule.
+    """
+    folds = np.empty(len(gold), dtype=np.int64)
+    shuffled = np.random.default_rng(FOLD_SEED).permutation(len(gold))
+    by_label = shuffled[np.argsort(gold[shuffled], kind="stable")]
+    folds[by_label] = np.arange(len(gold)) % FOLDS
+    return folds
 
 
 def _parameters(classes: int, method: Method) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
