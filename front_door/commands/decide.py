@@ -66,7 +66,7 @@ def decide(
         )
         return
     done = "registered" if found.is_new else "already has this rule"
-    click.echo(f"{chosen} version {found.version} {done}: {found.rule.objective}.")
+    click.echo(f"{chosen} version {found.version} {done}: {found.rule.described}.")
     click.echo("On the evaluation reviews, at the natural share:")
     click.echo(f"  accuracy {found.natural.shown('accuracy')}")
     for label in found.rule.labels:

@@ -72,6 +72,13 @@ class DecisionRule:
         """Return the rule that corrects for class shares alone, for scores from balanced training data."""
         return cls(tuple(labels), tuple(prior), Calibration.none(len(labels)), "accuracy, not calibrated")
 
+    @property
+    def described(self) -> str:
+        """Return what the rule was fitted for."""
+        if self.band is None:
+            return self.objective
+        return f"{self.objective}, and at most {100 * self.band.risk:g} % of the given answers wrong"
+
     def probabilities(
         self, log_probs: npt.NDArray[np.float64], prior: Sequence[float] | None = None
     ) -> npt.NDArray[np.float64]:

@@ -217,7 +217,8 @@ def _figures(sums: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> d
 
 
 def _named(name: str, values: Figure, rule: DecisionRule) -> Any:
-    """Return a figure as a number, or by label."""
+    """Return a figure as a number, or by label; rounding errors may have led out of 0 to 1."""
+    values = np.clip(values, 0, 1)
     if name in BY_LABEL:
         return {label: float(value) for label, value in zip(rule.labels, values, strict=True)}
     return float(values)

@@ -146,7 +146,7 @@ def _card(source: ModelVersion, number: str, found: Redecided) -> str:
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
         f"# {source.name} version {number}\n\n"
-        f"The adapter of version {source.version} with a new decision rule: {found.rule.objective}. On the "
+        f"The adapter of version {source.version} with a new decision rule: {found.rule.described}. On the "
         f"evaluation reviews, at the natural share:\n\n| metric | value |\n|---|---|\n{table}\n\n"
         f"{category_table(natural, found.rule)}\n\n"
         f"The card of version {source.version} follows; its figures under a rule are those of the earlier "

@@ -102,6 +102,24 @@ def test_a_new_rule_makes_a_new_version_with_the_same_adapter(
         assert (again["version"], again["is_new"]) == ("2", False)
 
 
+def test_a_rule_that_abstains_says_how_often_and_how_well_by_category(
+    version: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["decide", version, "--name", NAME, "--abstain", "risk=0.04"]) == 0
+    said = capsys.readouterr().out
+    assert "version 2 registered: accuracy, and at most 4 % of the given answers wrong." in said
+    natural = evidence.natural_of(model_versions.list_versions(NAME)[0])
+    assert natural["coverage"] < 1
+    assert natural["risk"] < 1 - natural["accuracy"]
+    shown = f"{natural['risk']:.3f} [{natural['risk_low']:.3f}, {natural['risk_high']:.3f}]"
+    assert shown in " ".join(said.split())
+    card = evidence.card_of(model_versions.list_versions(NAME)[0])
+    tops = next(line for line in card.splitlines() if line.startswith("| Tops"))
+    own = natural["categories"]["Tops"]
+    assert f"{own['coverage']:.1%}" in tops
+    assert f"{own['risk']:.3f} [{own['risk_low']:.3f}, {own['risk_high']:.3f}]" in tops
+
+
 REFUSED = {
     ("--precision", "negativ=0.8"): "Did you mean 'negative'",
     ("--precision", "negative=0.999"): "cannot be guaranteed with 100 negative, 300 positive",
