@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from review_sentiment.decision import bounds
-from review_sentiment.decision.guarantee import Trial, UnreachedError, last_proved, refusal
+from review_sentiment.decision.calibration import TWO_CLASSES
+from review_sentiment.decision.guarantee import Trial, UnreachedError, easiest, last_proved, refusal
+from review_sentiment.decision.prediction_sets import fit_prediction_sets
 from review_sentiment.decision.rule import Band, DecisionRule
 from review_sentiment.decision.threshold import THRESHOLDS
 
@@ -48,7 +50,7 @@ def fit_band(
     figure = bounds.accuracy(classes, classes + 1)
     trial = Trial(outcomes, classes + 1, figure, np.array(rule.prior), 1 - risk, confidence)
     try:
-        below = tried[last_proved(trial, scores, probabilities)]
+        below = tried[last_proved(trial, scores, easiest(trial, scores, probabilities))]
     except UnreachedError as unreached:
         reachable = (
             f"The best band has a risk of {1 - unreached.estimate:.2%}, and at most "
@@ -56,4 +58,7 @@ def fit_band(
             f"{np.ceil(1000 * (1 - unreached.bound)) / 1000:g} or more."
         )
         raise refusal(f"decision.abstain.risk={risk:g}", reachable, unreached, scores, rule.labels) from None
-    return Band(float(below), risk, confidence)
+    possible_at = None
+    if classes > TWO_CLASSES:  # with two labels, an unsure review's set would always be both
+        possible_at = fit_prediction_sets(scores, probabilities, rule, risk, confidence)
+    return Band(float(below), risk, confidence, possible_at)

@@ -62,15 +62,19 @@ class UnreachedError(Exception):
     factor: float | None
 
 
-def last_proved(trial: Trial, scores: LabelledScores, probabilities: npt.NDArray[np.float64]) -> int:
-    """Return the index of the last setting that is proved to reach the target.
+def easiest(trial: Trial, scores: LabelledScores, probabilities: npt.NDArray[np.float64]) -> int:
+    """Return the index of the setting whose proof the probabilities [n, c] promise to be easiest."""
+    mass = (scores.within_label * trial.prior[scores.gold])[:, None] * probabilities
+    expected = scores.outcome_counts(trial.outcomes, trial.outcomes_n, mass)
+    return int(trial.figure.lower(expected, trial.prior, trial.confidence, PLANNING_DRAWS).argmax())
+
+
+def last_proved(trial: Trial, scores: LabelledScores, start: int) -> int:
+    """Return the index of the last setting from `start` on that is proved to reach the target.
 
     Raises:
         UnreachedError: none is.
     """
-    mass = (scores.within_label * trial.prior[scores.gold])[:, None] * probabilities
-    expected = scores.outcome_counts(trial.outcomes, trial.outcomes_n, mass)
-    start = int(trial.figure.lower(expected, trial.prior, trial.confidence, PLANNING_DRAWS).argmax())
     proved = None
     for setting in range(start, len(trial.outcomes)):
         counts = scores.outcome_counts(trial.outcomes[setting], trial.outcomes_n)

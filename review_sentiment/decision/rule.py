@@ -30,11 +30,15 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Band:
-    """The version does not answer a review if its answer's probability is below `below`."""
+    """The version does not answer a review if its answer's probability is below `below`.
+
+    `possible_at`, with more than two labels: every label whose probability reaches it is possible.
+    """
 
     below: float
     risk: float
     confidence: float
+    possible_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,12 @@ class DecisionRule:
         """Return whether the version does not answer [n]."""
         return np.asarray(self.confidence(probabilities) < (0.0 if self.band is None else self.band.below))
 
+    def possible(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_] | None:
+        """Return which labels are possible [n, c], the answer always, or None if the rule does not say."""
+        if self.band is None or self.band.possible_at is None:
+            return None
+        return possible_labels(probabilities, self.answers(probabilities), self.band.possible_at)
+
     def for_prior(self, prior: Sequence[float]) -> DecisionRule:
         """Return the rule for other class shares, which its expected figures do not describe."""
         return replace(self, prior=tuple(prior), threshold=self._moved_threshold(prior), expected=())
@@ -135,3 +145,10 @@ def answers_at(probabilities: npt.NDArray[np.float64], label: int, at: float) ->
     """Return the answers [n] of a threshold for a label."""
     others = np.where(np.arange(probabilities.shape[-1]) == label, -1.0, probabilities)
     return np.asarray(np.where(probabilities[..., label] >= at, label, others.argmax(-1)))
+
+
+def possible_labels(
+    probabilities: npt.NDArray[np.float64], answers: npt.NDArray[np.int64], at: float
+) -> npt.NDArray[np.bool_]:
+    """Return the prediction sets [n, c]: the answer, and the labels whose probability reaches `at`."""
+    return np.asarray((probabilities >= at) | (np.arange(probabilities.shape[-1]) == answers[:, None]))

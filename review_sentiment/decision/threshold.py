@@ -10,7 +10,7 @@ import numpy as np
 
 from review_sentiment.decision import bounds
 from review_sentiment.decision.calibration import TWO_CLASSES
-from review_sentiment.decision.guarantee import Trial, UnreachedError, last_proved, refusal
+from review_sentiment.decision.guarantee import Trial, UnreachedError, easiest, last_proved, refusal
 from review_sentiment.decision.rule import Threshold, answers_at
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _proved_threshold(
     figure = of(objective.label, classes, classes)
     trial = Trial(outcomes, classes, figure, prior, objective.target, objective.confidence)
     try:
-        at = tried[last_proved(trial, scores, probabilities)]
+        at = tried[last_proved(trial, scores, easiest(trial, scores, probabilities))]
     except UnreachedError as unreached:
         name, label = objective.kind, labels[objective.label]
         reachable = (

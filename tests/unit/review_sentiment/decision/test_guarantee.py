@@ -20,14 +20,14 @@ PRIOR = np.array([0.5, 0.5])
 def test_the_last_setting_before_the_first_failure_is_taken(hits: tuple[int, ...], last: int) -> None:
     outcomes = np.array([[0] * hit + [1] * (200 - hit) for hit in hits])
     trial = Trial(outcomes, 2, bounds.recall(0, 2, 2), PRIOR, target=0.9)
-    assert last_proved(trial, SCORES, np.eye(2)[GOLD]) == last
+    assert last_proved(trial, SCORES, start=0) == last
 
 
 def test_what_is_not_reached_says_what_is_and_how_many_reviews_would_be_enough() -> None:
     outcomes = np.array([[0] * 93 + [1] * 107])
     trial = Trial(outcomes, 2, bounds.recall(0, 2, 2), PRIOR, target=0.9)
     with pytest.raises(UnreachedError) as raised:
-        last_proved(trial, SCORES, np.eye(2)[GOLD])
+        last_proved(trial, SCORES, start=0)
     assert raised.value.estimate == pytest.approx(0.93)
     assert 0.86 < raised.value.bound < 0.9
     assert raised.value.factor is not None

@@ -15,12 +15,11 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import binom, norm
 
-from review_sentiment.decision import bounds, share_estimate, threshold
-from review_sentiment.decision.abstention import fit_band
+from review_sentiment.decision import abstention, bounds, prediction_sets, share_estimate, threshold
 from review_sentiment.decision.calibration import fit_calibration, fit_method
 from review_sentiment.decision.labelled_scores import LabelledScores
 from review_sentiment.decision.objective import Objective
-from review_sentiment.decision.rule import DecisionRule
+from review_sentiment.decision.rule import DecisionRule, possible_labels
 from review_sentiment.decision.threshold import Choice, choose_threshold
 
 LABELS = ("negative", "positive")
@@ -64,7 +63,8 @@ def precision_and_recall(rule: DecisionRule) -> tuple[float, float]:
 @pytest.fixture(autouse=True)
 def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threshold, "THRESHOLDS", threshold.THRESHOLDS[::6])
-    monkeypatch.setattr("review_sentiment.decision.abstention.THRESHOLDS", threshold.THRESHOLDS)
+    for module in (abstention, prediction_sets):
+        monkeypatch.setattr(module, "THRESHOLDS", threshold.THRESHOLDS)
     monkeypatch.setattr(share_estimate, "DRAWS", 40)
     monkeypatch.setattr(share_estimate, "DECIMALS", 1)
 
@@ -152,12 +152,41 @@ def test_the_risk_among_answered_reviews_is_kept_by_all_but_a_few() -> None:
     for _ in range(REPETITIONS):
         scores = drawn(rng, (100, 500))
         rule = fitted(scores)
-        band = fit_band(scores, rule.probabilities(scores.log_probs), rule, 0.03, 0.95)
+        band = abstention.fit_band(scores, rule.probabilities(scores.log_probs), rule, 0.03, 0.95)
         rates = true_rates(replace(rule, band=band)) * PRIOR[:, None]
         coverages.append(rates[:, :2].sum())
         risks.append((rates[0, 1] + rates[1, 0]) / coverages[-1])
     assert (np.array(risks) > 0.03).sum() <= MOST_FAILURES
     assert np.mean(coverages) > 0.75
+
+
+def test_prediction_sets_miss_the_right_label_as_rarely_as_requested_and_are_small() -> None:
+    rng = np.random.default_rng(6)
+    prior = np.array([0.1, 0.2, 0.7])
+    many = drawn_of_three(rng, (4_000, 4_000, 4_000))
+    misses, sizes = [], []
+    for _ in range(REPETITIONS):
+        scores = drawn_of_three(rng, (100, 150, 300))
+        rule = DecisionRule(("a", "b", "c"), tuple(prior), fit_method(scores, "temperature", {}), "accuracy")
+        at = prediction_sets.fit_prediction_sets(
+            scores, rule.probabilities(scores.log_probs), rule, 0.05, 0.95
+        )
+        p = rule.probabilities(many.log_probs)
+        sets = possible_labels(p, rule.answers(p), at)
+        within = many.within_label * prior[many.gold]
+        misses.append(within[~sets[np.arange(len(p)), many.gold]].sum())
+        sizes.append(within @ sets.sum(-1))
+    assert (np.array(misses) > 0.05).sum() <= MOST_FAILURES
+    assert np.mean(misses) > 0.02
+    assert np.mean(sizes) < 1.7
+
+
+def drawn_of_three(rng: np.random.Generator, counts: tuple[int, ...]) -> LabelledScores:
+    """Return scores of three labels, of which the middle one is often confused with the others."""
+    gold = np.repeat(np.arange(3), counts)
+    place = rng.normal(2 * (gold - 1.0), 1.0)
+    log_probs = 1.5 * -((place[:, None] - 2 * (np.arange(3) - 1.0)) ** 2) / 2
+    return LabelledScores(log_probs, gold, np.ones(len(gold)))
 
 
 def test_the_interval_of_estimated_shares_covers_them() -> None:
