@@ -16,6 +16,7 @@ from dashboard.queries.comparison import (
     default_choices,
     dimensions,
     figure_rows,
+    natural_comparison,
     only,
     paired_test,
     paired_test_text,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from review_sentiment.tracking.recorded_runs import RecordedRun
 
 Pair = tuple[RecordedEvaluation, RecordedEvaluation]
+BALANCED = "Balanced: as many reviews of each label"
 MAX_OVERLAID = 6
 """Runs in one figure: as many as there are colours."""
 OVERLAID_HEIGHT = 420
@@ -82,8 +84,23 @@ def read_pair(registry: Registry, chosen: dict[str, str]) -> tuple[Pair | None, 
 
 
 def figures_view(pair: Pair) -> mo.Html:
-    """Show the recorded figures of two models with their intervals."""
-    return table(("", *(recorded.choice.title for recorded in pair)), figure_rows(pair))
+    """Show the figures of two models with their intervals: as in production, and on balanced reviews."""
+    first, second = (recorded.choice for recorded in pair)
+    titles = first.title, second.title
+    views = []
+    try:
+        natural = natural_comparison(first, second)
+    except (DataError, TrackingError) as error:
+        views.append(paragraph(f"No comparison at the natural share: {error}"))
+    else:
+        rules = zip(titles, natural.rules, strict=True)
+        views += [
+            table((natural.figures[1].share_text().capitalize(), *titles, "Difference"), natural.rows()),
+            *(paragraph(f"{title} answers {rule}.", small=True) for title, rule in rules),
+            paragraph(paired_test_text(natural.test, *titles, "natural")),
+        ]
+    views.append(table((BALANCED, *titles), figure_rows(pair)))
+    return column(views)
 
 
 def pictures_view(pair: Pair) -> Panel:
@@ -116,7 +133,7 @@ def answers_view(pair: Pair, change: str) -> mo.ui.table:
         column_widths={"review": REVIEW_PIXELS},
         show_column_summaries=False,
         show_data_types=False,
-        label=f"{len(chosen)} of {len(answers)} reviews",
+        label=f"{len(chosen)} of {len(answers)} reviews; answers of the decision rules",
     )
 
 
@@ -165,14 +182,15 @@ def overlaid_view(runs: Sequence[RecordedRun], run_ids: Sequence[str], name: str
 
 
 def _paired_test_view(pair: Pair) -> tuple[mo.Html, mo.Html]:
-    """Return the paired test in a sentence, and a table of the gain by category."""
+    """Return the paired test on balanced reviews in a sentence, and a table of the gains by category."""
+    first, second = (recorded.choice for recorded in pair)
     try:
-        found = paired_test(pair[0].choice, pair[1].choice)
-    except DataError as error:
+        balanced, natural = paired_test(first, second), natural_comparison(first, second).test
+    except (DataError, TrackingError) as error:
         return paragraph(f"No paired test: {error}"), paragraph("No category to compare.")
-    rows = [(name, str(one)) for name, one in found.categories.items()]
-    test = paragraph(paired_test_text(found, pair[1].choice.title))
-    return test, table(("Category", "Accuracy gain (p with Holm's correction)"), rows)
+    rows = [(name, str(natural.categories[name]), str(one)) for name, one in balanced.categories.items()]
+    test = paragraph(paired_test_text(balanced, first.title, second.title, "balanced"))
+    return test, table(("Category", "Accuracy gain in production (p with Holm's correction)", BALANCED), rows)
 
 
 def _confusions(pair: Pair) -> list[Panel]:

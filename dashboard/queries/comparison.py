@@ -12,12 +12,14 @@ import pandas as pd
 from dashboard.queries.versions import Registry, title_of
 from dashboard.widgets.figures import Line
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation.comparison import RULE, Comparison, compare_models, paired_answers
+from review_sentiment.evaluation.comparison import RULES, Comparison, compare_models, paired_answers
 from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
 from review_sentiment.scoring.answers import labels_of
 from review_sentiment.tracking.mlflow_store import TUNED
 
 if TYPE_CHECKING:
+    from review_sentiment.decision.rule import DecisionRule
+    from review_sentiment.registry.version_comparison import NaturalComparison
     from review_sentiment.tracking.model_versions import ModelVersion
 
 OTHER_MODELS = ("classical", "baseline")
@@ -52,12 +54,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class RecordedEvaluation:
-    """A model's evaluation as MLflow recorded it; `metrics` has the content of `metrics.json`."""
+    """A model's evaluation as MLflow recorded it; `metrics` has the content of `metrics.json`.
+
+    `predictions` are those of the balanced reviews, `stratified` those of all, with the answers of `rule`.
+    """
 
     choice: Choice
     metrics: Mapping[str, Any]
     predictions: pd.DataFrame
     slices: pd.DataFrame
+    stratified: pd.DataFrame
+    rule: DecisionRule
 
     @property
     def labels(self) -> list[str]:
@@ -105,6 +112,8 @@ def read_evaluation(choice: Choice) -> RecordedEvaluation:
         evidence.metrics_of(version, model),
         evidence.predictions_of(version, model),
         evidence.slices_of(version, model),
+        evidence.stratified_of(version, model),
+        evidence.rule_of(version, model),
     )
 
 
@@ -122,7 +131,7 @@ def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
 
 
 def figure_rows(pair: Sequence[RecordedEvaluation]) -> list[list[str]]:
-    """Return a row per metric, with each model's value and interval."""
+    """Return a row per metric on balanced reviews, with each model's value and interval."""
     rows = [
         [title, *(_with_interval(recorded.metrics, name) for recorded in pair)]
         for name, title in SHOWN_FIGURES.items()
@@ -131,8 +140,21 @@ def figure_rows(pair: Sequence[RecordedEvaluation]) -> list[list[str]]:
 
 
 @lru_cache(CACHE_SIZE)
+def natural_comparison(first: Choice, second: Choice) -> NaturalComparison:
+    """Compare the second with the first as production sees them, each by its own decision rule.
+
+    Raises:
+        DataError: they share no review.
+        TrackingError: the answers or the rule of one are gone.
+    """
+    from review_sentiment.registry import version_comparison
+
+    return version_comparison.natural_comparison(first.version, second.version, (first.model, second.model))
+
+
+@lru_cache(CACHE_SIZE)
 def paired_test(first: Choice, second: Choice) -> Comparison:
-    """Compare the second with the first by McNemar's test, on the reviews that both answered.
+    """Compare the second with the first by McNemar's test, on the balanced reviews that both answered.
 
     Raises:
         DataError: they share no review, or one has no evaluation.
@@ -141,7 +163,7 @@ def paired_test(first: Choice, second: Choice) -> Comparison:
 
 
 def compare_evaluations(first: RecordedEvaluation, second: RecordedEvaluation) -> Comparison:
-    """Compare the second evaluation with the first.
+    """Compare the second evaluation with the first, on balanced reviews.
 
     Raises:
         DataError: they share no review.
@@ -149,13 +171,13 @@ def compare_evaluations(first: RecordedEvaluation, second: RecordedEvaluation) -
     return compare_models(second.predictions, first.predictions, first.choice.title)
 
 
-def paired_test_text(found: Comparison, second: str) -> str:
-    """Return the paired test in a sentence."""
+def paired_test_text(found: Comparison, first: str, second: str, share: str) -> str:
+    """Return the paired test in a sentence; `share` is one of `RULES`."""
     overall = found.overall
     verdict = "a difference beyond chance" if overall.significant else "no difference beyond chance"
     return (
-        f"{second} against {found.other}: accuracy {overall} (McNemar; {verdict}). "
-        f"{overall.only_candidate} reviews won, {overall.only_other} lost. {RULE}"
+        f"{second} against {first}: accuracy {overall} (McNemar; {verdict}). "
+        f"{overall.only_candidate} reviews won, {overall.only_other} lost. {RULES[share]}"
     )
 
 
@@ -212,12 +234,12 @@ def dimensions(pair: Sequence[RecordedEvaluation]) -> list[str]:
 def answers_table(
     first: RecordedEvaluation, second: RecordedEvaluation, reviews: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return both models' answers to each review that both answered; changed answers come first.
+    """Return both models' answers, by their decision rules, to each review that both answered.
 
-    `change` is won, lost, both right or both wrong; `p first` and `p second` are the probabilities of the
-    gold label.
+    Changed answers come first: `change` is won, lost, both right or both wrong. `p first` and `p second` are
+    the probabilities of the gold label in production.
     """
-    both = paired_answers(first.predictions, second.predictions)
+    both = paired_answers(first.stratified, second.stratified, "decided")
     texts = (reviews["title"].fillna("") + ". " + reviews["text"].fillna("")).str.strip(". ")
     columns = {
         "review": dict(zip(reviews["review_id"], texts, strict=True)),
@@ -247,10 +269,10 @@ def setting_rows(first: ModelVersion, second: ModelVersion) -> list[tuple[str, s
 
 
 def _gold_probabilities(recorded: RecordedEvaluation) -> dict[str, float]:
-    """Return the probability of the gold label by review id."""
-    frame = recorded.predictions
-    answers = answers_of(frame, recorded.labels)
-    found = answers.probabilities[range(len(frame)), answers.gold]
+    """Return the probability of the gold label in production, by review id."""
+    frame = recorded.stratified
+    answers = answers_of(frame, recorded.rule.labels)
+    found = recorded.rule.probabilities(answers.log_probs)[range(len(frame)), answers.gold]
     return dict(zip(frame["review_id"], found, strict=True))
 
 

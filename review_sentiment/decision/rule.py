@@ -83,6 +83,17 @@ class DecisionRule:
             return self.objective
         return f"{self.objective}, and at most {100 * self.band.risk:g} % of the given answers wrong"
 
+    def in_words(self) -> str:
+        """Return what the answer is, what the rule was fitted for, and where there is no answer."""
+        if self.costs is not None:
+            answer = "the label with the lowest expected cost"
+        elif self.threshold is None:
+            answer = "the likeliest label"
+        else:
+            answer = f'"{self.labels[self.threshold.label]}" from a probability of {self.threshold.at:.3f} on'
+        unsure = "" if self.band is None else f"; unsure below a probability of {self.band.below:.3f}"
+        return f"{answer} (objective: {self.described}){unsure}"
+
     def probabilities(
         self, log_probs: npt.NDArray[np.float64], prior: Sequence[float] | None = None
     ) -> npt.NDArray[np.float64]:

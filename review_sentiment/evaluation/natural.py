@@ -8,12 +8,13 @@ weighted one: a review counts within its label by its sampling weight, and a lab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from review_sentiment.errors import DataError
 from review_sentiment.evaluation.intervals import (
     BOOTSTRAP_SEED,
     CALIBRATION_BINS,
@@ -77,6 +78,36 @@ class NaturalMetrics:
             for suffix, values in (("", vars(self)), ("_low", self.low), ("_high", self.high))
         }
 
+    @classmethod
+    def from_json(cls, figures: Mapping[str, Any]) -> NaturalMetrics:
+        """Return the metrics from what `as_json` returned."""
+        low, high = (
+            {name: figures[f"{name}_{end}"] for name in figures if f"{name}_{end}" in figures}
+            for end in ("low", "high")
+        )
+        categories = {name: cls.from_json(own) for name, own in figures.get("categories", {}).items()}
+        values = {name: figures[name] for name in low}
+        return cls(n=figures["n"], low=low, high=high, categories=categories, **values)
+
+    def share_text(self) -> str:
+        """Return which share of the labels the figures are about."""
+        rarest = min(self.share, key=lambda label: self.share[label])
+        return f"as in production: {self.share[rarest]:.1%} {rarest}"
+
+    def rows(self) -> dict[str, tuple[str, str | None]]:
+        """Return what a table shows: titles of figures, with their name and the label that they are about.
+
+        Precision and recall are those of the rarest label, which the class shares affect most.
+        """
+        rarest = min(self.share, key=lambda label: self.share[label])
+        return {
+            "accuracy": ("accuracy", None),
+            "macro-F1": ("macro_f1", None),
+            f"precision of {rarest}": ("precision", rarest),
+            f"recall of {rarest}": ("recall", rarest),
+            "calibration error": ("calibration_error", None),
+        } | ({"coverage": ("coverage", None), "risk": ("risk", None)} if self.coverage < 1 else {})
+
     def flat(self) -> dict[str, float]:
         """Return the figures and the ends of their intervals as single numbers, for MLflow."""
         numbers: dict[str, float] = {}
@@ -87,13 +118,13 @@ class NaturalMetrics:
                 numbers[name] = float(value)
         return numbers
 
-    def shown(self, name: str, label: str | None = None) -> str:
+    def shown(self, name: str, label: str | None = None, form: str = ".3f") -> str:
         """Return a figure with its interval."""
         value, low, high = (
             values[name] if label is None else values[name][label]
             for values in (vars(self), self.low, self.high)
         )
-        return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+        return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 @dataclass(frozen=True)
@@ -110,17 +141,60 @@ def natural_metrics(
 ) -> NaturalMetrics:
     """Compute the metrics of a table of predictions under a rule, at the natural shares of its labels.
 
-    A category's own shares are what its weights add up to. Every category of a held-out set has reviews of
-    every label (`data/splits.py`).
+    A category's own shares are what its weights add up to. A small sample of the reviews, such as the untuned
+    model's, may have categories without a review of some label: these have no metrics.
     """
     categories = {}
     for category, own in predictions.groupby("category"):
+        if own["gold"].nunique() < len(rule.labels):
+            continue
         mass = own.groupby("gold")["weight"].sum().reindex(list(rule.labels))
         categories[str(category)] = _metrics_of(own, rule, tuple((mass / mass.sum()).tolist()))
     return replace(_metrics_of(predictions, rule, shares), categories=categories)
 
 
 def _metrics_of(predictions: pd.DataFrame, rule: DecisionRule, shares: tuple[float, ...]) -> NaturalMetrics:
+    point, drawn = _resampled(predictions, rule, shares)
+    return _with_intervals(len(predictions), point, drawn, rule.labels)
+
+
+def natural_difference(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    rules: tuple[DecisionRule, DecisionRule],
+    shares: tuple[float, ...],
+) -> NaturalMetrics:
+    """Compute the metrics of the second table minus those of the first, each under its own rule.
+
+    Only reviews that are in both count, with the second table's weights; `share` stays the labels' share.
+    Both are resampled with the same draws. A draw that is easy for one is easy for the other, so the interval
+    is narrower than the two models' own intervals suggest.
+
+    Raises:
+        DataError: the two have other labels, or no review of a label in common.
+    """
+    labels = rules[1].labels
+    shared = first[["review_id", "gold"]].merge(second[["review_id", "gold"]])
+    if rules[0].labels != labels or set(shared["gold"]) != set(labels):
+        raise DataError("The two models have too few reviews and labels in common to be compared.")
+    before, after = (
+        table.merge(shared).sort_values("review_id", ignore_index=True) for table in (first, second)
+    )
+    before = before.assign(weight=after["weight"])
+    (point, drawn), (later, later_drawn) = (
+        _resampled(table, rule, shares) for table, rule in zip((before, after), rules, strict=True)
+    )
+    return _with_intervals(len(shared), _minus(later, point), _minus(later_drawn, drawn), labels)
+
+
+def _minus(second: Mapping[str, Figure], first: Mapping[str, Figure]) -> dict[str, Figure]:
+    return {name: value if name == "share" else value - first[name] for name, value in second.items()}
+
+
+def _resampled(
+    predictions: pd.DataFrame, rule: DecisionRule, shares: tuple[float, ...]
+) -> tuple[dict[str, Figure], dict[str, Figure]]:
+    """Return the figures [1, ...], and those of each draw [draws, ...]."""
     answers = answers_of(predictions, rule.labels)
     p = rule.probabilities(answers.log_probs)
     gold, weights, prior = answers.gold, predictions["weight"].to_numpy(), np.array(shares)
@@ -130,13 +204,18 @@ def _metrics_of(predictions: pd.DataFrame, rule: DecisionRule, shares: tuple[flo
     drawn = [
         _figures(_within_labels(counts, gold, weights, prior) @ columns, prior) for counts in _draws(gold)
     ]
+    return point, {name: np.concatenate([one[name] for one in drawn]) for name in point}
+
+
+def _with_intervals(
+    n: int, point: Mapping[str, Figure], drawn: Mapping[str, Figure], labels: Sequence[str]
+) -> NaturalMetrics:
     ends: dict[str, dict[str, Any]] = {"low": {}, "high": {}}
-    for name in point:
-        values = np.concatenate([one[name] for one in drawn])
+    for name, values in drawn.items():
         for end, percentile in (("low", 50 * (1 - CONFIDENCE)), ("high", 50 * (1 + CONFIDENCE))):
-            ends[end][name] = _named(name, np.percentile(values, percentile, axis=0), rule)
-    named: dict[str, Any] = {name: _named(name, value[0], rule) for name, value in point.items()}
-    return NaturalMetrics(n=len(gold), low=ends["low"], high=ends["high"], **named)
+            ends[end][name] = _named(name, np.percentile(values, percentile, axis=0), labels)
+    named: dict[str, Any] = {name: _named(name, value[0], labels) for name, value in point.items()}
+    return NaturalMetrics(n=n, low=ends["low"], high=ends["high"], **named)
 
 
 def _draws(gold: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float64]]:
@@ -201,10 +280,11 @@ def _figures(sums: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> d
     """Return the figures from the sums [draws, ...] of the columns."""
     c = len(prior)
     confusion = sums[:, : c * c].reshape(-1, c, c)  # by gold label and answer, as fractions of production
-    coverage, wrong = sums[:, c * c], sums[:, c * c + 1]
+    coverage = sums[:, c * c].round(12)  # exactly 1 if every review is answered
+    wrong = sums[:, c * c + 1]
     bins = sums[:, c * c + 2 :].reshape(len(sums), -1, CALIBRATION_BINS)
     hits, answered = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(1)
-    return {
+    figures = {
         "accuracy": hits.sum(-1),
         "macro_f1": (2 * hits / (answered + prior)).mean(-1),
         "calibration_error": np.abs(bins).sum(-1).mean(-1),
@@ -214,11 +294,11 @@ def _figures(sums: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> d
         "precision": hits / np.maximum(answered, np.finfo(float).tiny),  # 0 if the label is never answered
         "recall": hits / prior,
     }
+    return {name: np.clip(value, 0, 1) for name, value in figures.items()}  # rounding errors
 
 
-def _named(name: str, values: Figure, rule: DecisionRule) -> Any:
-    """Return a figure as a number, or by label; rounding errors may have led out of 0 to 1."""
-    values = np.clip(values, 0, 1)
+def _named(name: str, values: Figure, labels: Sequence[str]) -> Any:
+    """Return a figure as a number, or by label."""
     if name in BY_LABEL:
-        return {label: float(value) for label, value in zip(rule.labels, values, strict=True)}
+        return {label: float(value) for label, value in zip(labels, values, strict=True)}
     return float(values)

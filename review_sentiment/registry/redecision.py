@@ -120,6 +120,7 @@ def _register(
         {
             evidence.GATE_FILE: json.dumps(asdict(verdict), indent=2),
             evidence.SETTINGS_FILE: json.dumps(evidence.settings_of(source) | chosen, indent=2),
+            f"{TUNED}/{RULE_FILE}": rule_json(rule),
             f"{TUNED}/{NATURAL_FILE}": json.dumps(natural.as_json(), indent=2),
         },
         answers,

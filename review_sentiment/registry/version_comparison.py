@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.comparison import Comparison, compare_models, paired_answers
+from review_sentiment.evaluation.natural import natural_difference
 from review_sentiment.tracking import evidence, model_versions
+from review_sentiment.tracking.mlflow_store import TUNED
 
 if TYPE_CHECKING:
+    from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.tracking.model_versions import ModelVersion
 
 FIGURES = (
@@ -29,18 +32,44 @@ CHANGED_COLUMNS = ["review_id", "category", "gold", "first", "second", "title", 
 
 
 @dataclass(frozen=True)
+class NaturalComparison:
+    """What production will see of two versions, each answering by its own decision rule.
+
+    `rules` describe how the versions decide. `difference` has the second version's figures minus the first's.
+    `test` and `changed` are as in `VersionComparison`.
+    """
+
+    rules: tuple[str, str]
+    figures: tuple[NaturalMetrics, NaturalMetrics]
+    difference: NaturalMetrics
+    test: Comparison
+    changed: pd.DataFrame
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Return the titles of the figures, both versions' values and their difference, with intervals."""
+        first, second = self.figures
+        return [
+            (title, first.shown(*figure), second.shown(*figure), self.difference.shown(*figure, "+.3f"))
+            for title, figure in (first.rows() | second.rows()).items()
+        ]
+
+
+@dataclass(frozen=True)
 class VersionComparison:
     """The differences between two versions.
 
-    `settings` and `figures` map names to the values of the first and the second version. `test` compares the
-    second with the first on the reviews that both answered; if there is none, `why_no_test` explains why.
-    `changed` has the reviews that only one version answered correctly, in the columns `CHANGED_COLUMNS`.
+    `settings` and `figures` map names to the values of the first and the second version; the figures are
+    those of the balanced reviews. `test` compares the second with the first on those that both answered, by
+    their likeliest labels; if there is no test, `why_no_test` explains why. `changed` has the reviews that
+    only one version answered correctly, in the columns `CHANGED_COLUMNS`. `natural` is the comparison at the
+    natural share.
     """
 
     first: ModelVersion
     second: ModelVersion
     settings: Mapping[str, tuple[str, str]]
     figures: Mapping[str, tuple[str, str]]
+    natural: NaturalComparison | None
     test: Comparison | None
     why_no_test: str
     changed: pd.DataFrame
@@ -53,26 +82,56 @@ def compare_versions(name: str, first: str, second: str) -> VersionComparison:
         UsageError: there is no such version.
     """
     old, new = (model_versions.get_version(name, version) for version in (first, second))
-    test, why_no_test, changed = _paired_test(old, new)
+    natural, test, why_no_test, changed = None, None, "", pd.DataFrame(columns=CHANGED_COLUMNS)
+    try:
+        before, after = (evidence.predictions_of(version) for version in (old, new))
+        test = compare_models(after, before, f"version {old.version}")
+        changed = _changed(paired_answers(before, after), evidence.reviews_of(new))
+        natural = natural_comparison(old, new)
+    except DataError as error:
+        why_no_test = str(error)
     return VersionComparison(
         first=old,
         second=new,
         settings=different_settings(old, new),
         figures={key: (old.tags.get(key, "-"), new.tags.get(key, "-")) for key in FIGURES},
+        natural=natural,
         test=test,
         why_no_test=why_no_test,
         changed=changed,
     )
 
 
-def _paired_test(old: ModelVersion, new: ModelVersion) -> tuple[Comparison | None, str, pd.DataFrame]:
-    """Return the test, or why there is none, and the answers that changed."""
-    before, after = (evidence.predictions_of(version) for version in (old, new))
-    try:
-        test = compare_models(after, before, f"version {old.version}")
-    except DataError as error:
-        return None, str(error), pd.DataFrame(columns=CHANGED_COLUMNS)
-    return test, "", _changed(paired_answers(before, after), evidence.reviews_of(new))
+def natural_comparison(
+    old: ModelVersion, new: ModelVersion, models: tuple[str, str] = (TUNED, TUNED)
+) -> NaturalComparison:
+    """Compare two versions, or models beside them, as the gate does, at the shares of the second's source.
+
+    Raises:
+        DataError: they have no review with the same label in common.
+        TrackingError: the answers or the rule of a version are gone.
+    """
+    found = tuple(zip((old, new), models, strict=True))
+    (before, after), (rule_before, rule_after), figures = (
+        tuple(read(version, model) for version, model in found)
+        for read in (evidence.stratified_of, evidence.rule_of, evidence.natural_of)
+    )
+    share = figures[1].share
+    test = compare_models(after, before, f"version {old.version}", "decided", share)
+    shares = tuple(share[label] for label in rule_after.labels)
+    difference = natural_difference(before, after, (rule_before, rule_after), shares)
+    low, high = test.overall.interval  # one interval of the accuracy, that of the gate
+    return NaturalComparison(
+        rules=(rule_before.in_words(), rule_after.in_words()),
+        figures=figures,
+        difference=replace(
+            difference,
+            low={**difference.low, "accuracy": low},
+            high={**difference.high, "accuracy": high},
+        ),
+        test=test,
+        changed=_changed(paired_answers(before, after, "decided"), evidence.reviews_of(new)),
+    )
 
 
 def different_settings(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[str, str]]:
@@ -88,4 +147,5 @@ def different_settings(first: ModelVersion, second: ModelVersion) -> dict[str, t
 def _changed(both: pd.DataFrame, reviews: pd.DataFrame) -> pd.DataFrame:
     """Return the reviews that only one version answered correctly, those that the second lost first."""
     changed = both[both["change"].isin(["lost", "won"])].sort_values("change", kind="stable")
-    return changed.merge(reviews[["review_id", "title", "text"]], on="review_id", how="left")[CHANGED_COLUMNS]
+    texts = reviews[["review_id", "title", "text"]]
+    return changed.merge(texts, on="review_id", how="left")[CHANGED_COLUMNS].fillna("")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.errors import TrackingError
+from review_sentiment.scoring.version_files import RULE_FILE, load_rule, save_rule
 from review_sentiment.tracking.mlflow_store import (
     NATURAL_FILE,
     PREDICTIONS_FILE,
@@ -28,6 +29,8 @@ from review_sentiment.tracking.mlflow_store import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from review_sentiment.decision.rule import DecisionRule
+    from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.tracking.model_versions import ModelVersion
 
@@ -55,6 +58,8 @@ def log_evidence(
             found.stratified.to_parquet(directory / STRATIFIED_FILE, index=False)
             if len(found.decision):
                 found.decision.to_parquet(directory / DECISION_FILE, index=False)
+            if found.rule:
+                save_rule(found.rule, directory)
             if found.natural:
                 (directory / NATURAL_FILE).write_text(
                     json.dumps(found.natural.as_json(), indent=2), encoding="utf-8"
@@ -121,9 +126,17 @@ def metrics_of(version: ModelVersion, model: str = TUNED) -> dict[str, Any]:
     return dict(json.loads(_text(version, f"{model}/{METRICS_FILE}")))
 
 
-def natural_of(version: ModelVersion, model: str = TUNED) -> dict[str, Any]:
-    """Return a model's metrics at the natural share, as `NaturalMetrics.as_json` has them."""
-    return dict(json.loads(_text(version, f"{model}/{NATURAL_FILE}")))
+def natural_of(version: ModelVersion, model: str = TUNED) -> NaturalMetrics:
+    """Return a model's metrics at the natural share."""
+    from review_sentiment.evaluation.natural import NaturalMetrics
+
+    return NaturalMetrics.from_json(json.loads(_text(version, f"{model}/{NATURAL_FILE}")))
+
+
+def rule_of(version: ModelVersion, model: str = TUNED) -> DecisionRule:
+    """Return the decision rule that a model's metrics at the natural share follow from."""
+    with _file(version, f"{model}/{RULE_FILE}") as file:
+        return load_rule(file.parent)
 
 
 def stratified_of(version: ModelVersion, model: str = TUNED) -> pd.DataFrame:

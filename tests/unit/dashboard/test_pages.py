@@ -25,9 +25,11 @@ from dashboard.queries.comparison import Choice, RecordedEvaluation
 from dashboard.queries.device_speed import estimated_speeds, speed_of
 from dashboard.queries.versions import Registry
 from dashboard.widgets.figures import COLOURS, Line, intervals, lines
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import UsageError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import prediction_table
+from review_sentiment.evaluation.result import decided
 from review_sentiment.tracking.model_versions import ModelVersion
 
 LABELS = ("negative", "positive")
@@ -46,7 +48,8 @@ def recorded(model: str, p_positive: list[float]) -> RecordedEvaluation:
     p = np.array([[1 - value, value] for value in p_positive])
     frame = prediction_table(reviews, LABELS, p, p.argmax(1), np.ones(n))
     metrics = json.loads(json.dumps(compute_metrics(frame, LABELS).__dict__))
-    return RecordedEvaluation(Choice(model, version("1"), model), metrics, frame, pd.DataFrame())
+    choice, rule = Choice(model, version("1"), model), DecisionRule.raw(LABELS, (0.5, 0.5))
+    return RecordedEvaluation(choice, metrics, frame, pd.DataFrame(), decided(frame, rule), rule)
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def test_the_paired_test_counts_what_was_won_and_lost(
 ) -> None:
     found = comparison.compare_evaluations(*pair)
     assert (found.overall.only_candidate, found.overall.only_other, found.overall.gain) == (1, 1, 0.0)
-    assert "1 reviews won, 1 lost" in comparison.paired_test_text(found, "tuned")
+    assert "1 reviews won, 1 lost" in comparison.paired_test_text(found, "classical", "tuned", "balanced")
 
 
 def test_figures_have_their_intervals(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:

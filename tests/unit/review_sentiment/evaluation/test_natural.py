@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from review_sentiment.decision.rule import Band, DecisionRule
+from review_sentiment.decision.rule import Band, DecisionRule, Threshold
+from review_sentiment.errors import DataError
 from review_sentiment.evaluation.comparison import compare_models
-from review_sentiment.evaluation.natural import natural_metrics
+from review_sentiment.evaluation.natural import NaturalMetrics, natural_difference, natural_metrics
 from review_sentiment.evaluation.predictions import prediction_table
 
 LABELS = ("negative", "positive")
@@ -78,7 +79,7 @@ def test_other_scales_of_the_weights_change_nothing() -> None:
 
 def test_as_json_every_figure_has_its_interval() -> None:
     found = natural_metrics(table([0, 0, 1, 1], [0.1, 0.6, 0.9, 0.3], [1.0] * 4), RULE, SHARES).as_json()
-    assert json.loads(json.dumps(found)) == found
+    assert NaturalMetrics.from_json(json.loads(json.dumps(found))).as_json() == found
     for name in ("accuracy", "macro_f1", "calibration_error"):
         assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
     for name in ("precision", "recall", "share"):
@@ -89,6 +90,36 @@ def test_as_json_every_figure_has_its_interval() -> None:
 def test_a_label_that_is_never_answered_has_no_precision() -> None:
     found = natural_metrics(table([0, 1], [0.9, 0.9], [1.0, 1.0]), RULE, SHARES)
     assert found.precision["negative"] == found.recall["negative"] == 0
+
+
+def test_a_difference_is_that_of_the_same_reviews() -> None:
+    """The second rule answers "negative" less often; the first table has other rows and another order."""
+    rng = np.random.default_rng(4)
+    gold = np.repeat([0, 1], [80, 160])
+    p = expit(rng.normal(np.where(gold, 2, -2), 1.5))
+    second = table(gold.tolist(), p.tolist(), rng.uniform(1, 3, len(gold)).tolist())
+    rules = RULE, replace(RULE, threshold=Threshold(0, 0.65))
+    before, after = (natural_metrics(second, rule, SHARES) for rule in rules)
+    other = second.head(9).assign(review_id=[f"other {row}" for row in range(9)])
+    first = pd.concat([second, other]).assign(weight=7.0).sample(frac=1, random_state=0)
+
+    found = natural_difference(first, second, rules, SHARES)
+    assert found.n == len(second)
+    for title, (name, label) in found.rows().items():
+        value, one, two = (
+            vars(metrics)[name] if label is None else vars(metrics)[name][label]
+            for metrics in (found, before, after)
+        )
+        assert value == pytest.approx(two - one), title
+    assert found.low["accuracy"] < found.accuracy < found.high["accuracy"]
+    widths = [one.high["accuracy"] - one.low["accuracy"] for one in (found, before, after)]
+    assert widths[0] < 0.9 * np.hypot(*widths[1:])  # that of two independent samples
+    assert found.share == dict(zip(LABELS, SHARES, strict=True))
+
+    same = natural_difference(first, second, (RULE, RULE), SHARES)
+    assert set(same.flat().values()) == {len(second), 0.0, *SHARES}
+    with pytest.raises(DataError, match="too few reviews and labels in common"):
+        natural_difference(other, second, rules, SHARES)
 
 
 def test_the_intervals_cover_the_truth() -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,7 +17,7 @@ from front_door.main import main
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import PREDICTION_COLUMNS
 from review_sentiment.evaluation.result import Evaluation
-from review_sentiment.registry.version_comparison import compare_versions, different_settings
+from review_sentiment.registry.version_comparison import different_settings
 from review_sentiment.scoring.version_files import load_rule
 from review_sentiment.tracking import evidence, model_versions, run_log
 from tests.unit.review_sentiment.registry.test_registration import NAME, registered
@@ -77,15 +78,16 @@ def test_a_new_rule_makes_a_new_version_with_the_same_adapter(
     child = mlflow.MlflowClient().get_run(two.evaluation_run).data
     assert child.tags["mlflow.parentRunId"] == one.run_id
     assert child.metrics["tuned_natural/accuracy"] == found["natural"]["accuracy"]
-    assert evidence.natural_of(two) == found["natural"] != evidence.natural_of(one)
+    assert evidence.natural_of(two).as_json() == found["natural"] != evidence.natural_of(one).as_json()
     assert evidence.settings_of(two)["decision.precision"] == "{'negative': 0.8}"
     assert two.tags["gate.reason"].startswith("A new decision rule for version 1")
     assert "new decision rule: precision negative=0.8" in evidence.card_of(two)
     (_, first), (_, second) = (
         model_versions.download_adapter(found, tmp_path / found.version) for found in (one, two)
     )
-    assert load_rule(first) == RULE
+    assert load_rule(first) == evidence.rule_of(one) == RULE
     rule = load_rule(second)
+    assert evidence.rule_of(two) == rule
     answers = evidence.stratified_of(two)
     p = rule.probabilities(np.log(answers[["p_negative", "p_positive"]].to_numpy()))
     assert answers["decided"].to_list() == [LABELS[answer] for answer in rule.answers(p)]
@@ -93,7 +95,20 @@ def test_a_new_rule_makes_a_new_version_with_the_same_adapter(
 
     differences = different_settings(one, two)
     assert differences["decision.precision"][1] == "{'negative': 0.8}"
-    assert compare_versions(NAME, "1", "2").second.version == "2"
+    compared = command_json(capsys, "compare", "1", "2")
+    natural, balanced = compared["natural"], compared["test"]["overall"]
+    assert natural["figures"] == [evidence.natural_of(version).as_json() for version in (one, two)]
+    before, after = (figures["accuracy"] for figures in natural["figures"])
+    assert natural["difference"]["accuracy"] == pytest.approx(after - before)
+    gain = natural["test"]["overall"]
+    assert gain["gain"] == pytest.approx(after - before)
+    assert gain["interval"] == [natural["difference"][f"accuracy_{end}"] for end in ("low", "high")]
+    assert len(natural["changed"]) == gain["only_candidate"] + gain["only_other"] > 0
+    assert (balanced["gain"], compared["changed"]) == (0, [])  # the likeliest labels are the same
+    assert main(["compare", "1", "2", "--name", NAME]) == 0
+    text = capsys.readouterr().out
+    assert text.index("as in production: 20.0% negative") < text.index("balanced")
+    assert f"version 2 answers {rule.in_words()}" in text
 
     # Version 2 has this rule, whichever version is asked for it.
     for asked in ("1", "2"):
@@ -109,15 +124,20 @@ def test_a_rule_that_abstains_says_how_often_and_how_well_by_category(
     said = capsys.readouterr().out
     assert "version 2 registered: accuracy, and at most 4 % of the given answers wrong." in said
     natural = evidence.natural_of(model_versions.list_versions(NAME)[0])
-    assert natural["coverage"] < 1
-    assert natural["risk"] < 1 - natural["accuracy"]
-    shown = f"{natural['risk']:.3f} [{natural['risk_low']:.3f}, {natural['risk_high']:.3f}]"
-    assert shown in " ".join(said.split())
+    assert natural.coverage < 1
+    assert natural.risk < 1 - natural.accuracy
+    assert natural.shown("risk") in " ".join(said.split())
     card = evidence.card_of(model_versions.list_versions(NAME)[0])
     tops = next(line for line in card.splitlines() if line.startswith("| Tops"))
-    own = natural["categories"]["Tops"]
-    assert f"{own['coverage']:.1%}" in tops
-    assert f"{own['risk']:.3f} [{own['risk_low']:.3f}, {own['risk_high']:.3f}]" in tops
+    own = natural.categories["Tops"]
+    assert f"{own.coverage:.1%}" in tops
+    assert own.shown("risk") in tops
+
+
+def command_json(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """Return what a command about the model prints as JSON."""
+    assert main([*words, "--name", NAME, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
 
 
 REFUSED = {
