@@ -13,6 +13,7 @@ from dashboard.queries.versions import Registry, title_of
 from dashboard.widgets.figures import Line
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.comparison import RULES, Comparison, compare_models, paired_answers
+from review_sentiment.evaluation.intervals import RELIABILITY_BINS
 from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
 from review_sentiment.scoring.answers import labels_of
 from review_sentiment.tracking.mlflow_store import TUNED
@@ -34,7 +35,6 @@ SHOWN_FIGURES = {
     "unparsed_rate": "unparsed rate",
 }
 """Metrics and their names on the page."""
-RELIABILITY_BINS = 10
 CACHE_SIZE = 32
 CHANGES = ("changed", "won", "lost", "both wrong", "both right", "all")
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from review_sentiment.evaluation.intervals import TWO_CLASSES
-from review_sentiment.evaluation.plots import RELIABILITY_BINS
+from review_sentiment.evaluation.intervals import RELIABILITY_BINS, TWO_CLASSES
 from review_sentiment.evaluation.predictions import answers_of, production_shares
 
 if TYPE_CHECKING:

@@ -24,6 +24,8 @@ DRAWS_AT_A_TIME = 100
 """Resamples that are in memory at the same time."""
 CALIBRATION_BINS = 15
 """Of equal width, as in C. Guo et al., "On Calibration of Modern Neural Networks", arXiv 1706.04599."""
+RELIABILITY_BINS = 10
+"""Points of a drawn reliability curve."""
 
 TWO_CLASSES = 2
 

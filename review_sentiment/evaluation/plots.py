@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from review_sentiment.evaluation.intervals import TWO_CLASSES
+from review_sentiment.evaluation.intervals import RELIABILITY_BINS, TWO_CLASSES
 from review_sentiment.evaluation.predictions import UNPARSED, answers_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ BLUE = "#2166ac"
 """From ColorBrewer's scale RdBu, which is safe for colour-blind people."""
 COLOURS = ("#d55e00", BLUE, "#009e73", "#cc79a7", "#56b4e9")
 """Colours of the classes, safe for colour-blind people (M. Okabe, K. Ito)."""
-RELIABILITY_BINS = 10
 DARK = 0.5
 """Cells with a larger fraction are dark and get white text."""
 

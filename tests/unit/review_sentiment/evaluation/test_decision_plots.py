@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from review_sentiment.decision.rule import Band, DecisionRule, Threshold
-from review_sentiment.evaluation.decision_plots import THRESHOLDS, decision_figure
+from review_sentiment.evaluation.decision_curves import THRESHOLDS
+from review_sentiment.evaluation.decision_plots import decision_figure
 from review_sentiment.evaluation.natural import natural_metrics
 from tests.unit.review_sentiment.evaluation.test_natural import LABELS, SHARES, table
 
