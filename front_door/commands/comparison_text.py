@@ -28,10 +28,11 @@ def as_text(found: VersionComparison, examples: int) -> str:
     parts = [*_natural(found.natural, titles, examples)] if found.natural else []
     figures = [(key, tag_figure(found.first, key), tag_figure(found.second, key)) for key in found.figures]
     parts.append(columns([("balanced", *titles), *figures]))
-    if found.test is None:
-        parts.append(f"No paired test: {found.why_no_test}")
-    else:
+    if found.test is not None:
         parts += _test(found.test, titles, RULES["balanced"])
+    if found.why_no_test:
+        missing = "paired test" if found.test is None else "comparison at the natural share"
+        parts.append(f"No {missing}: {found.why_no_test}")
     if found.settings:
         rows = [(key, *values) for key, values in found.settings.items()]
         parts.append(columns([("setting", *titles), *rows]))

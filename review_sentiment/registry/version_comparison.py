@@ -111,18 +111,17 @@ def natural_comparison(
         DataError: they have no review with the same label in common.
         TrackingError: the answers or the rule of a version are gone.
     """
-    found = tuple(zip((old, new), models, strict=True))
-    (before, after), (rule_before, rule_after), figures = (
-        tuple(read(version, model) for version, model in found)
-        for read in (evidence.stratified_of, evidence.rule_of, evidence.natural_of)
-    )
+    before, after = models
+    answers = evidence.stratified_of(old, before), evidence.stratified_of(new, after)
+    rules = evidence.rule_of(old, before), evidence.rule_of(new, after)
+    figures = evidence.natural_of(old, before), evidence.natural_of(new, after)
     share = figures[1].share
-    test = compare_models(after, before, f"version {old.version}", "decided", share)
-    shares = tuple(share[label] for label in rule_after.labels)
-    difference = natural_difference(before, after, (rule_before, rule_after), shares)
+    test = compare_models(answers[1], answers[0], f"version {old.version}", "decided", share)
+    shares = tuple(share[label] for label in rules[1].labels)
+    difference = natural_difference(*answers, rules, shares)
     low, high = test.overall.interval  # one interval of the accuracy, that of the gate
     return NaturalComparison(
-        rules=(rule_before.in_words(), rule_after.in_words()),
+        rules=(rules[0].in_words(), rules[1].in_words()),
         figures=figures,
         difference=replace(
             difference,
@@ -130,7 +129,7 @@ def natural_comparison(
             high={**difference.high, "accuracy": high},
         ),
         test=test,
-        changed=_changed(paired_answers(before, after, "decided"), evidence.reviews_of(new)),
+        changed=_changed(paired_answers(*answers, "decided"), evidence.reviews_of(new)),
     )
 
 
