@@ -29,6 +29,7 @@ with app.setup:
     from dashboard.pages import (
         compare,
         configure,
+        decision,
         learn,
         machine,
         models,
@@ -311,6 +312,36 @@ def models_chooser(registry, tab):
     shown_version = version_chooser(registry, label="Details of")
     shown_version
     return (shown_version,)
+
+
+@app.cell
+def models_figures(registry, shown_version, tab):
+    mo.stop(tab.value != sections.MODELS or not shown_version.value)
+    rule_found, _missing = decision.read_or_notice(registry.find(shown_version.value))
+    decision.figures_view(rule_found) if rule_found else _missing
+    return (rule_found,)
+
+
+@app.cell
+def models_threshold(rule_found, tab):
+    mo.stop(tab.value != sections.MODELS or rule_found is None)
+    threshold = decision.threshold_slider(rule_found)
+    column([mo.md("### A thousand reviews of production"), threshold])
+    return (threshold,)
+
+
+@app.cell
+def models_effect(rule_found, tab, threshold):
+    mo.stop(tab.value != sections.MODELS or rule_found is None)
+    decision.effect_view(rule_found, threshold.value)
+
+
+@app.cell
+def models_curves(rule_found, tab):
+    mo.stop(tab.value != sections.MODELS or rule_found is None)
+    rule_curves = decision.curves_view(rule_found)
+    rule_curves.view
+    return (rule_curves,)
 
 
 @app.cell

@@ -133,7 +133,7 @@ def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
 def figure_rows(pair: Sequence[RecordedEvaluation]) -> list[list[str]]:
     """Return a row per metric on balanced reviews, with each model's value and interval."""
     rows = [
-        [title, *(_with_interval(recorded.metrics, name) for recorded in pair)]
+        [title, *(with_interval(recorded.metrics, name) for recorded in pair)]
         for name, title in SHOWN_FIGURES.items()
     ]
     return [*rows, ["reviews", *(f"{recorded.metrics['n']:.0f}" for recorded in pair)]]
@@ -283,7 +283,8 @@ def _last_label(recorded: RecordedEvaluation) -> tuple[Any, Any]:
     return answers.gold == last, answers.probabilities[:, last]
 
 
-def _with_interval(metrics: Mapping[str, Any], name: str) -> str:
+def with_interval(metrics: Mapping[str, Any], name: str) -> str:
+    """Return a figure of `metrics.json` with its interval."""
     if name not in metrics:
         return "-"
     interval = metrics.get("intervals", {}).get(name)

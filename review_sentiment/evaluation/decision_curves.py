@@ -65,6 +65,31 @@ class ThresholdEffects:
 
 
 @dataclass(frozen=True)
+class ThresholdCounts:
+    """What a threshold makes of `reviews` reviews of production, in whole numbers that add up.
+
+    `of_label` have the label, `called` get it as their answer, `right` both.
+    """
+
+    reviews: int
+    of_label: int
+    called: int
+    right: int
+    precision: float
+    recall: float
+
+    @property
+    def wrong(self) -> int:
+        """Return how many get the label, but do not have it."""
+        return self.called - self.right
+
+    @property
+    def missed(self) -> int:
+        """Return how many have the label, but do not get it."""
+        return self.of_label - self.right
+
+
+@dataclass(frozen=True)
 class DecidedReviews:
     """Evaluation reviews under a rule, for one label.
 
@@ -88,6 +113,19 @@ class DecidedReviews:
         called = self.p >= thresholds[:, None]  # [t, n]
         in_label = self.shares * self.is_label
         return ThresholdEffects(thresholds, float(in_label.sum()), called @ self.shares, called @ in_label)
+
+    def counts(self, threshold: float, reviews: int) -> ThresholdCounts:
+        """Return what a threshold makes of this many reviews of production."""
+        effects = self.effects(np.array([threshold]))
+        called, right = (round(reviews * float(one[0])) for one in (effects.called, effects.right))
+        return ThresholdCounts(
+            reviews=reviews,
+            of_label=round(reviews * effects.share),
+            called=called,
+            right=right,
+            precision=float(effects.precision[0]),
+            recall=float(effects.recall[0]),
+        )
 
     def reliability(self, p: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
         """Return the mean probability and the label's frequency [bins], for `p` or `before`.

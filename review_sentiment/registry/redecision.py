@@ -125,7 +125,7 @@ def _register(
         },
         answers,
     )
-    tags = {**source.tags, **tags, "natural_accuracy": f"{natural.accuracy:.6f}"}
+    tags = {**source.tags, **tags, **model_versions.natural_tags(natural)}
     tags |= {EVALUATION_RUN_TAG: evaluation_run, IDENTITY_TAG: identity}
     number = model_versions.register_version(source.name, source.run_id, model_id, tags)
     with model_versions.deleted_on_failure(source.name, number):

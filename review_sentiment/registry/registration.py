@@ -149,7 +149,7 @@ def _log_model(judged: Judged) -> str:
 
 def _tags(base: ModelIdentity, tuned: Evaluation, verdict: Verdict) -> dict[str, str]:
     metrics = tuned.metrics
-    natural = {"natural_accuracy": f"{tuned.natural.accuracy:.6f}"} if tuned.natural else {}
+    natural = model_versions.natural_tags(tuned.natural) if tuned.natural else {}
     return natural | {
         model_versions.ACCURACY_TAG: f"{metrics.accuracy:.6f}",
         "accuracy_interval": "{:.3f}-{:.3f}".format(*metrics.intervals["accuracy"]),

@@ -21,6 +21,7 @@ from review_sentiment.models.base_model import require_same_files
 from review_sentiment.tracking.mlflow_store import EVALUATION_RUN_TAG, client, temporary_directory
 
 if TYPE_CHECKING:
+    from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.scoring.version_files import Serving
 
 CHAMPION = "champion"
@@ -64,6 +65,14 @@ class ModelVersion:
     def warnings(self) -> tuple[str, ...]:
         """Return what readers of the version must know, such as a collapsed class."""
         return tuple(self.tags.get(WARNINGS_TAG, "").splitlines())
+
+
+def natural_tags(natural: NaturalMetrics) -> dict[str, str]:
+    """Return the tags with a version's accuracy in production, and its interval."""
+    return {
+        "natural_accuracy": f"{natural.accuracy:.6f}",
+        "natural_interval": f"{natural.low['accuracy']:.3f}-{natural.high['accuracy']:.3f}",
+    }
 
 
 def register_version(name: str, run_id: str, model_id: str, tags: Mapping[str, str]) -> str:

@@ -1,0 +1,133 @@
+"""What a version's decision rule does in production, from the evidence kept with the version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from dashboard.queries.comparison import Choice, read_evaluation, with_interval
+from dashboard.widgets.figures import Line
+from review_sentiment.evaluation.decision_curves import THRESHOLDS, DecidedReviews, decided_reviews
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from review_sentiment.decision.rule import DecisionRule
+    from review_sentiment.evaluation.decision_curves import ThresholdCounts
+    from review_sentiment.evaluation.natural import NaturalMetrics
+
+CACHE_SIZE = 8
+THOUSAND = 1_000
+"""Reviews of production that the counts are scaled to."""
+LEAST_COVERAGE = 0.5
+"""A smaller part of the reviews has too few wrong answers to draw."""
+BALANCED_FIGURES = {"accuracy": "accuracy", "macro-F1": "f1", "calibration error": "calibration_error"}
+"""Titles of a `NaturalMetrics`' rows, and the same figures on balanced reviews."""
+
+
+@dataclass(frozen=True)
+class RecordedDecision:
+    """A version's number and rule, its evaluation reviews under the rule, and its figures at both shares.
+
+    `metrics` are those of the balanced reviews, as in `metrics.json`.
+    """
+
+    version: str
+    rule: DecisionRule
+    reviews: DecidedReviews
+    natural: NaturalMetrics
+    metrics: Mapping[str, Any]
+
+
+@lru_cache(CACHE_SIZE)
+def read_decision(choice: Choice) -> RecordedDecision:
+    """Read a version's rule and evaluation, which never change.
+
+    Raises:
+        TrackingError: its evidence is gone.
+    """
+    from review_sentiment.tracking import evidence
+
+    recorded = read_evaluation(choice)
+    return RecordedDecision(
+        version=choice.version.version,
+        rule=recorded.rule,
+        reviews=decided_reviews(recorded.stratified, recorded.rule),
+        natural=evidence.natural_of(choice.version, choice.model),
+        metrics=recorded.metrics,
+    )
+
+
+def figure_rows(found: RecordedDecision) -> list[tuple[str, str, str]]:
+    """Return the figures of a version as in production, and on balanced reviews."""
+    natural, metrics, label = found.natural, found.metrics, found.reviews.label
+    balanced = {title: with_interval(metrics, name) for title, name in BALANCED_FIGURES.items()}
+    number = list(metrics["labels"]).index(label)
+    hits, of_label = metrics["confusion"][number][number], sum(metrics["confusion"][number])
+    called = sum(row[number] for row in metrics["confusion"])
+    balanced[f"precision of {label}"] = f"{hits / called:.3f}" if called else "-"
+    balanced[f"recall of {label}"] = f"{hits / of_label:.3f}"
+    rows = [
+        (title, natural.shown(*figure), balanced.get(title, "-")) for title, figure in natural.rows().items()
+    ]
+    return [
+        *rows,
+        ("ROC AUC", "-", with_interval(metrics, "roc_auc")),
+        ("reviews", f"{natural.n:,}", f"{metrics['n']:,.0f}"),
+    ]
+
+
+def threshold_steps(reviews: DecidedReviews) -> list[float]:
+    """Return the thresholds to choose from, the rule's own among them."""
+    own = [] if reviews.own_threshold is None else [reviews.own_threshold]
+    return sorted({*(round(at, 2) for at in THRESHOLDS.tolist()), *own})
+
+
+def effect_rows(reviews: DecidedReviews, thresholds: list[float]) -> list[tuple[str, ...]]:
+    """Return what each threshold makes of a thousand reviews of production."""
+    counts = [reviews.counts(at, THOUSAND) for at in thresholds]
+    label = reviews.label
+    shown: dict[str, Callable[[ThresholdCounts], str]] = {
+        f"{label} reviews": lambda one: f"{one.of_label:,}",
+        f"called {label}": lambda one: f"{one.called:,}",
+        "… and right": lambda one: f"{one.right:,}",
+        "… and wrong": lambda one: f"{one.wrong:,}",
+        f"{label}, but missed": lambda one: f"{one.missed:,}",
+        f"precision of {label}": lambda one: f"{one.precision:.3f}",
+        f"recall of {label}": lambda one: f"{one.recall:.3f}",
+    }
+    return [(title, *map(show, counts)) for title, show in shown.items()]
+
+
+def reliability_lines(reviews: DecidedReviews) -> list[Line]:
+    """Return the label's frequency over its probability, before and after the rule's calibration."""
+    curves = {"by the model": reviews.before, "by the rule": reviews.p}
+    return [Line(name, *(one.tolist() for one in reviews.reliability(p))) for name, p in curves.items()]
+
+
+def threshold_lines(reviews: DecidedReviews) -> list[Line]:
+    """Return precision, recall and cost over the threshold, and the rule's threshold."""
+    effects = reviews.effects()
+    x = effects.thresholds.tolist()
+    curves = {
+        "precision": effects.precision,
+        "recall": effects.recall,
+        f"cost (1: never “{reviews.label}”)": effects.relative_cost(reviews.cost_of_wrong),
+    }
+    shown = [Line(name, x, values.tolist()) for name, values in curves.items()]
+    own = reviews.own_threshold
+    return shown if own is None else [*shown, Line(f"the rule: {own:.2f}", [own, own], [0, 1])]
+
+
+def risk_lines(found: RecordedDecision) -> list[Line]:
+    """Return the fraction of wrong answers over the fraction of reviews that are answered."""
+    reviews, band = found.reviews, found.rule.band
+    coverage, risk = reviews.risk()
+    covered = coverage >= LEAST_COVERAGE
+    shown = [Line("risk", coverage[covered].tolist(), risk[covered].tolist())]
+    if band is not None:
+        kept = found.natural.coverage
+        shown.append(Line(f"the rule answers {kept:.1%}", [kept, kept], [0, float(risk[-1])]))
+        shown.append(Line(f"requested: {band.risk:g}", [LEAST_COVERAGE, 1.0], [band.risk, band.risk]))
+    return shown
