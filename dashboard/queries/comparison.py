@@ -36,6 +36,8 @@ SHOWN_FIGURES = {
 }
 """Metrics and their names on the page."""
 CACHE_SIZE = 32
+TESTS = {"balanced": "McNemar's test", "natural": "McNemar's test with weights"}
+"""The paired test by the share of the labels in it."""
 CHANGES = ("changed", "won", "lost", "both wrong", "both right", "all")
 
 
@@ -176,7 +178,7 @@ def paired_test_text(found: Comparison, first: str, second: str, share: str) -> 
     overall = found.overall
     verdict = "a difference beyond chance" if overall.significant else "no difference beyond chance"
     return (
-        f"{second} against {first}: accuracy {overall} (McNemar; {verdict}). "
+        f"{second} against {first}: accuracy {overall} ({TESTS[share]}; {verdict}). "
         f"{overall.only_candidate} reviews won, {overall.only_other} lost. {RULES[share]}"
     )
 
@@ -288,4 +290,4 @@ def with_interval(metrics: Mapping[str, Any], name: str) -> str:
     if name not in metrics:
         return "-"
     interval = metrics.get("intervals", {}).get(name)
-    return f"{metrics[name]:.3f}" + (f" ({interval[0]:.3f}-{interval[1]:.3f})" if interval else "")
+    return f"{metrics[name]:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

@@ -20,14 +20,17 @@ from dashboard.explain.rank_choice import by_rank, rank_sweep
 from dashboard.pages import models, sections
 from dashboard.pages.learn import most_confident_mistakes
 from dashboard.pages.try_it import words
-from dashboard.queries import comparison
+from dashboard.queries import comparison, decision
 from dashboard.queries.comparison import Choice, RecordedEvaluation
+from dashboard.queries.decision import RecordedDecision
 from dashboard.queries.device_speed import estimated_speeds, speed_of
 from dashboard.queries.versions import Registry
 from dashboard.widgets.figures import COLOURS, Line, intervals, lines
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import UsageError
+from review_sentiment.evaluation.decision_curves import decided_reviews
 from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.natural import natural_metrics
 from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.evaluation.result import decided
 from review_sentiment.tracking.model_versions import ModelVersion
@@ -80,8 +83,35 @@ def test_the_paired_test_counts_what_was_won_and_lost(
 def test_figures_have_their_intervals(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
     rows = comparison.figure_rows(pair)
     low, high = pair[1].metrics["intervals"]["accuracy"]
-    assert rows[0] == ["accuracy", rows[0][1], f"{4 / 6:.3f} ({low:.3f}-{high:.3f})"]
+    assert rows[0] == ["accuracy", rows[0][1], f"{4 / 6:.3f} [{low:.3f}, {high:.3f}]"]
     assert rows[-1] == ["reviews", "6", "6"]
+
+
+def test_a_thousand_reviews_under_the_slider_and_under_the_rule(
+    pair: tuple[RecordedEvaluation, RecordedEvaluation],
+) -> None:
+    """Of three negative reviews, the second model finds two, and it calls one positive review negative."""
+    rule = DecisionRule.raw(LABELS, (0.2, 0.8))
+    reviews = decided_reviews(pair[1].stratified, rule)
+    found = RecordedDecision(
+        "1", rule, reviews, natural_metrics(pair[1].stratified, rule, rule.prior), pair[1].metrics
+    )
+    assert 0.5 in (steps := decision.threshold_steps(reviews))
+    assert steps == sorted(steps)
+    rows = {title: tuple(values) for title, *values in decision.effect_rows(reviews, [0.01, 0.5])}
+    assert rows["negative reviews"] == ("200", "200")
+    assert rows["called negative"] == ("1,000", "133")
+    assert rows["… and right"] == ("200", "133")
+    assert rows["negative, but missed"] == ("0", "67")
+    figures = {title: values for title, *values in decision.figure_rows(found)}
+    assert figures["precision of negative"][1] == f"{2 / 3:.3f}"
+    assert figures["reviews"] == ["6", "6"]
+    for line in (
+        *decision.reliability_lines(reviews),
+        *decision.threshold_lines(reviews),
+        *decision.risk_lines(found),
+    ):
+        assert len(line.x) == len(line.y) > 0
 
 
 def test_curves_lie_in_the_unit_square(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
