@@ -89,13 +89,13 @@ def read_ours(url: str, seed: int) -> dict[str, Any]:
     from review_sentiment.settings_files import load_settings
     from tests.web_server import DATA_SET
 
-    settings = load_settings(SETTINGS).split
+    settings = load_settings(SETTINGS)
     started = time.perf_counter()
-    rules = CleaningRules(BINARY, settings.kept_per_class, settings.needed_per_class, 0.01)
+    rules = CleaningRules(BINARY, settings.kept_per_class, settings.split.needed_per_class, 0.01)
     table = clean_category(CATEGORY, HubDataset(DATA_SET, url).read(CATEGORY, seed), rules, seed)
     seconds = time.perf_counter() - started
     peak = _peak()
-    parts = split_reviews([table], SplitRules(**settings.model_dump()), seed)
+    parts = split_reviews([table], SplitRules.of(settings), seed)
     return peak | {
         "seconds": seconds,
         "rows": table.read,

@@ -29,14 +29,16 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
             revision=revision,
             cleaning=s.cleaning,
             needed_per_class=s.split.needed_per_class,
-            kept_per_class=s.split.kept_per_class,
+            kept_per_class=s.kept_per_class,
             seed=seed,
             id=f"ingest_reviews_{safe[category]}",
             after="validate_categories",
         )
         for category, revision in revisions.items()
     ]
-    train, validation, decision, evaluation = steps.split_reviews(reviews=reviews, split=s.split, seed=seed)
+    train, validation, decision, evaluation = steps.split_reviews(
+        reviews=reviews, split=s.split, natural_interval=s.evaluation.natural_interval, seed=seed
+    )
     report = steps.data_report(reviews=reviews, train=train, validation=validation, evaluation=evaluation)
 
     train_chats = steps.format_chat(train, s.model, s.prompt, labels, id="format_chat_train")

@@ -31,6 +31,8 @@ REFUSED_IN_MODEL_NAMES = "/:.%\"'"
 
 SAMPLING_RESERVE = 1.25
 """Reviews to sample for each one needed: reviews of users who would be in two splits are dropped."""
+MOST_PER_RAREST = 20.0
+"""Held-out reviews of other labels per review of the rarest: at a share of 5 %, these are all."""
 MAX_LORA_SCALE = 1_000
 """Adam's first step moves each entry of B by the learning rate, 2e-4. With rank 16, entries of A around 0.02
 and this scale, the update is 0.06: as large as the weights themselves."""
@@ -168,11 +170,6 @@ class SplitSettings(Section):
             self.validation_per_category / self.validation_share / 2,
         )
         return math.ceil(max(parts) * SAMPLING_RESERVE)
-
-    @property
-    def kept_per_class(self) -> int:
-        """Return how many reviews of any other class to keep for the splits."""
-        return math.ceil(self.needed_per_class * self.majority_ratio)
 
     @model_validator(mode="after")
     def _check_held_out_fraction(self) -> Self:
@@ -323,6 +320,8 @@ class EvaluationSettings(Section):
     """Reviews also answered by greedy generation, to check that scoring gives the same answers."""
     shards: Annotated[int, Field(ge=1, le=1_000)] = 1
     """Number of steps that share the evaluation of the tuned model; they run in parallel on a cluster."""
+    natural_interval: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Score more reviews until the rarest label's precision in production is known to plus or minus this."""
 
 
 class DecisionSettings(Section):
@@ -441,3 +440,9 @@ class Settings(Section):
     """Where candidates are logged in MLflow."""
     registry: RegistrySettings = RegistrySettings()
     """Where model versions are registered in MLflow."""
+
+    @property
+    def kept_per_class(self) -> int:
+        """Return how many reviews of each class but the rarest to keep for the splits."""
+        planned = MOST_PER_RAREST if self.evaluation.natural_interval else 1.0
+        return math.ceil(self.split.needed_per_class * max(self.split.majority_ratio, planned))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from front_door.run.training_data import TrainingData, assumed
+from front_door.run.training_data import MEAN_LENGTH, TrainingData, assumed
 from review_sentiment.models.base_model import identify
 from review_sentiment.models.compute import gpu_plan, plan_compute
 from review_sentiment.models.recipe import Recipe
@@ -19,11 +19,13 @@ from review_sentiment.resources.throughput import (
     GPU_UTILISATION,
     GPUS,
     matrix_speed,
+    scoring_seconds,
     training_seconds,
 )
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
+    from review_sentiment.models.compute import ComputePlan
 
 TIGHT = 0.85
 """Fraction of the usable memory above which a training is `tight`."""
@@ -132,11 +134,22 @@ def estimate_here(settings: Settings, data: TrainingData | None = None) -> Devic
     plan = plan_compute("auto" if wanted == "cuda" else wanted)
     if plan.device == "cuda" or precision != "fp16":  # settings for a GPU are estimated here too
         plan = plan_compute(plan.device, precision)
-    utilisation = GPU_UTILISATION if plan.device == "cuda" else CPU_UTILISATION
-    speed = utilisation * matrix_speed(shape_of(identify(settings.model)), plan.dtype, plan.device)
-    found = device.usable_bytes(plan.device), speed
+    found = device.usable_bytes(plan.device), _speed(settings, plan)
     recipe = Recipe.from_settings(settings, plan)
     return _estimate(settings, recipe, "this machine", found, data or assumed(settings))
+
+
+def scoring_here(settings: Settings, reviews: int) -> float:
+    """Return how many seconds this machine takes to score so many reviews."""
+    plan = plan_compute(settings.model.device, settings.model.precision)
+    tokens = reviews * MEAN_LENGTH * settings.prompt.max_tokens
+    return scoring_seconds(shape_of(identify(settings.model)), tokens, _speed(settings, plan))
+
+
+def _speed(settings: Settings, plan: ComputePlan) -> float:
+    """Return the operations per second that this machine reaches."""
+    utilisation = GPU_UTILISATION if plan.device == "cuda" else CPU_UTILISATION
+    return utilisation * matrix_speed(shape_of(identify(settings.model)), plan.dtype, plan.device)
 
 
 def fit_of(settings: Settings, recipe: Recipe, data: TrainingData, usable: float) -> tuple[Fit, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from front_door.run.forecast import CACHED, DEPENDS
 from front_door.run.preflight import Preflight
@@ -23,8 +23,12 @@ class Plan:
     def _trains(self) -> bool:
         return self.steps.get("finetune", CACHED) != CACHED
 
+    @property
+    def _scores(self) -> bool:
+        return self.steps.get("evaluate", CACHED) != CACHED
+
     def as_json(self) -> dict[str, object]:
-        """Return the plan for `--json`; `training` is null if it is cached or runs elsewhere."""
+        """Return the plan for `--json`; `training` and `scoring` are null if cached or elsewhere."""
         ready = self.ready
         training = ready.training if self._trains else None
         return {
@@ -42,13 +46,15 @@ class Plan:
                 "reviews_from": ready.reviews.source,
                 "hours": training.hours,
             },
+            "scoring": asdict(ready.scoring) if self._scores and ready.scoring else None,
         }
 
     def as_text(self) -> str:
         """Return the plan for the terminal; an asterisk marks settings that differ from their defaults."""
-        values, defaults = flat(self.ready.settings), flat(Settings())
+        ready = self.ready
+        values, defaults = flat(ready.settings), flat(Settings())
         width = max(map(len, values))
-        lines = [f"stack {self.ready.stack.name}; settings (* differs from the default)"]
+        lines = [f"stack {ready.stack.name}; settings (* differs from the default)"]
         for key, value in values.items():
             text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
             lines.append(f" {'*' if value != defaults[key] else ' '} {key:{width}}  {text}")
@@ -56,8 +62,11 @@ class Plan:
         lines += [f"   {forecast:8} {step}" for step, forecast in self.steps.items()]
         if DEPENDS in self.steps.values():
             lines.append(f"{DEPENDS}: cached if the steps before it produce the same outputs as before")
-        lines += [f"\n{self._training()}", "\ndata"]
-        lines += [f"   {category}: {revision}" for category, revision in self.ready.source.revisions.items()]
+        lines.append(f"\n{self._training()}")
+        if self._scores and ready.scoring:
+            lines.append(str(ready.scoring))
+        lines.append("\ndata")
+        lines += [f"   {category}: {revision}" for category, revision in ready.source.revisions.items()]
         return "\n".join(lines)
 
     def _training(self) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from front_door.run.forecast import CACHED, Forecast, cache_exists, forecast_steps
+from front_door.run.held_out import Scoring, held_out
 from front_door.run.launch import SourceState, inspect_source, pin_model
 from front_door.run.storage import needs_here, require_storage
 from front_door.run.training_data import TrainingData, assumed
@@ -91,6 +92,16 @@ class Preflight:
         from front_door.run.estimate import estimate_here
 
         return None if self.stack.image else estimate_here(self.settings, self.reviews)
+
+    @cached_property
+    def scoring(self) -> Scoring | None:
+        """Return what scoring the held-out reviews takes on this machine; None if it runs on another one."""
+        from front_door.run.estimate import scoring_here
+
+        if self.stack.image:
+            return None
+        found = held_out(self.settings, self.counts)
+        return Scoring(found.reviews, found.added, scoring_here(self.settings, found.reviews))
 
     def pinned(self) -> Preflight:
         """Return the checks of the same run, whose settings say which revision of the model it uses.

@@ -13,21 +13,27 @@ labels: precision at the natural share depends on the rare errors among them. Ea
 number of the source's reviews that it stands for, and so figures for production can be computed from the set.
 """
 
+from __future__ import annotations
+
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from review_sentiment.data.cleaning import normalised, sample_key
+from review_sentiment.data.held_out_size import others_per_rarest
 from review_sentiment.data.near_duplicates import near_duplicates
 from review_sentiment.data.review_table import COLUMNS, CategoryCounts, ReviewTable, whole_counts
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash, unit_interval
+
+if TYPE_CHECKING:
+    from review_sentiment.config import Settings
 
 PARTS = ("train", "validation", "evaluation")
 SAME_TEXT = "same text elsewhere"
@@ -45,7 +51,8 @@ logger = logging.getLogger(__name__)
 class SplitRules:
     """Fractions of the products (0-1), maximum rows per category, and the labels of the parts.
 
-    `majority_ratio` is the maximum number of held-out reviews of a label per review of the rarest one.
+    `majority_ratio` is the maximum number of held-out reviews of a label per review of the rarest one. In the
+    evaluation set, there may be more until the rarest label's precision is known to `natural_interval`.
     """
 
     evaluation_share: float
@@ -55,6 +62,12 @@ class SplitRules:
     evaluation_per_category: int
     balance_train: bool
     majority_ratio: float
+    natural_interval: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> SplitRules:
+        """Return the rules of a run's settings."""
+        return cls(**settings.split.model_dump(), natural_interval=settings.evaluation.natural_interval)
 
 
 @dataclass(frozen=True)
@@ -99,10 +112,23 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
         name: _part(name, reviews[reviews["part"] == name], source, _choice(name, rules), seed)
         for name in PARTS
     }
+    if rules.natural_interval:
+        ratio = _evaluation_ratio(_weighted(parts["evaluation"], source), rules)
+        enlarged = replace(rules, majority_ratio=ratio)
+        rows = reviews[reviews["part"] == "evaluation"]
+        parts["evaluation"] = _part("evaluation", rows, source, _choice("evaluation", enlarged), seed)
     _report(tables, parts)
     weighted = {name: _weighted(parts[name], source) for name in PARTS[1:]}
     decision, evaluation = weighted["validation"], weighted["evaluation"]
     return Splits(parts["train"], _balanced(decision), decision, evaluation)
+
+
+def _evaluation_ratio(evaluation: ReviewTable, rules: SplitRules) -> float:
+    """Return the majority ratio with which the evaluation set reaches `natural_interval`."""
+    mass = evaluation.frame.groupby("label")["weight"].sum()
+    rarest = evaluation.class_counts()[str(mass.idxmin())]
+    ratio = others_per_rarest(rules.natural_interval, rarest, float(mass.min() / mass.sum()))
+    return max(rules.majority_ratio, ratio)
 
 
 def _drop_shared(reviews: pd.DataFrame) -> None:

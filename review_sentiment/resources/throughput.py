@@ -92,6 +92,11 @@ def _measured_speed(shape: ModelShape, dtype: torch.dtype, device: str) -> float
     return 2.0 * x.numel() * shape.intermediate * PROBE_PRODUCTS / least
 
 
+def scoring_seconds(shape: ModelShape, tokens: float, operations_per_second: float) -> float:
+    """Return the time of a forward pass of so many tokens."""
+    return tokens * 2 * float(shape.linear_parameters) / operations_per_second
+
+
 def training_seconds(
     shape: ModelShape, tokens: float, operations_per_second: float, recomputed: float
 ) -> float:

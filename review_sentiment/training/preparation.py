@@ -34,12 +34,12 @@ def prepare(settings: Settings) -> Prepared:
     """
     source = open_source(settings.data.source)
     scheme, split = LABEL_SCHEMES[settings.data.labels], settings.split
-    rules = CleaningRules.of(scheme, settings.cleaning, split.needed_per_class, split.kept_per_class)
+    rules = CleaningRules.of(scheme, settings.cleaning, split.needed_per_class, settings.kept_per_class)
     tables = [
         clean_category(category, source.read(category, settings.seed), rules, settings.seed)
         for category in settings.data.categories
     ]
-    splits = split_reviews(tables, SplitRules(**split.model_dump()), settings.seed)
+    splits = split_reviews(tables, SplitRules.of(settings), settings.seed)
     tokenizer = load_tokenizer(identify(settings.model))
     train, validation = (
         format_chats(part.frame, tokenizer, scheme.names, settings.prompt.max_tokens)

@@ -136,6 +136,22 @@ def test_other_evaluation_settings_leave_the_training_rows_as_they_are(
     assert_frame_equal(first.validation.frame, second.validation.frame)
 
 
+@settings(max_examples=10)
+@given(SEEDS)
+def test_a_wanted_precision_adds_evaluation_reviews_of_frequent_labels_and_nothing_else(seed: int) -> None:
+    few = replace(RULES, majority_ratio=2.0)
+    first, second = (
+        split_reviews(skewed_tables_of(seed), rules, seed)
+        for rules in (few, replace(few, natural_interval=0.03))
+    )
+    for part in ("train", "validation", "decision"):
+        assert_frame_equal(getattr(first, part).frame, getattr(second, part).frame)
+    before, after = first.evaluation.class_counts(), second.evaluation.class_counts()
+    assert after["negative"] == before["negative"]
+    assert after["positive"] > before["positive"]
+    assert set(first.evaluation.frame["review_id"]) < set(second.evaluation.frame["review_id"])
+
+
 @settings(max_examples=25)
 @given(SEEDS, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_and_of_the_tables_does_not_matter(seed: int, shuffler: random.Random) -> None:
