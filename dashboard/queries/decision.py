@@ -94,7 +94,7 @@ def effect_rows(reviews: DecidedReviews, thresholds: list[float]) -> list[tuple[
         "… and right": lambda one: f"{one.right:,}",
         "… and wrong": lambda one: f"{one.wrong:,}",
         f"{label}, but missed": lambda one: f"{one.missed:,}",
-        f"precision of {label}": lambda one: f"{one.precision:.3f}",
+        f"precision of {label}": lambda one: f"{one.precision:.3f}" if one.called else "-",
         f"recall of {label}": lambda one: f"{one.recall:.3f}",
     }
     return [(title, *map(show, counts)) for title, show in shown.items()]

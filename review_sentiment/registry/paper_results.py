@@ -23,16 +23,22 @@ from review_sentiment.scoring.answers import labels_of
 from review_sentiment.tracking import evidence
 
 if TYPE_CHECKING:
+    from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.tracking.model_versions import ModelVersion
 
 FIGURES = ("accuracy", "f1", "roc_auc", "brier", "calibration_error", "unparsed_rate")
+NATURAL_FIGURES = ("accuracy", "macro_f1", "precision", "recall", "calibration_error", "coverage", "risk")
 MODELS = ("baseline", "classical", "tuned")
 SEED = "seed"
 
 
 @dataclass(frozen=True)
 class PaperResults:
-    """The tables by name, and the evaluations to plot."""
+    """The tables by name, and the evaluations to plot.
+
+    `results` and `summary` have the figures at two shares of the labels: `natural`, as in production, by the
+    decision rule, and `balanced`, by the model's own answers.
+    """
 
     tables: dict[str, pd.DataFrame]
     evaluations: dict[str, Evaluation]
@@ -59,10 +65,18 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
                 "model": model,
                 "seed": settings[version.version].get(SEED, ""),
             }
-            rows += _figures(identity, metrics)
+            natural = evidence.natural_of(version, model)
+            rows += _natural(identity, natural) + _balanced(identity, metrics)
             slices.append(evidence.slices_of(version, model).assign(**identity))
             evaluations[f"version_{version.version}_{model}"] = Evaluation(
-                model, metrics, predictions, samples=pd.DataFrame(), slices=pd.DataFrame()
+                model,
+                metrics,
+                predictions,
+                samples=pd.DataFrame(),
+                slices=pd.DataFrame(),
+                stratified=evidence.stratified_of(version, model),
+                natural=natural,
+                rule=evidence.rule_of(version, model),
             )
     if not rows:
         raise DataError("No version has recorded predictions. Run the pipeline: python run_pipeline.py")
@@ -79,6 +93,7 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
 
 def write(results: PaperResults, directory: Path) -> list[Path]:
     """Write each table as CSV, JSON, Markdown and LaTeX (booktabs), the plots as PDF; return the files."""
+    from review_sentiment.evaluation.decision_plots import decision_figure
     from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -95,18 +110,22 @@ def write(results: PaperResults, directory: Path) -> list[Path]:
             files.append(directory / f"{name}.{ending}")
             files[-1].write_text(content, encoding="utf-8")
     for name, evaluation in results.evaluations.items():
-        for kind, figure in (("confusion", confusion_figure), ("probabilities", probability_figure)):
+        figures = {"confusion": confusion_figure(evaluation), "probabilities": probability_figure(evaluation)}
+        if evaluation.rule:
+            figures["decision"] = decision_figure(evaluation.stratified, evaluation.rule)
+        for kind, figure in figures.items():
             files.append(directory / f"{name}_{kind}.pdf")
             # Without a creation date, equal plots are equal files.
-            figure(evaluation).savefig(files[-1], metadata={"CreationDate": None})
+            figure.savefig(files[-1], metadata={"CreationDate": None})
     return files
 
 
-def _figures(identity: dict[str, str], metrics: Metrics) -> list[dict[str, Any]]:
-    """Return a row for each figure of a model, with its interval."""
+def _balanced(identity: dict[str, str], metrics: Metrics) -> list[dict[str, Any]]:
+    """Return a row for each figure of a model on balanced reviews, with its interval."""
     return [
         {
             **identity,
+            "share": "balanced",
             "figure": name,
             "value": getattr(metrics, name),
             "low": metrics.intervals[name][0],
@@ -117,6 +136,25 @@ def _figures(identity: dict[str, str], metrics: Metrics) -> list[dict[str, Any]]
     ]
 
 
+def _natural(identity: dict[str, str], natural: NaturalMetrics) -> list[dict[str, Any]]:
+    """Return a row for each figure of a model at the natural share, by its own decision rule."""
+    figures = natural.flat()
+    return [
+        {
+            **identity,
+            "share": "natural",
+            "figure": f"{name}{label}",
+            "value": figures[f"{name}{label}"],
+            "low": figures[f"{name}_low{label}"],
+            "high": figures[f"{name}_high{label}"],
+            "n": natural.n,
+        }
+        for name in NATURAL_FIGURES
+        for label in ("", *(f"_{label}" for label in natural.share))
+        if f"{name}{label}" in figures
+    ]
+
+
 def _over_seeds(results: pd.DataFrame, settings: dict[str, dict[str, str]]) -> pd.DataFrame:
     """Return mean and standard deviation over the versions that differ only in the seed."""
     without_seed = {
@@ -124,13 +162,14 @@ def _over_seeds(results: pd.DataFrame, settings: dict[str, dict[str, str]]) -> p
         for version, found in settings.items()
     }
     groups = results.assign(settings=results["version"].map(without_seed)).groupby(
-        ["settings", "model", "figure"], sort=False
+        ["settings", "model", "share", "figure"], sort=False
     )
     rows = [
         {
             "versions": ", ".join(rows["version"]),
             "seeds": ", ".join(rows["seed"]),
             "model": model,
+            "share": share,
             "figure": figure,
             "mean": rows["value"].mean(),
             "standard deviation": rows["value"].std(ddof=1),
@@ -138,7 +177,7 @@ def _over_seeds(results: pd.DataFrame, settings: dict[str, dict[str, str]]) -> p
             "highest": rows["high"].max(),
             "n": int(rows["n"].iloc[0]),
         }
-        for (_, model, figure), rows in groups
+        for (_, model, share, figure), rows in groups
     ]
     return pd.DataFrame(rows)
 

@@ -87,6 +87,8 @@ def test_a_run_can_be_started_followed_cancelled_resumed_compared_and_promoted(
     expect(reliability.get_by_text("Predicted probability")).to_be_visible()
     expect(page.get_by_text("Curves of several runs").first).to_be_visible()
 
+    page.get_by_role("tab", name="Models").click()
+    move_the_threshold(page)
     promote_and_roll_back(dashboard, page)
     for section, text in (
         ("Try it", "words for and against"),
@@ -98,8 +100,24 @@ def test_a_run_can_be_started_followed_cancelled_resumed_compared_and_promoted(
     expect(page.get_by_text("✗ failed")).to_have_count(0)
 
 
+def move_the_threshold(page: Page) -> None:
+    """With the keyboard, from the rule's own threshold to the lowest: more reviews are called negative."""
+    effect = page.get_by_role("table").filter(has_text="Of 1,000 reviews")
+    slider = page.get_by_role("slider")
+    expect(effect.get_by_role("columnheader")).to_have_text(
+        ["Of 1,000 reviews", re.compile("^from 0.5 on"), re.compile("^the rule: from 0.5 on")]
+    )
+    slider.press("Home")
+    expect(effect.get_by_role("columnheader", name="from 0.01 on")).to_be_visible()
+    called = effect.get_by_role("row", name="called negative").get_by_role("cell").all_inner_texts()
+    here, by_the_rule = (int(cell.replace(",", "")) for cell in called[1:])
+    assert here >= by_the_rule
+    curves = page.get_by_role("figure", name="Answering “negative” from a probability on")
+    curves.scroll_into_view_if_needed()  # they are drawn when they scroll into view
+    expect(curves.get_by_text("the rule: 0.50")).to_be_visible()
+
+
 def promote_and_roll_back(dashboard: Dashboard, page: Page) -> None:
-    page.get_by_role("tab", name="Models").click()
     before = champion(dashboard)
     other = "1" if before == "2" else "2"
     versions = page.get_by_label("Version", exact=True).first

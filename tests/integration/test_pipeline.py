@@ -404,7 +404,11 @@ def test_results_for_a_paper_have_intervals_seeds_and_vector_figures(
     assert written.returncode == 0, written.stderr
     table = pd.read_csv(tmp_path / "results.csv")
     assert set(table["model"]) == {"baseline", "classical", "tuned"}
-    accuracy = table[(table["figure"] == "accuracy") & (table["model"] == "tuned")].iloc[0]
+    natural, accuracy = (
+        table.query("figure == 'accuracy' and model == 'tuned' and share == @share").iloc[0]
+        for share in ("natural", "balanced")
+    )
+    assert natural["value"] == pytest.approx(first_run["metrics"]["tuned"]["natural"]["accuracy"])
     assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
     assert accuracy["n"] == first_run["metrics"]["tuned"]["n"]
     assert accuracy["seed"] == 42

@@ -17,6 +17,7 @@ from front_door.main import main
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import PREDICTION_COLUMNS
 from review_sentiment.evaluation.result import Evaluation
+from review_sentiment.registry.paper_results import collect
 from review_sentiment.registry.version_comparison import different_settings
 from review_sentiment.scoring.version_files import load_rule
 from review_sentiment.tracking import evidence, model_versions, run_log
@@ -109,6 +110,10 @@ def test_a_new_rule_makes_a_new_version_with_the_same_adapter(
     text = capsys.readouterr().out
     assert text.index("as in production: 20.0% negative") < text.index("balanced")
     assert f"version 2 answers {rule.in_words()}" in text
+
+    results = collect([one, two]).tables["results"].query("model == 'tuned' and figure == 'accuracy'")
+    assert list(results["share"]) == ["natural", "balanced"] * 2
+    assert list(results["value"])[::2] == [before, after]
 
     # Version 2 has this rule, whichever version is asked for it.
     for asked in ("1", "2"):
