@@ -4,6 +4,7 @@ from zenml import pipeline
 from zenml.enums import ExecutionMode
 
 from review_sentiment.config import ModelSettings
+from steps.answer_file import answer_file
 from steps.score_file import score_file
 
 NAME = "score_reviews"
@@ -11,7 +12,15 @@ NAME = "score_reviews"
 
 @pipeline(name=NAME, execution_mode=ExecutionMode.FAIL_FAST)
 def score_reviews(
-    source: str, content: str, output: str, name: str, version: str, run_id: str, model: ModelSettings
+    source: str,
+    content: str,
+    output: str,
+    name: str,
+    version: str,
+    run_id: str,
+    prior: str,
+    model: ModelSettings,
 ) -> None:
     """Score a file with a registered version; `content` is a hash of the file, `run_id` the version's run."""
-    score_file(source, content, output, name, version, run_id, model)
+    scores = score_file(source, content, output, name, version, run_id, model)
+    answer_file(scores, source, output, name, version, prior)

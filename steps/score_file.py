@@ -1,15 +1,13 @@
-"""Score a file of reviews with a registered version, and compare them with the training reviews."""
+"""Score a file of reviews with a registered version."""
 
 from typing import Annotated
 
 from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
-from materializers.report import DataReportMaterializer
-from materializers.scored import BulkResultMaterializer
+from materializers.scored import FileScoresMaterializer
 from review_sentiment.config import ModelSettings
-from review_sentiment.data.data_report import DataReport
-from review_sentiment.scoring.bulk_scoring import BulkResult
+from review_sentiment.scoring.bulk_scoring import FileScores
 from steps.evaluate import PACKAGES
 from steps.source_fingerprint import fingerprint
 
@@ -19,10 +17,7 @@ def depends_on() -> str:
     return fingerprint(__name__, "score_file", packages=PACKAGES)
 
 
-@step(
-    cache_policy=CachePolicy(cache_func=depends_on),
-    output_materializers={"scored": BulkResultMaterializer, "drift": DataReportMaterializer},
-)
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=FileScoresMaterializer)
 def score_file(
     source: str,
     content: str,  # noqa: ARG001 - part of the cache key
@@ -31,18 +26,18 @@ def score_file(
     version: str,
     run_id: str,
     model: ModelSettings,
-) -> tuple[Annotated[BulkResult, "scored"], Annotated[DataReport, "drift"]]:
-    """Return counts and output path, and the drift from the training reviews.
+) -> Annotated[FileScores, "scores"]:
+    """Return the labels' log-probabilities of every row.
 
     `content` is a hash of the file. It only invalidates the cache: a changed file is scored again. `run_id`
-    is that of the version, because another registry gives the same numbers.
+    is that of the version, because another registry gives the same numbers. Parts are kept beside `output`.
     """
     import tempfile
     from pathlib import Path
 
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.scoring.bulk_scoring import ScoringJob, drift_of
-    from review_sentiment.scoring.bulk_scoring import score_file as score_into
+    from review_sentiment.scoring.bulk_scoring import ScoringJob
+    from review_sentiment.scoring.bulk_scoring import score_file as scores_of
     from review_sentiment.scoring.scorer import tuned_scorer
     from review_sentiment.scoring.version_files import load_rule
     from review_sentiment.tracking import model_versions
@@ -51,10 +46,8 @@ def score_file(
     connect()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-score-") as scratch:
         found = model_versions.get_version(name, version)
-        serving, adapter = model_versions.download_adapter(found, Path(scratch))
+        _, adapter = model_versions.download_adapter(found, Path(scratch))
         plan = plan_compute(model.device, model.precision)
+        job = ScoringJob(Path(source), Path(output), version, load_rule(adapter))
         computed = f"{name}, run {run_id}, {plan.device}, {plan.precision}"
-        unsure = load_rule(adapter).band is not None
-        job = ScoringJob(Path(source), Path(output), version, serving.labels, computed, may_be_unsure=unsure)
-        result = score_into(job, lambda: tuned_scorer(adapter, plan))
-        return result, drift_of(result, adapter)
+        return scores_of(job, computed, lambda: tuned_scorer(adapter, plan))

@@ -17,13 +17,14 @@ from front_door.terminal.console import (
     redirect_output,
     without_garbage_collection,
 )
+from review_sentiment.decision.prior_choice import ESTIMATE, VERSION, parse_prior
 from review_sentiment.errors import EXIT_FAILED
 from review_sentiment.settings_files import load_settings
 
 if TYPE_CHECKING:
     from review_sentiment.config import ModelSettings, Settings
     from review_sentiment.data.data_report import DataReport
-    from review_sentiment.scoring.bulk_scoring import BulkResult
+    from review_sentiment.scoring.answered_file import BulkResult
     from review_sentiment.tracking.model_versions import ModelVersion
 
 
@@ -34,6 +35,7 @@ class ScoringOptions:
     source: Path
     output: Path
     version: str
+    prior: str
     name: str | None
     config_file: Path | None
     overrides: tuple[str, ...]
@@ -41,7 +43,7 @@ class ScoringOptions:
 
 @dataclass(frozen=True)
 class ScoredFile:
-    """The result for a file, its drift report, and whether both came from the cache."""
+    """The result for a file, its drift report, and whether the scores came from the cache."""
 
     result: BulkResult
     drift: DataReport
@@ -51,7 +53,8 @@ class ScoredFile:
     def as_json(self) -> dict[str, Any]:
         """Return the result for `--json`."""
         result = asdict(self.result)
-        return {key: value for key, value in result.items() if key not in ("sample", "hashes")} | {
+        del result["sample"]
+        return result | {
             "total": self.result.total,
             "cached": self.cached,
             "distances": dict(self.drift.distances),
@@ -63,17 +66,50 @@ class ScoredFile:
         """Return the result for the terminal."""
         found = self.result
         labels = ", ".join(f"{count:,} {label}" for label, count in sorted(found.labels.items()))
-        source = ", from the cache" if self.cached else ""
+        source = ", scores from the cache" if self.cached else ""
         lines = [
             f"{found.output}: {found.rows:,} rows by version {found.model_version} ({labels}){source}",
             f"{found.rows:,} scored + {found.failed:,} failed = {found.total:,} rows of {found.source}",
         ]
         if found.failed:
             lines.append(f"{found.failed_file} has each failed row with the reason")
+        lines += [*_unsure_lines(found), *_share_lines(found)]
         distances = ", ".join(f"{column} {distance:.2f}" for column, distance in self.drift.distances.items())
         drifted = f"drifted: {', '.join(self.drift.drifted)}" if self.drift.drifted else "no drift"
         lines.append(f"distance from the training reviews: {distances}; {drifted} ({self.drift_page})")
         return "\n".join(lines)
+
+
+def _unsure_lines(found: BulkResult) -> list[str]:
+    """Return how many rows are not answered, and which of them are the least certain."""
+    if found.unsure is None:
+        return []
+    count = f"{found.unsure.rows:,} of {found.rows:,} rows ({found.unsure.rows / found.rows:.1%}) are unsure"
+    if not found.unsure.file:
+        return [count]
+    first = ", ".join(
+        f"{row.number} ({row.label} {row.confidence:.3f})" for row in found.unsure.least_certain
+    )
+    return [f"{count}: {found.unsure.file} has them, least certain first", f"least certain rows: {first}"]
+
+
+def _share_lines(found: BulkResult) -> list[str]:
+    """Return the estimated class shares beside those of the version, and whether they agree."""
+    shares = found.shares.items()
+    estimates = ", ".join(
+        f"{label} {share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})" for label, share in shares
+    )
+    version = ", ".join(f"{label} {share.version:.1%}" for label, share in shares)
+    used = ", ".join(f"{label} {share.used:.1%}" for label, share in shares)
+    answered = "" if found.prior == VERSION else f"; answered for {used}"
+    lines = [f"estimated class shares, with 95% intervals: {estimates}; the version's: {version}{answered}"]
+    if outside := [label for label, share in shares if not share.is_plausible]:
+        whose = "version's" if found.prior == VERSION else "given"
+        lines.append(
+            f"the {whose} share of {' and '.join(outside)} is outside the interval; `--prior {ESTIMATE}` "
+            "answers for the estimated shares, without scoring again"
+        )
+    return lines
 
 
 @click.command("score")
@@ -82,6 +118,13 @@ class ScoredFile:
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="A file of the same format."
 )
 @click.option("--version", default="champion", show_default=True, help="Version number or alias.")
+@click.option(
+    "--prior",
+    default=VERSION,
+    show_default=True,
+    help="Class shares to answer for: the version's, those estimated from INPUT (estimate), the share of the "
+    "first label (0.05), or shares by label (negative=0.05,neutral=0.1).",
+)
 @click.option("--fail-on-drift", is_flag=True, help="Exit with code 1 if the reviews have drifted.")
 @NAME
 @CONFIG
@@ -92,8 +135,8 @@ def score_command(fail_on_drift: bool, as_json: bool, **options: Any) -> None:
 
     INPUT is a CSV, JSON or Parquet file with a column `text` and optionally `title`; it may be compressed
     (gzip, zstd, bzip2, xz). OUTPUT has the columns of INPUT, the label, the probability of each label, and
-    the model version. Rows that cannot be scored are in OUTPUT.failed.jsonl. If interrupted, run the same
-    command again to resume.
+    the model version. Rows that cannot be scored are in OUTPUT.failed.jsonl, rows that the version leaves
+    unanswered in OUTPUT.unsure.jsonl too. If interrupted, run the same command again to resume.
     """
     chosen = ScoringOptions(**options)
     settings = load_settings(chosen.config_file or default_config(), chosen.overrides)
@@ -111,31 +154,30 @@ def score_command(fail_on_drift: bool, as_json: bool, **options: Any) -> None:
 
 
 def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
-    """Score a file; the same file and version come from the cache if the output is what that run wrote.
+    """Score a file, or take the scores of the same file and version from the cache, and write the output.
 
     Raises:
-        UsageError: the file, the output or the version cannot be used.
+        UsageError: the file, the output, the version or the prior cannot be used.
         DataError: the file cannot be read.
         TrackingError: MLflow cannot be reached.
         ModelUnavailableError: the base model is not the one that the version was trained on.
     """
     from review_sentiment.data.files.catalogue import open_reviews
-    from review_sentiment.scoring.output_files import check_output, content_hashes, locked
+    from review_sentiment.scoring.output_files import check_output, locked
     from review_sentiment.tracking import mlflow_store, model_versions
 
     check_output(options.source, options.output, open_reviews(options.source).ending)
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(options.name or settings.registry.model_name, options.version)
-    model_versions.require_base(found)
+    serving = model_versions.require_base(found)
+    parse_prior(options.prior, serving.labels)  # before hours of scoring
     with locked(options.output):
-        scored = _run(options, settings.model, found, cache=True)
-        if scored.cached and content_hashes(options.output) != scored.result.hashes:
-            scored = _run(options, settings.model, found, cache=False)
+        scored = _run(options, settings.model, found)
         scored.drift_page.write_text(scored.drift.html, encoding="utf-8")
     return scored
 
 
-def _run(options: ScoringOptions, model: ModelSettings, version: ModelVersion, *, cache: bool) -> ScoredFile:
+def _run(options: ScoringOptions, model: ModelSettings, version: ModelVersion) -> ScoredFile:
     """Run the pipeline.
 
     Raises:
@@ -150,20 +192,20 @@ def _run(options: ScoringOptions, model: ModelSettings, version: ModelVersion, *
     from review_sentiment.fingerprints import file_fingerprint
     from review_sentiment.scoring.output_files import drift_page
 
-    configured = score_reviews.with_options(enable_cache=cache)
     try:
         with active_stack(read_stack(DEFAULT_STACK)):
-            finished = configured(
+            finished = score_reviews(
                 source=str(options.source.resolve()),
                 content=file_fingerprint(options.source),
                 output=str(options.output),
                 name=version.name,
                 version=version.version,
                 run_id=version.run_id,
+                prior=options.prior,
                 model=model,
             )
     except RunInterruptedException as error:  # how ZenML reports Ctrl-C in a step
         raise KeyboardInterrupt from error
-    step = Client().get_pipeline_run(finished.id).steps["score_file"]
-    result, drift = (step.outputs[name][0].load() for name in ("scored", "drift"))
-    return ScoredFile(result, drift, drift_page(options.output), str(step.status) == "cached")
+    steps = Client().get_pipeline_run(finished.id).steps
+    result, drift = (steps["answer_file"].outputs[name][0].load() for name in ("answered", "drift"))
+    return ScoredFile(result, drift, drift_page(options.output), str(steps["score_file"].status) == "cached")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from review_sentiment.decision.rule import DecisionRule
-from review_sentiment.decision.share_estimate import ShareEstimate
 from review_sentiment.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from review_sentiment.decision.rule import DecisionRule
+    from review_sentiment.decision.share_estimate import ShareEstimate
 
 VERSION, ESTIMATE = "version", "estimate"
 

@@ -1,4 +1,4 @@
-"""A model's answers to labelled reviews, as arrays."""
+"""A model's answers: as arrays beside the gold labels, and as the table that users get."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from review_sentiment.decision.rule import DecisionRule
 
 UNSURE = "unsure"
 """Column that says whether a version's rule leaves a review unanswered."""
@@ -52,6 +53,29 @@ class Answers:
 def probability_columns(labels: Sequence[str]) -> list[str]:
     """Return the names of the columns with the labels' probabilities."""
     return [f"p_{label}" for label in labels]
+
+
+def answer_columns(rule: DecisionRule) -> list[str]:
+    """Return the columns of `answer_table`."""
+    return ["label", "probability", *probability_columns(rule.labels), *([UNSURE] if rule.band else [])]
+
+
+def answer_table(rule: DecisionRule, log_probs: npt.NDArray[np.float64]) -> pd.DataFrame:
+    """Return the answers of a rule to scores [n, c], the one way to them for `score`, `serve` and MLflow.
+
+    The columns are the label, its probability, and those of all labels (p_<label>). The probabilities are
+    calibrated, and the label follows from them. If the rule has a band in which it does not answer, `unsure`
+    says whether a review is in it.
+    """
+    probabilities = rule.probabilities(log_probs)
+    answered = rule.answers(probabilities)
+    answers = {
+        "label": [rule.labels[index] for index in answered],
+        "probability": probabilities[range(len(answered)), answered],
+        **dict(zip(probability_columns(rule.labels), probabilities.T, strict=True)),
+        UNSURE: rule.unsure(probabilities),
+    }
+    return pd.DataFrame(answers, columns=answer_columns(rule))
 
 
 def labels_of(predictions: pd.DataFrame) -> list[str]:

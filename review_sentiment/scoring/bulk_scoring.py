@@ -1,31 +1,37 @@
-"""Score a file of any size, chunk by chunk in constant memory. An interrupted run resumes.
+"""Score a file of any size, chunk by chunk. An interrupted run resumes.
 
-Every row of the file ends up in the output, or with its reason in OUTPUT.failed.jsonl.
+The result is the labels' log-probabilities only: 16 bytes a row with two labels, so those of a million rows
+fit into memory. `answered_file.py` turns them into the output. It needs no model, so other class shares do
+not cost another scoring, and shares can be estimated from all rows before the first one is answered.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from review_sentiment.data.files.catalogue import open_reviews
-from review_sentiment.data.files.review_file import TEXT, TITLE, Added, ReviewFile, ReviewRow
+from review_sentiment.data.files.review_file import TEXT, TITLE, ReviewFile, ReviewRow
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.fingerprints import file_fingerprint
 from review_sentiment.progress import Progress
 from review_sentiment.scoring.answers import UNSURE, probability_columns
-from review_sentiment.scoring.output_files import check_output, content_hashes, failed_file
+from review_sentiment.scoring.output_files import check_output, failed_file, parts_directory
 from review_sentiment.scoring.part_files import PartFiles
+from review_sentiment.scoring.row_lists import append_failed
 from review_sentiment.scoring.scoreable import problem_of
 
 if TYPE_CHECKING:
-    from review_sentiment.data.data_report import DataReport
+    import numpy.typing as npt
+
+    from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.scoring.scorer import Scorer
 
 ROWS_PER_CHUNK = 1_000
@@ -34,94 +40,84 @@ VERSION_COLUMN = "model_version"
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """What to score with what. `model` identifies the model and how it is computed, for resuming.
-
-    `may_be_unsure`: the version's rule does not answer every review.
-    """
+    """What to score, and with which version; `rule` is the version's."""
 
     source: Path
     output: Path
     version: str
-    labels: tuple[str, ...]
-    model: str
+    rule: DecisionRule
     rows_per_chunk: int = ROWS_PER_CHUNK
-    may_be_unsure: bool = False
 
     @property
     def added(self) -> tuple[str, ...]:
         """Return the columns that scoring adds."""
-        unsure = (UNSURE,) if self.may_be_unsure else ()
-        return ("label", *probability_columns(self.labels), *unsure, VERSION_COLUMN)
+        unsure = (UNSURE,) if self.rule.band else ()
+        return ("label", *probability_columns(self.rule.labels), *unsure, VERSION_COLUMN)
 
 
 @dataclass(frozen=True)
-class BulkResult:
-    """The result of scoring a file: rows by label, and the rows that failed with the file that lists them.
+class FileScores:
+    """The log-probability of each label, a column each, for the rows of a file that can be scored.
 
-    `hashes` are those of the output and of the failed rows, by which a later run knows them again.
+    `content` is the file's fingerprint.
     """
 
-    source: str
-    output: str
-    rows: int
-    failed: int
-    labels: dict[str, int]
-    failed_file: str | None
-    model_version: str
-    sample: list[tuple[str, int, int]]
-    hashes: tuple[str, ...]
-
-    @property
-    def total(self) -> int:
-        """Return the rows of the file."""
-        return self.rows + self.failed
+    content: str
+    log_probs: pd.DataFrame
 
 
-def score_file(job: ScoringJob, load_scorer: Callable[[], Scorer]) -> BulkResult:
-    """Score a file: its columns, label, p_<label> and the model's version.
+def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -> FileScores:
+    """Score the rows of a file that can be scored, in their order.
 
-    `load_scorer` loads the model; it is only called if there is something to score.
+    `model` identifies the model and how it is computed, for resuming. `load_scorer` loads it, and is only
+    called if there is something to score.
 
     Raises:
         UsageError: the file or the output cannot be used as they are.
-        DataError: the file is damaged, or no row could be scored.
+        DataError: the file is damaged or changed while it was scored, or no row could be scored.
     """
     file = open_reviews(job.source)
     check_output(job.source, job.output, file.ending)
     total = _check_rows(file, job)
     content = file_fingerprint(job.source)
+    labels = job.rule.labels
     identity = {
         "content": content,
-        "model": job.model,
+        "model": model,
         "version": job.version,
-        "added": list(job.added),
+        "labels": list(labels),
         "rows_per_chunk": job.rows_per_chunk,
     }
-    parts = PartFiles(job.output, file, identity)
+    parts = PartFiles(job.output, identity)
     scorer: Scorer | None = None
     with Progress(f"scoring {job.source.name}", total) as progress:
-        for number, chunk in enumerate(_chunks(file, job.rows_per_chunk)):
+        for number, chunk in enumerate(chunks_of(file, job.rows_per_chunk)):
             if parts.has(number):
                 progress.skip(len(chunk))
                 continue
             rows = [row for row in chunk if not row.problem]
             if rows:
                 scorer = scorer or load_scorer()
-            answers = _answers(scorer, rows, job) if scorer and rows else []
-            parts.write(number, rows, answers, [row for row in chunk if row.problem])
+            parts.write(number, _scores(scorer, rows) if scorer and rows else np.empty((0, len(labels))))
             progress.advance(len(chunk))
     if file_fingerprint(job.source) != content:
-        raise DataError(f"{job.source.name} changed while it was scored. Run again.")
-    return _joined(parts, job, total)
+        raise changed(job.source)
+    log_probs = parts.joined()
+    if not len(log_probs):
+        raise _all_failed(file, job, total)
+    return FileScores(content, pd.DataFrame(log_probs, columns=list(labels)))
 
 
-def drift_of(result: BulkResult, adapter: Path) -> DataReport:
-    """Compare a sample of the scored rows with the training reviews stored with the version."""
-    from review_sentiment.data.data_report import SCORED_COLUMNS, drift_report
-    from review_sentiment.scoring.version_files import REFERENCE_FILE
+def chunks_of(file: ReviewFile, size: int) -> Iterator[list[ReviewRow]]:
+    """Yield the rows in lists of at most `size`; a row whose review cannot be scored has a problem."""
+    rows = file.rows()
+    while chunk := list(islice(rows, size)):
+        yield [row if row.problem else replace(row, problem=_problem_of(row)) for row in chunk]
 
-    sample = pd.DataFrame(result.sample, columns=list(SCORED_COLUMNS))
-    return drift_report(pd.read_parquet(adapter / REFERENCE_FILE), sample)
+
+def changed(source: Path) -> DataError:
+    """Return the error for a file that changed between the reading of its rows."""
+    return DataError(f"{source.name} changed while it was scored. Run again.")
 
 
 def _check_rows(file: ReviewFile, job: ScoringJob) -> int:
@@ -156,54 +152,22 @@ def _check_rows(file: ReviewFile, job: ScoringJob) -> int:
     return rows
 
 
-def _chunks(file: ReviewFile, size: int) -> Iterator[list[ReviewRow]]:
-    """Yield the rows in lists of at most `size`; a row whose review cannot be scored has a problem."""
-    rows = file.rows()
-    while chunk := list(islice(rows, size)):
-        yield [row if row.problem else replace(row, problem=_problem_of(row)) for row in chunk]
+def _all_failed(file: ReviewFile, job: ScoringJob, total: int) -> DataError:
+    """Return the error for a file of which no row can be scored; list the rows. An earlier output stays."""
+    failed = failed_file(job.output)
+    failed.unlink(missing_ok=True)
+    for chunk in chunks_of(file, job.rows_per_chunk):
+        append_failed(file, chunk, failed)
+    shutil.rmtree(parts_directory(job.output))
+    return DataError(f"None of the {total:,} rows could be scored. {failed.name} has the reasons.")
 
 
 def _problem_of(row: ReviewRow) -> str:
     return problem_of(row.values.get(TEXT), row.values.get(TITLE))
 
 
-def _answers(scorer: Scorer, rows: Sequence[ReviewRow], job: ScoringJob) -> list[Added]:
+def _scores(scorer: Scorer, rows: Sequence[ReviewRow]) -> npt.NDArray[np.float64]:
     titles = [row.values.get(TITLE) for row in rows]
-    answers = scorer.answer(
+    return scorer.log_probs(
         [title if isinstance(title, str) else "" for title in titles], [row.values[TEXT] for row in rows]
-    )
-    records: Any = answers.assign(**{VERSION_COLUMN: job.version})[list(job.added)].to_dict("records")
-    return list(records)
-
-
-def _joined(parts: PartFiles, job: ScoringJob, total: int) -> BulkResult:
-    """Join the parts.
-
-    Raises:
-        DataError: no row could be scored, or the parts do not have all rows.
-    """
-    records = parts.records()
-    labels: Counter[str] = Counter()
-    for record in records:
-        labels.update(record.labels)
-    rows, failed = (sum(getattr(one, name) for one in records) for name in ("rows", "failed"))
-    if rows + failed != total:
-        raise DataError(
-            f"{rows:,} rows scored and {failed:,} failed, but {job.source.name} has {total:,} rows. "
-            "This is a bug. Please report it."
-        )
-    parts.join(job.added)
-    failures = failed_file(job.output)
-    if not rows:
-        raise DataError(f"None of the {failed:,} rows could be scored. {failures.name} has the reasons.")
-    return BulkResult(
-        source=str(job.source),
-        output=str(job.output),
-        rows=rows,
-        failed=failed,
-        labels=dict(labels),
-        failed_file=str(failures) if failed else None,
-        model_version=job.version,
-        sample=[entry for record in records for entry in record.sample],
-        hashes=content_hashes(job.output),
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TextIO
 
 from review_sentiment.errors import UsageError
-from review_sentiment.hashing import file_hash
 
 
 def failed_file(output: Path) -> Path:
@@ -18,14 +17,19 @@ def failed_file(output: Path) -> Path:
     return output.with_name(f"{output.name}.failed.jsonl")
 
 
+def unsure_file(output: Path) -> Path:
+    """Return the file with the rows that are not answered."""
+    return output.with_name(f"{output.name}.unsure.jsonl")
+
+
+def parts_directory(output: Path) -> Path:
+    """Return the directory for what is unfinished."""
+    return output.with_name(f"{output.name}.parts")
+
+
 def drift_page(output: Path) -> Path:
     """Return the report of the drift from the training reviews."""
     return output.with_name(f"{output.name}.drift.html")
-
-
-def content_hashes(output: Path) -> tuple[str, ...]:
-    """Return the hashes of an output and of its failed rows; an empty string if there is no such file."""
-    return tuple(file_hash(path) if path.is_file() else "" for path in (output, failed_file(output)))
 
 
 def check_output(source: Path, output: Path, ending: str) -> None:
@@ -46,7 +50,7 @@ def check_output(source: Path, output: Path, ending: str) -> None:
         raise UsageError(f"You may not write to the directory {directory}.")
     if output.is_dir():
         raise UsageError(f"{output} is a directory. Name a file.")
-    for path in (output, failed_file(output), drift_page(output)):
+    for path in (output, failed_file(output), unsure_file(output), drift_page(output)):
         if path.exists() and path.samefile(source):
             raise UsageError(
                 f"{path.name} is the input itself, which would be overwritten. Name another output."

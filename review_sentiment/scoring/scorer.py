@@ -14,13 +14,15 @@ from review_sentiment.data.files.review_file import TEXT, TITLE
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.models.loading import load_tokenizer
-from review_sentiment.scoring.answers import UNSURE, probability_columns
+from review_sentiment.scoring.answers import answer_columns, answer_table
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.scoring.scoreable import problem_of
 from review_sentiment.scoring.scored_model import load_scored_model
 from review_sentiment.scoring.version_files import Serving, load_rule
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from transformers import PreTrainedModel
 
     from review_sentiment.models.compute import ComputePlan
@@ -56,17 +58,10 @@ class Scorer:
     @property
     def columns(self) -> list[str]:
         """Return the columns of an answer."""
-        unsure = [UNSURE] if self.rule.band else []
-        return ["label", "probability", *probability_columns(self.labels), *unsure]
+        return answer_columns(self.rule)
 
-    def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
-        """Return the label of each review, its probability, and those of all labels (p_<label>).
-
-        The probabilities are calibrated, and the label follows from them by the version's decision rule. If
-        the rule has a band in which it does not answer, `unsure` says whether a review is in it.
-        """
-        if not texts:
-            return pd.DataFrame(columns=self.columns)
+    def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the labels' log-probabilities [n, c] for at least one review."""
         limit = CHARACTERS_PER_TOKEN * self.serving.max_tokens
         prompts = [
             self._builder.prompt(mask_title(_cleaned(title, limit)), _cleaned(text, limit))
@@ -76,15 +71,13 @@ class Scorer:
             scores = score_labels(
                 self._model, self._tokenizer, prompts, self.labels, self._plan, TOKENS_PER_BATCH
             )
-        probabilities = self.rule.probabilities(scores.label_log_probs)
-        answered = self.rule.answers(probabilities)
-        answers = {
-            "label": [self.labels[index] for index in answered],
-            "probability": probabilities[range(len(answered)), answered],
-            **dict(zip(probability_columns(self.labels), probabilities.T, strict=True)),
-            UNSURE: self.rule.unsure(probabilities),
-        }
-        return pd.DataFrame(answers, columns=self.columns)
+        return scores.label_log_probs
+
+    def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
+        """Return the answers to reviews, as `answer_table` does."""
+        if not texts:
+            return pd.DataFrame(columns=self.columns)
+        return answer_table(self.rule, self.log_probs(titles, texts))
 
     def answer_each(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Return the answer to each row, or its problem as `error` if it cannot be scored, in order."""

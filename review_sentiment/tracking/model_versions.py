@@ -251,8 +251,10 @@ def download_adapter(version: ModelVersion, directory: Path) -> tuple[Serving, P
     return Serving.load(adapter), adapter
 
 
-def require_base(version: ModelVersion) -> None:
+def require_base(version: ModelVersion) -> Serving:
     """Check that the base model on this machine is the one that the version was trained on.
+
+    Return what the version needs to format reviews.
 
     Raises:
         ModelUnavailableError: it is not, or the version's files cannot be downloaded.
@@ -260,3 +262,4 @@ def require_base(version: ModelVersion) -> None:
     with temporary_directory() as scratch:
         serving, _ = download_adapter(version, Path(scratch))
         require_same_files(serving.base)
+        return serving

@@ -46,22 +46,34 @@ def test_a_file_is_scored_cached_and_checked_for_drift(
     assert "text_words" in found["drifted"]  # each has only a few words
     assert "<html" in Path(found["drift_page"]).read_text().lower()
 
-    again = project.run("score", str(source), "-o", str(output), "--fail-on-drift", *config)
-    assert again.returncode == 1, again.stderr
-    assert "from the cache" in again.stdout
-    assert "drifted: " in again.stdout
+    share = found["shares"]["negative"]
+    assert share["low"] <= share["estimate"] <= share["high"]
+    assert (found["prior"], share["used"]) == ("version", share["version"])
+
+    expected = output.read_bytes()
     other = tmp_path / "other.csv"
     reviews(2).to_csv(other, index=False)
     for changed in (lambda: project.run("score", str(other), "-o", str(output), *config), output.unlink):
-        expected = output.read_bytes()
         changed()
-        once_more = project.run("score", str(source), "-o", str(output), *config)
-        assert "39 scored + 1 failed = 40 rows" in once_more.stdout
-        assert "from the cache" not in once_more.stdout
+        again = project.run("score", str(source), "-o", str(output), "--fail-on-drift", *config)
+        assert again.returncode == 1, again.stderr
+        assert "39 scored + 1 failed = 40 rows" in again.stdout
+        assert "drifted: " in again.stdout
+        assert "scores from the cache" in again.stdout
         assert output.read_bytes() == expected
-    missing = project.run("score", str(source), "-o", str(output), "--version", "99", *config)
-    assert missing.returncode == 2
-    assert "has no version '99'" in missing.stderr
+
+    other_prior = project.run("score", str(source), "-o", str(output), "--prior", "0.9", "--json", *config)
+    found = json.loads(other_prior.stdout)
+    assert (found["cached"], found["shares"]["negative"]["used"]) == (True, 0.9)
+    raised = pd.read_csv(output)["p_negative"] > rows["p_negative"]
+    assert raised.all()
+    for options, message in (
+        (["--version", "99"], "has no version '99'"),
+        (["--prior", "negativ=0.1"], "Did you mean 'negative'"),
+    ):
+        refused = project.run("score", str(source), "-o", str(output), *options, *config)
+        assert refused.returncode == 2
+        assert message in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ from review_sentiment.evaluation.robustness import Probe, Robustness
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.registry.gate import Champion, GateCheck, Verdict
 from review_sentiment.registry.model_card import RegisteredVersion
-from review_sentiment.scoring.bulk_scoring import BulkResult
+from review_sentiment.scoring.answered_file import BulkResult, LabelShare, Unsure
+from review_sentiment.scoring.row_lists import UnsureRow
 from review_sentiment.training.lora_proof import LayerProof, LoraProof
 from review_sentiment.training.trained_adapter import TrainedAdapter, TrainingSummary
 
@@ -180,7 +181,17 @@ def test_adapters_keep_their_files_and_their_record(tmp_path: Path) -> None:
         (
             BulkResultMaterializer,
             BulkResult(
-                "in.csv", "out.csv", 2, 1, {"positive": 1}, None, "3", [("positive", 4, 0)], ("0a", "")
+                source="in.csv",
+                output="out.csv",
+                rows=2,
+                failed=1,
+                labels={"positive": 2},
+                failed_file=None,
+                model_version="3",
+                prior="estimate",
+                shares={"positive": LabelShare(0.9, 0.8, 1.0, 0.88, 0.9)},
+                unsure=Unsure(1, "out.csv.unsure.jsonl", [UnsureRow(2, "positive", 0.6)]),
+                sample=[("positive", 4, 0)],
             ),
         ),
     ],

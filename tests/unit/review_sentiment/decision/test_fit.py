@@ -17,7 +17,7 @@ from review_sentiment.decision.fit import fit_rule
 from review_sentiment.decision.labelled_scores import LabelledScores
 from review_sentiment.decision.objective import objective_of
 from review_sentiment.decision.rule import Band, DecisionRule, Threshold
-from review_sentiment.decision.share_estimate import ScoreSample, estimate_shares
+from review_sentiment.decision.share_estimate import estimate_shares
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.settings_files import load_settings
 
@@ -239,20 +239,24 @@ def test_perfect_scores_give_finite_calibration() -> None:
     assert np.isfinite(rule.calibration.slopes).all()
 
 
-def test_a_sample_of_scores_does_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("review_sentiment.decision.share_estimate.KEPT", 500)
-    scores = drawn((500, 1_500)).log_probs
-    whole, chunks = ScoreSample(2), ScoreSample(2)
-    whole.add(scores)
-    for start in range(0, len(scores), 130):
-        chunks.add(scores[start : start + 130])
-    assert np.array_equal(whole.log_probs, chunks.log_probs)
-    assert (whole.n, len(whole.log_probs)) == (2_000, 500)
-
-
 def test_a_rule_without_validation_reviews_estimates_shares_too() -> None:
     found = estimate_shares(drawn((100, 900)).log_probs, DecisionRule.raw(BINARY, (0.5, 0.5)))
     assert found.shares[0] == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.parametrize(("n", "possible"), [(1, 0.7), (20, 0.08)])
+def test_a_few_positive_reviews_do_not_prove_that_there_are_no_negative_ones(n: int, possible: float) -> None:
+    log_probs = np.tile([-9.0, 0.0], (n, 1))
+    found = estimate_shares(log_probs, DecisionRule.raw(BINARY, (0.12, 0.88)))
+    assert found.shares[0] < 0.001
+    assert (found.low[0] < 0.01, found.high[0] > possible) == (True, True)
+
+
+def test_a_large_file_is_estimated_from_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("review_sentiment.decision.share_estimate.KEPT", 500)
+    found = estimate_shares(drawn((500, 1_500)).log_probs, DecisionRule.raw(BINARY, (0.5, 0.5)))
+    assert found.n == 500
+    assert found.shares[0] == pytest.approx(0.25, abs=0.06)
 
 
 def test_shares_of_three_labels_are_estimated() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import tracemalloc
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 
@@ -17,17 +18,22 @@ from review_sentiment.config import LoraSettings
 from review_sentiment.data.files.catalogue import open_reviews
 from review_sentiment.decision.rule import Band, DecisionRule
 from review_sentiment.errors import DataError, UsageError
+from review_sentiment.fingerprints import file_fingerprint
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
-from review_sentiment.scoring.bulk_scoring import BulkResult, ScoringJob, drift_of, score_file
-from review_sentiment.scoring.output_files import content_hashes, locked
+from review_sentiment.scoring.answered_file import BulkResult, Unsure, answer_file, drift_of
+from review_sentiment.scoring.answers import answer_table
+from review_sentiment.scoring.bulk_scoring import FileScores, ScoringJob, score_file
+from review_sentiment.scoring.output_files import locked
 from review_sentiment.scoring.scorer import CHARACTERS_PER_TOKEN, Scorer, tuned_scorer
 from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_rule
 
+Scores = npt.NDArray[np.float64]
 PLAN = plan_compute("cpu", "fp32")
 LABELS = ("negative", "positive")
+RULE = DecisionRule.raw(LABELS, (0.5, 0.5))
 ADDED = ["label", "p_negative", "p_positive", "model_version"]
 FORMATS = (".csv", ".jsonl", ".parquet")
 
@@ -39,7 +45,7 @@ def adapter(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory)
         add_adapters(load_model(tiny_model, PLAN), LoraSettings(rank=2, alpha=4)), tiny_model, directory
     )
     Serving(tiny_model, LABELS, 160).save(directory)
-    save_rule(DecisionRule.raw(LABELS, (0.5, 0.5)), directory)
+    save_rule(RULE, directory)
     return directory
 
 
@@ -57,7 +63,12 @@ def reviews(count: int) -> pd.DataFrame:
 
 
 def job(source: Path, output: Path, rows_per_chunk: int = 10) -> ScoringJob:
-    return ScoringJob(source, output, "7", LABELS, "tiny", rows_per_chunk)
+    return ScoringJob(source, output, "7", RULE, rows_per_chunk)
+
+
+def score(job: ScoringJob, load_scorer: Any, prior: str = "version") -> BulkResult:
+    """Score a file and write the output, as the pipeline does."""
+    return answer_file(job, score_file(job, "tiny", load_scorer), prior)
 
 
 def not_loaded() -> Scorer:
@@ -86,7 +97,7 @@ def test_a_file_has_its_columns_and_the_answers_of_its_own_rows(
 ) -> None:
     frame = reviews(23)
     source = write(frame, tmp_path / f"in{ending}")
-    result = score_file(job(source, tmp_path / f"out{ending}"), lambda: scorer)
+    result = score(job(source, tmp_path / f"out{ending}"), lambda: scorer)
     rows = rows_of(tmp_path / f"out{ending}")
     assert list(rows[0]) == ["id", "title", "text", *ADDED] or ending == ".parquet"
     assert set(rows[0]) == {"id", "title", "text", *ADDED}
@@ -102,20 +113,88 @@ def test_a_file_has_its_columns_and_the_answers_of_its_own_rows(
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_reviews_that_the_rule_leaves_unanswered_are_marked(
+def test_rows_that_are_not_answered_are_marked_and_listed_least_certain_first(
     scorer: Scorer, tmp_path: Path, ending: str
 ) -> None:
     frame = reviews(23)
     texts = (frame["title"].to_list(), frame["text"].to_list())
-    middle = float(scorer.answer(*texts)["probability"].median())
-    cautious = copy.copy(scorer)
-    cautious.rule = replace(scorer.rule, band=Band(middle, risk=0.1, confidence=0.9))
-    expected = cautious.answer(*texts)
-    assert set(expected["unsure"]) == {True, False}
-    source = write(frame, tmp_path / f"in{ending}")
-    output = tmp_path / f"out{ending}"
-    score_file(replace(job(source, output), may_be_unsure=True), lambda: cautious)
-    assert [str(row["unsure"]) for row in rows_of(output)] == [str(one) for one in expected["unsure"]]
+    # Between two reviews: other batches change a probability by rounding.
+    middle = float(scorer.answer(*texts)["probability"].nsmallest(12).tail(2).mean())
+    cautious = replace(RULE, band=Band(middle, risk=0.1, confidence=0.9))
+    source, output = write(frame, tmp_path / f"in{ending}"), tmp_path / f"out{ending}"
+    listed = tmp_path / f"out{ending}.unsure.jsonl"
+    for _ in range(2):  # again, over what is there
+        result = score(replace(job(source, output), rule=cautious), lambda: scorer)
+        answers = answer_table(cautious, scorer.log_probs(*texts))
+        assert [str(row["unsure"]) for row in rows_of(output)] == [str(one) for one in answers["unsure"]]
+        lines = [json.loads(line) for line in listed.read_text().splitlines()]
+        confidences = [line["confidence"] for line in lines]
+        assert confidences == sorted(confidences)
+        expected = answers.loc[[line["number"] - 1 for line in lines]]
+        assert expected["unsure"].all()
+        assert confidences == pytest.approx(expected["probability"].to_list(), abs=1e-5)
+        assert [line["label"] for line in lines] == expected["label"].to_list()
+        assert [line["values"]["text"] for line in lines] == frame["text"][expected.index].to_list()
+        assert result.unsure == Unsure(11, str(listed), result.unsure and result.unsure.least_certain)
+        assert [row.number for row in result.unsure.least_certain] == [line["number"] for line in lines[:5]]
+    assert score(job(source, output), lambda: scorer).unsure is None
+    assert not listed.exists()
+
+
+SCORED = np.random.default_rng(3)
+"""Log odds of 2,000 reviews, 30 % of them negative."""
+LOG_ODDS = SCORED.normal(np.where(np.arange(2_000) % 10 < 3, -2.5, 2.5), 2.0) * 1.25
+RECORDED = pd.DataFrame({"negative": -LOG_ODDS / 2, "positive": LOG_ODDS / 2})
+
+
+def answered(directory: Path, rule: DecisionRule, prior: str) -> tuple[BulkResult, pd.DataFrame]:
+    """Answer the 2,000 reviews from their scores; return the result and the output."""
+    source = write(reviews(2_000), directory / "in.csv")
+    scores = FileScores(file_fingerprint(source), RECORDED)
+    result = answer_file(replace(job(source, directory / "out.csv", 300), rule=rule), scores, prior)
+    return result, pd.read_csv(directory / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("prior", "used"), [("version", 0.12), ("estimate", None), ("0.05", 0.05), ("positive=0.7", 0.3)]
+)
+def test_a_file_is_answered_for_the_chosen_class_shares(
+    tmp_path: Path, prior: str, used: float | None
+) -> None:
+    rule = DecisionRule.raw(LABELS, (0.12, 0.88))
+    result, output = answered(tmp_path, rule, prior)
+    share = result.shares["negative"]
+    assert 0.27 < share.low < share.estimate < share.high < 0.33
+    assert share.low < 0.3 < share.high
+    assert (result.prior, share.version) == (prior, 0.12)
+    assert share.used == pytest.approx(share.estimate if used is None else used)
+    assert share.is_plausible == (prior in ("estimate", "positive=0.7"))
+    expected = answer_table(rule.for_prior((share.used, 1 - share.used)), RECORDED.to_numpy())
+    assert output["p_negative"].to_list() == pytest.approx(expected["p_negative"].to_list(), abs=1e-12)
+    assert output["label"].to_list() == expected["label"].to_list()
+
+
+def test_what_a_killed_process_left_is_not_in_the_output(tmp_path: Path) -> None:
+    rule = DecisionRule.raw(LABELS, (0.3, 0.7))
+    cautious = replace(rule, band=Band(0.9, risk=0.1, confidence=0.9))
+    result, output = answered(tmp_path, cautious, "version")
+    parts = tmp_path / "out.csv.parts"
+    parts.mkdir()
+    for name in ("failed", "unsure", "00000000.rows", "00000099.rows", "joined", "00000000.npy"):
+        (parts / name).write_text("left over\n")
+    again, same = answered(tmp_path, cautious, "version")
+    assert again == result
+    pd.testing.assert_frame_equal(same, output)
+    assert "left over" not in (tmp_path / "out.csv.unsure.jsonl").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv", "out.csv.unsure.jsonl"]
+
+
+@pytest.mark.parametrize("rows", [1_999, 2_000, 2_001])
+def test_scores_of_another_file_are_refused(tmp_path: Path, rows: int) -> None:
+    source = write(reviews(rows), tmp_path / "in.csv")
+    with pytest.raises(DataError, match=r"in\.csv changed while it was scored"):
+        answer_file(job(source, tmp_path / "out.csv"), FileScores("another", RECORDED))
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_every_row_is_in_the_output_or_among_the_failed_rows(scorer: Scorer, tmp_path: Path) -> None:
@@ -132,7 +211,7 @@ def test_every_row_is_in_the_output_or_among_the_failed_rows(scorer: Scorer, tmp
         '{"text": "' + "<br />" * 5_000 + 'read on"}',
     ]
     source.write_text("\n\n".join(lines))
-    result = score_file(job(source, tmp_path / "out.jsonl", 2), lambda: scorer)
+    result = score(job(source, tmp_path / "out.jsonl", 2), lambda: scorer)
     assert (result.rows, result.failed, result.total) == (3, 6, len(lines))
     failed = [json.loads(line) for line in (tmp_path / "out.jsonl.failed.jsonl").read_text().splitlines()]
     assert [row["number"] for row in failed] == [1, 3, 4, 6, 7, 8]
@@ -157,7 +236,7 @@ def test_the_failed_rows_of_parquet_are_json_with_all_columns(scorer: Scorer, tm
     frame = pd.DataFrame({"text": ["fine", None], "bytes": [b"", b"\xff"], "nan": [1.0, float("nan")]})
     frame["day"] = pd.Timestamp("2020-01-01")
     source = write(frame, tmp_path / "in.parquet")
-    score_file(job(source, tmp_path / "out.parquet"), lambda: scorer)
+    score(job(source, tmp_path / "out.parquet"), lambda: scorer)
     [line] = (tmp_path / "out.parquet.failed.jsonl").read_text().splitlines()
     values = json.loads(line, parse_constant=pytest.fail)["values"]
     assert values == {"text": None, "bytes": "b'\\xff'", "nan": None, "day": "2020-01-01 00:00:00"}
@@ -165,34 +244,33 @@ def test_the_failed_rows_of_parquet_are_json_with_all_columns(scorer: Scorer, tm
 
 def test_an_interrupted_file_resumes(scorer: Scorer, tmp_path: Path) -> None:
     source = write(reviews(50), tmp_path / "in.csv")
-    whole = score_file(job(source, tmp_path / "whole.csv"), lambda: scorer)
+    whole = score(job(source, tmp_path / "whole.csv"), lambda: scorer)
 
     class Interrupted:
-        """Answers three chunks."""
+        """Scores three chunks."""
 
-        columns = scorer.columns
         chunks = 0
 
-        def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
+        def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
             self.chunks += 1
             if self.chunks > 3:
                 raise KeyboardInterrupt
-            return scorer.answer(titles, texts)
+            return scorer.log_probs(titles, texts)
 
     output = tmp_path / "out.csv"
     with pytest.raises(KeyboardInterrupt):
-        score_file(job(source, output), Interrupted)  # type: ignore[arg-type]
+        score(job(source, output), Interrupted)
     assert not output.exists()
     seen: list[int] = []
 
     class Counting(Interrupted):
         """Notes the sizes of chunks."""
 
-        def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
+        def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
             seen.append(len(texts))
-            return scorer.answer(titles, texts)
+            return scorer.log_probs(titles, texts)
 
-    result = score_file(job(source, output), Counting)  # type: ignore[arg-type]
+    result = score(job(source, output), Counting)
     assert seen == [10, 10]
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert result.labels == whole.labels
@@ -204,28 +282,30 @@ def test_an_interrupted_file_resumes(scorer: Scorer, tmp_path: Path) -> None:
     [
         {"version": "8"},
         {"model": "another"},
-        {"labels": ("negative", "positive", "neutral")},
+        {"rule": DecisionRule.raw(("negative", "neutral", "positive"), (0.2, 0.3, 0.5))},
         {"rows_per_chunk": 9},
     ],
 )
 def test_chunks_of_another_job_are_not_reused(scorer: Scorer, tmp_path: Path, change: dict[str, Any]) -> None:
     source = write(reviews(20), tmp_path / "in.csv")
-    answered: list[int] = []
+    scored: list[int] = []
 
     class Interrupted:
-        """Answers one chunk."""
+        """Scores one chunk."""
 
-        def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
-            answered.append(len(texts))
-            if len(answered) == 2:
+        def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
+            scored.append(len(texts))
+            if len(scored) == 2:
                 raise KeyboardInterrupt
-            return scorer.answer(titles, texts).assign(p_neutral=0.0)
+            return np.zeros((len(texts), len(changed.rule.labels)))
 
     first = job(source, tmp_path / "out.csv")
+    model = change.pop("model", "tiny")
+    changed = replace(first, **change)
     with pytest.raises(KeyboardInterrupt):
-        score_file(first, Interrupted)  # type: ignore[arg-type]
-    score_file(replace(first, **change), Interrupted)  # type: ignore[arg-type]
-    assert sum(answered[2:]) == 20, "all rows again"
+        score_file(first, "tiny", Interrupted)  # type: ignore[arg-type]
+    score_file(changed, model, Interrupted)  # type: ignore[arg-type]
+    assert sum(scored[2:]) == 20, "all rows again"
 
 
 def test_a_file_that_changes_while_it_is_scored_is_an_error(scorer: Scorer, tmp_path: Path) -> None:
@@ -236,7 +316,7 @@ def test_a_file_that_changes_while_it_is_scored_is_an_error(scorer: Scorer, tmp_
         return scorer
 
     with pytest.raises(DataError, match=r"in\.csv changed while it was scored"):
-        score_file(job(source, tmp_path / "out.csv"), load)
+        score(job(source, tmp_path / "out.csv"), load)
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -253,23 +333,6 @@ def test_one_process_at_a_time_writes_an_output(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def result_of(scorer: Scorer, source: Path, output: Path) -> BulkResult:
-    return score_file(job(source, output), lambda: scorer)
-
-
-def test_a_result_knows_its_files_by_their_content(scorer: Scorer, tmp_path: Path) -> None:
-    first, second = (write(reviews(count), tmp_path / f"{count}.csv") for count in (3, 4))
-    second.write_text(second.read_text() + "5,,\n")
-    output = tmp_path / "out.csv"
-    result = result_of(scorer, first, output)
-    assert content_hashes(output) == result.hashes
-    result_of(scorer, second, output)
-    assert content_hashes(output) != result.hashes
-    assert result_of(scorer, first, output).hashes == content_hashes(output) == result.hashes
-    (tmp_path / "out.csv.failed.jsonl").write_text("{}")
-    assert content_hashes(output) != result.hashes
-
-
 @pytest.mark.parametrize(
     ("columns", "output", "message"),
     [
@@ -280,6 +343,7 @@ def test_a_result_knows_its_files_by_their_content(scorer: Scorer, tmp_path: Pat
         (["text"], "link.csv", "is the input itself"),
         (["text"], "hard.csv", "is the input itself"),
         (["text"], "failures.csv", r"failures\.csv\.failed\.jsonl is the input itself"),
+        (["text"], "doubts.csv", r"doubts\.csv\.unsure\.jsonl is the input itself"),
         (["text"], "nowhere/out.csv", "There is no directory"),
         (["text"], "directory.csv", "is a directory"),
         (["review", "Text"], "out.csv", "has no column 'text'; it has: 'review', 'Text'"),
@@ -291,12 +355,12 @@ def test_a_usage_error_leaves_the_files_as_they_were(
 ) -> None:
     source = write(pd.DataFrame([["fine"] * len(columns)], columns=columns), tmp_path / "in.csv")
     (tmp_path / "link.csv").symlink_to(source)
-    for name in ("hard.csv", "failures.csv.failed.jsonl"):
+    for name in ("hard.csv", "failures.csv.failed.jsonl", "doubts.csv.unsure.jsonl"):
         (tmp_path / name).hardlink_to(source)
     (tmp_path / "directory.csv").mkdir()
     before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
     with pytest.raises(UsageError, match=message):
-        score_file(job(source, tmp_path / output), not_loaded)
+        score(job(source, tmp_path / output), not_loaded)
     assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
@@ -315,7 +379,7 @@ def test_all_rows_are_judged_before_the_model_is_loaded(
     source = tmp_path / name
     source.write_text(content)
     with pytest.raises(UsageError, match=message):
-        score_file(job(source, tmp_path / f"out{source.suffix}"), not_loaded)
+        score(job(source, tmp_path / f"out{source.suffix}"), not_loaded)
     assert list(tmp_path.iterdir()) == [source]
 
 
@@ -324,7 +388,7 @@ def test_a_file_without_a_row_to_score_is_an_error(tmp_path: Path, ending: str) 
     source = write(pd.DataFrame({"id": [1, 2], "text": ["<br />", " "]}), tmp_path / f"in{ending}")
     output = tmp_path / f"out{ending}"
     with pytest.raises(DataError, match=rf"None of the 2 rows could be scored\. out{ending}\.failed\.jsonl"):
-        score_file(job(source, output), not_loaded)
+        score(job(source, output), not_loaded)
     failed = pd.read_json(f"{output}.failed.jsonl", lines=True)
     assert failed["problem"].str.contains("empty").all()
     assert [values["id"] for values in failed["values"]] == ([1, 2] if ending != ".csv" else ["1", "2"])
@@ -339,7 +403,7 @@ def test_a_wrong_encoding_is_reported_before_anything_is_scored(
     source = tmp_path / "in.csv"
     source.write_bytes(("text\n" + "a fine one\n" * 3_000 + "Möbel\n").encode(encoding))
     with pytest.raises(DataError, match=f"not in UTF-8 .*iconv -f {advice} -t utf-8"):
-        score_file(job(source, tmp_path / "out.csv"), not_loaded)
+        score(job(source, tmp_path / "out.csv"), not_loaded)
     assert [file.name for file in tmp_path.iterdir()] == ["in.csv"], "nothing was started"
 
 
@@ -362,7 +426,7 @@ def test_a_million_characters_take_no_more_memory_than_the_part_that_is_read(sco
 
 def test_drift_is_measured_on_a_sample(scorer: Scorer, adapter: Path, tmp_path: Path) -> None:
     source = write(reviews(200), tmp_path / "in.csv")
-    result = score_file(job(source, tmp_path / "out.csv", 50), lambda: scorer)
+    result = score(job(source, tmp_path / "out.csv", 50), lambda: scorer)
     alike = pd.DataFrame(result.sample, columns=["label", "text_words", "title_words"])
     alike.to_parquet(adapter / REFERENCE_FILE)
     assert drift_of(result, adapter).drifted == ()

@@ -1,0 +1,212 @@
+"""From the scores of a file to the same file with answers. No model is needed.
+
+Every row of the file ends up in the output, or with its reason in OUTPUT.failed.jsonl. Rows that the version
+does not answer are also in OUTPUT.unsure.jsonl, least certain first.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from review_sentiment.data.files.catalogue import open_reviews
+from review_sentiment.data.files.review_file import TEXT, TITLE, Added, ReviewFile, ReviewRow
+from review_sentiment.decision.prior_choice import VERSION, parse_prior
+from review_sentiment.decision.share_estimate import ShareEstimate, estimate_shares
+from review_sentiment.fingerprints import file_fingerprint
+from review_sentiment.scoring.answers import UNSURE, answer_table
+from review_sentiment.scoring.bulk_scoring import VERSION_COLUMN, FileScores, ScoringJob, changed, chunks_of
+from review_sentiment.scoring.output_files import failed_file, parts_directory, unsure_file
+from review_sentiment.scoring.row_lists import UnsureRow, UnsureRows, append_failed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from review_sentiment.data.data_report import DataReport
+    from review_sentiment.decision.rule import DecisionRule
+
+SAMPLED_PER_CHUNK = 20
+"""Rows per chunk that are kept for the drift report."""
+
+
+@dataclass(frozen=True)
+class LabelShare:
+    """A label's share of a file: estimated, with the 95 % interval; of the version; used for the answers."""
+
+    estimate: float
+    low: float
+    high: float
+    version: float
+    used: float
+
+    @property
+    def is_plausible(self) -> bool:
+        """Return whether the share that the answers are for is in the interval."""
+        return self.low <= self.used <= self.high
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """The rows that are not answered: how many, the list of them if there are any, and the first few."""
+
+    rows: int
+    file: str | None
+    least_certain: list[UnsureRow]
+
+
+@dataclass(frozen=True)
+class BulkResult:
+    """The result of scoring a file: rows by label, and the rows that failed with the file that lists them.
+
+    `prior` says which class shares the answers are for (`--prior`), `shares` which these are. `unsure` is
+    None if the version answers every review. `sample` has the label and the words in text and title of rows
+    for the drift report.
+    """
+
+    source: str
+    output: str
+    rows: int
+    failed: int
+    labels: dict[str, int]
+    failed_file: str | None
+    model_version: str
+    prior: str
+    shares: dict[str, LabelShare]
+    unsure: Unsure | None
+    sample: list[tuple[str, int, int]]
+
+    @property
+    def total(self) -> int:
+        """Return the rows of the file."""
+        return self.rows + self.failed
+
+
+def answer_file(job: ScoringJob, scores: FileScores, prior: str = VERSION) -> BulkResult:
+    """Write the output: the file's columns, label, p_<label>, `unsure` if there is a band, and the version.
+
+    `prior` says which class shares the answers are for, as `parse_prior` reads it.
+
+    Raises:
+        UsageError: the prior cannot be used.
+        DataError: the file is not the one that was scored.
+    """
+    choice = parse_prior(prior, job.rule.labels)
+    log_probs = scores.log_probs.to_numpy()
+    estimate = estimate_shares(log_probs, job.rule)
+    rule = choice.resolve(job.rule, estimate)
+    file = open_reviews(job.source)
+    writer = _Writer(file, job, rule)
+    start = 0
+    for number, chunk in enumerate(chunks_of(file, job.rows_per_chunk)):
+        rows = [row for row in chunk if not row.problem]
+        end = start + len(rows)
+        if end > len(log_probs):
+            raise changed(job.source)
+        writer.add(number, rows, log_probs[start:end])
+        writer.add_failed([row for row in chunk if row.problem])
+        start = end
+    if start < len(log_probs) or file_fingerprint(job.source) != scores.content:
+        raise changed(job.source)
+    return writer.finish(prior, _shares(job.rule, rule, estimate))
+
+
+def drift_of(result: BulkResult, adapter: Path) -> DataReport:
+    """Compare a sample of the scored rows with the training reviews stored with the version."""
+    from review_sentiment.data.data_report import SCORED_COLUMNS, drift_report
+    from review_sentiment.scoring.version_files import REFERENCE_FILE
+
+    sample = pd.DataFrame(result.sample, columns=list(SCORED_COLUMNS))
+    return drift_report(pd.read_parquet(adapter / REFERENCE_FILE), sample)
+
+
+def _shares(version: DecisionRule, used: DecisionRule, found: ShareEstimate) -> dict[str, LabelShare]:
+    columns = zip(found.shares, found.low, found.high, version.prior, used.prior, strict=True)
+    return {label: LabelShare(*shares) for label, shares in zip(version.labels, columns, strict=True)}
+
+
+class _Writer:
+    """Writes answered chunks into the directory of the parts, and puts them in the place of the output."""
+
+    def __init__(self, file: ReviewFile, job: ScoringJob, rule: DecisionRule) -> None:
+        self._file = file
+        self._job = job
+        self._rule = rule
+        self._directory = parts_directory(job.output)
+        self._directory.mkdir(exist_ok=True)
+        self._failures = self._directory / "failed"
+        self._failures.unlink(missing_ok=True)  # a killed process may have left it
+        self._unsure = UnsureRows(file, self._directory / "unsure")
+        self._parts: list[Path] = []
+        self._labels: Counter[str] = Counter()
+        self._sample: list[tuple[str, int, int]] = []
+        self._failed = 0
+
+    def add(self, number: int, rows: Sequence[ReviewRow], log_probs: npt.NDArray[np.float64]) -> None:
+        """Answer rows of scores [n, c] and write them."""
+        if not rows:
+            return
+        answers = answer_table(self._rule, log_probs).assign(**{VERSION_COLUMN: self._job.version})
+        added: Any = answers[list(self._job.added)].to_dict("records")
+        self._parts.append(self._directory / f"{number:08d}.rows")
+        self._file.write(self._parts[-1], rows, added)
+        self._labels.update(answers["label"])
+        self._sample += _sampled(rows, added)
+        if UNSURE in answers:
+            answered = zip(rows, added, answers["probability"], answers[UNSURE], strict=True)
+            self._unsure.add([(row, more, certain) for row, more, certain, unsure in answered if unsure])
+
+    def add_failed(self, rows: Sequence[ReviewRow]) -> None:
+        """Write rows that could not be scored."""
+        append_failed(self._file, rows, self._failures)
+        self._failed += len(rows)
+
+    def finish(self, prior: str, shares: dict[str, LabelShare]) -> BulkResult:
+        """Replace the output and its lists, and remove the parts."""
+        output = self._job.output
+        unsure = self._finish_unsure()
+        failed = failed_file(output)
+        failed.unlink(missing_ok=True)
+        if self._failed:
+            self._failures.replace(failed)
+        joined = self._directory / "joined"
+        self._file.join(self._parts, joined, self._job.added)
+        joined.replace(output)
+        shutil.rmtree(self._directory)
+        return BulkResult(
+            source=str(self._job.source),
+            output=str(output),
+            rows=self._labels.total(),
+            failed=self._failed,
+            labels=dict(self._labels),
+            failed_file=str(failed) if self._failed else None,
+            model_version=self._job.version,
+            prior=prior,
+            shares=shares,
+            unsure=unsure,
+            sample=self._sample,
+        )
+
+    def _finish_unsure(self) -> Unsure | None:
+        path = unsure_file(self._job.output)
+        path.unlink(missing_ok=True)
+        if self._rule.band is None:
+            return None
+        if not self._unsure.count:
+            return Unsure(0, None, [])
+        return Unsure(self._unsure.count, str(path), self._unsure.write(path))
+
+
+def _sampled(rows: Sequence[ReviewRow], added: Sequence[Added]) -> list[tuple[str, int, int]]:
+    every = max(1, len(rows) // SAMPLED_PER_CHUNK)
+    pairs = list(zip(rows, added, strict=True))[::every][:SAMPLED_PER_CHUNK]
+    return [
+        (str(more["label"]), len(row.values[TEXT].split()), len((row.values.get(TITLE) or "").split()))
+        for row, more in pairs
+    ]
