@@ -106,8 +106,8 @@ def _share_lines(found: BulkResult) -> list[str]:
     if outside := [label for label, share in shares if not share.is_plausible]:
         whose = "version's" if found.prior == VERSION else "given"
         lines.append(
-            f"the {whose} share of {' and '.join(outside)} is outside the interval; `--prior {ESTIMATE}` "
-            "answers for the estimated shares, without scoring again"
+            f"The {whose} shares lie outside these intervals ({', '.join(outside)}). Run the same command "
+            f"with --prior {ESTIMATE} to answer for the estimated shares; the file is not scored again."
         )
     return lines
 

@@ -47,7 +47,9 @@ def estimate_shares(log_probs: npt.NDArray[np.float64], rule: DecisionRule) -> S
     The interval repeats the estimate for draws of slopes and offsets and of the reviews. Reviews are drawn by
     the Bayesian bootstrap: each gets a random weight with mean 1 (D. Rubin, Annals of Statistics 9, 1981). An
     ordinary bootstrap of 20 positive reviews would be certain that there are no negative ones. So, as in
-    Jeffreys' prior for proportions, each label also has half a review of its own.
+    Jeffreys' prior for proportions, each label also has half a review of its own. As is usual with that prior
+    (L. Brown, T. Cai and A. DasGupta, Statistical Science 16, 2001), the interval reaches to the estimate if
+    that is 0 or 1.
     """
     n, c = len(log_probs), len(rule.labels)
     if n > KEPT:
@@ -68,6 +70,7 @@ def estimate_shares(log_probs: npt.NDArray[np.float64], rule: DecisionRule) -> S
         for one in drawn
     ]
     low, high = np.quantile(shares, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    low, high = np.minimum(low, found), np.maximum(high, found)
     return ShareEstimate(tuple(found.tolist()), tuple(low.tolist()), tuple(high.tolist()), len(log_probs))
 
 

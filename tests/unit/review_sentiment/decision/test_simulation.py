@@ -202,3 +202,17 @@ def test_the_interval_of_estimated_shares_covers_them() -> None:
         errors.append(found.shares[0] - share)
     assert misses <= MOST_FAILURES
     assert np.abs(np.mean(errors)) < 0.005
+
+
+@pytest.mark.parametrize("n", [5, 20])
+def test_the_interval_of_a_small_file_covers_a_small_share(n: int) -> None:
+    """Most of these files have no negative review, or one."""
+    rng = np.random.default_rng(6)
+    rules = [fitted(drawn(rng, (100, 100))) for _ in range(10)]
+    misses = 0
+    for repetition in range(REPETITIONS):
+        negative = int(rng.binomial(n, 0.05))
+        file = drawn(rng, (negative, n - negative))
+        found = share_estimate.estimate_shares(file.log_probs, rules[repetition % 10])
+        misses += not found.low[0] <= 0.05 <= found.high[0]
+    assert misses <= MOST_FAILURES
