@@ -148,8 +148,8 @@ RECORDED = pd.DataFrame({"negative": -LOG_ODDS / 2, "positive": LOG_ODDS / 2})
 
 
 def answered(directory: Path, rule: DecisionRule, prior: str) -> tuple[BulkResult, pd.DataFrame]:
-    """Answer the 2,000 reviews from their scores; return the result and the output."""
-    source = write(reviews(2_000), directory / "in.csv")
+    """Answer the 2,000 reviews and an empty one from their scores; return the result and the output."""
+    source = write(pd.concat([reviews(2_000), pd.DataFrame({"text": [""]})]), directory / "in.csv")
     scores = FileScores(file_fingerprint(source), RECORDED)
     result = answer_file(replace(job(source, directory / "out.csv", 300), rule=rule), scores, prior)
     return result, pd.read_csv(directory / "out.csv")
@@ -185,8 +185,9 @@ def test_what_a_killed_process_left_is_not_in_the_output(tmp_path: Path) -> None
     again, same = answered(tmp_path, cautious, "version")
     assert again == result
     pd.testing.assert_frame_equal(same, output)
-    assert "left over" not in (tmp_path / "out.csv.unsure.jsonl").read_text()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv", "out.csv.unsure.jsonl"]
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"in.csv", "out.csv", "out.csv.failed.jsonl", "out.csv.unsure.jsonl"}
+    assert not [name for name in names if "left over" in (tmp_path / name).read_text()]
 
 
 @pytest.mark.parametrize("rows", [1_999, 2_000, 2_001])
