@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -37,6 +38,7 @@ ROLL_BACK = "roll back"
 GATE_JUDGEMENT: dict[str, Judgement] = {"passed": "good", "not passed": "bad"}
 MAX_ROWS = 200
 PROBE_SECONDS = 0.2
+PICTURE = re.compile(r"^!\[.*\]\(get-artifact.*\)$", re.MULTILINE)
 
 
 def versions_view(registry: Registry) -> mo.Html:
@@ -131,11 +133,14 @@ def gate_view(version: ModelVersion) -> mo.Html:
 
 
 def card_view(version: ModelVersion) -> mo.Html:
-    """Show the model card. It is our own Markdown, but contains category names from the reviews."""
+    """Show the model card. It is our own Markdown, but contains category names from the reviews.
+
+    Its pictures are addresses of MLflow's pages; this page shows their curves itself.
+    """
     from review_sentiment.tracking.evidence import card_of
 
     try:
-        return mo.md(card_of(version).replace("<", "&lt;"))
+        return mo.md(PICTURE.sub("", card_of(version)).replace("<", "&lt;"))
     except TrackingError as error:
         return paragraph(str(error))
 

@@ -24,7 +24,7 @@ def decision_figure(predictions: pd.DataFrame, rule: DecisionRule) -> Figure:
     The label is the rarest one. `predictions` are those of all held-out evaluation reviews, with weights.
     """
     reviews = decided_reviews(predictions, rule)
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
     reliability, threshold, coverage = figure.subplots(1, 3)
     _reliability(reliability, reviews)
     _by_threshold(threshold, reviews)

@@ -33,6 +33,7 @@ from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.natural import natural_metrics
 from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.evaluation.result import decided
+from review_sentiment.tracking import evidence
 from review_sentiment.tracking.model_versions import ModelVersion
 
 LABELS = ("negative", "positive")
@@ -241,6 +242,15 @@ def test_a_promotion_names_the_champion_it_replaces_and_a_failed_gate() -> None:
     assert "instead of version 1" in text
     assert "not passed" in text
     assert "no version 9" in models.change_text(registry, "9")
+
+
+def test_a_card_is_shown_without_the_pictures_of_mlflows_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = "First.\n\n![Curves](get-artifact?path=tuned/decision.png&run_uuid=1)\n\nSecond <script>."
+    monkeypatch.setattr(evidence, "card_of", lambda _: card)
+    shown = models.card_view(version("1")).text
+    assert "First." in shown
+    assert "Second &lt;script&gt;." in shown
+    assert "get-artifact" not in shown
 
 
 def test_an_empty_registry_shows_what_to_do() -> None:

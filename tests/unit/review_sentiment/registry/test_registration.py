@@ -101,6 +101,13 @@ def test_two_evaluations_of_the_champions_adapter_keep_their_own_evidence(
         card = evidence.card_of(version)
         assert f'load_model("models:/{NAME}/{version.version}")' in card
         assert card == client.get_model_version(NAME, version.version).description
+        picture = (
+            f"(get-artifact?path=tuned/decision.png&run_uuid={version.evaluation_run})"  # MLflow's address
+        )
+        assert picture in card
+        assert "tuned/decision.png" in [
+            file.path for file in client.list_artifacts(version.evaluation_run, "tuned")
+        ]
     assert "champion" not in evidence.card_of(one)  # an alias moves on
     assert reason in evidence.card_of(two)
 
