@@ -16,6 +16,7 @@ from dashboard.widgets.layout import badge, column, paragraph, passed_badge, tab
 from front_door.doctor.checks import Check, run_check
 from front_door.stack.configs import DEFAULT_STACK
 from review_sentiment.evaluation.metrics import compute_metrics
+from review_sentiment.evaluation.natural import natural_metrics
 from review_sentiment.scoring.answers import labels_of, probability_columns
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def self_test(registry: Registry) -> Iterator[Check]:
     for version in registry.versions[:VERSIONS_CHECKED]:
         name = f"version {version.version}"
         yield run_check(f"{name}: recorded metrics match its predictions", partial(_metrics, version))
+        yield run_check(f"{name}: figures in production follow from its rule", partial(_natural, version))
         yield run_check(f"{name}: probabilities sum to one", partial(_probabilities, version))
         yield run_check(f"{name}: its tags match its evidence", partial(_tags, version))
         yield run_check(f"{name}: its evaluation run is its own", partial(_evaluation_run, version))
@@ -98,22 +100,39 @@ def _metrics(version: ModelVersion) -> str:
     return f"accuracy {metrics.accuracy:.3f} on {metrics.n} reviews"
 
 
+def _natural(version: ModelVersion) -> str:
+    """Compute the figures at the natural share again, by the version's own rule."""
+    from review_sentiment.tracking import evidence
+
+    recorded, rule = evidence.natural_of(version), evidence.rule_of(version)
+    shares = tuple(recorded.share[label] for label in rule.labels)
+    computed = natural_metrics(evidence.stratified_of(version), rule, shares)
+    for title, figure in recorded.rows().items():
+        values = recorded.shown(*figure), computed.shown(*figure)
+        _require(values[0] == values[1], f"{title}: {values[0]} recorded, {values[1]} computed")
+    return f"accuracy {recorded.shown('accuracy')} on {recorded.n:,} reviews, {recorded.share_text()}"
+
+
 def _tags(version: ModelVersion) -> str:
     """Compare the tags that lists show with the evidence, which nothing changes."""
     from review_sentiment.registry.judged import recorded_verdict
-    from review_sentiment.tracking.evidence import metrics_of, predictions_of, reviews_of
+    from review_sentiment.tracking import evidence
+    from review_sentiment.tracking.model_versions import natural_tags
 
-    metrics, verdict = metrics_of(version), recorded_verdict(version)
+    metrics, verdict = evidence.metrics_of(version), recorded_verdict(version)
     expected = {
         **{name: f"{metrics[name]:.6f}" for name in ("accuracy", "f1", "roc_auc", "calibration_error")},
+        **natural_tags(evidence.natural_of(version)),
         "evaluation_reviews": str(metrics["n"]),
         "gate": verdict.outcome,
-        "gate.reason": verdict.reason(),
     }
+    if verdict.same_adapter_as is None:  # a new rule for a version has a reason of its own
+        expected["gate.reason"] = verdict.reason()
     for name, recorded in expected.items():
         listed = version.tags.get(name, "none")
         _require(listed == recorded, f"{name}: the tag is {listed}, the evidence has {recorded}")
-    same = set(reviews_of(version)["review_id"]) == set(predictions_of(version)["review_id"])
+    reviews, answers = evidence.reviews_of(version), evidence.stratified_of(version)
+    same = set(reviews["review_id"]) == set(answers["review_id"])
     _require(same, "the evaluation reviews are not those that were answered")
     return f"accuracy, evaluation reviews and gate: {verdict.outcome}"
 
