@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 UNSURE = "unsure"
 """Column that says whether a version's rule leaves a review unanswered."""
+POSSIBLE = "possible"
+"""Column with the labels that stay possible, such as `negative|neutral`, if there are more than two."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,16 @@ def probability_columns(labels: Sequence[str]) -> list[str]:
     return [f"p_{label}" for label in labels]
 
 
+def doubt_columns(rule: DecisionRule) -> list[str]:
+    """Return the columns that a rule with a band of abstention adds."""
+    if rule.band is None:
+        return []
+    return [UNSURE] if rule.band.possible_at is None else [UNSURE, POSSIBLE]
+
+
 def answer_columns(rule: DecisionRule) -> list[str]:
     """Return the columns of `answer_table`."""
-    return ["label", "probability", *probability_columns(rule.labels), *([UNSURE] if rule.band else [])]
+    return ["label", "probability", *probability_columns(rule.labels), *doubt_columns(rule)]
 
 
 def answer_table(rule: DecisionRule, log_probs: npt.NDArray[np.float64]) -> pd.DataFrame:
@@ -65,15 +75,17 @@ def answer_table(rule: DecisionRule, log_probs: npt.NDArray[np.float64]) -> pd.D
 
     The columns are the label, its probability, and those of all labels (p_<label>). The probabilities are
     calibrated, and the label follows from them. If the rule has a band in which it does not answer, `unsure`
-    says whether a review is in it.
+    says whether a review is in it; with more than two labels, `possible` has its prediction set.
     """
     probabilities = rule.probabilities(log_probs)
     answered = rule.answers(probabilities)
+    sets = rule.possible(probabilities)
     answers = {
         "label": [rule.labels[index] for index in answered],
         "probability": probabilities[range(len(answered)), answered],
         **dict(zip(probability_columns(rule.labels), probabilities.T, strict=True)),
         UNSURE: rule.unsure(probabilities),
+        POSSIBLE: None if sets is None else ["|".join(compress(rule.labels, one)) for one in sets],
     }
     return pd.DataFrame(answers, columns=answer_columns(rule))
 

@@ -22,7 +22,7 @@ from review_sentiment.data.files.review_file import TEXT, TITLE, ReviewFile, Rev
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.fingerprints import file_fingerprint
 from review_sentiment.progress import Progress
-from review_sentiment.scoring.answers import UNSURE, probability_columns
+from review_sentiment.scoring.answers import doubt_columns, probability_columns
 from review_sentiment.scoring.output_files import check_output, failed_file, parts_directory
 from review_sentiment.scoring.part_files import PartFiles
 from review_sentiment.scoring.row_lists import append_failed
@@ -51,8 +51,8 @@ class ScoringJob:
     @property
     def added(self) -> tuple[str, ...]:
         """Return the columns that scoring adds."""
-        unsure = (UNSURE,) if self.rule.band else ()
-        return ("label", *probability_columns(self.rule.labels), *unsure, VERSION_COLUMN)
+        doubts = doubt_columns(self.rule)
+        return ("label", *probability_columns(self.rule.labels), *doubts, VERSION_COLUMN)
 
 
 @dataclass(frozen=True)

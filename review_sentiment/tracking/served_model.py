@@ -13,7 +13,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from review_sentiment.errors import DataError
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.scoring.answers import UNSURE, probability_columns
+from review_sentiment.scoring.answers import POSSIBLE, UNSURE, doubt_columns, probability_columns
 from review_sentiment.scoring.version_files import Serving, load_rule
 
 if TYPE_CHECKING:
@@ -99,11 +99,12 @@ def _signature(labels: tuple[str, ...], rule: DecisionRule) -> ModelSignature:
     from mlflow.types import ColSpec, DataType, Schema
 
     text, number = DataType.string, DataType.double
+    doubts = {UNSURE: DataType.boolean, POSSIBLE: text}
     outputs = [
         ColSpec(text, "label"),
         ColSpec(number, "probability"),
         *(ColSpec(number, column) for column in probability_columns(labels)),
-        *([ColSpec(DataType.boolean, UNSURE)] if rule.band else []),
+        *(ColSpec(doubts[column], column) for column in doubt_columns(rule)),
         ColSpec(text, "model_version"),
     ]
     inputs = [ColSpec(text, "text"), ColSpec(text, "title", required=False)]

@@ -141,6 +141,19 @@ def test_rows_that_are_not_answered_are_marked_and_listed_least_certain_first(
     assert not listed.exists()
 
 
+@pytest.mark.parametrize("ending", FORMATS)
+def test_with_three_labels_the_possible_ones_are_listed(tmp_path: Path, ending: str) -> None:
+    labels, source = ("bad", "fair", "good"), write(reviews(3), tmp_path / f"in{ending}")
+    rule = replace(DecisionRule.raw(labels, (0.2, 0.3, 0.5)), band=Band(0.6, 0.1, 0.9, possible_at=0.2))
+    p = np.array([[0.1, 0.3, 0.6], [0.34, 0.33, 0.33], [0.9, 0.05, 0.05]])
+    recorded = pd.DataFrame(np.log(p / rule.prior), columns=list(labels))
+    task = replace(job(source, tmp_path / f"out{ending}"), rule=rule)
+    answer_file(task, FileScores(file_fingerprint(source), recorded), "version")
+    rows = rows_of(tmp_path / f"out{ending}")
+    assert [row["possible"] for row in rows] == ["fair|good", "bad|fair|good", "bad"]
+    assert [str(row["unsure"]) for row in rows] == ["False", "True", "False"]
+
+
 SCORED = np.random.default_rng(3)
 """Log odds of 2,000 reviews, 30 % of them negative."""
 LOG_ODDS = SCORED.normal(np.where(np.arange(2_000) % 10 < 3, -2.5, 2.5), 2.0) * 1.25

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from review_sentiment.config import LoraSettings
-from review_sentiment.decision.rule import DecisionRule
+from review_sentiment.decision.rule import Band, DecisionRule
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
@@ -20,6 +21,7 @@ from review_sentiment.scoring.version_files import Serving, save_rule
 from review_sentiment.tracking import model_versions, run_log
 from review_sentiment.tracking.served_model import log_served_model
 
+LABELS = ("negative", "neutral", "positive")
 LOAD_AND_PREDICT = """
 import importlib.util, json, sys
 
@@ -47,8 +49,9 @@ def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
     elsewhere.mkdir()
     base = load_model(tiny_model, plan_compute("cpu", "fp32"))
     save_adapter(add_adapters(base, LoraSettings(rank=2, alpha=4)), tiny_model, adapter)
-    Serving(tiny_model, ("negative", "positive"), 160).save(adapter)
-    save_rule(DecisionRule.raw(("negative", "positive"), (0.5, 0.5)), adapter)
+    Serving(tiny_model, LABELS, 160).save(adapter)
+    rule = DecisionRule.raw(LABELS, (0.3, 0.3, 0.4))
+    save_rule(replace(rule, band=Band(0.999, 0.1, 0.9, possible_at=0.0)), adapter)
     run = run_log.open_run("experiment", "run", {}, {})
     model_versions.register_version("reviews", run, log_served_model(run, adapter), {})
 
@@ -65,8 +68,11 @@ def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
     found = json.loads(finished.stdout.splitlines()[-1])
     answer, failed = found["answers"]
     assert failed["error"] == "`text` is missing"
-    assert set(answer) == {"label", "probability", "p_negative", "p_positive", "model_version", "error"}
-    assert answer["p_negative"] + answer["p_positive"] == pytest.approx(1)
+    probabilities = {f"p_{label}" for label in LABELS}
+    more = {"label", "probability", "unsure", "possible", "model_version", "error"}
+    assert set(answer) == probabilities | more
+    assert sum(answer[column] for column in probabilities) == pytest.approx(1)
+    assert (answer["unsure"], answer["possible"]) == (True, "negative|neutral|positive")
     assert found["index"] == [7, 9]
     checkout = Path(__file__).resolve().parents[4]
     assert "review_sentiment.scoring.scorer" in found["code"]
