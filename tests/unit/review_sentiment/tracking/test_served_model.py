@@ -51,7 +51,7 @@ def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
     save_adapter(add_adapters(base, LoraSettings(rank=2, alpha=4)), tiny_model, adapter)
     Serving(tiny_model, LABELS, 160).save(adapter)
     rule = DecisionRule.raw(LABELS, (0.3, 0.3, 0.4))
-    save_rule(replace(rule, band=Band(0.999, 0.1, 0.9, possible_at=0.0)), adapter)
+    save_rule(replace(rule, band=Band(1.0, 0.1, 0.9, possible_at=0.0)), adapter)
     run = run_log.open_run("experiment", "run", {}, {})
     model_versions.register_version("reviews", run, log_served_model(run, adapter), {})
 
