@@ -88,14 +88,16 @@ def _log_evaluations(model: str, pd: Any, prediction_table: Any, evaluation_of: 
     import numpy as np
 
     from review_sentiment.data.chats import REVIEW_COLUMNS, ChatDataset
+    from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.tracking import evidence, model_versions
 
     texts = {
         evidence.SETTINGS_FILE: "{}",
-        evidence.GATE_FILE: '{"checks": []}',
+        evidence.GATE_FILE: '{"checks": [], "share": "natural"}',
         evidence.CARD_FILE: "A card.",
     }
     n, labels, rng = 600, ("negative", "positive"), np.random.default_rng(0)
+    rule = DecisionRule.raw(labels, (0.12, 0.88))
     frame = pd.DataFrame(
         {
             "review_id": [f"r{row}" for row in range(n)],
@@ -120,8 +122,8 @@ def _log_evaluations(model: str, pd: Any, prediction_table: Any, evaluation_of: 
         both = np.stack([1 - p, p], axis=1)
         table = prediction_table(frame, labels, both, both.argmax(1), np.ones(n))
         model_id = model_versions.get_version(model, str(number)).model_id
-        evaluations = [evaluation_of("tuned", chats, table)]
-        evidence.log_evidence(model_id, texts, evaluations, frame[REVIEW_COLUMNS])
+        evaluation = evaluation_of("tuned", chats, table).under(rule, rule.prior)
+        evidence.log_evidence(model_id, texts, [evaluation], frame[REVIEW_COLUMNS])
 
 
 @contextmanager

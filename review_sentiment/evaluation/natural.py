@@ -127,15 +127,6 @@ class NaturalMetrics:
         return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
-@dataclass(frozen=True)
-class _Decided:
-    """What a rule makes of n reviews: gold and answered class index [n], and whether it is sure [n]."""
-
-    gold: npt.NDArray[np.int64]
-    answered: npt.NDArray[np.int64]
-    sure: npt.NDArray[np.bool_]
-
-
 def natural_metrics(
     predictions: pd.DataFrame, rule: DecisionRule, shares: tuple[float, ...]
 ) -> NaturalMetrics:
@@ -154,7 +145,7 @@ def natural_metrics(
 
 
 def _metrics_of(predictions: pd.DataFrame, rule: DecisionRule, shares: tuple[float, ...]) -> NaturalMetrics:
-    point, drawn = _resampled(predictions, rule, shares)
+    ((point, drawn),) = _resampled([(predictions, rule)], shares)
     return _with_intervals(len(predictions), point, drawn, rule.labels)
 
 
@@ -180,10 +171,7 @@ def natural_difference(
     before, after = (
         table.merge(shared).sort_values("review_id", ignore_index=True) for table in (first, second)
     )
-    before = before.assign(weight=after["weight"])
-    (point, drawn), (later, later_drawn) = (
-        _resampled(table, rule, shares) for table, rule in zip((before, after), rules, strict=True)
-    )
+    (point, drawn), (later, later_drawn) = _resampled([(before, rules[0]), (after, rules[1])], shares)
     return _with_intervals(len(shared), _minus(later, point), _minus(later_drawn, drawn), labels)
 
 
@@ -192,19 +180,29 @@ def _minus(second: Mapping[str, Figure], first: Mapping[str, Figure]) -> dict[st
 
 
 def _resampled(
-    predictions: pd.DataFrame, rule: DecisionRule, shares: tuple[float, ...]
-) -> tuple[dict[str, Figure], dict[str, Figure]]:
-    """Return the figures [1, ...], and those of each draw [draws, ...]."""
-    answers = answers_of(predictions, rule.labels)
-    p = rule.probabilities(answers.log_probs)
-    gold, weights, prior = answers.gold, predictions["weight"].to_numpy(), np.array(shares)
-    production = production_shares(predictions, dict(zip(rule.labels, shares, strict=True)))
-    columns = _columns(_Decided(gold, rule.answers(p), ~rule.unsure(p)), p, production)
-    point = _figures(production[None] @ columns, prior)
-    drawn = [
-        _figures(_within_labels(counts, gold, weights, prior) @ columns, prior) for counts in _draws(gold)
+    models: Sequence[tuple[pd.DataFrame, DecisionRule]], shares: tuple[float, ...]
+) -> list[tuple[dict[str, Figure], dict[str, Figure]]]:
+    """Return each model's figures [1, ...], and those of each draw [draws, ...].
+
+    The tables have the same reviews in the same order; those of the last one count, with their weights.
+    """
+    reviews, rule = models[-1]
+    gold, weights = answers_of(reviews, rule.labels).gold, reviews["weight"].to_numpy()
+    production, prior = (
+        production_shares(reviews, dict(zip(rule.labels, shares, strict=True))),
+        np.array(shares),
+    )
+    columns = [_columns(table, rule, production) for table, rule in models]
+    points = [_figures(production[None] @ own, prior) for own in columns]
+    drawn: list[list[dict[str, Figure]]] = [[] for _ in models]
+    for counts in _draws(gold):
+        mass = _within_labels(counts, gold, weights, prior)
+        for found, own in zip(drawn, columns, strict=True):
+            found.append(_figures(mass @ own, prior))
+    return [
+        (point, {name: np.concatenate([one[name] for one in found]) for name in point})
+        for point, found in zip(points, drawn, strict=True)
     ]
-    return point, {name: np.concatenate([one[name] for one in drawn]) for name in point}
 
 
 def _with_intervals(
@@ -248,17 +246,20 @@ def _within_labels(
 
 
 def _columns(
-    decided: _Decided, p: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
+    predictions: pd.DataFrame, rule: DecisionRule, shares: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return what the figures are sums of [n, c*c + 2 + b*bins].
 
     These are the confusion cells, whether a review is answered, and wrongly, and p - truth by bin.
     """
+    answers = answers_of(predictions, rule.labels)
+    p = rule.probabilities(answers.log_probs)
+    answered, sure = rule.answers(p), ~rule.unsure(p)
     classes = np.arange(p.shape[1])
-    is_gold = decided.gold[:, None] == classes
-    cells = is_gold[:, :, None] & (decided.answered[:, None, None] == classes)
-    wrong = decided.sure & (decided.answered != decided.gold)
-    counted = (cells.reshape(len(p), -1), decided.sure[:, None], wrong[:, None])
+    is_gold = answers.gold[:, None] == classes
+    cells = is_gold[:, :, None] & (answered[:, None, None] == classes)
+    wrong = sure & (answered != answers.gold)
+    counted = (cells.reshape(len(p), -1), sure[:, None], wrong[:, None])
     # With two labels, the second has the same distances with the opposite sign.
     shown = classes[:1] if len(classes) == TWO_CLASSES else classes
     bins = [_distances(p[:, label] - is_gold[:, label], p[:, label], shares) for label in shown]
