@@ -81,7 +81,7 @@ def test_a_run_can_be_started_followed_cancelled_resumed_compared_and_promoted(
     expect_status(page, "completed")
 
     page.get_by_role("tab", name="Compare").click()
-    expect(page.get_by_text("reviews won")).to_be_visible()
+    expect(page.get_by_text("reviews won").first).to_be_visible()
     reliability = page.get_by_role("figure", name="Reliability of 'positive'")
     reliability.scroll_into_view_if_needed()  # it is drawn when it scrolls into view
     expect(reliability.get_by_text("Predicted probability")).to_be_visible()
