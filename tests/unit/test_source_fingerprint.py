@@ -236,13 +236,14 @@ def test_the_fine_tuning_step_reaches_training_and_no_report() -> None:
 
 
 def step_files() -> list[Path]:
-    """Return the files that define a step."""
+    """Return the files that define a step whose results are cached."""
     paths = sorted(Path(source_fingerprint.ROOT, "steps").glob("*.py"))
-    return [path for path in paths if "\n@step" in path.read_text()]
+    sources = {path: path.read_text() for path in paths}
+    return [path for path, text in sources.items() if "\n@step" in text and "enable_cache=False" not in text]
 
 
 @pytest.mark.parametrize("path", step_files(), ids=lambda path: path.stem)
-def test_every_step_asks_for_the_fingerprint_of_itself(path: Path) -> None:
+def test_every_cached_step_asks_for_the_fingerprint_of_itself(path: Path) -> None:
     tree = ast.parse(path.read_text())
     asked = [
         node.args[1].value
