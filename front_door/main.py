@@ -14,6 +14,7 @@ import click
 
 from front_door.commands.decide import decide
 from front_door.commands.export import export_command
+from front_door.commands.inspect import inspect_command
 from front_door.commands.lineage import lineage
 from front_door.commands.machine import doctor, estimate_command
 from front_door.commands.parity import parity_command
@@ -31,6 +32,7 @@ EXIT_INTERRUPTED = 130
 for _command in (
     doctor,
     estimate_command,
+    inspect_command,
     sweep,
     models,
     lineage,

@@ -20,17 +20,19 @@ EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_nu
 """What configurations of transformers call the number of experts."""
 
 
-def load_tokenizer(base: ModelIdentity) -> PreTrainedTokenizerBase:
+def load_tokenizer(base: ModelIdentity, *, without_torch: bool = False) -> PreTrainedTokenizerBase:
     """Load the tokenizer, with a padding token.
+
+    AutoTokenizer imports PyTorch to find the tokenizer's class: 3 s and 200 MB. `without_torch`, the
+    tokenizer.json of a directory is read as it is; it has the same tokens.
 
     Raises:
         ModelUnavailableError: the model is not available, or has no chat template or end-of-sequence token.
     """
-    from transformers import AutoTokenizer
-
     location, options = _location(base)
+    as_it_is = without_torch and (Path(location) / "tokenizer.json").is_file()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(location, **options)
+        tokenizer = (_tokenizer_file if as_it_is else _tokenizer)(location, options)
     except Exception as error:  # tokenizers raises a bare Exception for a file that it cannot read
         raise _unavailable(base, error, "tokenizer") from error
     if not tokenizer.chat_template:
@@ -45,6 +47,18 @@ def load_tokenizer(base: ModelIdentity) -> PreTrainedTokenizerBase:
         reserved = "<|finetune_right_pad_id|>"  # Llama 3.1 keeps it for padding
         tokenizer.pad_token = reserved if reserved in vocabulary else tokenizer.eos_token
     return tokenizer
+
+
+def _tokenizer(location: str, options: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(location, **options)
+
+
+def _tokenizer_file(location: str, options: dict[str, Any]) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(location, **options)
 
 
 def load_configuration(base: ModelIdentity) -> Any:

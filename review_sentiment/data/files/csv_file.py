@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,8 +45,7 @@ class CsvFile:
         self._path = path
         with opened_text(path) as file:
             first = next((line for line in file if _content(line)), "")
-        fitting = (one for one in DELIMITERS if TEXT in next(csv.reader([first], delimiter=one)))
-        self._delimiter = next(fitting, ",")
+        self._delimiter = _delimiter_of(first)
         with opened_text(path) as file:
             header = self._records(file).header()
         if not all(is_valid(name) and "\0" not in name for name in header):
@@ -55,25 +55,43 @@ class CsvFile:
 
     def rows(self) -> Iterator[ReviewRow]:
         """Yield every row, in the order of the file."""
-        number = 0
         with opened_text(self._path) as file:
             records = self._records(file)
             records.header()
-            while (record := records.next(len(self.columns))) is not None:
-                fields, problem, lines = record
-                raw = "".join(lines)
-                if not is_valid(raw):
-                    fields, problem = [], NOT_UTF8
-                number += 1
-                yield ReviewRow(
-                    number,
-                    {} if problem else dict(zip(self.columns, fields, strict=True)),
-                    problem,
-                    line=records.line,
-                    raw=readable(raw.rstrip("\r\n")) if problem else "",
-                    units=sum(bool(_content(line)) for line in lines),
-                    origin=fields,
-                )
+            yield from self._rows(records)
+
+    def rows_of_part(self, part: TextIO, characters: int) -> Iterator[ReviewRow]:
+        """Yield the rows that start within the first `characters` of a part, which starts at a line.
+
+        The line may be within a quoted text, whose row belongs to the part before.
+        """
+        text = part.read()
+        skipped = _before_first_row(text, self._delimiter)
+        left = characters - skipped
+        records = self._records(io.StringIO(text[skipped:], newline=""))
+        for row in self._rows(records):
+            if left <= 0:
+                return
+            left -= sum(map(len, records.taken))
+            yield row
+
+    def _rows(self, records: _Records) -> Iterator[ReviewRow]:
+        number = 0
+        while (record := records.next(len(self.columns))) is not None:
+            fields, problem, lines = record
+            raw = "".join(lines)
+            if not is_valid(raw):
+                fields, problem = [], NOT_UTF8
+            number += 1
+            yield ReviewRow(
+                number,
+                {} if problem else dict(zip(self.columns, fields, strict=True)),
+                problem,
+                line=records.line,
+                raw=readable(raw.rstrip("\r\n")) if problem else "",
+                units=sum(bool(_content(line)) for line in lines),
+                origin=fields,
+            )
 
     def count(self) -> int:
         """Return the lines below the header that are not empty."""
@@ -188,6 +206,35 @@ class _Records:
         return all(_alike(fields[0], record[0]) for fields in fitting) or (
             len(fitting) > 1 and all(_alike(fields[-1], record[-1]) for fields in fitting)
         )
+
+
+def _delimiter_of(header: str) -> str:
+    """Return the delimiter that gives the header a column `text`, or else the most columns."""
+    fields = {one: next(csv.reader([header], delimiter=one), []) for one in DELIMITERS}
+    return max(DELIMITERS, key=lambda one: (TEXT in fields[one], len(fields[one])))
+
+
+def _before_first_row(text: str, delimiter: str) -> int:
+    """Return the characters before the first row of a part, which starts at a line of any row.
+
+    A quote opens after a delimiter or a line end, and closes before one, in turn; pairs of quotes are part of
+    a text. So the part starts within a quoted text if more of its quotes fit that way round.
+    """
+    edges = {delimiter, "\r", "\n", ""}
+    outside = inside = 0
+    single = (found for found in re.finditer('"+', text) if len(found[0]) % 2)
+    for number, quote in enumerate(single):
+        opens = text[max(0, quote.start() - 1) : quote.start()] in edges
+        closes = text[quote.end() : quote.end() + 1] in edges
+        outside += closes if number % 2 else opens
+        inside += opens if number % 2 else closes
+    within, skipped = inside > outside, 0
+    for line in io.StringIO(text, newline=""):
+        if not within:
+            break
+        within ^= line.count('"') % 2 == 1
+        skipped += len(line)
+    return skipped
 
 
 def _alike(one: str, other: str) -> bool:

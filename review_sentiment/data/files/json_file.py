@@ -5,9 +5,10 @@ A row is written as it was read, with the added values at its end: big numbers k
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -44,14 +45,15 @@ class JsonFile:
     def rows(self) -> Iterator[ReviewRow]:
         """Yield every row, in the order of the file."""
         with opened_text(self._path) as file:
-            pieces = _lines(file) if self._lines else _Splitter().pieces(file)
-            for number, (line, raw) in enumerate(pieces, start=1):
-                values, problem = _parse(raw)
-                if problem and (breaks := raw.count("\n")):
-                    problem = f"{lines_of(line, line + breaks)}: {problem}"
-                yield ReviewRow(
-                    number, values, problem, line=line, raw=readable(raw) if problem else "", origin=raw
-                )
+            yield from _rows(_lines(file) if self._lines else _Splitter().pieces(file))
+
+    def rows_of_part(self, part: TextIO, characters: int) -> Iterator[ReviewRow]:
+        """Yield the rows that start within the first `characters` of a part of JSON lines."""
+        for line in part:
+            if characters <= 0:
+                return
+            characters -= len(line)
+            yield from _rows(_lines(io.StringIO(line)))
 
     def count(self) -> int:
         """Return the lines that are not empty; without `lines`, the objects."""
@@ -76,6 +78,14 @@ class JsonFile:
         """Write the parts."""
         output.write_bytes(b"")
         append_files(parts, output)
+
+
+def _rows(pieces: Iterable[tuple[int, str]]) -> Iterator[ReviewRow]:
+    for number, (line, raw) in enumerate(pieces, start=1):
+        values, problem = _parse(raw)
+        if problem and (breaks := raw.count("\n")):
+            problem = f"{lines_of(line, line + breaks)}: {problem}"
+        yield ReviewRow(number, values, problem, line=line, raw=readable(raw) if problem else "", origin=raw)
 
 
 def _lines(file: TextIO) -> Iterator[tuple[int, str]]:

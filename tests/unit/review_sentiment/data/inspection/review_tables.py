@@ -17,79 +17,157 @@ Role = str | tuple[str | None, ...]
 """The column of a role; several if each of them is a fair answer."""
 
 SENTENCES = {
-    "en": "It broke after two weeks.|Works exactly as described.|I would not buy this again.|The colour is nicer "
-    "than in the picture.|My daughter loves it.|Far too small, I had to send it back.|Great value for the money."
-    "|Delivery took almost a month.|The material feels cheap.|Customer service answered within an hour and "
-    "replaced it without any questions.|Five people in my family use it every day.|I expected more at this price.",
-    "app": "Keeps crashing since the last update.|Best app I have ever used for my budget!|Please bring back the "
-    "old design.|Too many ads, I can hardly use it any more.|Login fails with my new phone.|Simple, fast and "
-    "free.|It drains my battery within two hours.|Notifications arrive late or not at all.|Love the dark mode, "
-    "thanks to the developers.|The subscription is far too expensive.|I lost all my data after reinstalling.",
-    "hotel": "The room was clean but very noisy at night.|Breakfast was excellent, with a lot of choice.|The staff "
-    "at the reception could not have been friendlier.|We waited an hour to check in.|Great location, five minutes "
-    "from the station.|The air conditioning did not work.|The bed was so comfortable that we overslept.|Parking "
-    "cost extra, which nobody told us.|The pool was closed during our whole stay.|Would come back any time.",
-    "film": "A slow first hour, and then it never lets you go.|The acting is wooden and the plot makes no sense."
-    "|One of the best endings of the decade.|I walked out after forty minutes.|Beautiful photography, forgettable "
-    "story.|My kids laughed from start to finish.|The sequel nobody asked for.|She deserves every award for this "
-    "role.|The score alone is worth the ticket.|Too long by at least half an hour.",
-    "tweet": "@united why is my flight delayed again?|thanks @delta for the quick help today!|@AmericanAir you "
-    "lost my bag and nobody answers the phone|best crew ever on UA1143 http://t.co/abc1|stuck at the gate for "
-    "3 hours now...|@JetBlue love the new seats #travel|can someone please answer my DM?|never flying with them "
-    "again|upgraded for free, made my day :)|is the wifi down on this plane?|on hold since 8 am, unbelievable",
-    "ticket": "Hello, I cannot log in since yesterday evening.|The invoice of last month has the wrong address on "
-    "it.|Please cancel my contract at the next possible date.|After the update the printer is not found any more."
-    "|Could you tell me when the order will arrive?|I was charged twice for the same month.|We need three more "
-    "licences for our team.|The export stops at 90 percent without an error.|Kind regards from the accounting team.",
-    "bank": "I disputed a charge on my card and the bank closed the case without an answer.|They reported a debt "
-    "that I paid in 2019.|My mortgage payment was applied to the wrong account.|I called eleven times and was "
-    "transferred every time.|The fee of XX dollars was never disclosed to me.|Someone opened an account in my "
-    "name.|The collector calls my workplace every day although I asked them in writing to stop.",
-    "de": "Nach zwei Wochen kaputt gegangen.|Passt perfekt und sieht toll aus.|Die Lieferung kam schneller als "
-    "erwartet.|Leider viel zu klein, ich musste es zurückschicken.|Für den Preis bin ich sehr zufrieden.|Der "
-    "Kundendienst war freundlich und hat sofort geholfen.|Das Material fühlt sich billig an.|Würde ich jederzeit "
-    "wieder kaufen.|Die Farbe ist schöner als auf dem Bild.|Nie wieder, absolut enttäuschend.",
-    "fr": "Très bon produit, je recommande.|Cassé au bout de deux semaines.|La livraison a été très rapide."
-    "|Beaucoup trop petit, j'ai dû le renvoyer.|Le service client n'a jamais répondu.|Excellent rapport qualité "
-    "prix.|La couleur n'est pas celle de la photo.|Le serveur était charmant et les plats délicieux.|Je suis très "
-    "déçue de cet achat.|Nous reviendrons avec plaisir.",
-    "es": "La habitación estaba limpia pero era muy ruidosa.|El desayuno es excelente y muy variado.|No lo "
-    "recomiendo a nadie.|Muy buena relación calidad precio.|El personal fue amable en todo momento.|Llegó roto y "
-    "nadie me ha contestado.|Volveremos sin duda el año que viene.|La ubicación es perfecta, cerca de la playa."
-    "|Tardaron más de una hora en atendernos.|Una experiencia inolvidable.",
-    "it": "Ottimo prodotto, lo consiglio a tutti.|Si è rotto dopo due settimane.|La spedizione è stata molto "
-    "veloce.|Troppo piccolo, ho dovuto restituirlo.|Il servizio clienti non risponde mai.|Buon rapporto tra "
-    "qualità e prezzo.|Il colore non è quello della foto.|Lo ricomprerei subito.|Materiale scadente, sono delusa.",
-    "pt": "O produto chegou antes do prazo.|Veio quebrado e ninguém responde.|Recomendo a todos, muito bom mesmo."
-    "|Não gostei da qualidade do tecido.|O aplicativo trava toda hora depois da atualização.|Ótimo atendimento, "
-    "resolveram em um dia.|Comprei duas unidades e só veio uma.|Funciona bem e não gasta muita bateria."
-    "|Muito caro para o que oferece.",
-    "ja": "二週間で壊れてしまいました。|とても使いやすくて気に入っています。|思っていたより小さかったです。|配送が早くて助かりました。|"
-    "値段の割に品質が良いと思います。|色が写真と違うので返品しました。|またこのお店で買いたいです。|説明書が分かりにくいのが残念です。|"
-    "家族みんなで毎日使っています。",
-    "pl": "Zepsuł się po dwóch tygodniach.|Jestem bardzo zadowolona z zakupu.|Dostawa była szybsza niż się "
-    "spodziewałam.|Niestety za mały, musiałem odesłać.|Obsługa klienta odpowiedziała od razu.|Bardzo dobry "
-    "stosunek jakości do ceny.|Kolor jest inny niż na zdjęciu.|Nie polecam nikomu.|Na pewno kupię ponownie.",
-    "nl": "Na twee weken al kapot.|Precies wat ik zocht, heel tevreden.|De levering duurde bijna een maand.|Veel te "
-    "klein, ik heb het teruggestuurd.|Goede kwaliteit voor deze prijs.|De klantenservice hielp mij meteen.|De kleur "
-    "is mooier dan op de foto.|Ik zou het niet nog eens kopen.|Een aanrader voor iedereen.",
+    "en": (
+        "It broke after two weeks.|Works exactly as described.|I would not buy this again.|The colour is "
+        "nicer than in the picture.|My daughter loves it.|Far too small, I had to send it back.|Great "
+        "value for the money.|Delivery took almost a month.|The material feels cheap.|Customer service "
+        "answered within an hour and replaced it without any questions.|Five people in my family use it "
+        "every day.|I expected more at this price."
+    ),
+    "app": (
+        "Keeps crashing since the last update.|Best app I have ever used for my budget!|Please bring "
+        "back the old design.|Too many ads, I can hardly use it any more.|Login fails with my new phone.|"
+        "Simple, fast and free.|It drains my battery within two hours.|Notifications arrive late or not "
+        "at all.|Love the dark mode, thanks to the developers.|The subscription is far too expensive.|I "
+        "lost all my data after reinstalling."
+    ),
+    "hotel": (
+        "The room was clean but very noisy at night.|Breakfast was excellent, with a lot of choice.|The "
+        "staff at the reception could not have been friendlier.|We waited an hour to check in.|Great "
+        "location, five minutes from the station.|The air conditioning did not work.|The bed was so "
+        "comfortable that we overslept.|Parking cost extra, which nobody told us.|The pool was closed "
+        "during our whole stay.|Would come back any time."
+    ),
+    "film": (
+        "A slow first hour, and then it never lets you go.|The acting is wooden and the plot makes no "
+        "sense.|One of the best endings of the decade.|I walked out after forty minutes.|Beautiful "
+        "photography, forgettable story.|My kids laughed from start to finish.|The sequel nobody asked "
+        "for.|She deserves every award for this role.|The score alone is worth the ticket.|Too long by "
+        "at least half an hour."
+    ),
+    "tweet": (
+        "@united why is my flight delayed again?|thanks @delta for the quick help today!|@AmericanAir "
+        "you lost my bag and nobody answers the phone|best crew ever on UA1143 http://t.co/abc1|stuck at "
+        "the gate for 3 hours now...|@JetBlue love the new seats #travel|can someone please answer my "
+        "DM?|never flying with them again|upgraded for free, made my day :)|is the wifi down on this "
+        "plane?|on hold since 8 am, unbelievable"
+    ),
+    "ticket": (
+        "Hello, I cannot log in since yesterday evening.|The invoice of last month has the wrong address "
+        "on it.|Please cancel my contract at the next possible date.|After the update the printer is not "
+        "found any more.|Could you tell me when the order will arrive?|I was charged twice for the same "
+        "month.|We need three more licences for our team.|The export stops at 90 percent without an "
+        "error.|Kind regards from the accounting team."
+    ),
+    "bank": (
+        "I disputed a charge on my card and the bank closed the case without an answer.|They reported a "
+        "debt that I paid in 2019.|My mortgage payment was applied to the wrong account.|I called eleven "
+        "times and was transferred every time.|The fee of XX dollars was never disclosed to me.|Someone "
+        "opened an account in my name.|The collector calls my workplace every day although I asked them "
+        "in writing to stop."
+    ),
+    "de": (
+        "Nach zwei Wochen kaputt gegangen.|Passt perfekt und sieht toll aus.|Die Lieferung kam schneller "
+        "als erwartet.|Leider viel zu klein, ich musste es zurückschicken.|Für den Preis bin ich sehr "
+        "zufrieden.|Der Kundendienst war freundlich und hat sofort geholfen.|Das Material fühlt sich "
+        "billig an.|Würde ich jederzeit wieder kaufen.|Die Farbe ist schöner als auf dem Bild.|Nie "
+        "wieder, absolut enttäuschend."
+    ),
+    "fr": (
+        "Très bon produit, je recommande.|Cassé au bout de deux semaines.|La livraison a été très "
+        "rapide.|Beaucoup trop petit, j'ai dû le renvoyer.|Le service client n'a jamais répondu.|"
+        "Excellent rapport qualité prix.|La couleur n'est pas celle de la photo.|Le serveur était "
+        "charmant et les plats délicieux.|Je suis très déçue de cet achat.|Nous reviendrons avec "
+        "plaisir."
+    ),
+    "es": (
+        "La habitación estaba limpia pero era muy ruidosa.|El desayuno es excelente y muy variado.|No lo "
+        "recomiendo a nadie.|Muy buena relación calidad precio.|El personal fue amable en todo momento.|"
+        "Llegó roto y nadie me ha contestado.|Volveremos sin duda el año que viene.|La ubicación es "
+        "perfecta, cerca de la playa.|Tardaron más de una hora en atendernos.|Una experiencia "
+        "inolvidable."
+    ),
+    "it": (
+        "Ottimo prodotto, lo consiglio a tutti.|Si è rotto dopo due settimane.|La spedizione è stata "
+        "molto veloce.|Troppo piccolo, ho dovuto restituirlo.|Il servizio clienti non risponde mai.|Buon "
+        "rapporto tra qualità e prezzo.|Il colore non è quello della foto.|Lo ricomprerei subito.|"
+        "Materiale scadente, sono delusa."
+    ),
+    "pt": (
+        "O produto chegou antes do prazo.|Veio quebrado e ninguém responde.|Recomendo a todos, muito bom "
+        "mesmo.|Não gostei da qualidade do tecido.|O aplicativo trava toda hora depois da atualização.|"
+        "Ótimo atendimento, resolveram em um dia.|Comprei duas unidades e só veio uma.|Funciona bem e "
+        "não gasta muita bateria.|Muito caro para o que oferece."
+    ),
+    "ja": (
+        "二週間で壊れてしまいました。|とても使いやすくて気に入っています。|"
+        "思っていたより小さかったです。|配送が早くて助かりました。|値段の割に品質が良いと思います。|"
+        "色が写真と違うので返品しました。|またこのお店で買いたいです。|"
+        "説明書が分かりにくいのが残念です。|家族みんなで毎日使っています。"
+    ),
+    "pl": (
+        "Zepsuł się po dwóch tygodniach.|Jestem bardzo zadowolona z zakupu.|Dostawa była szybsza niż się "
+        "spodziewałam.|Niestety za mały, musiałem odesłać.|Obsługa klienta odpowiedziała od razu.|Bardzo "
+        "dobry stosunek jakości do ceny.|Kolor jest inny niż na zdjęciu.|Nie polecam nikomu.|Na pewno "
+        "kupię ponownie."
+    ),
+    "nl": (
+        "Na twee weken al kapot.|Precies wat ik zocht, heel tevreden.|De levering duurde bijna een "
+        "maand.|Veel te klein, ik heb het teruggestuurd.|Goede kwaliteit voor deze prijs.|De "
+        "klantenservice hielp mij meteen.|De kleur is mooier dan op de foto.|Ik zou het niet nog eens "
+        "kopen.|Een aanrader voor iedereen."
+    ),
 }
 TITLES = {
-    "en": "Great!|Not for me|Love it|Broke quickly|Too small|Good value|Waste of money|Highly recommend|Does the job"
-    "|Disappointed|Pretty but thin|Perfect gift|Okay for the price|Never again|Better than expected",
-    "ticket": "Login not possible|Wrong invoice address|Cancellation|Printer not found|Where is my order?|Charged "
-    "twice|More licences needed|Export stops|Question about my contract|Urgent: server down|Password reset",
-    "de": "Super|Enttäuschend|Zu klein|Gerne wieder|Preis passt|Nicht empfehlenswert|Tolle Farbe|Geht so|Klasse Teil",
+    "en": (
+        "Great!|Not for me|Love it|Broke quickly|Too small|Good value|Waste of money|Highly recommend|"
+        "Does the job|Disappointed|Pretty but thin|Perfect gift|Okay for the price|Never again|Better "
+        "than expected"
+    ),
+    "ticket": (
+        "Login not possible|Wrong invoice address|Cancellation|Printer not found|Where is my order?|"
+        "Charged twice|More licences needed|Export stops|Question about my contract|Urgent: server down|"
+        "Password reset"
+    ),
+    "de": (
+        "Super|Enttäuschend|Zu klein|Gerne wieder|Preis passt|Nicht empfehlenswert|Tolle Farbe|Geht so|"
+        "Klasse Teil"
+    ),
     "fr": "Parfait|Déçue|Trop petit|Bon achat|À éviter|Rapport qualité prix|Je recommande|Bof|Très joli",
-    "es": "Muy bien situado|Decepcionante|Fin de semana perfecto|Demasiado ruido|Repetiremos|Correcto|Nada especial",
+    "es": (
+        "Muy bien situado|Decepcionante|Fin de semana perfecto|Demasiado ruido|Repetiremos|Correcto|Nada "
+        "especial"
+    ),
     "ja": "満足です|小さすぎる|おすすめ|残念|買ってよかった|普通|もう買わない|家族に好評",
     "pt": "Recomendo|Péssimo|Muito bom|Veio errado|Super rápido|Não gostei",
     "nl": "Top|Teleurstellend|Te klein|Aanrader|Prima prijs|Nooit meer|Mooie kleur",
 }
 NAMES = (
-    "Anna K.|Ben|maria_82|J. Smith|TomTom|lea.m|Carlos R|Sophie D.|Marek|yuki_n|Paul Weber|Inês|gamer4711|Chris P"
-    "|Dora|Nils Holm|Eva Lind|Rosa M.|Peter Q|Amélie|kwiatek|Hans-Peter|Luca B|grannyJ"
-).split("|")
+    "Anna K.",
+    "Ben",
+    "maria_82",
+    "J. Smith",
+    "TomTom",
+    "lea.m",
+    "Carlos R",
+    "Sophie D.",
+    "Marek",
+    "yuki_n",
+    "Paul Weber",
+    "Inês",
+    "gamer4711",
+    "Chris P",
+    "Dora",
+    "Nils Holm",
+    "Eva Lind",
+    "Rosa M.",
+    "Peter Q",
+    "Amélie",
+    "kwiatek",
+    "Hans-Peter",
+    "Luca B",
+    "grannyJ",
+)
 
 
 def prose(bank: str, least: int = 1, most: int = 3) -> Cell:
@@ -100,8 +178,9 @@ def prose(bank: str, least: int = 1, most: int = 3) -> Cell:
 
 
 def heading(bank: str) -> Cell:
-    """A review's title."""
-    return lambda rng, _: rng.choice(TITLES[bank].split("|"))
+    """A review's title: one or two phrases, so that most rows have their own."""
+    phrases = TITLES[bank].split("|")
+    return lambda rng, _: " - ".join(rng.sample(phrases, 1 + (rng.random() < 0.7)))
 
 
 def choice(*values: object) -> Cell:

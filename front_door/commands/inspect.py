@@ -1,0 +1,93 @@
+"""`inspect`: what a table of reviews contains, and what to repair before it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from front_door.commands.options import CONFIG, JSON, OVERRIDES
+from front_door.stack.configs import default_config
+from front_door.state import new_log_file
+from front_door.terminal.console import quiet
+from review_sentiment.config import MAX_COUNT
+from review_sentiment.errors import UsageError
+from review_sentiment.settings_files import load_settings
+
+if TYPE_CHECKING:
+    from review_sentiment.config import Settings
+    from review_sentiment.data.inspection.inspection import TableReport
+    from review_sentiment.data.inspection.texts import ChatTokens
+
+DEFAULT_LABELS = ("negative", "positive")
+"""Labels of the prompt whose length is measured if the table has no classes."""
+
+
+@click.command("inspect")
+@click.argument("source", type=click.Path(path_type=Path), metavar="FILE|DIRECTORY")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="ROLE=NAME",
+    help="Name the column of a role, such as label=stars. Can be repeated.",
+)
+@CONFIG
+@OVERRIDES
+@JSON
+def inspect_command(
+    source: Path,
+    columns: tuple[str, ...],
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show what a table of reviews contains, and what is wrong with it.
+
+    CSV, JSON or Parquet, plain or compressed; the files of a directory are one table. The report has the
+    columns, which of them could be the text, the label and so on, duplicates, classes, lengths in tokens,
+    columns that give the label away, and warnings. A large table is sampled. Nothing is written.
+    """
+    settings = load_settings(config_file or default_config(), overrides)
+    given = dict(map(_role_and_column, columns))
+    with quiet(new_log_file()):
+        report = _inspect(source, given, settings)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+        return
+    from front_door.commands.inspection_text import as_text
+
+    click.echo(as_text(report))
+
+
+def _role_and_column(option: str) -> tuple[str, str]:
+    role, separator, column = option.partition("=")
+    if not separator or not role:
+        raise UsageError(f"--column {option}: write ROLE=NAME, such as --column label=stars.")
+    return role.strip(), column
+
+
+def _inspect(source: Path, given: dict[str, str], settings: Settings) -> TableReport:
+    """Inspect a table with the tokenizer of the settings' model.
+
+    Raises:
+        ModelUnavailableError: there is no such model.
+    """
+    from review_sentiment.data.inspection.inspection import Tokens, inspect_table
+    from review_sentiment.models.base_model import identify
+
+    def counter(labels: Sequence[str]) -> ChatTokens:
+        from review_sentiment.data.prompts import PromptBuilder
+        from review_sentiment.models.loading import load_tokenizer
+
+        tokenizer = load_tokenizer(base, without_torch=True)
+        prompts = PromptBuilder(tokenizer, labels or DEFAULT_LABELS, MAX_COUNT)
+        return lambda title, text: prompts.build(title, text, prompts.labels[0]).total_tokens
+
+    base = identify(settings.model)
+    return inspect_table(
+        source, settings.seed, given, Tokens(base.title, settings.prompt.max_tokens, counter)
+    )
