@@ -32,8 +32,8 @@ from review_sentiment.scoring.version_files import Serving, load_rule, save_rule
 PLAN = plan_compute()
 LABELS = ("negative", "positive")
 COLUMNS = ["p_negative", "p_positive"]
-SLOPE = 30.0
-"""The random model's logits hardly differ between reviews."""
+SPREAD = 3.0
+"""Standard deviation of the calibrated log odds; a random model's hardly differ between reviews."""
 EXACT = 1e-9
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "decision.md"
 
@@ -77,8 +77,10 @@ def version(
     scores = score_file(job, "tiny", lambda: tuned_scorer(adapter, PLAN))
     # A calibration that spreads the probabilities, and a threshold and a band that divide the reviews.
     log_probs = scores.log_probs.to_numpy()
-    middle = SLOPE * float(np.median(log_probs[:, 0] - log_probs[:, 1])) / 2
-    platt = replace(Calibration.none(2), method="platt", slopes=(SLOPE, SLOPE), offsets=(-middle, middle))
+    odds = log_probs[:, 0] - log_probs[:, 1]
+    slope = SPREAD / float(odds.std())
+    middle = slope * float(np.median(odds)) / 2
+    platt = replace(Calibration.none(2), method="platt", slopes=(slope, slope), offsets=(-middle, middle))
     rule = replace(rule, calibration=platt, objective="precision negative=0.2")
     rule = replace(rule, threshold=Threshold(0, _between(answer_table(rule, log_probs)["p_negative"])))
     rule = replace(rule, band=Band(_between(answer_table(rule, log_probs)["probability"]), 0.1, 0.9))
