@@ -152,7 +152,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     if (done := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode:
         pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
     stop = threading.Event()
-    filler = threading.Thread(target=_fill_once_used, args=(place, stop))
+    filler = threading.Thread(target=_keep_full_once_used, args=(place, stop))
     filler.start()
     yield place
     stop.set()
@@ -160,13 +160,16 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def _fill_once_used(place: Path, stop: threading.Event) -> None:
-    while not stop.wait(0.05):
-        if any(path.is_file() for path in place.rglob("*")):
-            with (place / "full").open("wb") as file, suppress(OSError):
-                # Reserved, not written: on a busy machine the run ended before 400 MB were written.
-                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(place).free)
-            return
+def _keep_full_once_used(place: Path, stop: threading.Event) -> None:
+    """Reserve what is free: on a busy machine, a run ended before 400 MB were written."""
+    size = 0
+    while not stop.wait(0.02):
+        if not any(path.is_file() for path in place.rglob("*")):
+            continue
+        with (place / "full").open("ab") as file, suppress(OSError):  # the run wrote in between
+            free = shutil.disk_usage(place).free
+            os.posix_fallocate(file.fileno(), size, free)
+            size += free
 
 
 def test_a_full_disk(dashboard: Dashboard, visit: Visits, full_disk: Path) -> None:
