@@ -227,7 +227,10 @@ def _draws(gold: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float64]]:
     for _ in range(RESAMPLES // DRAWS_AT_A_TIME):
         counts = np.zeros((DRAWS_AT_A_TIME, len(gold)))
         for own in rows:
-            counts[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), DRAWS_AT_A_TIME)
+            # Counting drawn rows is ten times as fast as a multinomial draw, which draws a number for each.
+            drawn = rng.integers(len(own), size=(DRAWS_AT_A_TIME, len(own)))
+            place = drawn + len(own) * np.arange(DRAWS_AT_A_TIME)[:, None]
+            counts[:, own] = np.bincount(place.ravel(), minlength=place.size).reshape(place.shape)
         yield counts
 
 
