@@ -55,7 +55,7 @@ def fit_band(
         reachable = (
             f"The best band has a risk of {1 - unreached.estimate:.2%}, and at most "
             f"{1 - unreached.bound:.2%} with {confidence:.0%} confidence. Set decision.abstain.risk to "
-            f"{np.ceil(1000 * (1 - unreached.bound)) / 1000:g} or more."
+            f"{unreached.smallest_risk:g} or more."
         )
         raise refusal(f"decision.abstain.risk={risk:g}", reachable, unreached, scores, rule.labels) from None
     possible_at = None

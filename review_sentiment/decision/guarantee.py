@@ -10,6 +10,7 @@ strictest threshold would stop at once: it answers so few reviews that nothing c
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,11 @@ class UnreachedError(Exception):
     bound: float
     estimate: float
     factor: float | None
+
+    @property
+    def smallest_risk(self) -> float:
+        """Return the smallest risk that can be requested, in steps of 0.001, if 1 - risk is the target."""
+        return math.ceil(1000 * (1 - self.bound)) / 1000
 
 
 def easiest(trial: Trial, scores: LabelledScores, probabilities: npt.NDArray[np.float64]) -> int:

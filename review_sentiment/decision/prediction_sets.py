@@ -58,6 +58,8 @@ def fit_prediction_sets(
         # Sets of all labels are the easiest to prove anything of.
         return float(tried[last_proved(trial, scores, start=0)])
     except UnreachedError as unreached:
-        lowest = np.ceil(1000 * (1 - unreached.bound)) / 1000
-        reachable = f"Not even sets of all labels can; set decision.abstain.risk to {lowest:g} or more."
+        reachable = (
+            "Even sets of all labels cannot reach it. "
+            f"Set decision.abstain.risk to {unreached.smallest_risk:g} or more."
+        )
         raise refusal(f"decision.abstain.risk={risk:g}", reachable, unreached, scores, rule.labels) from None
