@@ -53,25 +53,31 @@ def summary(result: RunResult) -> str:
 
 def natural_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     """Return one line per model: what production will see, at the natural share of the labels."""
-    found = {name: figures["natural"] for name, figures in metrics.items() if "natural" in figures}
+    from review_sentiment.evaluation.natural import NaturalMetrics
+
+    found = {
+        name: NaturalMetrics.from_json(figures["natural"])
+        for name, figures in metrics.items()
+        if "natural" in figures
+    }
     if not found:
         return ""
-    share = next(iter(found.values()))["share"]
-    rarest = min(share, key=lambda label: share[label])
-    abstains = any(one["coverage"] < 1 for one in found.values())
+    first = next(iter(found.values()))
+    rarest = first.rarest
+    abstains = any(one.coverage < 1 for one in found.values())
     lines = [
-        f"at the natural share ({share[rarest]:.1%} {rarest}), under the decision rule",
+        f"at the natural share ({first.share[rarest]:.1%} {rarest}), under the decision rule",
         f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'precision of':>16}{'recall of':>16}"
         f"{'calibration':>13}" + (f"{'reviews':>10}{'of these':>10}" if abstains else ""),
         f"{'':12}{'':10}{'':16}{'':8}{rarest:>16}{rarest:>16}{'error':>13}"
         + (f"{'answered':>10}{'wrong':>10}" if abstains else ""),
     ]
     for name, one in found.items():
-        interval = f"{one['accuracy_low']:.3f}-{one['accuracy_high']:.3f}"
+        interval = f"{one.low['accuracy']:.3f}-{one.high['accuracy']:.3f}"
         lines.append(
-            f"{name:12}{one['accuracy']:10.3f}{interval:>16}{one['macro_f1']:8.3f}"
-            f"{one['precision'][rarest]:16.3f}{one['recall'][rarest]:16.3f}{one['calibration_error']:13.3f}"
-            + (f"{one['coverage']:10.1%}{one['risk']:10.1%}" if abstains else "")
+            f"{name:12}{one.accuracy:10.3f}{interval:>16}{one.macro_f1:8.3f}"
+            f"{one.precision[rarest]:16.3f}{one.recall[rarest]:16.3f}{one.calibration_error:13.3f}"
+            + (f"{one.coverage:10.1%}{one.risk:10.1%}" if abstains else "")
         )
     return "\n".join(lines)
 

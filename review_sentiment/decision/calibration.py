@@ -65,16 +65,6 @@ class Calibration:
         """Return the calibrated scores [n, c] of log-probabilities [n, c]."""
         return np.asarray(np.array(self.slopes) * centred(log_probs) + np.array(self.offsets))
 
-    def log_probs(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the centred log-probabilities [n, c] of calibrated scores [n, c], the reverse of `scores`.
-
-        A constant per row may have been added to the scores; it is the one that makes the mean 0.
-        """
-        slopes, offsets = np.array(self.slopes), np.array(self.offsets)
-        clipped = np.maximum(scores, scores.max(-1, keepdims=True) - WIDEST * slopes.max())
-        added = ((clipped - offsets) / slopes).mean(-1, keepdims=True) / (1 / slopes).mean()
-        return np.asarray((clipped - added - offsets) / slopes)
-
 
 def centred(log_probs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return log-probabilities [n, c] minus their mean over the labels."""

@@ -22,12 +22,11 @@ class PriorChoice:
     kind: str
     given: tuple[tuple[str, float], ...] = ()
 
-    def resolve(self, rule: DecisionRule, estimate: ShareEstimate | None) -> DecisionRule:
-        """Return the rule for the chosen shares; `estimate` is needed if they are to be estimated."""
+    def resolve(self, rule: DecisionRule, estimate: ShareEstimate) -> DecisionRule:
+        """Return the rule for the chosen shares; `estimate` has those of the reviews to answer."""
         if self.kind == VERSION:
             return rule
         if self.kind == ESTIMATE:
-            assert estimate is not None
             return rule.for_prior(estimate.shares)
         given = dict(self.given)
         others = sum(

@@ -77,6 +77,11 @@ class DecisionRule:
         return cls(tuple(labels), tuple(prior), Calibration.none(len(labels)), "accuracy, not calibrated")
 
     @property
+    def rarest(self) -> str:
+        """Return the label with the smallest class share."""
+        return self.labels[self.prior.index(min(self.prior))]
+
+    @property
     def described(self) -> str:
         """Return what the rule was fitted for."""
         if self.band is None:
@@ -106,14 +111,6 @@ class DecisionRule:
             scores = self.calibration.scores(log_probs) + np.log(self.prior if prior is None else prior)
         powers = np.exp(scores - scores.max(-1, keepdims=True))
         return np.asarray(powers / powers.sum(-1, keepdims=True))
-
-    def log_probs(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the centred log-probabilities [n, c] that led to probabilities [n, c] at the rule's shares.
-
-        So a file that was scored can be decided again, or its shares estimated, without the model.
-        """
-        with np.errstate(divide="ignore"):
-            return self.calibration.log_probs(np.log(probabilities) - np.log(self.prior))
 
     def answers(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Return the class index [n] that is the answer to each review, from its probabilities [n, c]."""

@@ -28,12 +28,11 @@ MAX_ITERATIONS, TOLERANCE = 500, 1e-5
 
 @dataclass(frozen=True)
 class ShareEstimate:
-    """Class shares [c] with the ends of their 95 % intervals, estimated from n reviews."""
+    """Class shares [c] with the ends of their 95 % intervals, estimated from reviews."""
 
     shares: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    n: int
 
 
 def estimate_shares(log_probs: npt.NDArray[np.float64], rule: DecisionRule) -> ShareEstimate:
@@ -71,7 +70,7 @@ def estimate_shares(log_probs: npt.NDArray[np.float64], rule: DecisionRule) -> S
     ]
     low, high = np.quantile(shares, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     low, high = np.minimum(low, found), np.maximum(high, found)
-    return ShareEstimate(tuple(found.tolist()), tuple(low.tolist()), tuple(high.tolist()), len(log_probs))
+    return ShareEstimate(tuple(found.tolist()), tuple(low.tolist()), tuple(high.tolist()))
 
 
 def _likeliest_shares(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.data.data_report import OUR_STYLE
-from review_sentiment.evaluation.intervals import TWO_CLASSES
+from review_sentiment.decision.calibration import TWO_CLASSES
 from review_sentiment.scoring.answers import probability_columns
 
 if TYPE_CHECKING:

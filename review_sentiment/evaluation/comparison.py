@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from review_sentiment.decision.bounds import CONFIDENCE
 from review_sentiment.errors import DataError
-from review_sentiment.evaluation.intervals import BOOTSTRAP_SEED, CONFIDENCE, RESAMPLES, Interval
+from review_sentiment.evaluation.intervals import BOOTSTRAP_SEED, RESAMPLES, Interval
 from review_sentiment.evaluation.predictions import production_shares
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from review_sentiment.evaluation.intervals import RELIABILITY_BINS, TWO_CLASSES
+from review_sentiment.decision.calibration import TWO_CLASSES
+from review_sentiment.evaluation.intervals import RELIABILITY_BINS
 from review_sentiment.evaluation.predictions import answers_of, production_shares
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class DecidedReviews:
 def decided_reviews(predictions: pd.DataFrame, rule: DecisionRule) -> DecidedReviews:
     """Apply a rule to the predictions on all held-out evaluation reviews, at the rule's class shares."""
     answers = answers_of(predictions, rule.labels)
-    label = int(np.argmin(rule.prior))
+    label = rule.labels.index(rule.rarest)
     p = rule.probabilities(answers.log_probs)
     own = _own_threshold(rule, label)
     return DecidedReviews(

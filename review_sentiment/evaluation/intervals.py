@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from review_sentiment.decision.bounds import CONFIDENCE
+from review_sentiment.decision.calibration import TWO_CLASSES
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from review_sentiment.scoring.answers import Answers
 
-CONFIDENCE = 0.95
+PERCENTILES = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))
 RESAMPLES = 2_000
 BOOTSTRAP_SEED = 0
 DRAWS_AT_A_TIME = 100
@@ -26,8 +29,6 @@ CALIBRATION_BINS = 15
 """Of equal width, as in C. Guo et al., "On Calibration of Modern Neural Networks", arXiv 1706.04599."""
 RELIABILITY_BINS = 10
 """Points of a drawn reliability curve."""
-
-TWO_CLASSES = 2
 
 Interval = tuple[float, float]
 Figure = Any
@@ -66,18 +67,23 @@ def intervals(answers: Answers) -> Mapping[str, Interval]:
     n = len(answers.gold)
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     found: dict[str, list[Figure]] = {}
-    for start in range(0, RESAMPLES, DRAWS_AT_A_TIME):
-        draws = min(DRAWS_AT_A_TIME, RESAMPLES - start)
-        places = rng.integers(0, n, (draws, n)) + n * np.arange(draws)[:, None]
-        counts = np.bincount(places.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
-        for name, values in figures(answers, counts).items():
+    for _ in range(RESAMPLES // DRAWS_AT_A_TIME):
+        for name, values in figures(answers, drawn_counts(rng, n)).items():
             found.setdefault(name, []).append(values)
-    ends = (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE))
     return {
         name: (float(low), float(high))
         for name, parts in found.items()
-        for low, high in [np.nanpercentile(np.concatenate(parts), ends)]
+        for low, high in [np.nanpercentile(np.concatenate(parts), PERCENTILES)]
     }
+
+
+def drawn_counts(rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+    """Return how often each of n reviews is in each of `DRAWS_AT_A_TIME` draws with replacement [draws, n].
+
+    Counting drawn rows is ten times as fast as a multinomial draw, which draws a number for each.
+    """
+    places = rng.integers(n, size=(DRAWS_AT_A_TIME, n)) + n * np.arange(DRAWS_AT_A_TIME)[:, None]
+    return np.bincount(places.ravel(), minlength=places.size).reshape(places.shape).astype(float)
 
 
 def _calibration_error(

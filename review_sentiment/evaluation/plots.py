@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from review_sentiment.evaluation.intervals import RELIABILITY_BINS, TWO_CLASSES
+from review_sentiment.decision.calibration import TWO_CLASSES
+from review_sentiment.evaluation.intervals import RELIABILITY_BINS
 from review_sentiment.evaluation.predictions import UNPARSED, answers_of
 
 if TYPE_CHECKING:

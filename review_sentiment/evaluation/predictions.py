@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from review_sentiment.evaluation.intervals import CONFIDENCE
+from review_sentiment.decision.bounds import CONFIDENCE
 from review_sentiment.scoring.answers import Answers, probability_columns
 
 if TYPE_CHECKING:

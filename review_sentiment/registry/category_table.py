@@ -22,7 +22,7 @@ def category_table(natural: NaturalMetrics, rule: DecisionRule) -> str:
 
     With a band of abstention, it has the coverage and the risk, too.
     """
-    rarest = rule.labels[rule.prior.index(min(rule.prior))]
+    rarest = rule.rarest
     names = ["reviews", f'"{rarest}" in the source', "accuracy", f'precision of "{rarest}"']
     names += ["coverage", "risk"] if rule.band else []
     largest = sorted(natural.categories.items(), key=lambda item: -item[1].n)

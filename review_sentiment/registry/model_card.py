@@ -106,7 +106,6 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         "untuned base model": evaluations.baseline,
         "TF-IDF + logistic regression": evaluations.classical,
     }
-    rarest = facts.rule.labels[facts.rule.prior.index(min(facts.rule.prior))]
     settings = (f"`{key}={adapter.settings[key]}`" for key in SETTINGS_SHOWN if key in adapter.settings)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         vars(facts),
@@ -121,11 +120,9 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         audit=tuned.audit.sentence(),
         warnings=identity.warnings,
         figures=[_figures(title, found) for title, found in models.items()],
-        natural=[_natural_figures(title, found, rarest) for title, found in models.items()],
+        natural=[_natural_figures(title, found, facts.rule.rarest) for title, found in models.items()],
         by_category=category_table(tuned.natural, facts.rule) if tuned.natural else "",
-        rarest=rarest,
         shares=_shares(facts.rule),
-        decision=facts.rule,
         gap=GAP,
         comparison_rule=RULES[verdict.share],
         robustness=evaluations.robustness,

@@ -10,7 +10,7 @@ from review_sentiment.decision.share_estimate import ShareEstimate
 from review_sentiment.errors import UsageError
 
 LABELS = ("negative", "neutral", "positive")
-ESTIMATE = ShareEstimate((0.5, 0.3, 0.2), (0.4, 0.2, 0.1), (0.6, 0.4, 0.3), 100)
+ESTIMATE = ShareEstimate((0.5, 0.3, 0.2), (0.4, 0.2, 0.1), (0.6, 0.4, 0.3))
 
 
 @pytest.mark.parametrize(
