@@ -6,6 +6,7 @@ a setting is its help. Typed text is parsed in the same way as `--set`.
 
 from __future__ import annotations
 
+import json
 import shlex
 import types
 from collections.abc import Mapping, Sequence
@@ -103,6 +104,8 @@ def as_text(value: object) -> str:
     """Return a value as a user would type it."""
     if isinstance(value, tuple):
         return comma_separated(value)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)

@@ -8,7 +8,8 @@ import csv
 import math
 import re
 import unicodedata
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +24,12 @@ from pydantic import (
 MAX_COUNT = 1_000_000_000
 """Upper limit for numbers of reviews, steps and tokens: far above any use, far below an overflow."""
 MAX_TEXT = 1_000
+MIN_LABELS, MAX_LABELS = 2, 50
+"""Classes that a model can tell apart."""
+MAX_LABEL = 100
+"""Characters of a label's name: the prompt lists all names."""
+DROP = "drop"
+"""Stands for the label of values that `data.labels` leaves out."""
 MAX_EXPERIMENT_NAME = 500
 """Limit of MLflow 3.17 for the name of an experiment."""
 MAX_MODEL_NAME = 256
@@ -42,6 +49,7 @@ MAX_HELD_OUT_FRACTION = 0.9
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Quantization = Literal["nf4", "none"]
+StarScheme = Literal["binary", "neutral", "stars"]
 SpeedUp = Literal["packing", "fused_lora", "lean_layers", "fused_optimizer"]
 
 
@@ -83,7 +91,43 @@ def comma_separated(values: tuple[str, ...]) -> str:
     )
 
 
+def _labels(value: object) -> object:
+    """Accept a scheme of stars, names as a list or with commas, or a mapping of values to names."""
+    names: list[object]
+    if isinstance(value, str):
+        value = _split_at_commas(value)
+    if isinstance(value, list) and len(value) == 1 and value[0] in get_args(StarScheme):
+        return value[0]
+    if isinstance(value, Mapping):
+        mapped = {_label(key): _label(name) for key, name in value.items()}
+        if len(mapped) < len(value):
+            raise ValueError("a value is there twice")
+        value, names = mapped, list(dict.fromkeys(name for name in mapped.values() if name != DROP))
+    elif isinstance(value, list | tuple):
+        value = names = list(_distinct(tuple(map(_label, value))))
+    else:
+        names = []
+    if not MIN_LABELS <= len(names) <= MAX_LABELS:
+        raise ValueError(
+            f"write {', '.join(get_args(StarScheme))}, a list of {MIN_LABELS} to {MAX_LABELS} values of the "
+            f"label column, or a mapping of its values to names such as {{1: bad, 3: {DROP}, 5: good}}"
+            f"{f'; it has {len(names)}' if len(names) > 1 else ''}"
+        )
+    return value
+
+
+def _label(value: object) -> str:
+    """Return a value or name as the settings keep it: YAML and Python may write numbers and booleans."""
+    name = str(value).lower() if isinstance(value, bool) else str(value).strip()
+    if value is None or not name:
+        raise ValueError("a name is empty")
+    if len(name) > MAX_LABEL:
+        raise ValueError(f"{name!r:.40} is longer than {MAX_LABEL} characters")
+    return _visible(name)
+
+
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_visible)]
+Labels = StarScheme | tuple[Text, ...] | dict[Text, Text]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FractionBelow1 = Annotated[float, Field(ge=0, lt=1)]
 FractionInside = Annotated[float, Field(gt=0, lt=1)]
@@ -119,8 +163,8 @@ class DataSettings(Section):
         "Trend",
     )
     """Categories to train and evaluate on."""
-    labels: Literal["binary", "neutral", "stars"] = "binary"
-    """Classes: `binary` (1-2 stars or 4-5), `neutral` (these, and 3 stars), or `stars` (the five ratings)."""
+    labels: Annotated[Labels, BeforeValidator(_labels)] = "binary"
+    """Classes: `binary`, `neutral` or `stars` for ratings, values `bug, praise`, or `{1: bad, 5: good}`."""
 
     @field_validator("source")
     @classmethod

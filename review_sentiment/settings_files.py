@@ -9,7 +9,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -127,14 +127,13 @@ def _validated(
 ) -> Settings:
     """Return the settings with these values; `lines` are those of the file's keys."""
     overridden = set()
-    defaults = flat(Settings())
     for override in overrides:
         key, separator, value = (part.strip() for part in override.partition("="))
         if not separator or not key:
             raise UsageError(
                 f"--set {override}: write it as --set section.key=value, such as training.epochs=2."
             )
-        _put(values, key, _parse(value, isinstance(defaults.get(key), tuple)), override)
+        _put(values, key, _parse(value, _collections(key)), override)
         overridden.add(key)
     try:
         return Settings.model_validate(values)
@@ -181,12 +180,23 @@ def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
     place[last] = value
 
 
-def _parse(value: str, is_list: bool) -> Any:
+def _collections(key: str) -> list[Any]:
+    """Return which of `tuple` and `dict` a setting can be; nothing for an unknown key."""
+    section, _, name = key.rpartition(".")
+    fields = type(getattr(Settings(), section)).model_fields if section in SECTIONS else {}
+    annotation = fields[name].annotation if name in fields else None
+    types = {get_origin(part) for part in (annotation, *get_args(annotation))}
+    return [collection for collection in (tuple, dict) if collection in types]
+
+
+def _parse(value: str, collections: Sequence[Any]) -> Any:
     """Return the value as a file's would be read; if it is not YAML, it is text.
 
     A list without brackets is text too: names of categories contain what YAML takes for syntax, such as `#`.
     """
-    if is_list and not (value.startswith("[") and value.endswith("]")):
+    ends = {tuple: ("[", "]"), dict: ("{", "}")}
+    bracketed = any((value[:1], value[-1:]) == ends[collection] for collection in collections)
+    if tuple in collections and not bracketed:
         return value
     try:
         return yaml.load(value, TextLoader)

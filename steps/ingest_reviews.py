@@ -6,7 +6,7 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.reviews import ReviewTableMaterializer
-from review_sentiment.config import CleaningSettings
+from review_sentiment.config import CleaningSettings, Labels
 from review_sentiment.data.review_table import ReviewTable
 from steps.source_fingerprint import fingerprint
 
@@ -20,7 +20,7 @@ def depends_on() -> str:
 def ingest_reviews(
     source: str,
     category: str,
-    labels: str,
+    labels: Labels,
     revision: str,
     cleaning: CleaningSettings,
     needed_per_class: int,
@@ -29,15 +29,15 @@ def ingest_reviews(
 ) -> Annotated[ReviewTable, "reviews"]:
     """Return a category's clean reviews.
 
-    `labels` names a label scheme. The splits need `needed_per_class` reviews of the rarest class, and keep
+    The splits need `needed_per_class` reviews of the rarest class, and keep
     `kept_per_class` of the others. `revision` is that of the source's data when the run started.
     """
     from review_sentiment.data.cleaning import CleaningRules, clean_category
-    from review_sentiment.data.labels import LABEL_SCHEMES
+    from review_sentiment.data.labels import scheme_of
     from review_sentiment.data.sources.catalogue import open_source
     from review_sentiment.data.sources.local import LocalFiles
 
-    rules = CleaningRules.of(LABEL_SCHEMES[labels], cleaning, needed_per_class, kept_per_class)
+    rules = CleaningRules.of(scheme_of(labels), cleaning, needed_per_class, kept_per_class)
     reviews = open_source(source)
     if isinstance(reviews, LocalFiles):
         reviews.require_revision(category, revision)

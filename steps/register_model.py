@@ -51,6 +51,7 @@ def register_model(
     """
     from zenml import get_step_context
 
+    from review_sentiment.data.labels import scheme_of
     from review_sentiment.data.review_table import whole_counts
     from review_sentiment.registry.gate import Evaluations
     from review_sentiment.registry.judged import Judged
@@ -70,6 +71,7 @@ def register_model(
         lineage=lineage,
         base_licence=model_licence(adapter.base),
         data_licence=data_licence(data.source),
+        scheme=scheme_of(data.labels),
         train=train,
         evaluation=evaluation,
         rule=rule,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment.data.held_out_size import others_per_rarest
-from review_sentiment.data.labels import LABEL_SCHEMES
+from review_sentiment.data.labels import scheme_of
 from review_sentiment.progress import duration
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Scoring:
 def held_out(settings: Settings, counts: Counts | None) -> HeldOut:
     """Return about how many reviews there will be; without counts, every category fills its maximum."""
     split = settings.split
-    labels = len(LABEL_SCHEMES[settings.data.labels].names)
+    labels = len(scheme_of(settings.data.labels).names)
     sets = {}
     for part in ("validation", "evaluation"):
         fraction, cap = (getattr(split, f"{part}_{name}") for name in ("share", "per_category"))

@@ -16,7 +16,7 @@ from front_door.run.training_data import TrainingData, assumed
 from front_door.stack.configs import DEFAULT_STACK
 from pipelines.step_names import gpu_steps
 from review_sentiment import cache
-from review_sentiment.data.labels import LABEL_SCHEMES
+from review_sentiment.data.labels import scheme_of
 from review_sentiment.errors import DataError, ModelUnavailableError, UsageError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.models import embedded_model
@@ -59,7 +59,7 @@ class Preflight:
         from review_sentiment.data.sources.catalogue import open_source
 
         data = self.settings.data
-        return label_counts(open_source(data.source), data.categories, LABEL_SCHEMES[data.labels])
+        return label_counts(open_source(data.source), data.categories, scheme_of(data.labels))
 
     @cached_property
     def reviews(self) -> TrainingData:
@@ -173,7 +173,7 @@ class Preflight:
 
     def _reviews(self) -> str:
         data, split = self.settings.data, self.settings.split
-        labels = len(LABEL_SCHEMES[data.labels].names)
+        labels = len(scheme_of(data.labels).names)
         for part in PARTS:
             balanced = part != "train" or split.balance_train
             places = getattr(split, f"{part}_per_category")
@@ -199,7 +199,7 @@ class Preflight:
     def _decision(self) -> str:
         from review_sentiment.decision.objective import objective_of
 
-        return objective_of(self.settings.decision, LABEL_SCHEMES[self.settings.data.labels].names).text
+        return objective_of(self.settings.decision, scheme_of(self.settings.data.labels).names).text
 
     def _storage(self) -> str:
         needs = None if self.stack.image else needs_here(self.settings, self.base)
@@ -219,7 +219,7 @@ class Preflight:
         base, limit = self.base, self.settings.prompt.max_tokens
         if self._waits_for_the_model:
             return UNPACKED_LATER
-        labels = LABEL_SCHEMES[self.settings.data.labels].names
+        labels = scheme_of(self.settings.data.labels).names
         most = getattr(self.configuration, "max_position_embeddings", None)
         if most and limit > most:
             raise UsageError(

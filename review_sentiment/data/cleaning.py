@@ -217,7 +217,7 @@ def _clean_row(category: str, record: ReviewRecord, scheme: LabelScheme) -> Clea
         return "not in Latin script"
     label = scheme.label(record.rating)
     if label is None:
-        return f"{record.rating:g} stars"
+        return scheme.reason(record.rating)
     title = mask_title(clean_text(record.title or ""))
     identity = stable_hash(record.user_id or "", record.parent_asin, title, text, str(record.rating))
     return {

@@ -1,45 +1,125 @@
-"""From stars to the labels that the model answers with."""
+"""From the values of a label column to the labels that the model answers with."""
 
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from review_sentiment.config import DROP, MAX_LABEL
+from review_sentiment.errors import UsageError
+
+if TYPE_CHECKING:
+    from review_sentiment.config import Labels
 
 RATINGS = range(1, 6)
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?")
+_NAME_OF_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """The classes of a task, and the star ratings of each class.
+    """The classes of a task, and the source's values of each class.
 
-    `names` are the words that the model answers, in the order of the class index. `of_stars` maps whole star
-    ratings to names; reviews with other ratings are dropped.
+    `names` are the words that the model answers, in the order of the class index. `of_values` maps values of
+    the label column, as `value_text` writes them, to names; `left_out` are the values that are dropped on
+    purpose. `has_stars` if the values are ratings from 1 to 5. `ordinal` if the order of the names means
+    something: an answer next to the right one is then less wrong than one far from it.
     """
 
     names: tuple[str, ...]
-    of_stars: Mapping[int, str]
+    of_values: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
+    has_stars: bool = False
+    ordinal: bool = False
 
     def described(self) -> str:
-        """Return a description of the stars of each label, and of those left out."""
+        """Return a description of the values of each label, and of those left out."""
         parts = []
         for name in self.names:
-            stars = [str(rating) for rating, label in self.of_stars.items() if label == name]
-            parts.append(f"{'-'.join(stars)} star{'s' if stars != ['1'] else ''} {name}")
-        left_out = [str(rating) for rating in RATINGS if rating not in self.of_stars]
-        return ", ".join(parts) + (f"; {', '.join(left_out)} left out" if left_out else "")
+            values = [value for value, label in self.of_values.items() if label == name]
+            if self.has_stars:
+                parts.append(f"{'-'.join(values)} star{'s' if values != ['1'] else ''} {name}")
+            else:
+                parts.append(name if values == [value_text(name)] else f"{' and '.join(values)} as {name}")
+        return ", ".join(parts) + (f"; {', '.join(self.left_out)} left out" if self.left_out else "")
 
-    def label(self, stars: float) -> str | None:
-        """Return the label of a rating, or None if the scheme drops it."""
-        return self.of_stars.get(int(stars)) if stars == int(stars) else None
+    def label(self, value: object) -> str | None:
+        """Return the label of a value of the column, or None if the scheme drops it."""
+        return self.of_values.get(value_text(value))
+
+    def reason(self, value: object) -> str:
+        """Return why the scheme drops a value; a long one is no name of a class and is not shown."""
+        text = value_text(value)
+        if not text:
+            return "no label"
+        if self.has_stars:
+            return f"{text} stars"
+        shown = f"label '{text}'" if len(text) <= MAX_LABEL else f"a label of {len(text)} characters"
+        return f"{shown} is {'left out' if text in self.left_out else 'not in data.labels'}"
 
 
-BINARY = LabelScheme(
-    names=("negative", "positive"),
-    of_stars={1: "negative", 2: "negative", 4: "positive", 5: "positive"},
-)
+def value_text(value: object) -> str:
+    """Return the text by which values are compared: equal for 5, 5.0 and "5", and for True and "TRUE".
+
+    A missing value is an empty text. Numbers with leading zeros, such as postcodes, are texts.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = unicodedata.normalize("NFC", str(value).strip())
+    if text.casefold() in ("true", "false"):
+        return text.casefold()
+    if not _NUMBER.fullmatch(text):
+        return text
+    whole, _, decimals = text.removeprefix("+").partition(".")
+    decimals = decimals.rstrip("0")
+    return f"{whole}.{decimals}" if decimals else "0" if whole == "-0" else whole
+
+
+def scheme_of(labels: Labels) -> LabelScheme:
+    """Return the scheme of the setting `data.labels`.
+
+    Raises:
+        UsageError: two of its values are the same value, such as 5 and 5.0.
+    """
+    if isinstance(labels, str):
+        return STAR_SCHEMES[labels]
+    pairs = list(labels.items()) if isinstance(labels, dict) else [(name, name) for name in labels]
+    dropped = DROP if isinstance(labels, dict) else None
+    written: dict[str, str] = {}
+    for value, _ in pairs:
+        if (known := written.setdefault(value_text(value), value)) != value:
+            raise UsageError(f"data.labels: '{known}' and '{value}' are the same value. List one.")
+    names = tuple(dict.fromkeys(name for _, name in pairs if name != dropped))
+    return LabelScheme(
+        names,
+        {value_text(value): name for value, name in pairs if name != dropped},
+        left_out=tuple(value_text(value) for value, name in pairs if name == dropped),
+        ordinal=all(map(_NAME_OF_NUMBER.fullmatch, names)),
+    )
+
+
+def _of_stars(of_stars: Mapping[int, str], *, ordinal: bool) -> LabelScheme:
+    return LabelScheme(
+        names=tuple(dict.fromkeys(of_stars.values())),
+        of_values={str(stars): name for stars, name in of_stars.items()},
+        left_out=tuple(str(stars) for stars in RATINGS if stars not in of_stars),
+        has_stars=True,
+        ordinal=ordinal,
+    )
+
+
+BINARY = _of_stars({1: "negative", 2: "negative", 4: "positive", 5: "positive"}, ordinal=False)
 """1-2 stars against 4-5; reviews with 3 stars are dropped."""
-NEUTRAL = LabelScheme(names=("negative", "neutral", "positive"), of_stars={**BINARY.of_stars, 3: "neutral"})
+NEUTRAL = _of_stars({1: "negative", 2: "negative", 3: "neutral", 4: "positive", 5: "positive"}, ordinal=True)
 """3 stars are a class of their own."""
-STARS = LabelScheme(names=("1", "2", "3", "4", "5"), of_stars={stars: str(stars) for stars in RATINGS})
+STARS = _of_stars({stars: str(stars) for stars in RATINGS}, ordinal=True)
 """The rating itself."""
 
-LABEL_SCHEMES: Mapping[str, LabelScheme] = {"binary": BINARY, "neutral": NEUTRAL, "stars": STARS}
-"""By the values of the setting `data.labels`."""
+STAR_SCHEMES: Mapping[str, LabelScheme] = {"binary": BINARY, "neutral": NEUTRAL, "stars": STARS}
+"""By the values of `data.labels` that are not a list or a mapping."""

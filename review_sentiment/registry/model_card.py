@@ -9,13 +9,13 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from review_sentiment.data.labels import LABEL_SCHEMES
 from review_sentiment.evaluation.comparison import RULES
 from review_sentiment.models.base_model import EMBEDDED
 from review_sentiment.names import in_markdown
 from review_sentiment.registry.category_table import GAP, MAX_CATEGORIES, category_table
 
 if TYPE_CHECKING:
+    from review_sentiment.data.labels import LabelScheme
     from review_sentiment.data.review_table import CategoryCounts, ReviewTable
     from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.evaluation.result import Evaluation
@@ -52,6 +52,7 @@ class CardFacts:
     lineage: Lineage
     base_licence: str
     data_licence: str
+    scheme: LabelScheme
     train: ReviewTable
     evaluation: ReviewTable
     rule: DecisionRule
@@ -116,7 +117,7 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         metrics=tuned.metrics,
         tuned=tuned,
         labels=tuned.metrics.labels,
-        scheme=_scheme(tuned.metrics.labels),
+        label_values=in_markdown(facts.scheme.described()),
         audit=tuned.audit.sentence(),
         warnings=identity.warnings,
         figures=[_figures(title, found) for title, found in models.items()],
@@ -158,10 +159,6 @@ def concerns(tuned: Evaluation, proof: LoraProof) -> list[str]:
         found.append(f"The training loss fell by only {fall:.0%}: the model has learned little.")
     disagreement = tuned.audit.concern()
     return [*found, disagreement] if disagreement else found
-
-
-def _scheme(labels: tuple[str, ...]) -> str:
-    return next(scheme.described() for scheme in LABEL_SCHEMES.values() if scheme.names == labels)
 
 
 def _figures(title: str, evaluation: Evaluation | None) -> list[str]:

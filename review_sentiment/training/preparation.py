@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.data.chats import ChatDataset, format_chats
 from review_sentiment.data.cleaning import CleaningRules, clean_category
-from review_sentiment.data.labels import LABEL_SCHEMES
+from review_sentiment.data.labels import scheme_of
 from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.data.splits import SplitRules, split_reviews
 from review_sentiment.models.base_model import identify
@@ -33,7 +33,7 @@ def prepare(settings: Settings) -> Prepared:
         ModelUnavailableError: the model's tokenizer is not available.
     """
     source = open_source(settings.data.source)
-    scheme, split = LABEL_SCHEMES[settings.data.labels], settings.split
+    scheme, split = scheme_of(settings.data.labels), settings.split
     rules = CleaningRules.of(scheme, settings.cleaning, split.needed_per_class, settings.kept_per_class)
     tables = [
         clean_category(category, source.read(category, settings.seed), rules, settings.seed)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
-from review_sentiment.data.labels import LABEL_SCHEMES
+from review_sentiment.data.labels import STAR_SCHEMES
 from review_sentiment.evaluation.classification_report import classification_report
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import prediction_table
@@ -38,7 +38,7 @@ def evaluation(model: str, labels: tuple[str, ...], count: int, unparsed: int) -
 
 @pytest.mark.parametrize("scheme", ["binary", "neutral", "stars"])
 def test_evidentlys_metrics_are_ours_for_the_likeliest_label(scheme: str) -> None:
-    labels = LABEL_SCHEMES[scheme].names
+    labels = STAR_SCHEMES[scheme].names
     tuned, baseline = evaluation("tuned", labels, 90, 9), evaluation("baseline", labels, 40, 40)
     report = classification_report(tuned, baseline)
     assert report.figures["Accuracy"] == pytest.approx(tuned.metrics.constrained_accuracy)

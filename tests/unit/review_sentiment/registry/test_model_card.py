@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from review_sentiment.data.labels import BINARY
 from review_sentiment.data.review_table import CategoryCounts, ReviewTable
 from review_sentiment.evaluation.audit import Audit
 from review_sentiment.evaluation.metrics import Metrics
@@ -93,6 +94,7 @@ def card(
         lineage=lineage,
         base_licence="Apache-2.0",
         data_licence="CC0-1.0",
+        scheme=BINARY,
         train=reviews(negative=3, positive=4),
         evaluation=reviews(negative=1, positive=1),
         rule=RULE,

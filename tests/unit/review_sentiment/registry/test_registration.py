@@ -11,6 +11,7 @@ import pytest
 
 from front_door.run.summary import notes_on, versions_table
 from review_sentiment.data.chats import REVIEW_COLUMNS
+from review_sentiment.data.labels import BINARY
 from review_sentiment.errors import TrackingError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.result import Evaluation
@@ -45,6 +46,7 @@ def registered(
         lineage=LINEAGE,
         base_licence="Apache-2.0",
         data_licence="CC0-1.0",
+        scheme=BINARY,
         train=reviews(),
         evaluation=reviews(),
         rule=RULE,
