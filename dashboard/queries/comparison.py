@@ -76,7 +76,7 @@ class RecordedEvaluation:
 
 def choices(registry: Registry) -> dict[str, Choice]:
     """Return the models that can be compared, by title; the versions come first."""
-    tuned = [Choice(title_of(version), version, "tuned") for version in registry.versions]
+    tuned = [Choice(title_of(version), version, TUNED) for version in registry.versions]
     others = [
         Choice(f"{model} beside version {version.version}", version, model)
         for version in registry.versions

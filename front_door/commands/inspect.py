@@ -74,10 +74,12 @@ def _inspect(source: Path, given: dict[str, str], settings: Settings) -> TableRe
     """Inspect a table with the tokenizer of the settings' model.
 
     Raises:
-        ModelUnavailableError: there is no such model.
+        ModelUnavailableError: the model is not available.
     """
     from review_sentiment.data.inspection.inspection import Tokens, inspect_table
     from review_sentiment.models.base_model import identify
+
+    base = identify(settings.model)
 
     def counter(labels: Sequence[str]) -> ChatTokens:
         from review_sentiment.data.prompts import PromptBuilder
@@ -87,7 +89,5 @@ def _inspect(source: Path, given: dict[str, str], settings: Settings) -> TableRe
         prompts = PromptBuilder(tokenizer, labels or DEFAULT_LABELS, MAX_COUNT)
         return lambda title, text: prompts.build(title, text, prompts.labels[0]).total_tokens
 
-    base = identify(settings.model)
-    return inspect_table(
-        source, settings.seed, given, Tokens(base.title, settings.prompt.max_tokens, counter)
-    )
+    tokens = Tokens(base.title, settings.prompt.max_tokens, counter)
+    return inspect_table(source, settings.seed, given, tokens)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from front_door.terminal.text_table import columns
+from review_sentiment.data.inspection.column_profile import shortened
 
 if TYPE_CHECKING:
     from review_sentiment.data.inspection.findings import Facts, Finding
@@ -97,5 +98,4 @@ def _mapping(mapping: dict[str, str]) -> str:
 
 
 def _short(name: str) -> str:
-    line = " ".join(name.split())
-    return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 3]}..."
+    return shortened(name, LONGEST_NAME)

@@ -140,7 +140,7 @@ def estimate_here(settings: Settings, data: TrainingData | None = None) -> Devic
 
 
 def scoring_here(settings: Settings, reviews: int) -> float:
-    """Return how many seconds this machine takes to score so many reviews."""
+    """Return how many seconds this machine takes to score `reviews` reviews."""
     plan = plan_compute(settings.model.device, settings.model.precision)
     tokens = reviews * MEAN_LENGTH * settings.prompt.max_tokens
     return scoring_seconds(shape_of(identify(settings.model)), tokens, _speed(settings, plan))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Counts = Mapping[str, Mapping[str, int]]
 """Reviews of each category by label."""
+Stratum = tuple[int, list[float]]
+"""A category's held-out reviews of its rarest label, and how often each label occurs per one of these."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Scoring:
 
 
 def held_out(settings: Settings, counts: Counts | None) -> HeldOut:
-    """Return about how many reviews there will be; without counts, every category fills its maximum."""
+    """Return the expected number of reviews; without counts, every category fills its maximum."""
     split = settings.split
     labels = len(scheme_of(settings.data.labels).names)
     sets = {}
@@ -61,10 +63,6 @@ def held_out(settings: Settings, counts: Counts | None) -> HeldOut:
     ratio = others_per_rarest(settings.evaluation.natural_interval, rarest, min(by_label) / sum(by_label))
     added = _size(sets["evaluation"], max(ratio, split.majority_ratio)) - planned["evaluation"]
     return HeldOut(sum(planned.values()) + added, added)
-
-
-Stratum = tuple[int, list[float]]
-"""A category's held-out reviews of its rarest label, and how often each label occurs per one of these."""
 
 
 def _stratum(found: Mapping[str, int], fraction: float, cap: int) -> Stratum:

@@ -30,9 +30,15 @@ def load_tokenizer(base: ModelIdentity, *, without_torch: bool = False) -> PreTr
         ModelUnavailableError: the model is not available, or has no chat template or end-of-sequence token.
     """
     location, options = _location(base)
-    as_it_is = without_torch and (Path(location) / "tokenizer.json").is_file()
     try:
-        tokenizer = (_tokenizer_file if as_it_is else _tokenizer)(location, options)
+        if without_torch and (Path(location) / "tokenizer.json").is_file():
+            from transformers import PreTrainedTokenizerFast
+
+            tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(location, **options)
+        else:
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(location, **options)
     except Exception as error:  # tokenizers raises a bare Exception for a file that it cannot read
         raise _unavailable(base, error, "tokenizer") from error
     if not tokenizer.chat_template:
@@ -47,18 +53,6 @@ def load_tokenizer(base: ModelIdentity, *, without_torch: bool = False) -> PreTr
         reserved = "<|finetune_right_pad_id|>"  # Llama 3.1 keeps it for padding
         tokenizer.pad_token = reserved if reserved in vocabulary else tokenizer.eos_token
     return tokenizer
-
-
-def _tokenizer(location: str, options: dict[str, Any]) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(location, **options)
-
-
-def _tokenizer_file(location: str, options: dict[str, Any]) -> Any:
-    from transformers import PreTrainedTokenizerFast
-
-    return PreTrainedTokenizerFast.from_pretrained(location, **options)
 
 
 def load_configuration(base: ModelIdentity) -> Any:

@@ -56,10 +56,10 @@ def decide(name: str, version: str, settings: DecisionSettings) -> Redecided:
     It gets no alias: `promote` makes it the champion.
 
     Raises:
-        UsageError: there is no such version, or a setting names something that is not a label.
+        UsageError: the version does not exist, or a setting names something that is not a label.
         DataError: the validation reviews cannot prove what the settings ask for.
         ModelUnavailableError: the version's files are not available, or it has no rule.
-        TrackingError: its answers are not in the artifact store any more.
+        TrackingError: its answers are no longer in the artifact store.
     """
     source = model_versions.get_version(name, version)
     with temporary_directory() as scratch:

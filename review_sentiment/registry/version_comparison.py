@@ -79,7 +79,7 @@ def compare_versions(name: str, first: str, second: str) -> VersionComparison:
     """Compare two versions of a model, each given by its number or alias.
 
     Raises:
-        UsageError: there is no such version.
+        UsageError: a version does not exist.
     """
     old, new = (model_versions.get_version(name, version) for version in (first, second))
     natural, test, why_no_test, changed = None, None, "", pd.DataFrame(columns=CHANGED_COLUMNS)

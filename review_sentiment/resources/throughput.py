@@ -93,12 +93,12 @@ def _measured_speed(shape: ModelShape, dtype: torch.dtype, device: str) -> float
 
 
 def scoring_seconds(shape: ModelShape, tokens: float, operations_per_second: float) -> float:
-    """Return the time of a forward pass of so many tokens."""
+    """Return the seconds that a forward pass of `tokens` tokens takes."""
     return tokens * 2 * float(shape.linear_parameters) / operations_per_second
 
 
 def training_seconds(
     shape: ModelShape, tokens: float, operations_per_second: float, recomputed: float
 ) -> float:
-    """Return the time of a training on so many tokens."""
+    """Return the seconds that a training on `tokens` tokens takes."""
     return tokens * operations_per_token(shape, recomputed) / operations_per_second

@@ -48,10 +48,6 @@ class Answers:
         """Return the log-probabilities [n, c]; that of a probability of 0 is finite."""
         return np.asarray(np.log(np.maximum(self.probabilities, np.finfo(float).tiny)))
 
-    def draw(self, rows: npt.NDArray[np.int64]) -> Answers:
-        """Return the answers of some rows; a row may occur several times."""
-        return Answers(self.gold[rows], self.answered[rows], self.probabilities[rows])
-
 
 def probability_columns(labels: Sequence[str]) -> list[str]:
     """Return the names of the columns with the labels' probabilities."""

@@ -15,6 +15,7 @@ from review_sentiment.hashing import stable_hash
 from review_sentiment.names import safe_names
 from review_sentiment.tracking.candidate import require_active
 from review_sentiment.tracking.mlflow_store import (
+    CARD_FILE,
     EXAMPLES_PAGE,
     NATURAL_FILE,
     PREDICTIONS_FILE,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 IDENTITY_TAG = "evaluation"
 """Tag of an evaluation's run, and of the versions that link to it, with the evaluation's identity."""
-CARD_FILE = "model_card.md"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from review_sentiment.errors import TrackingError
 from review_sentiment.scoring.version_files import RULE_FILE, load_rule, save_rule
 from review_sentiment.tracking.mlflow_store import (
+    CARD_FILE,
     NATURAL_FILE,
     PREDICTIONS_FILE,
     REVIEWS_FILE,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 DIRECTORY = "evidence"
 SETTINGS_FILE = "settings.json"
 GATE_FILE = "gate.json"
-CARD_FILE = "model_card.md"
 METRICS_FILE = "metrics.json"
 DECISION_FILE = "decision.parquet"
 
@@ -66,9 +66,7 @@ def log_evidence(
                 )
             found.slices.to_csv(directory / SLICES_FILE, index=False)
         reviews.to_parquet(root / REVIEWS_FILE, index=False)
-        for name, text in texts.items():
-            (root / name).write_text(text, encoding="utf-8")
-        client().log_model_artifacts(model_id, scratch, DIRECTORY)
+        _log_directory(model_id, root, texts)
 
 
 def copy_evidence(
@@ -82,10 +80,15 @@ def copy_evidence(
         root = Path(
             mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/{DIRECTORY}", dst_path=scratch)
         )
-        for name, text in texts.items():
-            (root / name).write_text(text, encoding="utf-8")
         stratified.to_parquet(root / TUNED / STRATIFIED_FILE, index=False)
-        client().log_model_artifacts(model_id, str(root), DIRECTORY)
+        _log_directory(model_id, root, texts)
+
+
+def _log_directory(model_id: str, directory: Path, texts: Mapping[str, str]) -> None:
+    """Log a directory's files and texts by their paths in it."""
+    for path, text in texts.items():
+        (directory / path).write_text(text, encoding="utf-8")
+    client().log_model_artifacts(model_id, str(directory), DIRECTORY)
 
 
 def log_card(model_id: str, card: str) -> None:
@@ -186,8 +189,8 @@ def _file(version: ModelVersion, path: str) -> Iterator[Path]:
 
     if f"{DIRECTORY}/{path}" not in _files(version, path.rpartition("/")[0]):
         raise TrackingError(
-            f"'{version.name}' version {version.version} has no {DIRECTORY}/{path} in MLflow's artifact "
-            "store any more. Restore the file, or register a version that has it with another run."
+            f"'{version.name}' version {version.version} has no {DIRECTORY}/{path}: it is no longer in "
+            "MLflow's artifact store. Restore the file, or register a version that has it with another run."
         )
     location = client().get_logged_model(version.model_id).artifact_location
     with temporary_directory() as scratch:

@@ -30,6 +30,7 @@ REVIEWS_FILE = "reviews.parquet"
 SLICES_FILE = "slices.csv"
 NATURAL_FILE = "natural.json"
 STRATIFIED_FILE = "stratified.parquet"
+CARD_FILE = "model_card.md"
 EXAMPLES_PAGE = "samples.html"
 
 

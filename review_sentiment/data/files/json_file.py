@@ -57,7 +57,7 @@ class JsonFile:
 
     def count(self) -> int:
         """Return the lines that are not empty; without `lines`, the objects."""
-        lines = count_lines(self._path, str.strip)
+        lines = count_lines(self._path, str.strip)  # refuses another encoding, whatever is counted
         if self._lines:
             return lines
         with opened_text(self._path) as file:

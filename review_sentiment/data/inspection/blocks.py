@@ -32,7 +32,7 @@ def unpacked_bytes(path: Path) -> int:
 
 
 def rows_of_blocks(file: CsvFile | JsonFile, path: Path, blocks: list[int]) -> Iterator[ReviewRow]:
-    """Yield the rows that start in the blocks of these numbers, which ascend.
+    """Yield the rows that start in the blocks of these ascending numbers.
 
     Every row starts in exactly one block, so all rows have the same chance, however long they are. The first
     block has the header of a CSV file as its first row.
@@ -53,12 +53,12 @@ def rows_of_blocks(file: CsvFile | JsonFile, path: Path, blocks: list[int]) -> I
 
 
 def blocks_of(size: int) -> int:
-    """Return the number of blocks of so many bytes."""
+    """Return the number of blocks in `size` bytes."""
     return -(-size // BLOCK_BYTES)
 
 
 def random_block_numbers(size: int, fraction: float, rng: Random) -> list[int]:
-    """Return the ascending numbers of a random fraction of the blocks of so many bytes, at least of one."""
+    """Return the ascending numbers of a random fraction of the blocks in `size` bytes, at least one."""
     blocks = blocks_of(size)
     return sorted(rng.sample(range(blocks), max(1, min(blocks, round(fraction * blocks)))))
 

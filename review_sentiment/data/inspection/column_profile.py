@@ -28,7 +28,7 @@ FIRST_EPOCH, LAST_EPOCH = 8e8, 2.2e9
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """A column, by its values in `rows` sampled rows.
+    """A column, by its values in `rows` sampled rows; `present` is the fraction that is not missing.
 
     `kinds` has the fraction of each kind among the values that are not missing, `distinct` the fraction of
     these that are different, `classes` the number of different ones. `characters` and `words` are means.
@@ -69,19 +69,20 @@ def profile(name: str, values: Sequence[Any]) -> ColumnProfile:
     numbers = [number for value in present if (number := number_of(value)) is not None]
     distinct = len(different) / count
     few = len(different) <= MAX_CATEGORIES and characters <= MAX_CATEGORY_CHARACTERS
+    steps = all(2 * number % 1 == 0 for number in numbers)
     return ColumnProfile(
-        name,
-        _type(shares, is_category=few and (distinct <= REPEATED or len(different) == 1)),
-        len(values),
-        len(present) / max(1, len(values)),
-        shares,
-        distinct,
-        len(different),
-        characters,
-        sum(map(word_count, texts)) / count,
-        (min(numbers), max(numbers), all(2 * number % 1 == 0 for number in numbers)) if numbers else None,
-        frozenset(different) if few else frozenset(),
-        tuple(shortened(text, MAX_EXAMPLE) for text in list(different)[:EXAMPLES]),
+        name=name,
+        type=_type(shares, is_category=few and (distinct <= REPEATED or len(different) == 1)),
+        rows=len(values),
+        present=len(present) / max(1, len(values)),
+        kinds=shares,
+        distinct=distinct,
+        classes=len(different),
+        characters=characters,
+        words=sum(map(word_count, texts)) / count,
+        numbers=(min(numbers), max(numbers), steps) if numbers else None,
+        values=frozenset(different) if few else frozenset(),
+        examples=tuple(shortened(text, MAX_EXAMPLE) for text in list(different)[:EXAMPLES]),
     )
 
 
@@ -96,7 +97,7 @@ def _unspaced(text: str) -> int:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a text in one line of at most `length` characters."""
+    """Return a text on one line, cut to `length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 3]}..."
 

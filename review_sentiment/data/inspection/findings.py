@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from review_sentiment.data.files.text_lines import NOT_UTF8
@@ -15,7 +16,7 @@ from review_sentiment.data.inspection.table_sample import TableSample
 from review_sentiment.data.inspection.texts import TextFacts, TokenLengths
 
 FEW_OF_A_CLASS = 50
-"""Rows below which a class can be neither learnt nor measured: with 10 held out, an accuracy is known to 30
+"""With fewer rows, a class can be neither learned nor measured: with 10 held out, an accuracy is known to 30
 points (1.96 sqrt(0.25 / 10))."""
 MANY_EQUAL = 0.2
 MANY_EMPTY = 0.05
@@ -27,9 +28,9 @@ CLASSES_NAMED = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with the table: what, in which column if in one, and what to do.
+    """A problem of the table: its column, if it is about one, and what to do.
 
-    `stop`: the table cannot be used before that is repaired.
+    `stop`: the table cannot be used until this is repaired.
     """
 
     severity: Literal["stop", "warning"]
@@ -37,6 +38,9 @@ class Finding:
     column: str | None
     problem: str
     remedy: str
+
+
+_stop, _warning = partial(Finding, "stop"), partial(Finding, "warning")
 
 
 @dataclass(frozen=True)
@@ -66,17 +70,12 @@ def _columns(facts: Facts) -> Iterator[Finding]:
     for profile in facts.profiles:
         yield from _misnamed(profile, facts.roles)
         if profile.type == "empty":
-            yield Finding(
-                "warning",
-                "empty column",
-                profile.name,
-                "it has no values",
-                "Leave it out, or export it again.",
+            yield _warning(
+                "empty column", profile.name, "it has no values", "Leave it out, or export it again."
             )
         elif profile.type == "mixed":
             kinds = ", ".join(f"{share:.0%} {kind}" for kind, share in profile.kinds.items())
-            yield Finding(
-                "warning",
+            yield _warning(
                 "mixed types",
                 profile.name,
                 f"its values are of several kinds ({kinds})",
@@ -84,8 +83,7 @@ def _columns(facts: Facts) -> Iterator[Finding]:
             )
     if facts.sample.unreadable:
         share = facts.sample.unreadable / (facts.sample.unreadable + facts.sample.sampled)
-        yield Finding(
-            "warning",
+        yield _warning(
             "unreadable rows",
             None,
             f"{share:.1%} of the rows cannot be read ({'; '.join(facts.sample.problems)})",
@@ -98,8 +96,7 @@ def _columns(facts: Facts) -> Iterator[Finding]:
 def _missing(role: str, profiles: Sequence[ColumnProfile]) -> Finding:
     names = ", ".join(profile.name or "(no heading)" for profile in profiles)
     holds = "different texts of several words" if role == "text" else "2 to 50 values that repeat"
-    return Finding(
-        "stop",
+    return _stop(
         f"missing {role}",
         None,
         f"no column looks like the {role}: none has {holds}. The columns are: {names}",
@@ -111,15 +108,15 @@ def _misnamed(profile: ColumnProfile, roles: Mapping[str, Role]) -> Iterator[Fin
     """Warn of a heading that promises what the column does not hold."""
     if profile.type == "empty":
         return
-    used = {one.column for one in roles.values()}
-    given = roles["text"].given and roles["text"].column == profile.name if "text" in roles else False
+    text, used = roles.get("text"), {one.column for one in roles.values()}
+    given = text is not None and text.given and text.column == profile.name
     named = heading_score(profile.name, "text")[0] >= STRONG_HEADING and profile.name not in used
     if (named or given) and profile.type in ("number", "date", "identifier", "boolean"):
-        instead = "" if given or "text" not in roles else f"; `{roles['text'].column}` was taken instead"
-        code = "numeric text" if profile.type == "number" else "text without words"
-        yield Finding(
-            "stop" if given or "text" not in roles else "warning",
-            code,
+        finding, instead = _stop, ""
+        if text and not given:
+            finding, instead = _warning, f"; `{text.column}` was taken instead"
+        yield finding(
+            "numeric text" if profile.type == "number" else "text without words",
             profile.name,
             f"it is called a text, but holds {profile.type} values{instead}",
             "Check the export: columns may be shifted. Name the right column with --column text=NAME.",
@@ -132,16 +129,14 @@ def _label(facts: Facts) -> Iterator[Finding]:
     label = facts.roles["label"].column
     count = len(facts.classes)
     if count == 1:
-        yield Finding(
-            "stop",
+        yield _stop(
             "one class",
             label,
             f"every row has the label '{next(iter(facts.classes))}'",
             "Add rows of another class, or name another column with --column label=NAME.",
         )
     elif count > MAX_CLASSES:
-        yield Finding(
-            "stop",
+        yield _stop(
             "too many classes",
             label,
             f"it has {count} different values; at most {MAX_CLASSES} can be told apart",
@@ -151,8 +146,7 @@ def _label(facts: Facts) -> Iterator[Finding]:
     if rare and 1 < count <= MAX_CLASSES:
         shown = ", ".join(f"'{name}' {rows:,}" for name, rows in rare[:CLASSES_NAMED])
         more = f" and {len(rare) - CLASSES_NAMED} more" if len(rare) > CLASSES_NAMED else ""
-        yield Finding(
-            "warning",
+        yield _warning(
             "rare classes",
             label,
             f"classes with fewer than {FEW_OF_A_CLASS} rows: {shown}{more}",
@@ -160,8 +154,7 @@ def _label(facts: Facts) -> Iterator[Finding]:
         )
     missing = 1 - next(profile.present for profile in facts.profiles if profile.name == label)
     if missing > MANY_EMPTY:
-        yield Finding(
-            "warning",
+        yield _warning(
             "missing labels",
             label,
             f"{missing:.0%} of the rows have no label",
@@ -174,48 +167,42 @@ def _texts(facts: Facts) -> Iterator[Finding]:
         return
     text, rows, found = facts.roles["text"].column, facts.sample.sampled, facts.texts
     if found.empty > MANY_EMPTY * rows:
-        yield Finding(
-            "warning",
+        yield _warning(
             "empty texts",
             text,
             f"{found.empty / rows:.0%} of the texts are empty",
-            "They cannot be learnt from: leave these rows out, or look for the text in another column.",
+            "A model cannot learn from them: leave these rows out, or look for the text in another column.",
         )
     if found.equal > MANY_EQUAL * rows:
-        yield Finding(
-            "warning",
+        yield _warning(
             "duplicates",
             text,
             f"{found.equal / rows:.0%} of the rows repeat a text",
             "Keep one row of each text: copies in training and evaluation make a model look too good.",
         )
     if found.near > MANY_EQUAL:
-        yield Finding(
-            "warning",
+        yield _warning(
             "near duplicates",
             text,
             f"{found.near:.0%} of the different texts are nearly the same as another one",
             "Remove templates and signatures, and keep similar texts in the same part.",
         )
     if found.contradicting > max(1, CONTRADICTING * rows):
-        yield Finding(
-            "warning",
+        yield _warning(
             "contradicting labels",
             text,
             f"{found.contradicting:,} rows have a text that another row has with another label",
             "Decide which label is right, or drop these texts: no model can learn both.",
         )
     if found.broken > max(1, BROKEN_TEXTS * rows):
-        yield Finding(
-            "warning",
+        yield _warning(
             "wrong encoding",
             text,
             f"{found.broken / rows:.1%} of the texts show signs of a wrong encoding, such as Ã¼ for ü",
             "Export the table as UTF-8. If you cannot: text.encode('cp1252').decode('utf-8') in Python.",
         )
     if facts.lengths and facts.lengths.truncated > MANY_TRUNCATED:
-        yield Finding(
-            "warning",
+        yield _warning(
             "long texts",
             text,
             f"{facts.lengths.truncated:.0%} of the reviews exceed prompt.max_tokens = {facts.lengths.limit}",
@@ -225,8 +212,7 @@ def _texts(facts: Facts) -> Iterator[Finding]:
 
 def _leaks(facts: Facts) -> Iterator[Finding]:
     for leak in facts.leaks:
-        yield Finding(
-            "warning",
+        yield _warning(
             "leaking column",
             leak.column,
             f"it predicts the label alone (AUC {leak.auc:.3f})",
@@ -234,8 +220,7 @@ def _leaks(facts: Facts) -> Iterator[Finding]:
             "the label.",
         )
     if facts.labelled > IN_TEXT:
-        yield Finding(
-            "warning",
+        yield _warning(
             "label inside the text",
             facts.roles["text"].column,
             f"{facts.labelled:.0%} of the texts name their own label, and hardly any names another",

@@ -68,7 +68,7 @@ def inspect_table(source: Path, seed: int, given: Mapping[str, str], tokens: Tok
     """Inspect a file or a directory of files; `given` names the columns of some roles.
 
     Raises:
-        UsageError: there is no such file, role or column, or no row that can be read.
+        UsageError: the file, a role or a column does not exist, or no row can be read.
         DataError: a file is damaged, or not in UTF-8.
     """
     sample = read_sample(source, seed)
@@ -80,9 +80,9 @@ def inspect_table(source: Path, seed: int, given: Mapping[str, str], tokens: Tok
     text, label = roles.get("text"), roles.get("label")
     labels = sample.columns[label.column] if label else None
     facts = Facts(
-        sample,
-        profiles,
-        roles,
+        sample=sample,
+        profiles=profiles,
+        roles=roles,
         texts=text_facts(sample.columns[text.column], labels, rng) if text else None,
         classes=classes,
         lengths=_lengths(some, roles, tuple(classes), tokens),

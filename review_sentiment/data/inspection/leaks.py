@@ -94,10 +94,11 @@ def _auc(values: Sequence[Any], target: npt.NDArray[np.str_]) -> float:
     from sklearn.naive_bayes import MultinomialNB
     from sklearn.tree import DecisionTreeClassifier
 
-    numbers = [number_of(value) for value in values if not is_missing(value)]
+    numbers = [None if is_missing(value) else number_of(value) for value in values]
+    present = sum(not is_missing(value) for value in values)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    if sum(number is not None for number in numbers) >= NUMERIC * len(numbers):
-        column = np.array([[np.nan if (number := number_of(value)) is None else number] for value in values])
+    if sum(number is not None for number in numbers) >= NUMERIC * present:
+        column = np.array(numbers, dtype=float)[:, None]  # None becomes NaN
         tree = DecisionTreeClassifier(max_leaf_nodes=64, min_samples_leaf=2, random_state=0)
         predicted = cross_val_predict(tree, column, target, cv=folds, method="predict_proba")
     else:

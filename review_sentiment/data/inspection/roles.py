@@ -1,6 +1,6 @@
 """Which column is the text, the label, the title, and so on: by what it holds and by its heading.
 
-A column's score for a role is its content's score times (0.3 + the heading's). A content that is impossible
+A column's score for a role is its content's score times (0.3 + the heading's). Impossible content
 scores 0, so no heading makes a column of numbers the text; without a heading, content alone can be enough.
 """
 
@@ -51,9 +51,7 @@ OPINIONS = frozenset(
 class Role:
     """The column of a role and why it was chosen; `given` if the user named it."""
 
-    role: str
     column: str
-    score: float
     reason: str
     given: bool = False
 
@@ -86,19 +84,16 @@ def assign_roles(profiles: Sequence[ColumnProfile], given: Mapping[str, str]) ->
     The roles are filled in the order of `ROLES`, and each column is used once.
 
     Raises:
-        UsageError: there is no such role or column.
+        UsageError: the role or the column does not exist.
     """
     found = {role: _given(role, column, profiles) for role, column in given.items()}
     for role in ROLES:
         taken = {one.column for one in found.values()}
         if role not in found and (best := _best(role, profiles, taken)):
-            found[role] = Role(role, best.profile.name, best.score, best.reason)
-    if "group" not in found and (
-        item := _item_called_title(profiles, {one.column for one in found.values()})
-    ):
-        found["group"] = Role(
-            "group", item.name, LEAST_SCORE["group"], "called a title, but its values repeat"
-        )
+            found[role] = Role(best.profile.name, best.reason)
+    taken = {one.column for one in found.values()}
+    if "group" not in found and (item := _item_called_title(profiles, taken)):
+        found["group"] = Role(item.name, "called a title, but its values repeat")
     return {role: found[role] for role in ROLES if role in found}
 
 
@@ -125,7 +120,7 @@ def _given(role: str, column: str, profiles: Sequence[ColumnProfile]) -> Role:
             f"There is no column '{column}'.{did_you_mean(column, names)} "
             f"The columns are: {', '.join(names)}."
         )
-    return Role(role, column, 1.0, "you named it", given=True)
+    return Role(column, "you named it", given=True)
 
 
 def _item_called_title(profiles: Sequence[ColumnProfile], taken: set[str]) -> ColumnProfile | None:
@@ -152,9 +147,8 @@ def _as_text(column: ColumnProfile) -> tuple[float, str]:
 def _as_title(column: ColumnProfile) -> tuple[float, str]:
     if column.type not in ("text", "category") or column.words > LONGEST_TITLE:
         return 0.0, ""
-    return min(
-        1.0, 2 * column.distinct
-    ), f"{column.words:.0f} words on average, {column.distinct:.0%} different"
+    score = min(1.0, 2 * column.distinct)
+    return score, f"{column.words:.0f} words on average, {column.distinct:.0%} different"
 
 
 def _as_label(column: ColumnProfile) -> tuple[float, str]:
@@ -165,14 +159,13 @@ def _as_label(column: ColumnProfile) -> tuple[float, str]:
     holds = f"{column.classes} different values in {column.rows:,} rows"
     if not MIN_CLASSES <= column.classes <= MAX_CLASSES:
         return 0.3, holds
-    if len(column.values & OPINIONS) or any(
-        OPINIONS & set(value.casefold().split()) for value in column.values
-    ):
+    if any(OPINIONS & set(value.casefold().split()) for value in column.values):
         return 1.0, f"{holds}, some of which are opinions"
     if column.numbers and column.type == "number":
         least, most, steps = column.numbers
         is_scale = least >= -1 and most <= MAX_NUMERIC_CLASS
-        return (0.8 if steps else 0.7) if is_scale else 0.2, f"{holds}, from {least:g} to {most:g}"
+        score = (0.8 if steps else 0.7) if is_scale else 0.2
+        return score, f"{holds}, from {least:g} to {most:g}"
     return 0.5, holds
 
 
@@ -203,9 +196,8 @@ def _as_user(column: ColumnProfile) -> tuple[float, str]:
         or column.classes < MIN_CLASSES
     ):
         return 0.0, ""
-    return (
-        column.present if column.characters <= LONGEST_NAME else 0.0
-    ), f"{column.classes:,} different names"
+    score = column.present if column.characters <= LONGEST_NAME else 0.0
+    return score, f"{column.classes:,} different names"
 
 
 def _as_category(column: ColumnProfile) -> tuple[float, str]:

@@ -24,7 +24,7 @@ from review_sentiment.data.inspection.blocks import (
 from review_sentiment.errors import DataError, UsageError
 
 WHOLE_ROWS = 120_000
-"""A table of about so many rows is read whole."""
+"""A table of at most about this many rows is read whole."""
 SAMPLE_ROWS = 25_000
 """Rows of the sample of a larger table: shares are within 0.7 points (2 standard errors, sqrt(0.25 / n))."""
 HEAD_BYTES = 1 << 20
@@ -60,7 +60,7 @@ def read_sample(source: Path, seed: int) -> TableSample:
     """Read a file, or the files of a directory, which have the same columns.
 
     Raises:
-        UsageError: there is no such file or directory, it has no rows, or its files have other columns.
+        UsageError: the file does not exist or has no rows, or a directory's files have different columns.
         DataError: a file is damaged, or not in UTF-8.
     """
     paths = _files(source)
@@ -99,7 +99,10 @@ def _require_equal_columns(paths: Sequence[Path], files: Sequence[ReviewFile]) -
 
 
 def _size(path: Path, file: ReviewFile) -> tuple[int, int]:
-    """Return about how many rows a file has, and its bytes; a text file has as many as its start suggests."""
+    """Return the estimated rows and the bytes of a file; the start of a text file is taken as typical.
+
+    The rows of a Parquet file are exact, and its bytes are 0: it is not read in blocks.
+    """
     if isinstance(file, ParquetFile):
         return file.count(), 0
     size = unpacked_bytes(path)
@@ -121,7 +124,7 @@ class _Reading:
         self._problems: Counter[str] = Counter()
 
     def add(self, path: Path, file: ReviewFile, size: int) -> None:
-        """Read a file whole, in random blocks, or, if it has neither blocks nor few rows, row by row."""
+        """Read a file whole, in random blocks, or, if it has many rows but no blocks, row by row."""
         if isinstance(file, ParquetFile):
             self._rows += file.count()
             for row in file.random_rows(self._fraction, self._rng):
@@ -167,12 +170,12 @@ class _Reading:
         """Return what was read."""
         problems = [f"{problem} ({count:,})" for problem, count in self._problems.most_common(PROBLEMS_SHOWN)]
         return TableSample(
-            source,
-            files,
-            self._columns,
-            self._sampled,
-            round(self._rows),
-            self._exact,
-            self._unreadable,
-            tuple(problems),
+            source=source,
+            files=files,
+            columns=self._columns,
+            sampled=self._sampled,
+            rows=round(self._rows),
+            exact=self._exact,
+            unreadable=self._unreadable,
+            problems=tuple(problems),
         )

@@ -102,13 +102,13 @@ def token_lengths(
     if not lengths:
         return TokenLengths(model, 0, 0, 0, 0, limit, 0.0)
     return TokenLengths(
-        model,
-        len(lengths),
-        lengths[len(lengths) // 2],
-        lengths[int(0.95 * (len(lengths) - 1))],
-        lengths[-1],
-        limit,
-        sum(length > limit for length in lengths) / len(lengths),
+        model=model,
+        reviews=len(lengths),
+        median=lengths[len(lengths) // 2],
+        p95=lengths[int(0.95 * (len(lengths) - 1))],
+        longest=lengths[-1],
+        limit=limit,
+        truncated=sum(length > limit for length in lengths) / len(lengths),
     )
 
 
