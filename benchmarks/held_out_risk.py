@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Is the risk that a rule guarantees kept on reviews that it was not fitted on? From a version's own answers.
 
-python benchmarks/held_out_risk.py VERSION [--name NAME] [--risk 0.02] [--confidence 0.95]
+python benchmarks/held_out_risk.py VERSION [--name NAME] [--risk 0.02] [--confidence 0.95] [--reviews 250]
 
 Fits a band on the validation reviews and applies it to the evaluation reviews, all of them and in five random
 parts; then does the same with random halves of both sets together. A half's measured risk has its own
@@ -55,14 +55,16 @@ def measured(rule: DecisionRule, reviews: pd.DataFrame) -> Measured:
 @click.option("--name", default="review-sentiment")
 @click.option("--risk", default=0.02)
 @click.option("--confidence", default=0.95)
-def main(version: str, name: str, risk: float, confidence: float) -> None:
+@click.option("--reviews", default=None, type=int, help="Keep the risk in files of this size.")
+def main(version: str, name: str, risk: float, confidence: float, reviews: int | None) -> None:
     """Print a Markdown table."""
     prepare_environment()
     with mlflow_ready(), temporary_directory() as scratch:
         found = model_versions.get_version(name, version)
         rule = load_rule(model_versions.download_adapter(found, Path(scratch))[1])
         validation, evaluation = evidence.decision_of(found), evidence.stratified_of(found)
-    settings = DecisionSettings(abstain={"risk": risk, "confidence": confidence})
+    sizes = {} if reviews is None else {"reviews": float(reviews)}
+    settings = DecisionSettings(abstain={"risk": risk, "confidence": confidence, **sizes})
 
     def fitted(reviews: pd.DataFrame) -> DecisionRule:
         return fitted_rule(reviews, rule.labels, rule.prior, settings)

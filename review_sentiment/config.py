@@ -384,8 +384,8 @@ class DecisionSettings(Section):
     """Recall that a label must reach with `decision.confidence`, such as `{negative: 0.9}`."""
     confidence: FractionInside = 0.95
     """Confidence with which a requested precision or recall is reached."""
-    abstain: dict[Literal["risk", "confidence"], FractionInside] = {}
-    """Maximum fraction of wrong answers among those given, such as `{risk: 0.02, confidence: 0.95}`."""
+    abstain: dict[Literal["risk", "confidence", "reviews"], Annotated[float, Field(gt=0)]] = {}
+    """Maximum fraction of wrong answers, such as `{risk: 0.02, confidence: 0.95, reviews: 250}`."""
 
     @model_validator(mode="after")
     def _check_one_objective(self) -> Self:
@@ -394,8 +394,17 @@ class DecisionSettings(Section):
             given.insert(0, "objective")
         if len(given) > 1:
             raise ValueError(f"decision has {' and '.join(given)}; set one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_abstention(self) -> Self:
         if self.abstain and "risk" not in self.abstain:
             raise ValueError("decision.abstain needs a risk, such as {risk: 0.02, confidence: 0.95}")
+        for name in ("risk", "confidence"):
+            if self.abstain.get(name, 0.5) >= 1:
+                raise ValueError(f"decision.abstain.{name} is a fraction, such as 0.02 or 0.95")
+        if self.abstain.get("reviews", 1) % 1:
+            raise ValueError("decision.abstain.reviews is a number of reviews, such as 250")
         return self
 
 

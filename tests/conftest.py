@@ -28,13 +28,12 @@ hypothesis.settings.load_profile("side by side")
 def pytest_configure(config: pytest.Config) -> None:
     """Keep ZenML's state out of the user's directories: it is read when ZenML is imported.
 
-    Tests side by side, and the processes that they start, take one thread each: a core for each
-    of two, where four threads on two cores wait for one another. A shell has SIGINT ignored in what it
-    runs in the background, and processes that the tests interrupt would have it from here.
+    Tests, and the processes that they start, take one thread each: two threads that share a core with another
+    process spend their time waiting for each other (a test of 3 s took 20 s). A shell has SIGINT ignored in
+    what it runs in the background, and processes that the tests interrupt would have it from here.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     state = tempfile.mkdtemp(prefix="review-sentiment-tests-")
     config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
     os.environ["ZENML_CONFIG_PATH"] = f"{state}/zenml"

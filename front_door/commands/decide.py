@@ -24,7 +24,7 @@ from review_sentiment.settings_files import load_settings
     "--abstain",
     multiple=True,
     metavar="risk=VALUE",
-    help="Maximum fraction of wrong answers among those given; also confidence=VALUE.",
+    help="Maximum fraction of wrong answers among those given; also confidence=VALUE and reviews=N.",
 )
 @NAME
 @JSON

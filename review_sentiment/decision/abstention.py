@@ -18,7 +18,14 @@ import numpy as np
 
 from review_sentiment.decision import bounds
 from review_sentiment.decision.calibration import TWO_CLASSES
-from review_sentiment.decision.guarantee import Trial, UnreachedError, easiest, last_proved, refusal
+from review_sentiment.decision.guarantee import (
+    RiskLimit,
+    Trial,
+    UnreachedError,
+    easiest,
+    last_proved,
+    refusal,
+)
 from review_sentiment.decision.prediction_sets import fit_prediction_sets
 from review_sentiment.decision.rule import Band, DecisionRule
 from review_sentiment.decision.threshold import THRESHOLDS
@@ -33,10 +40,9 @@ def fit_band(
     scores: LabelledScores,
     probabilities: npt.NDArray[np.float64],
     rule: DecisionRule,
-    risk: float,
-    confidence: float,
+    limit: RiskLimit,
 ) -> Band:
-    """Return the narrowest band with at most `risk` among answered reviews, with this confidence.
+    """Return the narrowest band that keeps the limit among answered reviews.
 
     `probabilities` [n, c] are the rule's for the validation reviews.
 
@@ -48,17 +54,20 @@ def fit_band(
     tried = np.append(THRESHOLDS[::-1], 0.0)
     outcomes = np.where(sure >= tried[:, None], answers, classes)
     figure = bounds.accuracy(classes, classes + 1)
-    trial = Trial(outcomes, classes + 1, figure, np.array(rule.prior), 1 - risk, confidence)
+    prior = np.array(rule.prior)
+    trial = Trial(outcomes, classes + 1, figure, prior, 1 - limit.risk, limit.confidence, limit.reviews)
     try:
         below = tried[last_proved(trial, scores, easiest(trial, scores, probabilities))]
     except UnreachedError as unreached:
         reachable = (
             f"The best band has a risk of {1 - unreached.estimate:.2%}, and at most "
-            f"{1 - unreached.bound:.2%} with {confidence:.0%} confidence. Set decision.abstain.risk to "
+            f"{1 - unreached.bound:.2%} {limit.described}. Set decision.abstain.risk to "
             f"{unreached.smallest_risk:g} or more."
         )
-        raise refusal(f"decision.abstain.risk={risk:g}", reachable, unreached, scores, rule.labels) from None
+        raise refusal(
+            f"decision.abstain.risk={limit.risk:g}", reachable, unreached, scores, rule.labels
+        ) from None
     possible_at = None
     if classes > TWO_CLASSES:  # with two labels, an unsure review's set would always be both
-        possible_at = fit_prediction_sets(scores, probabilities, rule, risk, confidence)
-    return Band(float(below), risk, confidence, possible_at)
+        possible_at = fit_prediction_sets(scores, probabilities, rule, limit)
+    return Band(float(below), limit.risk, limit.confidence, possible_at, limit.reviews)

@@ -10,6 +10,7 @@ import numpy as np
 from review_sentiment.decision import bounds
 from review_sentiment.decision.abstention import fit_band
 from review_sentiment.decision.calibration import FOLDS, fit_calibration
+from review_sentiment.decision.guarantee import RiskLimit
 from review_sentiment.decision.objective import objective_of
 from review_sentiment.decision.rule import DecisionRule, ExpectedFigure
 from review_sentiment.decision.threshold import choose_threshold
@@ -47,8 +48,7 @@ def fit_rule(
     choice = choose_threshold(scores, p, shares, objective, labels)
     rule = replace(rule, threshold=choice.threshold, costs=choice.costs)
     if settings.abstain:
-        confidence = settings.abstain.get("confidence", bounds.CONFIDENCE)
-        rule = replace(rule, band=fit_band(scores, p, rule, settings.abstain["risk"], confidence))
+        rule = replace(rule, band=fit_band(scores, p, rule, _risk_limit(settings)))
     return replace(rule, expected=_expected_figures(scores, p, rule))
 
 
@@ -60,6 +60,12 @@ def _require_enough(scores: LabelledScores, labels: Sequence[str]) -> None:
             f"{FOLDS} of each label, and a useful one 100. Raise split.validation_share or "
             "split.validation_per_category, or use categories with more reviews."
         )
+
+
+def _risk_limit(settings: DecisionSettings) -> RiskLimit:
+    abstain = settings.abstain
+    reviews = int(abstain["reviews"]) if "reviews" in abstain else None
+    return RiskLimit(abstain["risk"], abstain.get("confidence", bounds.CONFIDENCE), reviews)
 
 
 def _expected_figures(

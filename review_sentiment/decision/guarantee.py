@@ -32,11 +32,26 @@ FACTORS = (1.25, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
 
 
 @dataclass(frozen=True)
+class RiskLimit:
+    """At most `risk` wrong answers, with this `confidence`: in all reviews, or in a file of `reviews`."""
+
+    risk: float
+    confidence: float = CONFIDENCE
+    reviews: int | None = None
+
+    @property
+    def described(self) -> str:
+        """Return where the limit holds, and how surely."""
+        files = f" in a file of {self.reviews:,} reviews" if self.reviews else ""
+        return f"with {self.confidence:.0%} confidence{files}"
+
+
+@dataclass(frozen=True)
 class Trial:
     """Settings of a rule in order, from the strictest to the most useful, and what they answer.
 
     `outcomes` [settings, n] has the answers of each setting, one of `outcomes_n`. `figure` should reach
-    `target` at class shares `prior` with the `confidence`.
+    `target` at class shares `prior` with the `confidence`: in all reviews, or in a file of `reviews`.
     """
 
     outcomes: npt.NDArray[np.int64]
@@ -45,10 +60,11 @@ class Trial:
     prior: npt.NDArray[np.float64]
     target: float
     confidence: float = CONFIDENCE
+    reviews: int | None = None
 
     def bound(self, counts: npt.NDArray[np.float64]) -> float:
         """Return the lower bound of the figure from counts [c, outcomes]."""
-        return float(self.figure.lower(counts, self.prior, self.confidence))
+        return float(self.figure.lower(counts, self.prior, self.confidence, reviews=self.reviews))
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,8 @@ def easiest(trial: Trial, scores: LabelledScores, probabilities: npt.NDArray[np.
     """Return the index of the setting whose proof the probabilities [n, c] promise to be easiest."""
     mass = (scores.within_label * trial.prior[scores.gold])[:, None] * probabilities
     expected = scores.outcome_counts(trial.outcomes, trial.outcomes_n, mass)
-    return int(trial.figure.lower(expected, trial.prior, trial.confidence, PLANNING_DRAWS).argmax())
+    bounds = trial.figure.lower(expected, trial.prior, trial.confidence, PLANNING_DRAWS, trial.reviews)
+    return int(bounds.argmax())
 
 
 def last_proved(trial: Trial, scores: LabelledScores, start: int) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from review_sentiment.decision.bounds import Figure
-from review_sentiment.decision.guarantee import Trial, UnreachedError, last_proved, refusal
+from review_sentiment.decision.guarantee import RiskLimit, Trial, UnreachedError, last_proved, refusal
 from review_sentiment.decision.rule import possible_labels
 from review_sentiment.decision.threshold import THRESHOLDS
 
@@ -32,10 +32,9 @@ def fit_prediction_sets(
     scores: LabelledScores,
     probabilities: npt.NDArray[np.float64],
     rule: DecisionRule,
-    risk: float,
-    confidence: float,
+    limit: RiskLimit,
 ) -> float:
-    """Return the highest threshold whose sets miss the right label of at most `risk` of the reviews.
+    """Return the highest threshold whose sets keep the limit of reviews whose right label they miss.
 
     `probabilities` [n, c] are the rule's for the validation reviews.
 
@@ -51,8 +50,9 @@ def fit_prediction_sets(
         outcomes_n=2,
         figure=Figure(is_covered, ~is_covered),
         prior=np.array(rule.prior),
-        target=1 - risk,
-        confidence=confidence,
+        target=1 - limit.risk,
+        confidence=limit.confidence,
+        reviews=limit.reviews,
     )
     try:
         # Sets of all labels are the easiest to prove anything of.
@@ -62,4 +62,6 @@ def fit_prediction_sets(
             "Even sets of all labels cannot reach it. "
             f"Set decision.abstain.risk to {unreached.smallest_risk:g} or more."
         )
-        raise refusal(f"decision.abstain.risk={risk:g}", reachable, unreached, scores, rule.labels) from None
+        raise refusal(
+            f"decision.abstain.risk={limit.risk:g}", reachable, unreached, scores, rule.labels
+        ) from None

@@ -32,13 +32,15 @@ class Threshold:
 class Band:
     """The version does not answer a review if its answer's probability is below `below`.
 
-    `possible_at`, with more than two labels: every label whose probability reaches it is possible.
+    At most `risk` of the given answers are wrong, with this confidence: in all reviews, or in a file of
+    `reviews`. `possible_at`, with more than two labels: every label whose probability reaches it is possible.
     """
 
     below: float
     risk: float
     confidence: float
     possible_at: float | None = None
+    reviews: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class DecisionRule:
         """Return what the rule was fitted for."""
         if self.band is None:
             return self.objective
-        return f"{self.objective}, and at most {100 * self.band.risk:g} % of the given answers wrong"
+        files = f" in files of {self.band.reviews:,}" if self.band.reviews else ""
+        return f"{self.objective}, and at most {100 * self.band.risk:g} % of the given answers wrong{files}"
 
     def in_words(self) -> str:
         """Return what the answer is, what the rule was fitted for, and where there is no answer."""

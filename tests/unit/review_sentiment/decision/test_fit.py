@@ -205,6 +205,8 @@ def test_an_unknown_label_in_the_settings_is_refused_before_anything_runs(
         (["decision.precision.negative=1"], "decision.precision: .* less than 1"),
         (["decision.abstain.confidence=0.9"], "needs a risk"),
         (["decision.abstain.rsk=0.02"], "decision.abstain"),
+        (["decision.abstain.risk=2"], "abstain.risk is a fraction"),
+        (["decision.abstain={risk: 0.02, reviews: 2.5}"], "number of reviews"),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused(overrides: list[str], message: str) -> None:

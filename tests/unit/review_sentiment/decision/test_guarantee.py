@@ -32,3 +32,20 @@ def test_what_is_not_reached_says_what_is_and_how_many_reviews_would_be_enough()
     assert 0.86 < raised.value.bound < 0.9
     assert raised.value.factor is not None
     assert trial.bound(raised.value.factor * SCORES.outcome_counts(outcomes[0], 2)) >= 0.9
+
+
+@pytest.mark.parametrize("reviews", [50, 250])
+def test_a_file_is_held_to_its_own_luck(reviews: int) -> None:
+    counts = np.array([[980.0, 20.0], [20.0, 980.0]])
+    figure = bounds.accuracy(2, 2)
+    low = float(figure.lower(counts, PRIOR, 0.95, 4_000, reviews))
+    rng = np.random.default_rng(1)
+    in_files = rng.binomial(reviews, 0.98, 20_000) / reviews
+    assert low < float(figure.lower(counts, PRIOR, 0.95, 4_000))
+    # The bound is met by 95 % of the files; nearly the true rate is known from 2,000 reviews.
+    assert 0.95 <= (in_files >= low).mean() <= 0.95 + (in_files == low).mean() + 0.02
+
+
+def test_a_rule_that_never_answers_is_not_the_safest() -> None:
+    counts = np.array([[0.0, 0.0, 500.0], [0.0, 0.0, 500.0]])
+    assert bounds.accuracy(2, 3).lower(counts, PRIOR, reviews=100) < 0.9
