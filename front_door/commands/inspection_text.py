@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from review_sentiment.data.inspection.inspection import TableReport
 
 CLASSES_SHOWN = 12
+LANGUAGES_SHOWN = 6
 LONGEST_NAME = 40
 
 
@@ -24,7 +25,7 @@ def as_text(report: TableReport) -> str:
         "\n".join(_rows(facts)),
         columns([("column", "type", "missing", "different", "examples"), *_columns(facts)]),
         columns([("role", "column", "why"), *_roles(facts)]),
-        "\n".join([*_texts(facts), *_classes(facts), *_lengths(facts)]),
+        "\n".join([*_texts(facts), *_classes(facts), *_lengths(facts), *_languages(facts)]),
         "\n".join(_findings(report.findings)),
         _mapping(report.mapping),
     ]
@@ -81,6 +82,13 @@ def _lengths(facts: Facts) -> Iterator[str]:
         f"up to {found.p95}, longest {found.longest}; "
         f"{found.truncated:.1%} exceed prompt.max_tokens = {found.limit}"
     )
+
+
+def _languages(facts: Facts) -> Iterator[str]:
+    if facts.languages:
+        shown = ", ".join(f"{one.language} {one.share:.1%}" for one in facts.languages[:LANGUAGES_SHOWN])
+        more = len(facts.languages) - LANGUAGES_SHOWN
+        yield f"languages: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
 def _findings(found: tuple[Finding, ...]) -> Iterator[str]:

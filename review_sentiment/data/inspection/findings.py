@@ -10,6 +10,7 @@ from typing import Literal
 from review_sentiment.data.files.text_lines import NOT_UTF8
 from review_sentiment.data.inspection.column_profile import ColumnProfile
 from review_sentiment.data.inspection.headings import heading_score
+from review_sentiment.data.inspection.languages import LanguageShare
 from review_sentiment.data.inspection.leaks import IN_TEXT, Leak
 from review_sentiment.data.inspection.roles import MAX_CLASSES, Role
 from review_sentiment.data.inspection.table_sample import TableSample
@@ -24,6 +25,8 @@ MANY_TRUNCATED = 0.2
 CONTRADICTING, BROKEN_TEXTS = 0.005, 0.005
 STRONG_HEADING = 0.8
 CLASSES_NAMED = 3
+COSTLY_LANGUAGE, FREQUENT_LANGUAGE = 2.0, 0.05
+"""Tokens per character as a multiple of English ones, and the fraction of texts from which on it matters."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,14 @@ class Facts:
     texts: TextFacts | None
     classes: Mapping[str, int]
     lengths: TokenLengths | None
+    languages: Sequence[LanguageShare]
     leaks: Sequence[Leak]
     labelled: float
 
 
 def findings(facts: Facts) -> list[Finding]:
     """Return the warnings, the most serious first."""
-    found = [*_columns(facts), *_label(facts), *_texts(facts), *_leaks(facts)]
+    found = [*_columns(facts), *_label(facts), *_texts(facts), *_languages(facts), *_leaks(facts)]
     return sorted(found, key=lambda one: one.severity != "stop")
 
 
@@ -208,6 +212,19 @@ def _texts(facts: Facts) -> Iterator[Finding]:
             f"{facts.lengths.truncated:.0%} of the reviews exceed prompt.max_tokens = {facts.lengths.limit}",
             f"Raise prompt.max_tokens; {facts.lengths.p95} would cut 5 % of them.",
         )
+
+
+def _languages(facts: Facts) -> Iterator[Finding]:
+    for one in facts.languages:
+        if one.tokens > COSTLY_LANGUAGE and one.share >= FREQUENT_LANGUAGE:
+            yield _warning(
+                "costly language",
+                facts.roles["text"].column,
+                f"{one.share:.0%} of the texts are in '{one.language}', which takes {one.tokens:.1f} times "
+                "as many tokens per character as English",
+                "Choose a base model with a multilingual tokenizer: with this one, texts are truncated "
+                "sooner and take longer.",
+            )
 
 
 def _leaks(facts: Facts) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from review_sentiment.data.inspection.column_profile import ColumnProfile, profile
 from review_sentiment.data.inspection.findings import Facts, Finding, findings
+from review_sentiment.data.inspection.languages import language_shares
 from review_sentiment.data.inspection.leaks import LEAK_ROWS, Leak, labelled_texts, leaking_columns
 from review_sentiment.data.inspection.roles import MAX_CLASSES, MIN_CLASSES, Role, assign_roles
 from review_sentiment.data.inspection.table_sample import TableSample, read_sample
@@ -58,6 +59,7 @@ class TableReport:
             "texts": asdict(facts.texts) if facts.texts else None,
             "classes": dict(facts.classes),
             "tokens": asdict(facts.lengths) if facts.lengths else None,
+            "languages": [asdict(one) for one in facts.languages],
             "leaking_columns": [asdict(leak) for leak in facts.leaks],
             "texts_that_name_their_label": facts.labelled,
             "findings": [asdict(one) for one in self.findings],
@@ -79,13 +81,15 @@ def inspect_table(source: Path, seed: int, given: Mapping[str, str], tokens: Tok
     classes = _classes(sample, roles)
     text, label = roles.get("text"), roles.get("label")
     labels = sample.columns[label.column] if label else None
+    chat_tokens = _chat_tokens(tokens, tuple(classes)) if text else None
     facts = Facts(
         sample=sample,
         profiles=profiles,
         roles=roles,
         texts=text_facts(sample.columns[text.column], labels, rng) if text else None,
         classes=classes,
-        lengths=_lengths(some, roles, tuple(classes), tokens),
+        lengths=_lengths(some, roles, chat_tokens, tokens) if chat_tokens else None,
+        languages=language_shares(some[text.column], chat_tokens) if text and chat_tokens else (),
         leaks=_leaks(sample.shuffled(LEAK_ROWS, rng), roles),
         labelled=labelled_texts(some[text.column], some[label.column]) if text and label else 0.0,
     )
@@ -111,16 +115,18 @@ def _classes(sample: TableSample, roles: Mapping[str, Role]) -> dict[str, int]:
     return dict(Counter(str(value).strip() for value in values if not is_missing(value)).most_common())
 
 
+def _chat_tokens(tokens: Tokens, classes: Sequence[str]) -> ChatTokens:
+    """Return the counter of a chat's tokens; its prompt lists the classes if they can be labels."""
+    return tokens.counter(sorted(classes) if MIN_CLASSES <= len(classes) <= MAX_CLASSES else ())
+
+
 def _lengths(
-    some: Mapping[str, Sequence[Any]], roles: Mapping[str, Role], classes: Sequence[str], tokens: Tokens
-) -> TokenLengths | None:
-    """Return the lengths of chats; the prompt lists the classes if they can be labels."""
-    if "text" not in roles:
-        return None
+    some: Mapping[str, Sequence[Any]], roles: Mapping[str, Role], chat_tokens: ChatTokens, tokens: Tokens
+) -> TokenLengths:
+    """Return the lengths of chats."""
     texts = some[roles["text"].column]
     titles = some[roles["title"].column] if "title" in roles else [None] * len(texts)
-    counter = tokens.counter(sorted(classes) if MIN_CLASSES <= len(classes) <= MAX_CLASSES else ())
-    return token_lengths(titles, texts, counter, tokens.limit, tokens.model)
+    return token_lengths(titles, texts, chat_tokens, tokens.limit, tokens.model)
 
 
 def _leaks(some: Mapping[str, Sequence[Any]], roles: Mapping[str, Role]) -> list[Leak]:

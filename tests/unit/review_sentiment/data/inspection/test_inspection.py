@@ -227,5 +227,25 @@ def test_the_sample_of_a_large_table_is_fair(
     assert all(abs(shares[text] / sample.sampled - 0.25) < 0.02 for text in texts)
 
 
+GERMAN = "Die Jacke sitzt gut, nur die Ärmel sind leider etwas zu kurz geraten."
+JAPANESE = "とても良い商品でしたが、すぐに壊れてしまって残念です。"
+
+
+def test_languages_are_counted_and_a_costly_one_is_a_warning(tmp_path: Path) -> None:
+    as_bytes = Tokens("bytes", 10_000, lambda _labels: lambda title, text: 100 + len((title + text).encode()))
+    english = [row["text"] + " It does not fit me at all." for row in reviews(60)]
+    texts = [*english, *[f"{GERMAN} {row}" for row in range(30)], *[f"{JAPANESE} {row}" for row in range(10)]]
+    rows = [{"text": text, "label": ("bad", "good")[row % 2]} for row, text in enumerate(texts)]
+    report = inspect_table(written(tmp_path / "table.csv", rows), SEED, {}, as_bytes)
+    found = {one["language"]: (one["share"], one["tokens"]) for one in report.as_json()["languages"]}
+    assert found["en"] == (0.6, pytest.approx(1, abs=0.01))
+    assert found["de"] == (0.3, pytest.approx(1, abs=0.05))
+    assert found["ja"] == (0.1, pytest.approx(2.8, abs=0.2))  # three bytes a character
+    costly = [one for one in report.findings if one.code == "costly language"]
+    assert ["'ja'" in one.problem and f"{found['ja'][1]:.1f} times" in one.problem for one in costly] == [
+        True
+    ]
+
+
 def test_the_unseen_tables_are_the_last_five() -> None:
     assert (len(TABLES), len(UNSEEN)) == (30, 5)
