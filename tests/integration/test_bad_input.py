@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,13 +96,14 @@ VERSION_COMMANDS = [
 
 
 @pytest.fixture
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_state(empty_mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yield the state directory of commands in this process, with a file to score."""
     import mlflow
 
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.copy(empty_mlflow_database, tmp_path / "mlflow.db")
     (tmp_path / "in.csv").write_text("text\nfine\n")
     yield tmp_path
     mlflow.set_tracking_uri("")
@@ -116,7 +118,6 @@ def outputs_in(directory: Path) -> set[str]:
 def test_an_unknown_version_exits_with_2_and_lists_the_known_ones(
     own_state: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One test for all commands, since creating an MLflow database takes six seconds."""
     import mlflow
 
     store = f"sqlite:///{own_state / 'mlflow.db'}"
