@@ -160,13 +160,16 @@ def chats(args: argparse.Namespace, rows: int, first: int = 0, max_tokens: int =
     """Return real reviews; each third is lengthened by the next two: the lengths of configs/gpu.yaml."""
     import pandas as pd
 
+    from review_sentiment.config import PromptSettings
     from review_sentiment.data.chats import format_chats
+    from review_sentiment.data.prompt_format import prompt_format
     from review_sentiment.models.loading import load_tokenizer
 
     frame = pd.read_parquet(args.reviews).iloc[first : first + rows].reset_index(drop=True)
     text = list(frame["text"])
     frame["text"] = [" ".join(text[n : n + 3]) if n % 3 == 0 else text[n] for n in range(len(text))]
-    return format_chats(frame, load_tokenizer(base_of(args, small=True)), LABELS, max_tokens)
+    form = prompt_format(PromptSettings(max_tokens=max_tokens), LABELS)
+    return format_chats(frame, load_tokenizer(base_of(args, small=True)), form)
 
 
 def settings(**changes: Any) -> tuple[Any, Any]:

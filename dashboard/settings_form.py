@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,8 @@ import yaml
 from front_door.stack.configs import CONFIGS, DEFAULT_STACK
 from review_sentiment.config import Settings, comma_separated
 from review_sentiment.data.categories import validate_categories
+from review_sentiment.data.labels import scheme_of
+from review_sentiment.data.prompt_format import prompt_format
 from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.data.sources.source import EMBEDDED
 from review_sentiment.errors import DataError, UsageError, did_you_mean
@@ -35,6 +37,8 @@ KEYS = (
     "split.train_per_category",
     "split.validation_per_category",
     "split.evaluation_per_category",
+    "prompt.task",
+    "prompt.label_descriptions",
     "prompt.max_tokens",
     "lora.rank",
     "lora.alpha",
@@ -130,7 +134,7 @@ def read_form(config: str, stack: str, typed: Mapping[str, str], more: str = "")
     settings = None
     if not problems:
         settings, problem = _apply(base, assignments)
-        problems = {"": problem} if settings is None else _unknown_categories(settings)
+        problems = {"": problem} if settings is None else _unknown_names(settings)
     return Form(config, stack, overrides, None if problems else settings, problems)
 
 
@@ -212,15 +216,26 @@ def _apply(base: Settings, assignments: Sequence[str]) -> tuple[Settings | None,
         return None, str(error).removeprefix("Settings from the configuration and --set: ")
 
 
-def _unknown_categories(settings: Settings) -> dict[str, str]:
-    """Check the categories of the embedded reviews only: listing those of other sources can be slow."""
-    if settings.data.source != EMBEDDED:
-        return {}
-    try:
-        validate_categories(settings.data.categories, _embedded_categories(), EMBEDDED)
-    except (UsageError, DataError) as error:
-        return {"data.categories": str(error).removeprefix("data.categories: ")}
-    return {}
+def _unknown_names(settings: Settings) -> dict[str, str]:
+    """Return the problems of names of categories and labels, by key.
+
+    Categories are checked for the embedded reviews only: listing those of other sources can be slow.
+    """
+    data, prompt = settings.data, settings.prompt
+    checks: dict[str, Callable[[], object]] = {
+        "prompt.label_descriptions": lambda: prompt_format(prompt, scheme_of(data.labels).names)
+    }
+    if data.source == EMBEDDED:
+        checks["data.categories"] = lambda: validate_categories(
+            data.categories, _embedded_categories(), EMBEDDED
+        )
+    problems = {}
+    for key, check in checks.items():
+        try:
+            check()
+        except (UsageError, DataError) as error:
+            problems[key] = str(error).removeprefix(f"{key}: ")
+    return problems
 
 
 @cache

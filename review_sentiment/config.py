@@ -228,6 +228,10 @@ class SplitSettings(Section):
 class PromptSettings(Section):
     """How a review is formatted as a chat."""
 
+    task: Text | None = None
+    """What to ask the model, such as `Sort the ticket into {labels}.`; if not set, one to suit the labels."""
+    label_descriptions: dict[Text, Text] = {}
+    """What labels mean, such as `{bug: Something is broken}`; each is a line after the task."""
     max_tokens: Annotated[int, Field(ge=48, le=MAX_COUNT)] = 192
     """Maximum prompt length in tokens. Longer reviews are truncated; the answer never is."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,7 @@ from review_sentiment.errors import UsageError, did_you_mean, first_line, neares
 
 SECTIONS = tuple(name for name, value in Settings() if isinstance(value, BaseModel))
 MERGE = "tag:yaml.org,2002:merge"
+NULLS = ("", "null", "~")
 NULL, *COLLECTIONS = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "str", "seq", "map"))
 
 
@@ -133,7 +135,7 @@ def _validated(
             raise UsageError(
                 f"--set {override}: write it as --set section.key=value, such as training.epochs=2."
             )
-        _put(values, key, _parse(value, _collections(key)), override)
+        _put(values, key, _parse(value, _kinds(key)), override)
         overridden.add(key)
     try:
         return Settings.model_validate(values)
@@ -180,23 +182,29 @@ def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
     place[last] = value
 
 
-def _collections(key: str) -> list[Any]:
-    """Return which of `tuple` and `dict` a setting can be; nothing for an unknown key."""
+def _kinds(key: str) -> list[Any]:
+    """Return which of `tuple` and `dict` a setting can be, or `str` if it is text; nothing if unknown."""
     section, _, name = key.rpartition(".")
     fields = type(getattr(Settings(), section)).model_fields if section in SECTIONS else {}
     annotation = fields[name].annotation if name in fields else None
-    types = {get_origin(part) for part in (annotation, *get_args(annotation))}
-    return [collection for collection in (tuple, dict) if collection in types]
+    union = get_origin(annotation) in (Union, UnionType)
+    parts = get_args(annotation) if union else (annotation,)
+    bare = [get_args(part)[0] if get_origin(part) is Annotated else part for part in parts]
+    if all(part in (str, NoneType) for part in bare):
+        return [str]
+    origins = {get_origin(part) for part in bare}
+    return [collection for collection in (tuple, dict) if collection in origins]
 
 
-def _parse(value: str, collections: Sequence[Any]) -> Any:
+def _parse(value: str, kinds: Sequence[Any]) -> Any:
     """Return the value as a file's would be read; if it is not YAML, it is text.
 
-    A list without brackets is text too: names of categories contain what YAML takes for syntax, such as `#`.
+    A list without brackets and a sentence without quotes are text too: names of categories and sentences
+    contain what YAML takes for syntax, such as `#` and `:`.
     """
-    ends = {tuple: ("[", "]"), dict: ("{", "}")}
-    bracketed = any((value[:1], value[-1:]) == ends[collection] for collection in collections)
-    if tuple in collections and not bracketed:
+    ends = {tuple: ("[]",), dict: ("{}",), str: ("''", '""')}
+    enclosed = any(value[:1] + value[-1:] in ends[kind] for kind in kinds)
+    if not enclosed and (tuple in kinds or (str in kinds and value not in NULLS)):
         return value
     try:
         return yaml.load(value, TextLoader)

@@ -41,6 +41,7 @@ def finetune(
     """Return the trained adapter, which names its MLflow run."""
     from zenml import get_step_context
 
+    from review_sentiment.data.prompt_format import prompt_format
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.models.recipe import Recipe
@@ -96,7 +97,7 @@ def finetune(
         run_id=candidate.run_id,
         proof=finished.proof,
         summary=finished.summary,
-        max_tokens=prompt.max_tokens,
+        prompt=prompt_format(prompt, train.labels),
         compute=compute,
         settings=settings,
         checkpoints=checkpoints.address,

@@ -24,9 +24,10 @@ def format_chat(
     """Return one chat per review."""
     from review_sentiment.data.chats import format_chats
     from review_sentiment.data.labels import scheme_of
+    from review_sentiment.data.prompt_format import prompt_format
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(identify(model))
     names = scheme_of(labels).names
-    return format_chats(reviews.frame, tokenizer, names, prompt.max_tokens)
+    return format_chats(reviews.frame, tokenizer, prompt_format(prompt, names))

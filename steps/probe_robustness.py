@@ -34,7 +34,7 @@ def probe_robustness(
     from review_sentiment.scoring.version_files import Serving
 
     return robustness.probe_robustness(
-        Serving(adapter.base, evaluation_chats.labels, adapter.max_tokens),
+        Serving(adapter.base, adapter.prompt),
         adapter.directory,
         evaluation_chats,
         tuned,

@@ -16,7 +16,7 @@ import pytest
 
 from front_door.state import OPT_OUTS
 from review_sentiment.models.base_model import ModelIdentity
-from tests.tiny import make_tiny_model, review_rows
+from tests.tiny import make_tiny_model, prompt_of, review_rows
 
 if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset
@@ -74,7 +74,7 @@ def tiny_chats(tiny_model: ModelIdentity) -> ChatDataset:
         for number, row in enumerate(review_rows("Tops", 48))
     ]
     table = table_of("Tops", rows)
-    return format_chats(table.frame, load_tokenizer(tiny_model), ("negative", "positive"), 160)
+    return format_chats(table.frame, load_tokenizer(tiny_model), prompt_of())
 
 
 @pytest.fixture(scope="session")

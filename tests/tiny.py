@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from review_sentiment.config import PromptSettings
+from review_sentiment.data.prompt_format import PromptFormat, prompt_format
 from review_sentiment.models.base_model import ModelIdentity
 
 if TYPE_CHECKING:
@@ -51,6 +53,11 @@ def write_category(directory: Path, category: str, count: int) -> Path:
     path = directory / f"{category}.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in review_rows(category, count)))
     return path
+
+
+def prompt_of(labels: tuple[str, ...] = tuple(sorted(WORDS)), max_tokens: int = 160) -> PromptFormat:
+    """Return the format of prompts with the default task for the labels."""
+    return prompt_format(PromptSettings(max_tokens=max_tokens), labels)
 
 
 def make_tiny_model(directory: Path) -> ModelIdentity:

@@ -82,11 +82,15 @@ def _inspect(source: Path, given: dict[str, str], settings: Settings) -> TableRe
     base = identify(settings.model)
 
     def counter(labels: Sequence[str]) -> ChatTokens:
+        from review_sentiment.config import PromptSettings
+        from review_sentiment.data.prompt_format import prompt_format
         from review_sentiment.data.prompts import PromptBuilder
         from review_sentiment.models.loading import load_tokenizer
 
         tokenizer = load_tokenizer(base, without_torch=True)
-        prompts = PromptBuilder(tokenizer, labels or DEFAULT_LABELS, MAX_COUNT)
+        # A review is counted whole, and the table may have other labels than the settings.
+        whole = PromptSettings(task=settings.prompt.task, max_tokens=MAX_COUNT)
+        prompts = PromptBuilder(tokenizer, prompt_format(whole, labels or DEFAULT_LABELS))
         return lambda title, text: prompts.build(title, text, prompts.labels[0]).total_tokens
 
     tokens = Tokens(base.title, settings.prompt.max_tokens, counter)

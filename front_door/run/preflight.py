@@ -212,14 +212,15 @@ class Preflight:
 
     def _prompt(self) -> str:
         """Build a prompt, and find the tokens of the labels, as the steps do with every review."""
+        from review_sentiment.data.prompt_format import listed, prompt_format
         from review_sentiment.data.prompts import PromptBuilder
         from review_sentiment.models.loading import load_tokenizer
         from review_sentiment.scoring.label_tokens import label_branches
 
         base, limit = self.base, self.settings.prompt.max_tokens
+        form = prompt_format(self.settings.prompt, scheme_of(self.settings.data.labels).names)
         if self._waits_for_the_model:
             return UNPACKED_LATER
-        labels = scheme_of(self.settings.data.labels).names
         most = getattr(self.configuration, "max_position_embeddings", None)
         if most and limit > most:
             raise UsageError(
@@ -227,11 +228,11 @@ class Preflight:
             )
         tokenizer = load_tokenizer(base)
         try:
-            builder = PromptBuilder(tokenizer, labels, limit)
-            label_branches(tokenizer, builder.prompt("", "fine"), labels)
+            builder = PromptBuilder(tokenizer, form)
+            label_branches(tokenizer, builder.prompt("", "fine"), form.labels)
         except DataError as error:  # no review was read: a setting is wrong
             raise UsageError(str(error)) from error
-        return f"{' or '.join(labels)}, {limit} tokens at most"
+        return f"{listed(form.labels)}, {limit} tokens at most"
 
     def adapters(self) -> str:
         """Return the layers that are adapted.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from review_sentiment.data import review_table
+from review_sentiment.data.prompt_format import PromptFormat
 from review_sentiment.data.prompts import PromptBuilder
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
@@ -93,14 +94,11 @@ class ChatDataset:
 
 
 def format_chats(
-    reviews: pd.DataFrame,
-    tokenizer: PreTrainedTokenizerBase,
-    labels: tuple[str, ...],
-    max_tokens: int,
+    reviews: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, form: PromptFormat
 ) -> ChatDataset:
     """Render every review as a chat, in the order of the table."""
-    builder = PromptBuilder(tokenizer, labels, max_tokens)
+    builder = PromptBuilder(tokenizer, form)
     rows = zip(reviews["title"], reviews["text"], reviews["label"], strict=True)
     chats = [vars(builder.build(title, text, label)) for title, text, label in rows]
     frame = pd.DataFrame(chats, index=reviews.index, columns=list(CHAT_COLUMNS))
-    return ChatDataset(pd.concat([reviews[REVIEW_COLUMNS], frame], axis=1).astype(COLUMNS), labels)
+    return ChatDataset(pd.concat([reviews[REVIEW_COLUMNS], frame], axis=1).astype(COLUMNS), form.labels)

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from review_sentiment.data.prompt_format import PromptFormat
 from review_sentiment.errors import DataError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-INSTRUCTION = "Classify the sentiment of the review as {labels}."
 PROBE = "A review."
-"""A review that shows whether a template leaves reviews out."""
+"""A review that shows whether a template leaves reviews out, or an instruction for the same purpose."""
 
 CLOCK, TEMPLATE_DATE = "strftime_now", "26 Jul 2024"
 """Templates of Llama 3.2 and SmolLM3 call this function for today's date: a version would get other prompts
@@ -35,39 +35,33 @@ class Chat:
 
 
 class PromptBuilder:
-    """Builds chats of at most `max_tokens` tokens from titles and texts."""
+    """Builds chats from titles and texts."""
 
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        labels: Sequence[str],
-        max_tokens: int,
-        instruction: str = INSTRUCTION,
-    ) -> None:
-        """Measure the template. `{labels}` in the instruction is replaced by the labels.
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, form: PromptFormat) -> None:
+        """Measure the template.
 
         Raises:
             DataError: the template leaves something out, or has no room for a review.
         """
         self._tokenizer = tokenizer
         self._has_system_role = _has_system_role(tokenizer)
-        self._instruction = instruction.format(labels=" or ".join(labels))
+        self._instruction = form.instruction
         shown = self._render(PROBE)
         if PROBE not in shown or self._instruction.strip() not in shown:
             raise DataError(
                 "The chat template of the tokenizer leaves out the review or the instruction. Correct its "
                 "chat_template.jinja, or choose another instruction-tuned model."
             )
-        self.labels = tuple(labels)
+        self.labels = form.labels
         self._markers = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-        answers = [self._completion(label) for label in labels]
+        answers = [self._completion(label) for label in form.labels]
         self._longest_answer = max(answers, key=lambda answer: len(self._ids(answer)))
         overhead = len(self._ids(self._render("") + self._longest_answer))
-        self._review_budget = max_tokens - overhead
-        self._max_tokens = max_tokens
+        self._review_budget = form.max_tokens - overhead
+        self._max_tokens = form.max_tokens
         if self._review_budget < 1:
             raise DataError(
-                f"prompt.max_tokens = {max_tokens} leaves no room for the review: the chat template "
+                f"prompt.max_tokens = {form.max_tokens} leaves no room for the review: the chat template "
                 f"and the instruction take {overhead} tokens. Raise it to {overhead + 64} or more."
             )
 
@@ -142,7 +136,7 @@ def _has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
     Others leave it out without an error, which would train the model without its instruction.
     """
     try:
-        return INSTRUCTION in _rendered(tokenizer, [("system", INSTRUCTION), ("user", "")])
+        return PROBE in _rendered(tokenizer, [("system", PROBE), ("user", "")])
     except DataError:
         return False
 

@@ -15,11 +15,16 @@ from review_sentiment.hashing import stable_hash
 
 TYPO_FRACTION = 0.05
 """Fraction of a review's words that are misspelled."""
-PARAPHRASES = (
+SENTIMENT_PARAPHRASES = (
     "Read the customer's review and say which it is: {labels}.",
     "What does the writer of this text think of the product? Answer with {labels}.",
 )
-"""Other wordings of `prompts.INSTRUCTION`; they name the labels in the same order."""
+"""Other wordings of the task; they name the labels in the same order."""
+OTHER_PARAPHRASES = (
+    "Read the customer's review and say which it is: {labels}.",
+    "Which of these fits the text best? Answer with {labels}.",
+)
+"""The same for labels that are no sentiments."""
 OPPOSITES = (
     ("good", "bad"),
     ("well made", "badly made"),

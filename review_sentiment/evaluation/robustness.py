@@ -9,27 +9,34 @@ expectation test: the answer must flip.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from review_sentiment.data.labels import BINARY
-from review_sentiment.data.prompts import INSTRUCTION
+from review_sentiment.data.prompt_format import PLACEHOLDER, asks_for_sentiment, listed
 from review_sentiment.evaluation.comparison import PairedDifference, compare_models
-from review_sentiment.evaluation.perturbations import PARAPHRASES, TYPO_FRACTION, misspelled, polar_sentences
+from review_sentiment.evaluation.perturbations import (
+    OTHER_PARAPHRASES,
+    SENTIMENT_PARAPHRASES,
+    TYPO_FRACTION,
+    misspelled,
+    polar_sentences,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.data.prompt_format import PromptFormat
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.models.compute import ComputePlan
     from review_sentiment.scoring.version_files import Serving
 
-    Answering = Callable[[pd.DataFrame, tuple[str, ...], str], pd.DataFrame]
-    "From reviews, the labels in the order of the prompt, and the instruction to a table of predictions."
+    Answering = Callable[[pd.DataFrame, str], pd.DataFrame]
+    "From reviews and the instruction to a table of predictions."
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,10 @@ def probe_robustness(
 
     answers = _answering(serving, adapter, plan)
     sample = chats.balanced().head(samples)
-    probes = (*_of_reviews(answers, sample, tuned.predictions), *_of_negation(answers, chats.labels))
+    probes = (
+        *_of_reviews(answers, sample.frame, tuned.predictions, serving.prompt),
+        *_of_negation(answers, serving.prompt),
+    )
     del answers
     free_memory()
     return Robustness(probes)
@@ -121,8 +131,8 @@ def _answering(serving: Serving, adapter: Path, plan: ComputePlan) -> Answering:
     model = load_scored_model(serving.base, adapter, plan)
     labels = serving.labels
 
-    def answers(reviews: pd.DataFrame, named: tuple[str, ...], instruction: str) -> pd.DataFrame:
-        builder = PromptBuilder(tokenizer, named, serving.max_tokens, instruction)
+    def answers(reviews: pd.DataFrame, instruction: str) -> pd.DataFrame:
+        builder = PromptBuilder(tokenizer, replace(serving.prompt, instruction=instruction))
         prompts = [
             builder.prompt(title, text) for title, text in zip(reviews["title"], reviews["text"], strict=True)
         ]
@@ -132,21 +142,28 @@ def _answering(serving: Serving, adapter: Path, plan: ComputePlan) -> Answering:
     return answers
 
 
-def _of_reviews(answers: Answering, sample: ChatDataset, before: pd.DataFrame) -> Iterator[Probe]:
-    reviews, labels = sample.frame, sample.labels
-    reordered = answers(reviews, labels[::-1], INSTRUCTION)
-    yield _probe("label_order", "labels in the opposite order in the prompt", before, reordered)
-    for number, words in enumerate(PARAPHRASES, start=1):
-        changed = f"another prompt: {words.format(labels=' or '.join(labels))}"
-        yield _probe(f"paraphrase_{number}", changed, before, answers(reviews, labels, words))
+def _of_reviews(
+    answers: Answering, reviews: pd.DataFrame, before: pd.DataFrame, prompt: PromptFormat
+) -> Iterator[Probe]:
+    own, named = prompt.instruction, listed(prompt.labels)
+    if named in own:  # a task in the user's words may name no labels
+        reordered = answers(reviews, own.replace(named, listed(prompt.labels[::-1])))
+        yield _probe("label_order", "labels in the opposite order in the prompt", before, reordered)
+    _, *descriptions = own.split("\n")
+    sentiment = asks_for_sentiment(prompt.labels)
+    for number, words in enumerate(SENTIMENT_PARAPHRASES if sentiment else OTHER_PARAPHRASES, start=1):
+        other = words.replace(PLACEHOLDER, named)
+        answered = answers(reviews, "\n".join([other, *descriptions]))
+        shown = other if sentiment else words.replace(PLACEHOLDER, "...")  # there may be 50 labels
+        yield _probe(f"paraphrase_{number}", f"another prompt: {shown}", before, answered)
     changed = f"a typo in about {TYPO_FRACTION:.0%} of the words"
-    yield _probe("typos", changed, before, answers(misspelled(reviews), labels, INSTRUCTION))
+    yield _probe("typos", changed, before, answers(misspelled(reviews), own))
 
 
-def _of_negation(answers: Answering, labels: tuple[str, ...]) -> Iterator[Probe]:
-    if labels != BINARY.names:
+def _of_negation(answers: Answering, prompt: PromptFormat) -> Iterator[Probe]:
+    if prompt.labels != BINARY.names:
         return
-    plain, turned = (answers(polar_sentences(negated), labels, INSTRUCTION) for negated in (False, True))
+    plain, turned = (answers(polar_sentences(negated), prompt.instruction) for negated in (False, True))
     yield _probe("negation", 'synthetic sentences with "not": the label flips', plain, turned)
 
 

@@ -80,7 +80,7 @@ def _evaluate_again(
     from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model
     from review_sentiment.models.loading import load_tokenizer
 
-    own_chats = format_chats(chats.frame, load_tokenizer(serving.base), serving.labels, serving.max_tokens)
+    own_chats = format_chats(chats.frame, load_tokenizer(serving.base), serving.prompt)
     # The champion's samples are not shown anywhere, so none are generated.
     without_samples = settings.model_copy(update={"sample_predictions": 0, "audit_samples": 0})
     found = evaluate_model(serving.base, adapter, HeldOut(own_chats), plan, without_samples)

@@ -5,8 +5,9 @@
 The adapter was trained on 4-bit weights, so it is merged into those, dequantised. Merging into the original
 weights, or quantising again after the merge, gives a different model. The export measures how many answers
 the merge changed. `serving_files.py` has the commands that serve the directory, and `parity` checks a server.
-An engine returns the model's own probabilities: `decision.json` beside the weights is the version's rule that
-turns them into calibrated ones and an answer (`decision/rule.py`).
+Beside the weights are two files of the version: `serving.json` has the instruction of its training, which a
+client sends as the system turn. `decision.json` is the rule that turns the model's own probabilities, which
+an engine returns, into calibrated ones and an answer (`decision/rule.py`).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def export(
     """
     base = serving.base
     tokenizer = load_tokenizer(base)
-    chats = format_chats(reviews, tokenizer, serving.labels, serving.max_tokens)
+    chats = format_chats(reviews, tokenizer, serving.prompt)
     prompts = list(chats.frame["prompt"])
 
     def scores() -> Scores:
@@ -67,6 +68,7 @@ def export(
     write_merged(model, plan.dtype, directory)
     save_tokenizer(serving, directory)
     shutil.copy(adapter / RULE_FILE, directory)
+    serving.save(directory)
     answer_as_merged(model, plan.dtype)
     exported = scores()
     return ExportReport(

@@ -69,7 +69,7 @@ def compare_with_server(
     """
     serving = recorded.serving
     tokenizer = load_tokenizer(serving.base)
-    chats = format_chats(recorded.reviews, tokenizer, serving.labels, serving.max_tokens).frame
+    chats = format_chats(recorded.reviews, tokenizer, serving.prompt).frame
     prompts = list(chats["prompt"])
     longest = max(map(len, label_token_ids(tokenizer, prompts[0], serving.labels)))
     first = label_branches(tokenizer, prompts[0], serving.labels)[0].labels_by_token
@@ -77,7 +77,7 @@ def compare_with_server(
     tokens = [str(tokenizer.decode([token])) for token in first] if len(first) == len(serving.labels) else []
     ask = partial(_ask, server, model, serving.labels, tokens, longest)
 
-    theirs = ask(_questions(PromptBuilder(tokenizer, serving.labels, serving.max_tokens), chats, endpoint))
+    theirs = ask(_questions(PromptBuilder(tokenizer, serving.prompt), chats, endpoint))
     ours = _answers(recorded.tuned, serving.labels, list(chats["prompt_tokens"]))
     probed = parity.rows_to_probe(ours, theirs)
     encoded = [tokenizer.encode(prompts[row], add_special_tokens=False) for row in probed]

@@ -39,7 +39,7 @@ def save_tokenizer(serving: Serving, directory: Path) -> None:
 
 def modelfile(tokenizer: PreTrainedTokenizerBase, serving: Serving) -> str:
     """Return the Modelfile with which Ollama imports the directory it is in."""
-    builder = PromptBuilder(tokenizer, serving.labels, serving.max_tokens)
+    builder = PromptBuilder(tokenizer, serving.prompt)
     # Ollama has templates of its own. Ours with its variables in place of a chat is the same one in its form.
     template = builder.template("{{ .System }}", "{{ .Prompt }}")
     bos = tokenizer.bos_token_id
@@ -65,6 +65,7 @@ def export_adapter(serving: Serving, adapter: Path, plan: ComputePlan, directory
     (directory / ADAPTER).mkdir()
     for file in ("adapter_model.safetensors", RULE_FILE):
         shutil.copy(adapter / file, directory / ADAPTER)
+    serving.save(directory / ADAPTER)
     configuration["base_model_name_or_path"] = str(directory.resolve() / BASE)
     (directory / ADAPTER / CONFIGURATION).write_text(json.dumps(configuration, indent=2), encoding="utf-8")
 

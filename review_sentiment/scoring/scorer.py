@@ -48,7 +48,7 @@ class Scorer:
         self._model = model
         # Scoring hooks into the model and replaces its attention: two threads would mix up their answers.
         self._lock = threading.Lock()
-        self._builder = PromptBuilder(self._tokenizer, self.labels, self.serving.max_tokens)
+        self._builder = PromptBuilder(self._tokenizer, serving.prompt)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ class Scorer:
 
     def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the labels' log-probabilities [n, c] for at least one review."""
-        limit = CHARACTERS_PER_TOKEN * self.serving.max_tokens
+        limit = CHARACTERS_PER_TOKEN * self.serving.prompt.max_tokens
         prompts = [
             self._builder.prompt(mask_title(_cleaned(title, limit)), _cleaned(text, limit))
             for title, text in zip(titles, texts, strict=True)

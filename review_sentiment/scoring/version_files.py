@@ -6,8 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from review_sentiment.data.prompt_format import PromptFormat
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.models.base_model import ModelIdentity
@@ -26,17 +27,32 @@ class Serving:
     """What a version needs besides its adapter to format reviews as in training."""
 
     base: ModelIdentity
-    labels: tuple[str, ...]
-    max_tokens: int
+    prompt: PromptFormat
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the possible labels, in the order of the class index."""
+        return self.prompt.labels
 
     def save(self, directory: Path) -> None:
         """Write to the adapter's directory."""
-        (directory / SERVING_FILE).write_text(json.dumps(asdict(self), indent=2))
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (directory / SERVING_FILE).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Serving:
-        """Read from the adapter's directory."""
-        return TypeAdapter(cls).validate_json((directory / SERVING_FILE).read_bytes())
+        """Read from the adapter's directory.
+
+        Raises:
+            ModelUnavailableError: it is the file of an earlier release.
+        """
+        try:
+            return TypeAdapter(cls).validate_json((directory / SERVING_FILE).read_bytes())
+        except ValidationError as error:
+            raise ModelUnavailableError(
+                f"The version's {SERVING_FILE} has no prompt: it was registered before versions kept their "
+                "own instruction. Train it again: python run_pipeline.py --rerun finetune"
+            ) from error
 
 
 def rule_json(rule: DecisionRule) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from review_sentiment.data.chats import ChatDataset, format_chats
 from review_sentiment.data.cleaning import CleaningRules, clean_category
 from review_sentiment.data.labels import scheme_of
+from review_sentiment.data.prompt_format import prompt_format
 from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.data.splits import SplitRules, split_reviews
 from review_sentiment.models.base_model import identify
@@ -41,8 +42,8 @@ def prepare(settings: Settings) -> Prepared:
     ]
     splits = split_reviews(tables, SplitRules.of(settings), settings.seed)
     tokenizer = load_tokenizer(identify(settings.model))
+    form = prompt_format(settings.prompt, scheme.names)
     train, validation = (
-        format_chats(part.frame, tokenizer, scheme.names, settings.prompt.max_tokens)
-        for part in (splits.train, splits.validation)
+        format_chats(part.frame, tokenizer, form) for part in (splits.train, splits.validation)
     )
     return Prepared(train, validation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from review_sentiment.data.prompt_format import PromptFormat
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.training.lora_proof import LoraProof
 
@@ -33,8 +34,8 @@ class TrainingSummary:
 class TrainedAdapter:
     """The adapter's files, the model they belong to, and the MLflow run of the candidate.
 
-    `compute` and `settings` are for people; prompts are built with `max_tokens` as in training. `checkpoints`
-    is the address of the training's checkpoints, which are useless once the adapter has been saved.
+    `compute` and `settings` are for people; prompts are built with `prompt` as in training. `checkpoints` is
+    the address of the training's checkpoints, which are useless once the adapter has been saved.
     """
 
     directory: Path
@@ -42,7 +43,7 @@ class TrainedAdapter:
     run_id: str
     proof: LoraProof
     summary: TrainingSummary
-    max_tokens: int
+    prompt: PromptFormat
     compute: dict[str, str]
     settings: dict[str, str]
     checkpoints: str

@@ -39,6 +39,7 @@ from review_sentiment.scoring.answered_file import BulkResult, LabelShare, Unsur
 from review_sentiment.scoring.row_lists import UnsureRow
 from review_sentiment.training.lora_proof import LayerProof, LoraProof
 from review_sentiment.training.trained_adapter import TrainedAdapter, TrainingSummary
+from tests.tiny import prompt_of
 
 
 def reviews() -> ReviewTable:
@@ -94,7 +95,7 @@ def adapter(directory: Path) -> TrainedAdapter:
         run_id="run",
         proof=LoraProof((LayerProof("layer", 1, 0.5, 0.25),), 2.0, 0.1),
         summary=TrainingSummary(8, 2, 100, 1.5, 66.7, 110, 1000, 1.0, 1.1),
-        max_tokens=192,
+        prompt=prompt_of(),
         compute={"device": "cpu"},
         settings={"seed": "1"},
         checkpoints="s3://bucket/checkpoints/0",

@@ -51,6 +51,19 @@ def test_an_unknown_category_gets_the_nearest_one_suggested() -> None:
     assert "did you mean 'Tops'" in found.problems["data.categories"]
 
 
+def test_a_description_of_an_unknown_label_is_reported_at_its_field() -> None:
+    found = form.read_form("local", "local", {"prompt.label_descriptions": "{positiv: They like it}"})
+    assert "Did you mean 'positive'?" in found.problems["prompt.label_descriptions"]
+
+
+def test_descriptions_survive_the_round_trip_through_the_url() -> None:
+    words = {"positive": 'They\'re happy: "fine" {x}, größer', "negative": "#1"}
+    found = form.read_form("local", "local", {"prompt.label_descriptions": form.as_text(words)})
+    again = form.read_form(*form.from_address(form.to_address(found)))
+    assert again.settings is not None
+    assert again.settings.prompt.label_descriptions == words
+
+
 @pytest.mark.parametrize("line", ["training.patiense=2", "lora", "import os"])
 def test_a_line_that_is_not_a_setting_is_refused(line: str) -> None:
     assert form.read_form("local", "local", {}, line).settings is None

@@ -65,6 +65,7 @@ def test_a_run_that_can_start_passes(settings: Settings) -> None:
         ("lora.targets=q_proj,norm", "llama has no layer 'norm' to adapt"),
         ("prompt.max_tokens=257", "reads 256 tokens at most"),
         ("prompt.max_tokens=48", "leaves no room for the review"),
+        ("prompt.label_descriptions={{positiv: fine}}", "Did you mean 'positive'?"),
         ("training.checkpoint_dir=s4://bucket/x", "s4://bucket/x cannot be written: Protocol not known: s4"),
         ("training.checkpoint_dir={tmp}/file/x", "/file is a file. Choose another"),
         ("training.checkpoint_dir={tmp}/" + "x" * 300, "cannot be written: File name too long"),

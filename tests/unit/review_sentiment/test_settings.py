@@ -92,6 +92,15 @@ def test_settings_are_the_same_after_writing_and_reading_a_file(tmp_path: Path) 
         ("model.name=meta-llama/Llama-3.1-8B", "model.name", "meta-llama/Llama-3.1-8B"),
         ("model.revision=12e4567", "model.revision", "12e4567"),
         ("data.source=a=b", "data.source", "a=b"),
+        ("prompt.task=Which topic: {labels}? # 1", "prompt.task", "Which topic: {labels}? # 1"),
+        ("prompt.task={labels}: which?", "prompt.task", "{labels}: which?"),
+        ("prompt.task='quoted'", "prompt.task", "quoted"),
+        ("prompt.task=null", "prompt.task", None),
+        (
+            "prompt.label_descriptions={positive: 'They say: fine'}",
+            "prompt.label_descriptions",
+            {"positive": "They say: fine"},
+        ),
     ],
 )
 def test_an_override_is_parsed_as_a_person_means_it(override: str, key: str, value: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from review_sentiment.config import EvaluationSettings, LoraSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.data.labels import BINARY
-from review_sentiment.data.prompts import INSTRUCTION
+from review_sentiment.data.prompt_format import PromptFormat
 from review_sentiment.evaluation import robustness as module
 from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model
 from review_sentiment.evaluation.perturbations import OPPOSITES, POLAR_TEMPLATES
@@ -23,6 +23,7 @@ from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring import label_scoring
 from review_sentiment.scoring.version_files import Serving
+from tests.tiny import prompt_of
 from tests.unit.review_sentiment.evaluation.test_metrics import predictions
 
 PLAN = plan_compute("cpu", "fp32")
@@ -46,7 +47,9 @@ def tuned(tiny_model: ModelIdentity, tiny_chats: ChatDataset, adapter: Path) -> 
 
 
 def probed(base: ModelIdentity, adapter: Path, chats: ChatDataset, tuned: Evaluation) -> Robustness:
-    return probe_robustness(Serving(base, chats.labels, MAX_TOKENS), adapter, chats, tuned, PLAN, SAMPLES)
+    return probe_robustness(
+        Serving(base, prompt_of(chats.labels, MAX_TOKENS)), adapter, chats, tuned, PLAN, SAMPLES
+    )
 
 
 def test_every_change_has_its_accuracy_on_the_same_rows(
@@ -83,7 +86,7 @@ def test_every_change_has_its_accuracy_on_the_same_rows(
     shown = list(tiny_chats.frame["prompt"].head(20))
     assert not set(shown) & {*order, *first, *second, *typos}
     assert [prompt.replace("positive or negative.", "negative or positive.") for prompt in order] == shown
-    assert all(INSTRUCTION.split("{")[0] in prompt for prompt in typos)
+    assert all("Classify the sentiment of the review as negative or" in prompt for prompt in typos)
     assert [prompt.replace(" is not ", " is ") for prompt in negated] == plain
 
 
@@ -107,6 +110,31 @@ def test_other_labels_have_no_negation(
     chats = ChatDataset(tiny_chats.frame.replace({"label": {"negative": "bad"}}), ("bad", "positive"))
     tuned = evaluate_model(tiny_model, adapter, HeldOut(chats), PLAN, SETTINGS)
     assert [probe.name for probe in probed(tiny_model, adapter, chats, tuned).probes][-1] == "typos"
+
+
+def test_a_task_in_the_users_words_is_paraphrased_with_its_labels_and_descriptions(
+    tiny_model: ModelIdentity,
+    tiny_chats: ChatDataset,
+    adapter: Path,
+    tuned: Evaluation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[list[str]] = []
+    real = label_scoring.score_labels
+
+    def listening(model, tokenizer, prompts, *others):
+        asked.append(prompts)
+        return real(model, tokenizer, prompts, *others)
+
+    monkeypatch.setattr(label_scoring, "score_labels", listening)
+    own = PromptFormat(tiny_chats.labels, "Sort it.\nnegative: They complain", MAX_TOKENS)
+    found = probe_robustness(Serving(tiny_model, own), adapter, tiny_chats, tuned, PLAN, SAMPLES)
+    names = [probe.name for probe in found.probes]
+    assert names == ["paraphrase_1", "paraphrase_2", "typos", "negation"], (
+        "there is no order of labels to change"
+    )
+    assert all("which it is: negative or positive.\nnegative: They complain<" in text for text in asked[0])
+    assert all("system\nSort it.\nnegative: They complain<" in text for text in asked[2])
 
 
 def test_a_flipped_label_is_compared_with_its_own_gold() -> None:

@@ -24,6 +24,7 @@ from review_sentiment.registry.gate import Champion
 from review_sentiment.scoring.version_files import Serving, save_rule
 from review_sentiment.tracking import evidence, model_versions, run_log
 from review_sentiment.tracking.served_model import log_served_model
+from tests.tiny import prompt_of
 
 NAME = "reviews"
 PLAN = plan_compute("cpu", "fp32")
@@ -40,7 +41,7 @@ def register(
 ) -> str:
     """Register an untrained adapter that was evaluated on the chats as the champion; return its run."""
     save_adapter(add_adapters(load_model(base, PLAN), LoraSettings(rank=2, alpha=4)), base, directory)
-    Serving(base, labels, 160).save(directory)
+    Serving(base, prompt_of(labels)).save(directory)
     save_rule(DecisionRule.raw(labels, (0.5, 0.5)), directory)
     run = run_log.open_run("experiment", "run", {}, {})
     model_id = log_served_model(run, directory)
@@ -97,7 +98,7 @@ def test_a_champion_whose_base_model_is_gone_is_an_error(
     version = model_versions.get_version(NAME, "1")
     serving, adapter = model_versions.download_adapter(version, tmp_path / "copy")
     moved = ModelIdentity(str(tmp_path / "gone"), None, "nf4", "gone")
-    Serving(moved, serving.labels, serving.max_tokens).save(adapter)
+    Serving(moved, serving.prompt).save(adapter)
     save_rule(DecisionRule.raw(serving.labels, (0.5, 0.5)), adapter)
     run = run_log.open_run("experiment", "gone", {}, {})
     model_id = log_served_model(run, adapter)

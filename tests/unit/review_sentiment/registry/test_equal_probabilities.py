@@ -28,6 +28,7 @@ from review_sentiment.scoring.answers import answer_table
 from review_sentiment.scoring.bulk_scoring import FileScores, ScoringJob, score_file
 from review_sentiment.scoring.scorer import TOKENS_PER_BATCH, tuned_scorer
 from review_sentiment.scoring.version_files import Serving, load_rule, save_rule
+from tests.tiny import prompt_of
 
 PLAN = plan_compute()
 LABELS = ("negative", "positive")
@@ -69,7 +70,7 @@ def version(
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.3)
     save_adapter(model, tiny_model, adapter)
-    Serving(tiny_model, LABELS, 160).save(adapter)
+    Serving(tiny_model, prompt_of(LABELS)).save(adapter)
     rule = DecisionRule.raw(LABELS, (0.12, 0.88))
     save_rule(rule, adapter)
     tiny_chats.frame[["title", "text"]].to_csv(source, index=False)

@@ -20,6 +20,7 @@ from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.scoring.version_files import Serving, load_rule, save_rule
 from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
+from tests.tiny import prompt_of
 
 PLAN = plan_compute("cpu", "fp32")
 
@@ -32,7 +33,7 @@ def test_merged_weights_answer_as_the_adapter_does(
     training = TrainingSettings(learning_rate=1e-2, batch_size=4, max_steps=20, epochs=9)
     recipe = Recipe(base, PLAN, LoraSettings(rank=4), training, 1)
     finetune(TrainingJob(recipe, tiny_chats, tmp_path / "adapter"))
-    serving = Serving(base, tiny_chats.labels, 160)
+    serving = Serving(base, replace(prompt_of(tiny_chats.labels), instruction="Größer oder kleiner?"))
     save_rule(rule := DecisionRule.raw(tiny_chats.labels, (0.2, 0.8)), tmp_path / "adapter")
     report = export(serving, tmp_path / "adapter", PLAN, tiny_chats.frame, tmp_path / "merged")
 
@@ -41,6 +42,7 @@ def test_merged_weights_answer_as_the_adapter_does(
     assert (tmp_path / "merged" / "model.safetensors").is_file()
     assert not list((tmp_path / "merged").glob("adapter*"))
     assert load_rule(tmp_path / "merged") == rule
+    assert Serving.load(tmp_path / "merged") == serving
 
     plain = ModelIdentity(str(tmp_path / "merged"), None, "none", "merged")
     prompts = list(tiny_chats.frame["prompt"])

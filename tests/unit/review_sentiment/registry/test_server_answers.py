@@ -25,6 +25,7 @@ from review_sentiment.scoring.version_files import Serving
 from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
 from tests.engine import Engine, serving
+from tests.tiny import prompt_of
 
 PLAN = plan_compute("cpu", "fp32")
 
@@ -56,7 +57,7 @@ def tuned(
         return prediction_table(frame, labels, scores.probabilities, scores.answered, scores.label_mass)
 
     recorded = RecordedAnswers(
-        Serving(base, tiny_chats.labels, 160),
+        Serving(base, prompt_of(tiny_chats.labels)),
         tiny_chats.frame,
         predictions(load_adapted_model(base, root / "adapter", PLAN)),
         predictions(load_model(base, PLAN)),

@@ -19,7 +19,7 @@ from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.registry import serving_files
 from review_sentiment.scoring.version_files import Serving, save_rule
-from tests.tiny import CHATML
+from tests.tiny import CHATML, prompt_of
 
 LABELS = ("negative", "positive")
 PLAN = plan_compute("cpu", "fp32")
@@ -37,8 +37,8 @@ def test_an_exported_template_renders_what_the_version_was_trained_on(
     tiny_model: ModelIdentity, tmp_path: Path
 ) -> None:
     dated = with_template(tiny_model, tmp_path / "model", "{{ strftime_now('%d %b %Y') }}\n" + CHATML)
-    serving_files.save_tokenizer(Serving(dated, LABELS, 160), tmp_path)
-    builder = PromptBuilder(load_tokenizer(dated), LABELS, 160)
+    serving_files.save_tokenizer(Serving(dated, prompt_of()), tmp_path)
+    builder = PromptBuilder(load_tokenizer(dated), prompt_of())
     exported: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(tmp_path)
     rendered = exported.apply_chat_template(
         builder.messages("A title", "A text."), tokenize=False, add_generation_prompt=True
@@ -52,8 +52,8 @@ def test_ollama_renders_the_same_prompt(tiny_model: ModelIdentity, tmp_path: Pat
         (CHATML, CHATML.replace("message in messages", "message in messages[-1:]"))
     ):
         model = with_template(tiny_model, tmp_path / str(number), template)
-        builder = PromptBuilder(load_tokenizer(model), LABELS, 160)
-        written = serving_files.modelfile(load_tokenizer(model), Serving(model, LABELS, 160))
+        builder = PromptBuilder(load_tokenizer(model), prompt_of())
+        written = serving_files.modelfile(load_tokenizer(model), Serving(model, prompt_of()))
         (*system, user) = builder.messages("", "Soft.")
         filled = written.split('"""')[1].replace("{{ .Prompt }}", user["content"])
         for turn in system:
@@ -71,7 +71,7 @@ def test_an_adapter_is_exported_with_the_base_that_it_was_trained_on(
     model = add_adapters(load_model(tiny_model, PLAN), LoraSettings(rank=12, alpha=24, dora=dora))
     save_adapter(model, tiny_model, tmp_path / "trained")
     save_rule(DecisionRule.raw(LABELS, (0.2, 0.8)), tmp_path / "trained")
-    serving, out = Serving(tiny_model, LABELS, 160), tmp_path / "an export"
+    serving, out = Serving(tiny_model, prompt_of()), tmp_path / "an export"
     if dora:
         with pytest.raises(UsageError, match="Export without --adapter"):
             serving_files.export_adapter(serving, tmp_path / "trained", PLAN, out)

@@ -29,6 +29,7 @@ from review_sentiment.scoring.bulk_scoring import FileScores, ScoringJob, score_
 from review_sentiment.scoring.output_files import locked
 from review_sentiment.scoring.scorer import CHARACTERS_PER_TOKEN, Scorer, tuned_scorer
 from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_rule
+from tests.tiny import prompt_of
 
 Scores = npt.NDArray[np.float64]
 PLAN = plan_compute("cpu", "fp32")
@@ -44,7 +45,7 @@ def adapter(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory)
     save_adapter(
         add_adapters(load_model(tiny_model, PLAN), LoraSettings(rank=2, alpha=4)), tiny_model, directory
     )
-    Serving(tiny_model, LABELS, 160).save(directory)
+    Serving(tiny_model, prompt_of(LABELS)).save(directory)
     save_rule(RULE, directory)
     return directory
 
@@ -424,7 +425,7 @@ def test_a_wrong_encoding_is_reported_before_anything_is_scored(
 def test_a_million_characters_take_no_more_memory_than_the_part_that_is_read(scorer: Scorer) -> None:
     """The end is cut off before tokenisation; both texts have more tokens than fit."""
     million = "soft and warm " * 71_429
-    read = million[: CHARACTERS_PER_TOKEN * scorer.serving.max_tokens]
+    read = million[: CHARACTERS_PER_TOKEN * scorer.serving.prompt.max_tokens]
 
     def peak_bytes(text: str) -> int:
         tracemalloc.start()

@@ -18,6 +18,7 @@ from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.resources.memory import shape_from
 from review_sentiment.scoring import label_scoring, next_token, token_budget
 from review_sentiment.scoring.label_scoring import score_labels
+from tests.tiny import prompt_of
 
 LABELS = ("negative", "positive")
 
@@ -27,7 +28,7 @@ def parts(tiny_model: ModelIdentity, request: pytest.FixtureRequest):
     plan = replace(plan_compute("cpu", "fp32"), packs_rows=request.param)
     base = replace(tiny_model, quantization="none")
     tokenizer = load_tokenizer(base)
-    builder = PromptBuilder(tokenizer, LABELS, 160)
+    builder = PromptBuilder(tokenizer, prompt_of(LABELS))
     texts = ["awful " * (n % 9 + 1) + "but fine" for n in range(24)]
     return load_model(base, plan), tokenizer, [builder.prompt("", text) for text in texts], plan
 

@@ -12,6 +12,7 @@ from review_sentiment.models.compute import plan_compute
 from review_sentiment.scoring.scorer import untuned_scorer
 from review_sentiment.scoring.service import build_app
 from review_sentiment.scoring.version_files import Serving
+from tests.tiny import prompt_of
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
@@ -24,9 +25,7 @@ def client(tiny_model: ModelIdentity) -> TestClient:
     """Return a client of the tiny model, served as version 7 of `reviews`."""
     from starlette.testclient import TestClient
 
-    scorer = untuned_scorer(
-        Serving(tiny_model, ("negative", "positive"), 160), (0.5, 0.5), plan_compute("cpu", "fp32")
-    )
+    scorer = untuned_scorer(Serving(tiny_model, prompt_of()), (0.5, 0.5), plan_compute("cpu", "fp32"))
     return TestClient(build_app(scorer, "reviews", "7"), raise_server_exceptions=False)
 
 

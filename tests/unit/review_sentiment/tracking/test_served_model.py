@@ -20,6 +20,7 @@ from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring.version_files import Serving, save_rule
 from review_sentiment.tracking import model_versions, run_log
 from review_sentiment.tracking.served_model import log_served_model
+from tests.tiny import prompt_of
 
 LABELS = ("negative", "neutral", "positive")
 LOAD_AND_PREDICT = """
@@ -49,7 +50,7 @@ def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
     elsewhere.mkdir()
     base = load_model(tiny_model, plan_compute("cpu", "fp32"))
     save_adapter(add_adapters(base, LoraSettings(rank=2, alpha=4)), tiny_model, adapter)
-    Serving(tiny_model, LABELS, 160).save(adapter)
+    Serving(tiny_model, prompt_of(LABELS)).save(adapter)
     rule = DecisionRule.raw(LABELS, (0.3, 0.3, 0.4))
     save_rule(replace(rule, band=Band(1.0, 0.1, 0.9, possible_at=0.0)), adapter)
     run = run_log.open_run("experiment", "run", {}, {})
