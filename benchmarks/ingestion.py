@@ -91,7 +91,7 @@ def read_ours(url: str, seed: int) -> dict[str, Any]:
 
     settings = load_settings(SETTINGS)
     started = time.perf_counter()
-    rules = CleaningRules(BINARY, settings.kept_per_class, settings.split.needed_per_class, 0.01)
+    rules = CleaningRules(BINARY, settings.kept_per_class, settings.needed_per_class, 0.01)
     table = clean_category(CATEGORY, HubDataset(DATA_SET, url).read(CATEGORY, seed), rules, seed)
     seconds = time.perf_counter() - started
     peak = _peak()

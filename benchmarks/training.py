@@ -101,6 +101,7 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
             args=trainer_arguments(recipe, scratch),
             token_budget=chosen.training.tokens_per_pass,
             packs_rows=True,
+            balance="undersample",
             train_dataset=rows,
             processing_class=tokenizer,
         )

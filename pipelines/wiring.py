@@ -28,7 +28,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
             labels=labels,
             revision=revision,
             cleaning=s.cleaning,
-            needed_per_class=s.split.needed_per_class,
+            needed_per_class=s.needed_per_class,
             kept_per_class=s.kept_per_class,
             seed=seed,
             id=f"ingest_reviews_{safe[category]}",
@@ -37,7 +37,11 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         for category, revision in revisions.items()
     ]
     train, validation, decision, evaluation = steps.split_reviews(
-        reviews=reviews, split=s.split, natural_interval=s.evaluation.natural_interval, seed=seed
+        reviews=reviews,
+        split=s.split,
+        undersamples=s.training.undersamples,
+        natural_interval=s.evaluation.natural_interval,
+        seed=seed,
     )
     report = steps.data_report(reviews=reviews, train=train, validation=validation, evaluation=evaluation)
 

@@ -51,6 +51,7 @@ Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Quantization = Literal["nf4", "none"]
 StarScheme = Literal["binary", "neutral", "stars"]
 SpeedUp = Literal["packing", "fused_lora", "lean_layers", "fused_optimizer"]
+Balance = Literal["none", "undersample", "weights", "logit_adjusted"]
 
 
 def _visible(text: str) -> str:
@@ -199,17 +200,14 @@ class SplitSettings(Section):
     """Maximum validation reviews per category."""
     evaluation_per_category: Count = 1_000
     """Maximum evaluation reviews per category."""
-    balance_train: bool = True
-    """Train on equally many reviews of each label per category; otherwise, in the shares of the source."""
     majority_ratio: Annotated[float, Field(ge=1, le=MAX_COUNT)] = 3.0
     """Maximum held-out reviews of a label per review of the rarest; precision in production needs them."""
 
-    @property
-    def needed_per_class(self) -> int:
+    def needed_per_class(self, undersamples: bool) -> int:
         """Return how many reviews of the rarest class fill all splits to their maximum, with a reserve."""
         training_fraction = 1 - self.evaluation_share - self.validation_share
         parts = (
-            self.train_per_category / training_fraction / (2 if self.balance_train else 1),
+            self.train_per_category / training_fraction / (2 if undersamples else 1),
             self.evaluation_per_category / self.evaluation_share / 2,
             self.validation_per_category / self.validation_share / 2,
         )
@@ -304,6 +302,8 @@ class TrainingSettings(Section):
     """Decoupled weight decay of AdamW."""
     batch_size: Count = 16
     """Reviews per optimizer step."""
+    balance: Balance = "undersample"
+    """For rare labels: `undersample` the others, or `weights` or `logit_adjusted` in the loss; or `none`."""
     tokens_per_pass: Count | Literal["auto"] = 1_536
     """Token budget of a micro-batch, including padding; larger batches are split. `auto`: what fits."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
@@ -337,6 +337,11 @@ class TrainingSettings(Section):
         if max_steps == 0:
             raise ValueError("0 steps train nothing; write -1 for no maximum")
         return max_steps
+
+    @property
+    def undersamples(self) -> bool:
+        """Return whether training takes equally many reviews of each label, or the shares of the source."""
+        return self.balance == "undersample"
 
     @model_validator(mode="after")
     def _check_patience(self) -> Self:
@@ -499,7 +504,12 @@ class Settings(Section):
     """Where model versions are registered in MLflow."""
 
     @property
+    def needed_per_class(self) -> int:
+        """Return how many reviews of the rarest class to keep for the splits."""
+        return self.split.needed_per_class(self.training.undersamples)
+
+    @property
     def kept_per_class(self) -> int:
         """Return how many reviews of each class but the rarest to keep for the splits."""
         planned = MOST_PER_RAREST if self.evaluation.natural_interval else 1.0
-        return math.ceil(self.split.needed_per_class * max(self.split.majority_ratio, planned))
+        return math.ceil(self.needed_per_class * max(self.split.majority_ratio, planned))

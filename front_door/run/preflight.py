@@ -175,7 +175,7 @@ class Preflight:
         data, split = self.settings.data, self.settings.split
         labels = len(scheme_of(data.labels).names)
         for part in PARTS:
-            balanced = part != "train" or split.balance_train
+            balanced = part != "train" or self.settings.training.undersamples
             places = getattr(split, f"{part}_per_category")
             if balanced and places < labels:
                 raise UsageError(

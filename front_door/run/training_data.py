@@ -65,15 +65,15 @@ def assumed(settings: Settings, counts: Mapping[str, Mapping[str, int]] | None =
     `counts` are the reviews of each category by label, if a local source could tell. Without them, every
     category is assumed to fill `split.train_per_category`.
     """
-    split = settings.split
+    split, undersamples = settings.split, settings.training.undersamples
     if counts is None:
         most = len(settings.data.categories) * split.train_per_category
         return TrainingData(most, "at most: split.train_per_category for each category")
     left = 1 - split.evaluation_share - split.validation_share
     reviews = 0.0
     for labels in counts.values():
-        usable = len(labels) * min(labels.values()) if split.balance_train else sum(labels.values())
-        reviews += min(split.train_per_category, left * usable * (len(labels) > 1 or not split.balance_train))
+        usable = len(labels) * min(labels.values()) if undersamples else sum(labels.values())
+        reviews += min(split.train_per_category, left * usable * (len(labels) > 1 or not undersamples))
     return TrainingData(round(reviews), "about: from the number of reviews by label")
 
 

@@ -51,8 +51,10 @@ logger = logging.getLogger(__name__)
 class SplitRules:
     """Fractions of the products (0-1), maximum rows per category, and the labels of the parts.
 
-    `majority_ratio` is the maximum number of held-out reviews of a label per review of the rarest one. In the
-    evaluation set, there may be more until the rarest label's precision is known to `natural_interval`.
+    If the training part `undersamples`, it has equally many reviews of each label per category, otherwise the
+    shares of the source. `majority_ratio` is the maximum number of held-out reviews of a label per review of
+    the rarest one. In the evaluation set, there may be more until the rarest label's precision is known to
+    `natural_interval`.
     """
 
     evaluation_share: float
@@ -60,14 +62,18 @@ class SplitRules:
     train_per_category: int
     validation_per_category: int
     evaluation_per_category: int
-    balance_train: bool
+    undersamples: bool
     majority_ratio: float
     natural_interval: float = 0.0
 
     @classmethod
     def of(cls, settings: Settings) -> SplitRules:
         """Return the rules of a run's settings."""
-        return cls(**settings.split.model_dump(), natural_interval=settings.evaluation.natural_interval)
+        return cls(
+            **settings.split.model_dump(),
+            undersamples=settings.training.undersamples,
+            natural_interval=settings.evaluation.natural_interval,
+        )
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ def _choice(name: str, rules: SplitRules) -> Choice:
     cap = getattr(rules, f"{name}_per_category")
     if name != "train":
         return partial(_stratified, cap, rules.majority_ratio)
-    return partial(_stratified, cap, 1.0) if rules.balance_train else partial(_natural, cap)
+    return partial(_stratified, cap, 1.0) if rules.undersamples else partial(_natural, cap)
 
 
 def _part(

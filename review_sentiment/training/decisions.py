@@ -43,6 +43,7 @@ def decisions(recipe: Recipe, rows: Rows) -> list[Decision]:
             f"packed, {kernel}" if packs_rows else plan.attention,
             why_kernel if packs_rows else why["attention"],
         ),
+        Decision("class balance", training.balance.replace("_", " "), f"training.balance={training.balance}"),
         Decision("optimizer", plan.optimizer, why["optimizer"]),
         _fused_lora(recipe),
         _lean_layers(recipe),

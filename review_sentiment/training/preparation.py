@@ -34,8 +34,8 @@ def prepare(settings: Settings) -> Prepared:
         ModelUnavailableError: the model's tokenizer is not available.
     """
     source = open_source(settings.data.source)
-    scheme, split = scheme_of(settings.data.labels), settings.split
-    rules = CleaningRules.of(scheme, settings.cleaning, split.needed_per_class, settings.kept_per_class)
+    scheme = scheme_of(settings.data.labels)
+    rules = CleaningRules.of(scheme, settings.cleaning, settings.needed_per_class, settings.kept_per_class)
     tables = [
         clean_category(category, source.read(category, settings.seed), rules, settings.seed)
         for category in settings.data.categories

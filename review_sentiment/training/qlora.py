@@ -178,6 +178,7 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
         args=trainer_arguments(recipe, scratch),
         token_budget=recipe.token_budget,
         packs_rows=recipe.plan.packs_rows,
+        balance=recipe.training.balance,
         train_dataset=rows,
         processing_class=tokenizer,
     )

@@ -6,7 +6,8 @@ A step is read from top to bottom in this file:
 2. `AnswerTrainer.training_step`: a batch is split into micro-batches that fit a token budget. Their gradients
    add up, so the split changes memory and speed but not the result. If memory runs out, the micro-batches are
    halved and the batch is tried again; if gradients overflow in FP16, so is the scale of the loss.
-3. `AnswerTrainer.compute_loss`: the cross-entropy of the answer tokens, and of nothing else.
+3. `AnswerTrainer.compute_loss`: the cross-entropy of the answer tokens, and of nothing else. For labels that
+   are not equally frequent, `class_balance.py` changes it.
 
 TRL's SFTTrainer does the rest: optimizer, gradient clipping, mixed precision, checkpoints.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,7 @@ from review_sentiment.models.batching import (
 )
 from review_sentiment.resources.device import free_memory
 from review_sentiment.training.answer_logits import IGNORED, packed_logits, padded_logits
+from review_sentiment.training.class_balance import ClassBalance
 from review_sentiment.training.exchange import Shortage, average_gradients, worst_of_all
 from review_sentiment.training.loss_scale import MAX_OVERFLOWS, loss_scaler, overflowed
 from review_sentiment.training.sampler import ByLength, RandomBatches, order_of
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+    from review_sentiment.config import Balance
     from review_sentiment.data.chats import ChatDataset
 
 logger = logging.getLogger(__name__)
@@ -103,6 +107,11 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     }
 
 
+def answers_of(labels: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Return the tokens of each row's answer, from its labels."""
+    return [tuple(token for token in row if token != IGNORED) for row in labels]
+
+
 class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     """SFTTrainer with micro-batches of a token budget and a loss that computes logits for answers only.
 
@@ -113,8 +122,9 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
     lr_scheduler: torch.optim.lr_scheduler.LRScheduler | None
 
-    def __init__(self, token_budget: int, packs_rows: bool, **options: Any) -> None:
+    def __init__(self, token_budget: int, packs_rows: bool, balance: Balance, **options: Any) -> None:
         super().__init__(data_collator=collate, **options)
+        self._balance = ClassBalance.of(balance, answers_of(self.train_dataset["labels"]))
         if self.args.fp16:
             self.accelerator.scaler = loss_scaler(self.args.device.type)
         self.remove_callback(PrinterCallback)  # it prints a line per step; TrainingCallback reports progress
@@ -223,10 +233,16 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         logits, targets, computed = logits_at_answers(model, inputs)
         # In FP32: the softmax over 49,152 words loses small differences in BF16, which keeps 8 significant
         # bits.
-        total = torch.nn.functional.cross_entropy(
-            logits.float(), targets, ignore_index=IGNORED, reduction="sum"
-        )
-        count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        is_answer = targets != IGNORED
+        if self._balance.changes_the_loss:
+            total = self._balance.losses(
+                logits.float()[is_answer], answers_of(inputs["labels"].tolist())
+            ).sum()
+        else:
+            total = torch.nn.functional.cross_entropy(
+                logits.float(), targets, ignore_index=IGNORED, reduction="sum"
+            )
+        count = is_answer.sum() if num_items_in_batch is None else num_items_in_batch
         self.tokens += int(inputs["attention_mask"].sum())
         self.computed_tokens += computed
         # `count` covers all processes, and their gradients are averaged: multiply by their number.

@@ -90,8 +90,8 @@ def test_counted_reviews_are_those_that_a_balanced_split_leaves() -> None:
     }
     balanced = Settings.model_validate({"split": {"train_per_category": 1_000}})
     assert assumed(balanced, counts).reviews == 0.72 * 200 + 0 + 1_000
-    split = {"train_per_category": 1_000, "balance_train": False}
-    assert assumed(Settings.model_validate({"split": split}), counts).reviews == 720 + 36 + 1_000
+    natural = {"split": {"train_per_category": 1_000}, "training": {"balance": "none"}}
+    assert assumed(Settings.model_validate(natural), counts).reviews == 720 + 36 + 1_000
 
 
 def test_known_chats_give_the_rows_that_training_plans_memory_for(

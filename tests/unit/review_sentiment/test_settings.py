@@ -305,7 +305,7 @@ def _usable(load: Callable[[], Settings]) -> None:
     else:
         message = ""
         assert step_names(loaded)
-        assert loaded.split.needed_per_class > 0
+        assert loaded.needed_per_class > 0
         assert Settings.model_validate_json(loaded.model_dump_json()) == loaded
     assert len(message) < MAX_MESSAGE
 

@@ -24,7 +24,7 @@ RULES = SplitRules(
     train_per_category=40,
     validation_per_category=12,
     evaluation_per_category=20,
-    balance_train=True,
+    undersamples=True,
     majority_ratio=3.0,
 )
 OPEN = replace(
@@ -32,7 +32,7 @@ OPEN = replace(
     train_per_category=10_000,
     validation_per_category=10_000,
     evaluation_per_category=10_000,
-    balance_train=False,
+    undersamples=False,
 )
 SEEDS = st.integers(0, 2**32)
 OVERLAP = 0.4

@@ -42,7 +42,7 @@ def registered(
 ) -> Any:
     facts = CardFacts(
         adapter=replace(adapter(directory), run_id=run_id),
-        settings={"split.balance_train": str(balanced)},
+        settings={"training.balance": "undersample" if balanced else "none"},
         lineage=LINEAGE,
         base_licence="Apache-2.0",
         data_licence="CC0-1.0",
@@ -72,7 +72,7 @@ def test_two_evaluations_of_the_champions_adapter_keep_their_own_evidence(
     registered(run, tmp_path / "adapter", balanced=False, tuned=collapsed())
 
     two, one = model_versions.list_versions(NAME)
-    assert different_settings(one, two) == {"split.balance_train": ("True", "False")}
+    assert different_settings(one, two) == {"training.balance": ("undersample", "none")}
     assert [evidence.metrics_of(version)["accuracy"] for version in (one, two)] == [1.0, 0.5]
     assert [version.aliases for version in (one, two)] == [(model_versions.CHAMPION,), ()]
     assert [version.tags["gate"] for version in (one, two)] == ["passed", "same adapter"]

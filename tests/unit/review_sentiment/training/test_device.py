@@ -72,6 +72,7 @@ def test_a_training_step_on_a_gpu_has_the_loss_and_gradients_of_the_cpu(
             args=trainer_arguments(Recipe(tiny_model, CPU, LoraSettings(), training, 1), tmp_path),
             token_budget=400,
             packs_rows=of.packs_rows,
+            balance="undersample",
             train_dataset=rows,
             processing_class=tokenizer,
         )

@@ -55,6 +55,7 @@ def test_one_process_trains_on_one_of_two_gpus(
         args=trainer_arguments(recipe, tmp_path),
         token_budget=1_000,
         packs_rows=False,
+        balance="undersample",
         train_dataset=tokenise(tiny_chats, tokenizer),
         processing_class=tokenizer,
     )

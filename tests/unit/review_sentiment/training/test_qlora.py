@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from review_sentiment.config import LoraSettings, TrainingSettings
+from review_sentiment.config import Balance, LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import TrainingError
 from review_sentiment.models import lean_layers
@@ -69,7 +69,12 @@ class Step:
 
 
 def one_step(
-    model_identity: ModelIdentity, chats: ChatDataset, scratch: Path, token_budget: int, packs_rows: bool
+    model_identity: ModelIdentity,
+    chats: ChatDataset,
+    scratch: Path,
+    token_budget: int,
+    packs_rows: bool,
+    balance: Balance = "undersample",
 ) -> tuple[Step, float]:
     """Return the step, and the loss over all positions of the same batch."""
     torch.manual_seed(0)
@@ -86,6 +91,7 @@ def one_step(
         args=trainer_arguments(Recipe(model_identity, PLAN, LORA, TRAINING, 1), scratch),
         token_budget=token_budget,
         packs_rows=packs_rows,
+        balance=balance,
         train_dataset=tokenise(chats, tokenizer),
         processing_class=tokenizer,
     )
@@ -113,13 +119,27 @@ def test_the_loss_at_answer_positions_is_the_loss_over_all_positions(
 
 
 @pytest.mark.parametrize(
-    ("token_budget", "packs_rows"), [(1, False), (300, False), (300, True), (100_000, True)]
+    ("token_budget", "packs_rows", "balance"),
+    [
+        (1, False, "undersample"),
+        (300, False, "weights"),
+        (300, True, "undersample"),
+        (300, True, "logit_adjusted"),
+        (100_000, True, "weights"),
+    ],
 )
 def test_micro_batches_and_packing_leave_the_gradient_unchanged(
-    tiny_model: ModelIdentity, chats: ChatDataset, tmp_path: Path, token_budget: int, packs_rows: bool
+    tiny_model: ModelIdentity,
+    chats: ChatDataset,
+    tmp_path: Path,
+    token_budget: int,
+    packs_rows: bool,
+    balance: Balance,
 ) -> None:
-    plain, _ = one_step(tiny_model, chats, tmp_path, 100_000, packs_rows=False)
-    step, _ = one_step(tiny_model, chats, tmp_path, token_budget, packs_rows)
+    plain, unbalanced = one_step(tiny_model, chats, tmp_path, 100_000, packs_rows=False, balance=balance)
+    step, _ = one_step(tiny_model, chats, tmp_path, token_budget, packs_rows, balance)
+    # Labels of two shares are adjusted by two logits, and the loss with them.
+    assert (abs(plain.loss - unbalanced) > 1e-4) == (balance == "logit_adjusted")
     assert (step.micro_batches > 1) == (token_budget < 100_000)
     assert step.loss == pytest.approx(plain.loss, rel=1e-5)
     torch.testing.assert_close(step.gradients, plain.gradients, rtol=1e-3, atol=1e-5)
