@@ -87,12 +87,13 @@ def read_ours(url: str, seed: int) -> dict[str, Any]:
     from review_sentiment.data.sources.hub import HubDataset
     from review_sentiment.data.splits import SplitRules, split_reviews
     from review_sentiment.settings_files import load_settings
+    from tests.tiny import AMAZON_ROWS
     from tests.web_server import DATA_SET
 
     settings = load_settings(SETTINGS)
     started = time.perf_counter()
     rules = CleaningRules(BINARY, settings.kept_per_class, settings.needed_per_class, 0.01)
-    table = clean_category(CATEGORY, HubDataset(DATA_SET, url).read(CATEGORY, seed), rules, seed)
+    table = clean_category(CATEGORY, HubDataset(DATA_SET, AMAZON_ROWS, url).read(CATEGORY, seed), rules, seed)
     seconds = time.perf_counter() - started
     peak = _peak()
     parts = split_reviews([table], SplitRules.of(settings), seed)
@@ -151,6 +152,7 @@ def star_check(url: str, truth: Counter[int], file: Path, seeds: int) -> dict[st
 
     from review_sentiment.data.records import ReviewRecord
     from review_sentiment.data.sources.hub import HubDataset
+    from tests.tiny import AMAZON_ROWS
     from tests.web_server import DATA_SET
 
     stars = sorted(truth)
@@ -169,8 +171,9 @@ def star_check(url: str, truth: Counter[int], file: Path, seeds: int) -> dict[st
     clustered_values, plain_values = [], []
     for seed in range(seeds):
         blocks: list[Counter[int]] = []
-        for chunk in HubDataset(DATA_SET, url).read(CATEGORY, seed).chunks:
-            blocks.append(Counter(int(row.rating) for row in chunk.rows if isinstance(row, ReviewRecord)))
+        for chunk in HubDataset(DATA_SET, AMAZON_ROWS, url).read(CATEGORY, seed).chunks:
+            records = [row for row in chunk.rows if isinstance(row, ReviewRecord)]
+            blocks.append(Counter(int(float(row.label)) for row in records))
             if sum(block.total() for block in blocks) >= CHECK_ROWS:
                 break
         clustered_values.append(clustered(blocks))

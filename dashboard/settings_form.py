@@ -18,7 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 
 from front_door.stack.configs import CONFIGS, DEFAULT_STACK
-from review_sentiment.config import Settings, comma_separated
+from review_sentiment.config import DataSettings, Settings, comma_separated
 from review_sentiment.data.categories import validate_categories
 from review_sentiment.data.labels import scheme_of
 from review_sentiment.data.prompt_format import prompt_format
@@ -159,8 +159,10 @@ def as_yaml(settings: Settings) -> str:
     tree: dict[str, Any] = {}
     for key, value in flat(settings).items():
         if value != defaults[key]:
-            section, _, name = key.rpartition(".")
-            place = tree.setdefault(section, {}) if section else tree
+            *sections, name = key.split(".")
+            place = tree
+            for section in sections:
+                place = place.setdefault(section, {})
             place[name] = list(value) if isinstance(value, tuple) else value
     return yaml.safe_dump(tree, sort_keys=False) if tree else "{}  # the defaults\n"
 
@@ -225,7 +227,7 @@ def _unknown_names(settings: Settings) -> dict[str, str]:
     checks: dict[str, Callable[[], object]] = {
         "prompt.label_descriptions": lambda: prompt_format(prompt, scheme_of(data.labels).names)
     }
-    if data.source == EMBEDDED:
+    if data.source == EMBEDDED and data.categories and not data.columns.given:
         checks["data.categories"] = lambda: validate_categories(
             data.categories, _embedded_categories(), EMBEDDED
         )
@@ -240,7 +242,7 @@ def _unknown_names(settings: Settings) -> dict[str, str]:
 
 @cache
 def _embedded_categories() -> tuple[str, ...]:
-    return open_source(EMBEDDED).categories()
+    return open_source(DataSettings()).categories()
 
 
 def _field(key: str) -> Field:

@@ -43,5 +43,5 @@ class ChatDatasetMaterializer(RecordMaterializer):
 
     def save_visualizations(self, data: ChatDataset) -> dict[str, VisualizationType]:
         """Show the first chats as the model reads them."""
-        shown = data.frame[["prompt", "completion", "category", "stars", "total_tokens"]]
+        shown = data.frame[["prompt", "completion", "category", "source_label", "total_tokens"]]
         return self.preview(shown, f"{len(data)} chats")

@@ -150,20 +150,48 @@ class Section(BaseModel):
     )
 
 
+class ColumnSettings(Section):
+    """The columns of your own table; none for the usual ones of the source."""
+
+    text: Text | None = None
+    """Column with the text."""
+    title: Text | None = None
+    """Column with the title."""
+    label: Text | None = None
+    """Column with the value that decides the label."""
+    category: Text | None = None
+    """Column with the category; if not set, each file is a category."""
+    group: Text | None = None
+    """Column with the product, customer or thread: rows of one group are never in two splits."""
+    user: Text | None = None
+    """Column with the author: rows of one author are never in two splits."""
+    time: Text | None = None
+    """Column with the date or time."""
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Return the columns that are set, by role."""
+        return {role: column for role, column in self if column is not None}
+
+    @model_validator(mode="after")
+    def _check_text_and_label(self) -> Self:
+        missing = [f"data.columns.{role}" for role in ("text", "label") if role not in self.given]
+        if self.given and missing:
+            raise ValueError(
+                f"{' and '.join(missing)} must be set too: all columns of the table are named here"
+            )
+        return self
+
+
 class DataSettings(Section):
     """Source, categories and labels of the reviews."""
 
     source: Text = "embedded"
-    """`embedded`; `hub` or hf://datasets/OWNER/NAME[@REVISION][/DIRECTORY]; `ucsd` or a URL; a directory."""
-    categories: Annotated[tuple[Text, ...], BeforeValidator(_split_at_commas)] = (
-        "Bottoms",
-        "Dresses",
-        "Intimate",
-        "Jackets",
-        "Tops",
-        "Trend",
-    )
-    """Categories to train and evaluate on."""
+    """`embedded`; a file, pattern or directory; `hub` or hf://datasets/OWNER/NAME[/...]; `ucsd` or a URL."""
+    columns: ColumnSettings = ColumnSettings()
+    """The columns of your own table."""
+    categories: Annotated[tuple[Text, ...], BeforeValidator(_split_at_commas)] = ()
+    """Categories to train and evaluate on; all of the source if none is listed."""
     labels: Annotated[Labels, BeforeValidator(_labels)] = "binary"
     """Classes: `binary`, `neutral` or `stars` for ratings, values `bug, praise`, or `{1: bad, 5: good}`."""
 

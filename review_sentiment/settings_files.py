@@ -19,6 +19,8 @@ from review_sentiment.config import Settings
 from review_sentiment.errors import UsageError, did_you_mean, first_line, nearest
 
 SECTIONS = tuple(name for name, value in Settings() if isinstance(value, BaseModel))
+LEVELS = 3
+"""Depth of the settings: `data.columns.text`."""
 MERGE = "tag:yaml.org,2002:merge"
 NULLS = ("", "null", "~")
 NULL, *COLLECTIONS = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "str", "seq", "map"))
@@ -89,7 +91,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _read(file: Path, loader_of: type[TypedLoader]) -> tuple[dict[str, Any], dict[str, int]]:
-    """Return the mapping in a YAML file, and the line of each key by its dotted name, two levels deep."""
+    """Return the mapping in a YAML file, and the line of each key by its dotted name, three levels deep."""
     try:
         loader = loader_of(file.read_bytes())
         loader.name = str(file)
@@ -120,8 +122,8 @@ def _read(file: Path, loader_of: type[TypedLoader]) -> tuple[dict[str, Any], dic
 def _lines(node: yaml.Node, prefix: str = "") -> Iterator[tuple[str, int]]:
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         yield f"{prefix}{key.value}", key.start_mark.line + 1
-        if not prefix:
-            yield from _lines(value, f"{key.value}.")
+        if prefix.count(".") < LEVELS - 1:
+            yield from _lines(value, f"{prefix}{key.value}.")
 
 
 def _validated(
@@ -184,8 +186,11 @@ def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
 
 def _kinds(key: str) -> list[Any]:
     """Return which of `tuple` and `dict` a setting can be, or `str` if it is text; nothing if unknown."""
-    section, _, name = key.rpartition(".")
-    fields = type(getattr(Settings(), section)).model_fields if section in SECTIONS else {}
+    *sections, name = key.split(".")
+    place: object = Settings()
+    for section in sections:
+        place = getattr(place, section, None)
+    fields = type(place).model_fields if isinstance(place, BaseModel) else {}
     annotation = fields[name].annotation if name in fields else None
     union = get_origin(annotation) in (Union, UnionType)
     parts = get_args(annotation) if union else (annotation,)
@@ -228,7 +233,7 @@ def _explain(problem: Mapping[str, Any]) -> tuple[str, str]:
         hint = f" Did you mean '{meant[suggestion]}'?" if suggestion else ""
         return key, f"{shown} is not a setting.{hint}"
     # After the key, pydantic's path names the alternative of a union or the position in a list.
-    key = next((name for name in (".".join(path[:depth]) for depth in (2, 1)) if name in keys), key)
+    key = next((name for name in (".".join(path[:depth]) for depth in (3, 2, 1)) if name in keys), key)
     if problem["type"] == "value_error":
         return key, f"{key}: {problem['ctx']['error']}."
     given = reprlib.repr(problem["input"])

@@ -6,7 +6,7 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.reviews import ReviewTableMaterializer
-from review_sentiment.config import CleaningSettings, Labels
+from review_sentiment.config import CleaningSettings, ColumnSettings, DataSettings, Labels
 from review_sentiment.data.review_table import ReviewTable
 from steps.source_fingerprint import fingerprint
 
@@ -19,6 +19,7 @@ def depends_on() -> str:
 @step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=ReviewTableMaterializer)
 def ingest_reviews(
     source: str,
+    columns: ColumnSettings,
     category: str,
     labels: Labels,
     revision: str,
@@ -38,7 +39,7 @@ def ingest_reviews(
     from review_sentiment.data.sources.local import LocalFiles
 
     rules = CleaningRules.of(scheme_of(labels), cleaning, needed_per_class, kept_per_class)
-    reviews = open_source(source)
+    reviews = open_source(DataSettings(source=source, columns=columns, labels=labels))
     if isinstance(reviews, LocalFiles):
         reviews.require_revision(category, revision)
     return clean_category(category, reviews.read(category, seed), rules, seed)

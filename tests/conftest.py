@@ -72,9 +72,9 @@ def tiny_chats(tiny_model: ModelIdentity) -> ChatDataset:
         {
             "review_id": f"{number:04d}",
             "category": "Tops",
-            "product": row["parent_asin"],
+            "group": row["parent_asin"],
             "user": row["user_id"],
-            "stars": int(float(str(row["rating"]))),
+            "source_label": f"{row['rating']:g}",
             "label": "positive" if row["rating"] == 5.0 else "negative",
             "title": row["title"],
             "text": row["text"],

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.config import PromptSettings
+from review_sentiment.data.columns import AMAZON
 from review_sentiment.data.prompt_format import PromptFormat, prompt_format
+from review_sentiment.data.records import RowFormat
 from review_sentiment.models.base_model import ModelIdentity
 
 if TYPE_CHECKING:
     import torch
 
+AMAZON_ROWS = RowFormat(AMAZON, has_stars=True)
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import marimo as mo
 
 from dashboard.widgets.layout import Judgement, badge, column, paragraph, row
+from review_sentiment.data.sources.catalogue import with_categories
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.progress import duration
 
@@ -29,8 +30,8 @@ def memory_badge(settings: Settings) -> mo.Html:
     from front_door.run.estimate import estimate_here
     from front_door.run.training_data import assumed
 
-    data = assumed(settings)
     try:
+        data = assumed(with_categories(settings))
         found = estimate_here(settings, data)
     except ReviewSentimentError as error:
         return paragraph(f"No estimate: {error}")

@@ -29,6 +29,7 @@ from front_door.terminal.console import (
     without_garbage_collection,
 )
 from pipelines.step_names import gpu_steps, resolve_steps, step_names
+from review_sentiment.data.sources.catalogue import with_categories
 from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import load_settings
 
@@ -115,6 +116,7 @@ def run(options: RunOptions) -> None:
 
     stack_path(options.stack)
     settings = load_settings(options.config_file or default_config(options.stack), options.overrides)
+    settings = with_categories(settings)
     if options.dry_run:
         plan = _plan(options, settings)
         with quiet(Path(os.devnull)):  # a dry run on a new machine leaves nothing behind, not even a log

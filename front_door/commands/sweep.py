@@ -72,6 +72,7 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
     """
     from front_door.run.preflight import Preflight
     from front_door.stack.files import read_stack
+    from review_sentiment.data.sources.catalogue import with_categories
     from review_sentiment.models.access import pinned
     from review_sentiment.tracking import mlflow_store
     from review_sentiment.tracking.trials import log_trial
@@ -79,6 +80,7 @@ def search(settings: Settings, dimensions: Sequence[str], trials: int, store: st
     from review_sentiment.training.sweep import sweep as run_sweep
 
     parsed = parse_dimensions(dimensions, settings)
+    settings = with_categories(settings)
     Preflight(settings, read_stack(DEFAULT_STACK)).require()
     for layers in (choice for each in parsed if each.key == "lora.targets" for choice in each.choices):
         Preflight(with_overrides(settings, [f"lora.targets={layers}"]), read_stack(DEFAULT_STACK)).adapters()

@@ -49,7 +49,7 @@ def held_out(settings: Settings, counts: Counts | None) -> HeldOut:
     for part in ("validation", "evaluation"):
         fraction, cap = (getattr(split, f"{part}_{name}") for name in ("share", "per_category"))
         if counts is None:
-            each = len(settings.data.categories) * (cap // labels)
+            each = max(1, len(settings.data.categories)) * (cap // labels)
             sets[part] = [(each, [1.0] + [split.majority_ratio] * (labels - 1))]
         else:
             sets[part] = [_stratum(found, fraction, cap) for found in counts.values() if len(found) > 1]

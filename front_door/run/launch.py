@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from front_door.run.result import RunResult, read_result
 from pipelines.step_names import gpu_steps, step_names
 from review_sentiment.data.categories import validate_categories
-from review_sentiment.data.sources.catalogue import open_source
+from review_sentiment.data.sources.catalogue import open_source, with_categories
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.settings_files import flat
 
@@ -34,7 +34,9 @@ def inspect_source(settings: Settings) -> SourceState:
     Raises:
         UsageError: a category is unknown, or the source does not exist.
     """
-    source = open_source(settings.data.source)
+    settings = with_categories(settings)
+    source = open_source(settings.data)
+    source.require_columns()
     categories = validate_categories(settings.data.categories, source.categories(), source.name)
     revisions = {category: source.revision(category) for category in categories}
     return SourceState(source.categories(), revisions)

@@ -17,6 +17,7 @@ from front_door.stack.configs import DEFAULT_STACK
 from pipelines.step_names import gpu_steps
 from review_sentiment import cache
 from review_sentiment.data.labels import scheme_of
+from review_sentiment.data.sources.catalogue import open_source, with_categories
 from review_sentiment.errors import DataError, ModelUnavailableError, UsageError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.models import embedded_model
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from front_door.run.estimate import DeviceEstimate
     from front_door.stack.files import StackFile
     from review_sentiment.config import Settings
+    from review_sentiment.data.label_counts import LabelCounts
 
 logger = logging.getLogger("review_sentiment.run")
 """The console shows what this package logs."""
@@ -55,16 +57,23 @@ class Preflight:
     @cached_property
     def counts(self) -> Mapping[str, Mapping[str, int]] | None:
         """Return the reviews of each category by label, if a source on this machine can tell quickly."""
-        from review_sentiment.data.label_counts import label_counts
-        from review_sentiment.data.sources.catalogue import open_source
+        return self._label_counts.by_category if self._label_counts else None
 
-        data = self.settings.data
-        return label_counts(open_source(data.source), data.categories, scheme_of(data.labels))
+    @cached_property
+    def _label_counts(self) -> LabelCounts | None:
+        from review_sentiment.data.label_counts import label_counts
+
+        data = self._named.data
+        return label_counts(open_source(data), data.categories, scheme_of(data.labels))
+
+    @cached_property
+    def _named(self) -> Settings:
+        return with_categories(self.settings)
 
     @cached_property
     def reviews(self) -> TrainingData:
         """Return the training reviews, counted or assumed."""
-        return self.data or assumed(self.settings, self.counts)
+        return self.data or assumed(self._named, self.counts)
 
     @cached_property
     def base(self) -> ModelIdentity:
@@ -100,7 +109,7 @@ class Preflight:
 
         if self.stack.image:
             return None
-        found = held_out(self.settings, self.counts)
+        found = held_out(self._named, self.counts)
         return Scoring(found.reviews, found.added, scoring_here(self.settings, found.reviews))
 
     def pinned(self) -> Preflight:
@@ -173,7 +182,8 @@ class Preflight:
 
     def _reviews(self) -> str:
         data, split = self.settings.data, self.settings.split
-        labels = len(scheme_of(data.labels).names)
+        scheme = scheme_of(data.labels)
+        labels = len(scheme.names)
         for part in PARTS:
             balanced = part != "train" or self.settings.training.undersamples
             places = getattr(split, f"{part}_per_category")
@@ -186,6 +196,8 @@ class Preflight:
         if self.counts is None:
             return f"{data.source}: {categories}"
         found = ", ".join(f"{name} {_labels(counts)}" for name, counts in self.counts.items())
+        if self._label_counts:
+            self._label_counts.require(scheme, split)
         both = [name for name, counts in self.counts.items() if len(counts) > 1]
         if not both:
             raise UsageError(

@@ -67,7 +67,7 @@ def assumed(settings: Settings, counts: Mapping[str, Mapping[str, int]] | None =
     """
     split, undersamples = settings.split, settings.training.undersamples
     if counts is None:
-        most = len(settings.data.categories) * split.train_per_category
+        most = max(1, len(settings.data.categories)) * split.train_per_category
         return TrainingData(most, "at most: split.train_per_category for each category")
     left = 1 - split.evaluation_share - split.validation_share
     reviews = 0.0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 REVIEW_COLUMNS = [
     "review_id",
     "category",
-    "stars",
+    "source_label",
     "verified_purchase",
     "label",
     "title",

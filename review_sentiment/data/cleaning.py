@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.data.labels import LabelScheme
+from review_sentiment.data.labels import NOT_LISTED, LabelScheme, number_text
 from review_sentiment.data.records import BrokenRecord, ReviewRecord
 from review_sentiment.data.review_table import ReviewTable, table_of
 from review_sentiment.data.sampling import BottomK
@@ -28,6 +28,9 @@ CleanRow = dict[str, Any]
 
 EXAMPLES_SHOWN = 3
 """Broken rows that an error message quotes."""
+MAX_REASONS, OTHER_REASON = 100, "another reason"
+"""A column that is no label column gives a reason for each of its values."""
+LABELS_SHOWN = 5
 
 _MARKERS = re.compile(r"\[\[(?:VIDEOID|ASIN|IMAGEID):[^\]]*\]\]")
 _TAGS = re.compile(
@@ -126,6 +129,17 @@ def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: 
     if len(table.class_counts()) <= 1:
         left = f"only {kept} reviews" if len(table) else "no usable review"
         logger.warning("warning: %s has %s", category, left)
+    not_listed = {reason: count for reason, count in table.dropped.items() if reason.endswith(NOT_LISTED)}
+    if not_listed:
+        most = sorted(not_listed.items(), key=lambda item: (-item[1], item[0]))[:LABELS_SHOWN]
+        shown = ", ".join(f"{reason.removesuffix(NOT_LISTED).strip()} ({rows:,})" for reason, rows in most)
+        logger.warning(
+            "warning: %s: %s rows have a label that data.labels does not list: %s%s",
+            category,
+            f"{sum(not_listed.values()):,}",
+            shown,
+            " and others" if len(not_listed) > LABELS_SHOWN else "",
+        )
     return table
 
 
@@ -144,7 +158,7 @@ class _CategorySample:
         self._seed = seed
         self._samples = {label: BottomK[CleanRow](rules.max_per_class) for label in rules.scheme.names}
         self._dropped: Counter[str] = Counter()
-        self._stars: Counter[int] = Counter()
+        self._source_labels: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
         self._broken = 0
         self._examples: list[str] = []
@@ -160,13 +174,13 @@ class _CategorySample:
         if isinstance(record, BrokenRecord):
             self._broken += 1
             if self._broken <= EXAMPLES_SHOWN:
-                self._examples.append(f"{record.place}: {record.reason}")
+                self._examples.append(f"{record.place}: {record.detail or record.reason}")
             reason: str | None = record.reason
         else:
-            self._stars[int(record.rating)] += 1
+            self._source_labels[self._rules.scheme.shown(record.label)] += 1
             reason = self._offer(record)
         if reason is not None:
-            self._dropped[reason] += 1
+            self._dropped[reason if len(self._dropped) < MAX_REASONS else OTHER_REASON] += 1
 
     def _offer(self, record: ReviewRecord) -> str | None:
         """Offer the record's row to the sample of its class; return the reason if a row was dropped."""
@@ -192,19 +206,17 @@ class _CategorySample:
                 "acceptable."
             )
         rows = [row for sample in self._samples.values() for row in sample]
-        kept = _one_per_user_and_product(sorted(rows, key=lambda row: str(row["review_id"])))
-        repeated = Counter({"same user and product": len(rows) - len(kept)})
-        return table_of(
-            self._category, kept, self._dropped + repeated, self._stars, self._labels, min(1.0, fraction)
-        )
+        kept = _one_per_user_and_group(sorted(rows, key=lambda row: str(row["review_id"])))
+        dropped = self._dropped + Counter({"same user and group": len(rows) - len(kept)})
+        return table_of(self._category, kept, dropped, self._source_labels, self._labels, min(1.0, fraction))
 
 
-def _one_per_user_and_product(rows: list[CleanRow]) -> list[CleanRow]:
-    """Return the first review of each product by each user. Reviews without a user are all kept."""
+def _one_per_user_and_group(rows: list[CleanRow]) -> list[CleanRow]:
+    """Return the first review of each group by each user; all reviews if one of the two is unknown."""
     first: dict[object, CleanRow] = {}
     for row in rows:
-        anonymous = row["user"] is None
-        first.setdefault(row["review_id"] if anonymous else (row["user"], row["product"]), row)
+        known = row["user"] is not None and row["group"] is not None
+        first.setdefault((row["user"], row["group"]) if known else row["review_id"], row)
     return list(first.values())
 
 
@@ -215,17 +227,17 @@ def _clean_row(category: str, record: ReviewRecord, scheme: LabelScheme) -> Clea
         return "empty text"
     if not in_latin_script(text):
         return "not in Latin script"
-    label = scheme.label(record.rating)
+    label = scheme.label(record.label)
     if label is None:
-        return scheme.reason(record.rating)
+        return scheme.reason(record.label)
     title = mask_title(clean_text(record.title or ""))
-    identity = stable_hash(record.user_id or "", record.parent_asin, title, text, str(record.rating))
+    identity = stable_hash(record.user or "", record.group or "", title, text, number_text(record.label))
     return {
         "review_id": f"{identity:016x}",
         "category": category,
-        "product": record.parent_asin,
-        "user": record.user_id,
-        "stars": int(record.rating),
+        "group": record.group,
+        "user": record.user,
+        "source_label": record.label,
         "verified_purchase": record.verified_purchase,
         "label": label,
         "title": title,

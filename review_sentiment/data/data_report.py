@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 DRIFT_DISTANCE = 0.1
 """A column has drifted if its normalised Wasserstein or Jensen-Shannon distance is above this."""
-CATEGORICAL = ("category", "label", "stars")
+CATEGORICAL = ("category", "label", "source_label")
 NUMERICAL = ("text_words", "title_words")
-COLUMNS = ("stars", "text_words", "title_words")
+COLUMNS = ("source_label", "text_words", "title_words")
 """Columns in which categories are compared."""
 SCORED_COLUMNS = ("label", "text_words", "title_words")
 """Columns in which scored reviews are compared with training reviews."""
@@ -50,8 +50,8 @@ def data_report(
 ) -> DataReport:
     """Compare the evaluation reviews (current) with the training reviews (reference).
 
-    The columns are category, stars, label and the lengths of title and text. Our part of the page shows what
-    became of each category's rows, and the distance of each category from the others.
+    The columns are category, label, source label and the lengths of title and text. Our part of the page
+    shows what became of each category's rows, and the distance of each category from the others.
     """
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
@@ -139,7 +139,7 @@ def _summary(categories: Sequence[CategoryCounts], distances: Mapping[str, Mappi
             "read": found.read,
             "used": found.kept,
             "dropped": found.reasons(),
-            "stars 1 to 5, as read": " / ".join(_fractions(found.stars)),
+            "labels as read": _fractions(found.source_labels),
         }
         for found in categories
     )
@@ -163,9 +163,9 @@ def _marked(distance: float) -> str:
     return f"{distance:.3f}{' (different)' if distance > DRIFT_DISTANCE else ''}"
 
 
-def _fractions(stars: Mapping[int, int]) -> list[str]:
-    total = sum(stars.values())
-    return [f"{stars.get(rating, 0) / total:.1%}" for rating in range(1, 6)] if total else ["-"]
+def _fractions(source_labels: Mapping[str, int]) -> str:
+    total = sum(source_labels.values())
+    return ", ".join(f"{value} {count / total:.1%}" for value, count in source_labels.items()) or "-"
 
 
 def _columns(table: ReviewTable) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def _columns(table: ReviewTable) -> pd.DataFrame:
     return frame[["category", "label"]].assign(
         category=frame["category"].astype(object),
         label=frame["label"].astype(object),
-        stars=frame["stars"].astype(str).astype(object),
+        source_label=frame["source_label"].astype(object),
         text_words=[len(text.split()) for text in frame["text"]],
         title_words=[len(title.split()) for title in frame["title"]],
     )

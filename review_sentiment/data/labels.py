@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from review_sentiment.config import Labels
 
 RATINGS = range(1, 6)
+NOT_LISTED = "is not in data.labels"
+"""The end of the reason for dropping a row whose label was not expected."""
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?")
 _NAME_OF_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
@@ -51,6 +53,13 @@ class LabelScheme:
         """Return the label of a value of the column, or None if the scheme drops it."""
         return self.of_values.get(value_text(value))
 
+    def shown(self, value: object) -> str:
+        """Return a value that the scheme knows as it is counted; all others are counted together."""
+        text = value_text(value)
+        if self.has_stars or text in self.of_values or text in self.left_out:
+            return text
+        return "not listed" if text else "no label"
+
     def reason(self, value: object) -> str:
         """Return why the scheme drops a value; a long one is no name of a class and is not shown."""
         text = value_text(value)
@@ -58,8 +67,9 @@ class LabelScheme:
             return "no label"
         if self.has_stars:
             return f"{text} stars"
-        shown = f"label '{text}'" if len(text) <= MAX_LABEL else f"a label of {len(text)} characters"
-        return f"{shown} is {'left out' if text in self.left_out else 'not in data.labels'}"
+        if text in self.left_out:
+            return f"label '{text}' is left out"
+        return f"label '{text}' {NOT_LISTED}" if len(text) <= MAX_LABEL else f"a long label {NOT_LISTED}"
 
 
 def value_text(value: object) -> str:
@@ -79,6 +89,11 @@ def value_text(value: object) -> str:
     whole, _, decimals = text.removeprefix("+").partition(".")
     decimals = decimals.rstrip("0")
     return f"{whole}.{decimals}" if decimals else "0" if whole == "-0" else whole
+
+
+def number_text(label: str) -> str:
+    """Return a number with a decimal point, such as 5.0 for 5, and any other label as it is."""
+    return str(float(label)) if _NAME_OF_NUMBER.fullmatch(label) else label
 
 
 def scheme_of(labels: Labels) -> LabelScheme:

@@ -38,6 +38,25 @@ def near_duplicates(texts: Sequence[str], references: Sequence[str]) -> npt.NDAr
     return similar
 
 
+def similar_texts(texts: Sequence[str]) -> npt.NDArray[np.int_]:
+    """Return a number for each normalised text: equal for texts that a chain of similar texts connects."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    if not len(texts):
+        return np.zeros(0, dtype=np.int_)
+    sequences = _word_sequences(texts)
+    links: list[npt.NDArray[np.int_]] = []
+    for start in range(0, len(texts), ROWS_AT_ONCE):
+        # Similarity is symmetric: each text is compared with itself and those after it.
+        cosine = (sequences[start : start + ROWS_AT_ONCE] @ sequences[start:].T).tocoo()
+        similar = cosine.data >= SIMILARITY
+        links.append(start + np.stack([cosine.row[similar], cosine.col[similar]]))
+    rows, columns = np.concatenate(links, axis=1)
+    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(texts), len(texts)))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int_)
+
+
 def _word_sequences(texts: Sequence[str]) -> csr_matrix:
     """Return a matrix [texts, FEATURES] whose rows have length 1."""
     from sklearn.feature_extraction.text import HashingVectorizer

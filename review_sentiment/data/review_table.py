@@ -11,9 +11,9 @@ from review_sentiment.hashing import stable_hash
 COLUMNS = {
     "review_id": "str",
     "category": "str",
-    "product": "str",
+    "group": "str",
     "user": "str",
-    "stars": "int64",
+    "source_label": "str",
     "verified_purchase": "boolean",
     "label": "str",
     "title": "str",
@@ -21,7 +21,9 @@ COLUMNS = {
     "weight": "float64",
     "balanced": "bool",
 }
-"""Column names and pandas types. `user` and `verified_purchase` are missing if the source has none.
+"""Column names and pandas types. `group`, `user` and `verified_purchase` are missing if the source has none.
+
+`group` is the product, customer or thread, `source_label` the value that the source has for the label.
 
 `weight` is the number of the source's reviews that a review of a held-out set stands for, elsewhere 1.
 `balanced` marks the reviews of a held-out set that have each label equally often, elsewhere all.
@@ -33,15 +35,16 @@ DEFAULTS = {"weight": 1.0, "balanced": True}
 class CategoryCounts:
     """The rows of a category: read, kept, and dropped by reason; these add up.
 
-    `stars` counts the readable rows of a source by rating, `labels` its usable reviews by label before any
-    cap. `fraction` of the source was read: less than 1 if reading stopped once there were enough reviews.
+    `source_labels` counts the readable rows of a source by the value of their label, `labels` its usable
+    reviews by label before any cap. `fraction` of the source was read: less than 1 if reading stopped once
+    there were enough reviews.
     """
 
     category: str
     read: int
     kept: int
     dropped: Mapping[str, int] = field(default_factory=dict)
-    stars: Mapping[int, int] = field(default_factory=dict)
+    source_labels: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, int] = field(default_factory=dict)
     fraction: float = 1.0
 
@@ -92,7 +95,7 @@ def table_of(
     category: str,
     rows: Sequence[Mapping[str, object]],
     dropped: Mapping[str, int] | None = None,
-    stars: Mapping[int, int] | None = None,
+    source_labels: Mapping[str, int] | None = None,
     labels: Mapping[str, int] | None = None,
     fraction: float = 1.0,
 ) -> ReviewTable:
@@ -107,7 +110,7 @@ def table_of(
         read=len(rows) + sum(known.values()),
         kept=len(rows),
         dropped=known,
-        stars=dict(sorted((stars or {}).items())),
+        source_labels=dict(sorted((source_labels or {}).items())),
         labels=dict(sorted((Counter(frame["label"]) if labels is None else labels).items())),
         fraction=fraction,
     )

@@ -1,10 +1,11 @@
-"""Train, validation and evaluation reviews that share no product, no user and no text.
+"""Train, validation and evaluation reviews that share no group, no user and no text.
 
 A model that has memorised a product, an author or a text looks better than it is on another review of them.
 
-A hash of the product decides which part it belongs to. Unlike a draw, a hash is the same on every machine,
-and a new category, another cap or more reviews move no product to another part. So a change of an evaluation
-setting leaves the training rows as they are, and the cached training stays valid.
+A hash of the group, such as a product, decides which part it belongs to. Unlike a draw, a hash is the same on
+every machine, and a new category, another cap or more reviews move no group to another part. So a change of
+an evaluation setting leaves the training rows as they are, and the cached training stays valid. Without
+groups, all reviews of a user are a group, and without users, reviews that are nearly the same.
 
 Validation and evaluation sets are stratified. Production has the class shares of the source, often one
 negative review in eight, and a set with these shares would have too few negative reviews to measure anything.
@@ -27,7 +28,7 @@ import pandas as pd
 
 from review_sentiment.data.cleaning import normalised, sample_key
 from review_sentiment.data.held_out_size import others_per_rarest
-from review_sentiment.data.near_duplicates import near_duplicates
+from review_sentiment.data.near_duplicates import near_duplicates, similar_texts
 from review_sentiment.data.review_table import COLUMNS, CategoryCounts, ReviewTable, whole_counts
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash, unit_interval
@@ -49,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SplitRules:
-    """Fractions of the products (0-1), maximum rows per category, and the labels of the parts.
+    """Fractions of the groups (0-1), maximum rows per category, and the labels of the parts.
 
     If the training part `undersamples`, it has equally many reviews of each label per category, otherwise the
     shares of the source. `majority_ratio` is the maximum number of held-out reviews of a label per review of
@@ -106,9 +107,9 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     reviews["plain"] = reviews["text"].map(normalised)
     reviews["dropped"] = np.where(reviews["plain"].duplicated(), SAME_TEXT, "")
 
-    # `place` is in [0, 1) and belongs to the product. The parts are three intervals, and evaluation is the
-    # first: a larger validation share takes products from training only.
-    place = reviews["product"].map(lambda product: unit_interval(str(seed), "product", product))
+    # `place` is in [0, 1) and belongs to the group. The parts are three intervals, and evaluation is the
+    # first: a larger validation share takes groups from training only.
+    place = _groups(reviews).map(lambda group: unit_interval(str(seed), "product", group))
     held_out = rules.evaluation_share + rules.validation_share
     in_part = [place < rules.evaluation_share, place < held_out]
     reviews["part"] = np.select(in_part, ["evaluation", "validation"], "train")
@@ -137,14 +138,24 @@ def _evaluation_ratio(evaluation: ReviewTable, rules: SplitRules) -> float:
     return max(rules.majority_ratio, ratio)
 
 
+def _groups(reviews: pd.DataFrame) -> pd.Series:
+    """Return the group of each review: its own, or else its user, or else the reviews that are similar."""
+    groups = reviews["group"].fillna("user " + reviews["user"])
+    alone = groups.isna() & (reviews["dropped"] == "")
+    ids = reviews.loc[alone, "review_id"]
+    clusters = pd.Series(similar_texts(reviews.loc[alone, "plain"].tolist()), index=ids.index)
+    # The smallest id of a cluster names it, so that the order of the reviews does not matter.
+    return groups.fillna(ids.groupby(clusters).transform("min")).fillna(reviews["review_id"])
+
+
 def _drop_shared(reviews: pd.DataFrame) -> None:
     """Mark in the column `dropped` the reviews whose user or text another part has too."""
 
     def left(*parts: str) -> pd.DataFrame:
         return reviews[reviews["part"].isin(parts) & (reviews["dropped"] == "")]
 
-    # Users are in several parts, because products decide. The evaluation keeps all its reviews, so that
-    # nothing but its products shapes what we report; then the validation; training has the most reviews to
+    # Users are in several parts, because groups decide. The evaluation keeps all its reviews, so that
+    # nothing but its groups shapes what we report; then the validation; training has the most reviews to
     # lose.
     evaluation_users = set(left("evaluation")["user"].dropna())
     held_out_users = evaluation_users | set(left("validation")["user"].dropna())

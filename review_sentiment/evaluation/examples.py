@@ -45,7 +45,7 @@ def example_table(reviews: pd.DataFrame, predictions: pd.DataFrame, samples: pd.
     rows = list(dict.fromkeys(row for members in groups.values() for row in members))
     table = pd.concat(
         [
-            reviews[["title", "text", "stars"]].iloc[rows].reset_index(drop=True),
+            reviews[["title", "text", "source_label"]].iloc[rows].reset_index(drop=True),
             predictions.drop(columns="label_mass").iloc[rows].reset_index(drop=True),
         ],
         axis=1,

@@ -81,10 +81,11 @@ def production_shares(predictions: pd.DataFrame, shares: Mapping[str, float]) ->
 
 
 def slice_table(reviews: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracy by category, stars, verified purchase, length and truncation.
+    """Return the accuracy by category, source label, verified purchase, length and truncation.
 
-    Both tables have the same rows. Reviews without information on the purchase are not in that slice. The
-    intervals are E. B. Wilson's (1927).
+    Both tables have the same rows. The source label is a dimension if it is finer than the label, as stars
+    are. Reviews without information on the purchase are not in that slice. The intervals are E. B. Wilson's
+    (1927).
     """
     from scipy.stats import binomtest
 
@@ -93,11 +94,13 @@ def slice_table(reviews: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFram
     place = (reviews["prompt_tokens"].rank(method="first").to_numpy() - 1) / len(reviews)
     dimensions = {
         "category": reviews["category"],
-        "stars": reviews["stars"].astype(str),
+        "source label": reviews["source_label"],
         "verified purchase": reviews["verified_purchase"].map({True: "yes", False: "no"}),
         "length": np.array(LENGTH_QUARTERS)[(place * len(LENGTH_QUARTERS)).astype(int)],
         "cut to fit": np.where(reviews["truncated"], "yes", "no"),
     }
+    if reviews["source_label"].nunique() == reviews["label"].nunique():
+        del dimensions["source label"]
     rows = []
     for dimension, values in dimensions.items():
         for value, hits in pd.Series(right).groupby(np.asarray(values)):

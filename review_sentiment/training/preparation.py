@@ -9,7 +9,7 @@ from review_sentiment.data.chats import ChatDataset, format_chats
 from review_sentiment.data.cleaning import CleaningRules, clean_category
 from review_sentiment.data.labels import scheme_of
 from review_sentiment.data.prompt_format import prompt_format
-from review_sentiment.data.sources.catalogue import open_source
+from review_sentiment.data.sources.catalogue import open_source, with_categories
 from review_sentiment.data.splits import SplitRules, split_reviews
 from review_sentiment.models.base_model import identify
 from review_sentiment.models.loading import load_tokenizer
@@ -33,7 +33,8 @@ def prepare(settings: Settings) -> Prepared:
         DataError: the reviews cannot be used.
         ModelUnavailableError: the model's tokenizer is not available.
     """
-    source = open_source(settings.data.source)
+    settings = with_categories(settings)
+    source = open_source(settings.data)
     scheme = scheme_of(settings.data.labels)
     rules = CleaningRules.of(scheme, settings.cleaning, settings.needed_per_class, settings.kept_per_class)
     tables = [

@@ -33,7 +33,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "label": "positive",
             "title": [f"Title {row}" for row in range(COUNT)],
             "text": [f"Text of review {row}." for row in range(COUNT)],
-            "stars": 5,
+            "source_label": "5",
         }
     )
     reviews.loc[0, ["title", "text"]] = [ATTACK, ATTACK + "wide" * 200]

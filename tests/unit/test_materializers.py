@@ -46,9 +46,9 @@ def reviews() -> ReviewTable:
     row = {
         "review_id": "0a",
         "category": "Tops",
-        "product": "007",
+        "group": "007",
         "user": None,
-        "stars": 5,
+        "source_label": "5",
         "verified_purchase": None,
         "label": "positive",
         "title": "",
@@ -58,12 +58,12 @@ def reviews() -> ReviewTable:
         "Tops",
         [row, row | {"review_id": "0b", "label": "negative", "user": "U", "verified_purchase": True}],
         {"3 stars": 3},
-        {5: 1, 1: 1, 3: 3},
+        {"5": 1, "1": 1, "3": 3},
     )
 
 
 def chats() -> ChatDataset:
-    values = ("0a", "Tops", 5, True, "positive", "", "fine", 1.0, True, "prompt", "positive", 7, 9, False)
+    values = ("0a", "Tops", "5", True, "positive", "", "fine", 1.0, True, "prompt", "positive", 7, 9, False)
     frame = pd.DataFrame([dict(zip(COLUMNS, values, strict=True))]).astype(COLUMNS)
     return ChatDataset(frame, ("negative", "positive"))
 

@@ -40,15 +40,15 @@ class ParquetFile:
         self.columns: tuple[str, ...] = tuple(self._schema.names)
         refuse_equal(path, self.columns)
 
-    def rows(self) -> Iterator[ReviewRow]:
-        """Yield every row, in the order of the file.
+    def rows(self, columns: Sequence[str] = (TITLE, TEXT)) -> Iterator[ReviewRow]:
+        """Yield every row with the values of some columns, in the order of the file.
 
         Raises:
             DataError: the file is damaged.
         """
         number = 0
         for batch in self._batches():
-            for index, (values, problem) in enumerate(_reviews(batch)):
+            for index, (values, problem) in enumerate(_values(batch, columns)):
                 number += 1
                 yield ReviewRow(number, values, problem, origin=(batch, index))
 
@@ -114,9 +114,9 @@ class ParquetFile:
                     writer.write_table(file.read())
 
 
-def _reviews(batch: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield the title and the text of each row, or the problem. Other columns are not converted."""
-    reviews = batch.select([name for name in (TITLE, TEXT) if name in batch.schema.names])
+def _values(batch: Any, columns: Sequence[str]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the values of each row, or the problem. Other columns are not converted."""
+    reviews = batch.select([name for name in columns if name in batch.schema.names])
     try:
         yield from [(values, "") for values in reviews.to_pylist()]
     except ValueError:  # one text is not in UTF-8

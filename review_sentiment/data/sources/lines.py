@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, count, islice
 from typing import Protocol, TypeVar
 
-from review_sentiment.data.records import BrokenRecord, ReviewRecord, parse_json_line
+from review_sentiment.data.records import BrokenRecord, ReviewRecord, RowFormat
 from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
@@ -53,12 +53,12 @@ class RangeFile(Protocol):
         """Return exactly the bytes from `start` to before `stop`."""
 
 
-def read_lines(file: RangeFile, seed: int, connections: int = CONNECTIONS) -> Reading:
+def read_lines(file: RangeFile, rows: RowFormat, seed: int, connections: int = CONNECTIONS) -> Reading:
     """Read a file of JSON lines: a large file in random blocks, a small one from start to end."""
     if file.size <= WHOLE_BYTES:
         ranges = ((data, len(data)) for data in read_ranges(file, connections))
-        return Reading(numbered_chunks(file.name, ranges), shuffled=False, size=file.size)
-    return Reading(_random_chunks(file, seed, connections), shuffled=True, size=file.size)
+        return Reading(numbered_chunks(file.name, ranges, rows), shuffled=False, size=file.size)
+    return Reading(_random_chunks(file, rows, seed, connections), shuffled=True, size=file.size)
 
 
 def random_blocks(blocks: int, seed: int, name: str) -> Iterator[int]:
@@ -117,11 +117,11 @@ def lines_of_block(file: RangeFile, block: int) -> tuple[list[tuple[int, bytes]]
     return list(zip(positions, lines, strict=True)), len(data)
 
 
-def _random_chunks(file: RangeFile, seed: int, connections: int) -> Iterator[Chunk]:
+def _random_chunks(file: RangeFile, rows: RowFormat, seed: int, connections: int) -> Iterator[Chunk]:
     blocks = random_blocks(-(-file.size // BLOCK_BYTES), seed, file.name)
     for lines, size in _read_ahead(lambda block: lines_of_block(file, block), blocks, connections):
         yield Chunk(
-            [parse_json_line(line, f"{file.name} byte {at}") for at, line in lines if line.strip()], size
+            [rows.json_line(line, f"{file.name} byte {at}") for at, line in lines if line.strip()], size
         )
 
 
@@ -146,20 +146,20 @@ def _read_ahead(read: Callable[[int], T], places: Iterator[int], connections: in
             pool.shutdown(cancel_futures=True)
 
 
-def numbered_chunks(name: str, pieces: Iterable[tuple[bytes, int]]) -> Iterator[Chunk]:
+def numbered_chunks(name: str, pieces: Iterable[tuple[bytes, int]], rows: RowFormat) -> Iterator[Chunk]:
     """Yield a chunk for each piece of a text; each comes with the number of bytes that were read for it."""
     number, rest = 0, b""
     for data, size in pieces:
         *lines, rest = (rest + data).split(b"\n")
-        yield Chunk(parse_numbered(name, lines, number), size)
+        yield Chunk(_parsed(name, lines, number, rows), size)
         number += len(lines)
-    yield Chunk(parse_numbered(name, [rest], number), 0)
+    yield Chunk(_parsed(name, [rest], number, rows), 0)
 
 
-def parse_numbered(name: str, lines: list[bytes], before: int) -> list[ReviewRecord | BrokenRecord]:
+def _parsed(name: str, lines: list[bytes], before: int, rows: RowFormat) -> list[ReviewRecord | BrokenRecord]:
     """Parse lines that follow `before` others; blank lines are skipped but have a number."""
     return [
-        parse_json_line(line, f"{name} line {number}")
+        rows.json_line(line, f"{name} line {number}")
         for number, line in enumerate(lines, start=before + 1)
         if line.strip()
     ]

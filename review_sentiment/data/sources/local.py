@@ -1,85 +1,60 @@
-"""Files on this machine: one `<Category>.jsonl`, `.jsonl.gz` or `.jsonl.zst` per category.
+"""Tables on this machine: each file is a category, or a column has the categories.
 
+--set data.source=reviews.csv
 --set data.source=path/to/directory
 --set data.source='path/to/*.jsonl.zst'
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import os
 import unicodedata
-import zlib
-from collections.abc import Iterator
-from itertools import count, islice
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, cast
 
-import pyarrow as pa
-
-from review_sentiment.data.sources.lines import parse_numbered, read_lines
-from review_sentiment.data.sources.source import Chunk, Reading
+from review_sentiment.data.records import RowFormat
+from review_sentiment.data.sources.category_files import CategoryFiles
+from review_sentiment.data.sources.lines import read_lines
+from review_sentiment.data.sources.source import Reading
+from review_sentiment.data.sources.tables import LocalFile, columns_in, is_plain_json_lines, read_table
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.fingerprints import SHORT_DIGITS, file_fingerprint
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
-LINES_PER_CHUNK = 1_000
-
-
-class LocalFile:
-    """A plain file, read in ranges."""
-
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
-        self.size = path.stat().st_size
-        self._path = path
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to before `stop`.
-
-        Raises:
-            DataError: the file cannot be read, or became shorter.
-        """
-        try:
-            with self._path.open("rb") as file:
-                data = os.pread(file.fileno(), stop - start, start)
-        except OSError as error:
-            raise _unreadable(self._path, error) from error
-        if len(data) != stop - start:
-            raise DataError(f"{self._path} changed while it was read. Run again.")
-        return data
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+"""Endings of the files that are read in a directory. The reader goes by the content."""
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 
 
 class LocalFiles:
-    """Files in the record schema of Amazon Reviews 2023."""
+    """A file, the tables of a directory, or the files that match a pattern."""
 
-    def __init__(self, pattern: str) -> None:
-        """Find the files of a directory or a glob.
+    def __init__(self, pattern: str, rows: RowFormat) -> None:
+        """Find the files.
 
         Raises:
-            UsageError: there is no such directory, and no file matches the glob.
+            UsageError: there is no such file or directory, and no file matches the pattern.
         """
         self.name = pattern
+        self._rows = rows
         place = Path(pattern).expanduser()
-        found = sorted(place.iterdir() if place.is_dir() else place.parent.glob(place.name))
-        self._files: dict[str, list[Path]] = {}
-        for path in found:
-            category = _category(path)
-            if category is not None:
-                self._files.setdefault(category, []).append(path)
-        if not place.is_dir() and not self._files:
+        if place.is_dir():
+            found = [path for path in place.iterdir() if path.name.lower().endswith(_endings())]
+        else:
+            found = [place] if place.is_file() else list(place.parent.glob(place.name))
+        self._paths = sorted(path for path in found if path.is_file() and _stem(path))
+        if not place.is_dir() and not self._paths:
             raise UsageError(
-                f"data.source: '{pattern}' is neither a source nor a directory. Use 'embedded', 'hub', "
-                f"'ucsd', or a directory with one <Category>{' or '.join(SUFFIXES)} per category."
+                f"data.source: '{pattern}' is neither a source nor a file, and no file matches it. Use "
+                "'embedded', 'hub', 'ucsd', or a file, pattern or directory of tables (CSV, JSON, Parquet)."
             )
 
     def categories(self) -> tuple[str, ...]:
-        """Return the names of the files without their suffixes, sorted."""
-        return tuple(sorted(self._files))
+        """Return the values of the category column, or the names of the files without endings, sorted."""
+        if self._by_column is not None:
+            return self._by_column.categories()
+        return tuple(sorted({_stem(path) for path in self._paths}))
 
     def revision(self, category: str) -> str:
-        """Return the file's size and a hash of its content.
+        """Return the size of the category's rows and a hash of their content.
 
         Raises:
             UsageError: several files are named after the category.
@@ -90,24 +65,48 @@ class LocalFiles:
         return f"{path.stat().st_size} bytes, {fingerprint}"
 
     def require_revision(self, category: str, revision: str) -> None:
-        """Check that the file has not changed since the run started, which decided what the cache holds.
+        """Check that the rows have not changed since the run started, which decided what the cache holds.
 
         Raises:
-            DataError: it has.
+            DataError: they have.
         """
         if self.revision(category) != revision:
-            raise DataError(f"{self._file(category)} changed after the start of the run. Run again.")
+            name = self.name if self._by_column else self._file(category)
+            raise DataError(f"{name} changed after the start of the run. Run again.")
 
     def read(self, category: str, seed: int) -> Reading:
-        """Start to read the file: a large plain file in random blocks, a compressed one from start to end."""
+        """Start to read the category: a large plain file of JSON lines in random blocks, others whole."""
+        if self._by_column is not None:
+            return self._by_column.read(category, seed)
         path = self._file(category)
-        if path.suffix.lower() == ".jsonl":
-            return read_lines(LocalFile(path), seed)
-        return Reading(_decompressed(path), shuffled=False, size=path.stat().st_size)
+        if not path.stat().st_size:
+            return Reading(iter(()), shuffled=False, size=0)
+        if is_plain_json_lines(path):
+            return read_lines(LocalFile(path), self._rows, seed)
+        return read_table(path, self._rows)
+
+    def require_columns(self) -> None:
+        """Check that every table has the columns.
+
+        Raises:
+            UsageError: one does not, or it is of a kind that cannot be read.
+        """
+        for path in self._paths:
+            if path.stat().st_size:
+                self._rows.columns.require(columns_in(path), str(path))
+
+    @cached_property
+    def _by_column(self) -> CategoryFiles | None:
+        if self._rows.columns.category is None:
+            return None
+        self.require_columns()
+        return CategoryFiles(self.name, self._paths, self._rows)
 
     def _file(self, category: str) -> Path:
         """Return the one file of a category."""
-        paths = self._files[category]
+        if self._by_column is not None:
+            return self._by_column.file(category)
+        paths = [path for path in self._paths if _stem(path) == category]
         if len(paths) > 1:
             names = " and ".join(path.name for path in paths)
             raise UsageError(
@@ -117,46 +116,16 @@ class LocalFiles:
         return paths[0]
 
 
-def _category(path: Path) -> str | None:
-    """Return the name of the category in a file's name, or None if the file is not one of a category.
+def _endings() -> tuple[str, ...]:
+    return tuple(table + packing for table in TABLES for packing in ("", *COMPRESSED))
+
+
+def _stem(path: Path) -> str:
+    """Return the name of a file without its endings; empty for a name that is no category.
 
     A name comes in composed characters (NFC), as settings do: macOS decomposes them. A name that is not
     Unicode can be neither logged nor stored.
     """
-    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
-    if suffix is None or not path.is_file():
-        return None
-    name = unicodedata.normalize("NFC", path.name[: -len(suffix)].strip())
-    is_unicode = not any(unicodedata.category(character) == "Cs" for character in name)
-    return name if name and is_unicode else None
-
-
-def _decompressed(path: Path) -> Iterator[Chunk]:
-    try:
-        with path.open("rb") as raw, _open(path, raw) as lines:
-            before = 0
-            for first in count(0, LINES_PER_CHUNK):
-                batch = list(islice(lines, LINES_PER_CHUNK))
-                if not batch:
-                    return
-                yield Chunk(parse_numbered(path.name, batch, first), raw.tell() - before)
-                before = raw.tell()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _damaged(path, error) from error
-    except OSError as error:
-        # Arrow reports a damaged stream as an OSError without a number.
-        raise (_damaged(path, error) if error.errno is None else _unreadable(path, error)) from error
-
-
-def _open(path: Path, raw: BinaryIO) -> BinaryIO:
-    if path.suffix.lower() == ".gz":
-        return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
-    return cast("BinaryIO", io.BufferedReader(pa.CompressedInputStream(raw, "zstd")))
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path} cannot be read: {error.strerror or error}.")
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is truncated, or not compressed as its name says ({error}). Copy it again.")
+    ending = next((one for one in _endings() if path.name.lower().endswith(one)), path.suffix)
+    name = unicodedata.normalize("NFC", path.name[: len(path.name) - len(ending)].strip())
+    return "" if any(unicodedata.category(character) == "Cs" for character in name) else name

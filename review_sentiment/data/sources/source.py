@@ -32,7 +32,7 @@ class Reading:
 
 
 class ReviewSource(Protocol):
-    """Reviews by category, in the record schema of `records.py`."""
+    """Reviews by category, as records."""
 
     name: str
 
@@ -44,3 +44,10 @@ class ReviewSource(Protocol):
 
     def read(self, category: str, seed: int) -> Reading:
         """Start to read the category."""
+
+    def require_columns(self) -> None:
+        """Check that the columns exist, if that is known without the network.
+
+        Raises:
+            UsageError: a table does not have one of them.
+        """

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import httpx2
 from huggingface_hub import get_session
 
+from review_sentiment.data.records import RowFormat
 from review_sentiment.data.sources.lines import CONNECTIONS, numbered_chunks, read_ranges
 from review_sentiment.data.sources.retries import raise_if_transient, with_retries
 from review_sentiment.data.sources.source import UCSD, Reading
@@ -41,8 +42,9 @@ CATEGORIES = tuple(_NAMES.split())
 class WebDirectory:
     """The 33 categories of Amazon Reviews 2023 on a web server, which cannot list its files."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, rows: RowFormat) -> None:
         self.name = name
+        self._rows = rows
         self._address = UCSD_ADDRESS if name == UCSD else name.rstrip("/")
 
     def categories(self) -> tuple[str, ...]:
@@ -66,7 +68,10 @@ class WebDirectory:
         url = self._url(category)
         size = int(self._headers(category)["content-length"])
         file = WebFile(url, size, lambda: Location(url))
-        return Reading(numbered_chunks(file.name, _inflated(file)), shuffled=False, size=size)
+        return Reading(numbered_chunks(file.name, _inflated(file), self._rows), shuffled=False, size=size)
+
+    def require_columns(self) -> None:
+        """Leave the columns to the reading: finding them takes a download."""
 
     def _url(self, category: str) -> str:
         return f"{self._address}/{category}{SUFFIX}"

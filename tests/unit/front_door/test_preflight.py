@@ -18,7 +18,7 @@ from front_door.run.preflight import Preflight
 from front_door.run.training_data import TrainingData
 from front_door.stack.files import read_stack
 from review_sentiment.config import Settings
-from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.errors import ReviewSentimentError, UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.resources import device
 from review_sentiment.settings_files import known_keys, with_overrides
@@ -83,6 +83,43 @@ def test_what_would_fail_later_fails_at_once(
     assert error.value.exit_code == (1 if override.startswith("model.name") else 2)
     checks = list(check_stack(ready.stack, ready.settings))
     assert str(error.value) in [check.found for check in checks if not check.ok], "doctor finds the same"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["data.labels=1,5,six"],
+            "no row has the label 'six'. The column of the labels has: '1' (90), '5' (90).",
+        ),
+        (
+            ["data.labels={6: a, 7: b}"],
+            "no row has the label 'a' or 'b'. The column of the labels has: '1' (90)",
+        ),
+        (
+            ["split.validation_share=0.001"],
+            "'negative' has 90, 'positive' has 90 rows, and each label needs 2000, so that split.valid",
+        ),
+        (
+            ["data.columns.text=txt", "data.columns.label=rating"],
+            "data.columns.text: {tmp}/reviews/Praised.jsonl has no column 'txt'. Did you mean 'text'?",
+        ),
+    ],
+)
+def test_columns_and_labels_are_checked_before_the_run(
+    settings: Settings, tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    ready = preflight(settings, *overrides)
+    with pytest.raises(UsageError) as error:
+        ready.require()
+    assert message.format(tmp=tmp_path) in str(error.value)
+
+
+def test_the_labels_of_other_columns_pass(settings: Settings) -> None:
+    columns = ["data.columns.text=text", "data.columns.label=rating", "data.columns.title=title"]
+    ready = preflight(settings, *columns, "data.labels={1: bad, 5: good}")
+    ready.require()
+    assert ready.counts == {name: {"bad": 45, "good": 45} for name in ("Tops", "Shoes")}
 
 
 @pytest.mark.parametrize("override", ["lora.targets=q_proj,v_proj", "lora.targets=self_attn.q_proj"])

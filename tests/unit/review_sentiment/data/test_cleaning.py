@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+from review_sentiment.config import DROP
 from review_sentiment.data.cleaning import (
+    MAX_REASONS,
     CleaningRules,
     clean_category,
     clean_text,
@@ -20,7 +22,7 @@ from review_sentiment.data.cleaning import (
     mask_title,
     normalised,
 )
-from review_sentiment.data.labels import BINARY
+from review_sentiment.data.labels import BINARY, scheme_of
 from review_sentiment.data.records import BrokenRecord, ReviewRecord
 from review_sentiment.data.sources.source import Chunk, Reading
 from review_sentiment.errors import DataError
@@ -29,9 +31,9 @@ Raw = ReviewRecord | BrokenRecord
 BROKEN = BrokenRecord("Tops.jsonl line 1", "not JSON")
 
 
-def review(text: str, rating: float = 5, **fields: str | bool | None) -> ReviewRecord:
+def review(text: str, rating: float | str = 5, **fields: str | bool | None) -> ReviewRecord:
     """Return a record with this text."""
-    return ReviewRecord.model_validate({"text": text, "rating": rating, "parent_asin": "P"} | fields)
+    return ReviewRecord.model_validate({"text": text, "label": rating, "group": "P"} | fields)
 
 
 def reading(records: Iterable[Raw], shuffled: bool = False) -> Reading:
@@ -49,7 +51,7 @@ RECORDS = st.lists(
         review,
         st.sampled_from(["Nice!", "nice", "Bad fit", "<br />", "Soft", "Tore", "so soft", "WARM", "warm."]),
         st.sampled_from([1, 2, 3, 4, 4.5, 5]),
-        user_id=st.sampled_from([None, "U1", "U2"]),
+        user=st.sampled_from([None, "U1", "U2"]),
     )
     | st.just(BROKEN),
     max_size=25,
@@ -97,15 +99,15 @@ def test_texts_that_a_reader_would_call_the_same_are_equal_when_normalised() -> 
 
 
 def test_a_row_has_the_values_of_the_record() -> None:
-    known: dict[str, str | bool] = {"title": "Five Stars", "user_id": "U7", "parent_asin": "0012"}
+    known: dict[str, str | bool] = {"title": "Five Stars", "user": "U7", "group": "0012"}
     record = review("Fits <b>well</b>", 4, **known, verified_purchase=True)
     row = clean_category("Tops", reading([record]), rules(), seed=1).frame.iloc[0].to_dict()
     assert len(str(row.pop("review_id"))) == 16
     assert row == {
         "category": "Tops",
-        "product": "0012",
+        "group": "0012",
         "user": "U7",
-        "stars": 4,
+        "source_label": "4",
         "verified_purchase": True,
         "label": "positive",
         "title": "",
@@ -195,10 +197,10 @@ def test_a_category_without_a_review_or_with_one_class_is_named(
     assert f"warning: {warning}" in [record.getMessage() for record in caplog.records]
 
 
-def test_one_review_per_user_and_product_is_kept() -> None:
-    records = [review("first", user_id="U1"), review("second", user_id="U1"), review("third"), review("4th")]
+def test_one_review_per_user_and_group_is_kept() -> None:
+    records = [review("first", user="U1"), review("second", user="U1"), review("third"), review("4th")]
     table = clean_category("Tops", reading(records), rules(), seed=1)
-    assert table.dropped == {"same user and product": 1}
+    assert table.dropped == {"same user and group": 1}
     assert len(table) == 3  # without a user it is unknown who wrote it
 
 
@@ -207,7 +209,7 @@ def test_a_reading_in_random_order_stops_when_every_class_is_full() -> None:
     table = clean_category("Tops", reading(records, shuffled=True), rules(max_per_class=3), seed=1)
     assert table.read == 9  # the third positive review is the ninth row
     assert table.class_counts() == {"negative": 3, "positive": 3}
-    assert table.counts[0].stars == {1: 6, 5: 3}
+    assert table.counts[0].source_labels == {"1": 6, "5": 3}
     in_order = clean_category("Tops", reading(records), rules(max_per_class=3), seed=1)
     assert in_order.read == 100
 
@@ -238,3 +240,36 @@ def test_texts_in_other_scripts_are_dropped(text: str, latin: bool) -> None:
     assert in_latin_script(text) is latin
     kept = clean_category("Tops", reading([review(text), review("other")]), rules(), seed=1)
     assert kept.dropped == ({} if latin else {"not in Latin script": 1})
+
+
+def test_values_that_are_not_listed_are_dropped_counted_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    scheme = scheme_of({"bug": "bug report", "1": "praise", "?": DROP})
+    values = ["bug", "bug", "+1", "?", "spam", "spam", "a secret text " * 10, "", None]
+    records = [review(f"text {number}", value) for number, value in enumerate(values)]  # type: ignore[arg-type]
+    table = clean_category("Tickets", reading(records), replace(rules(), scheme=scheme), seed=1)
+    assert table.class_counts() == {"bug report": 2, "praise": 1}
+    assert table.dropped == {
+        "label '?' is left out": 1,
+        "label 'spam' is not in data.labels": 2,
+        "a long label is not in data.labels": 1,
+        "no label": 2,
+    }
+    assert table.counts[0].source_labels == {"1": 1, "?": 1, "bug": 2, "no label": 2, "not listed": 3}
+    assert (
+        "Tickets: 3 rows have a label that data.labels does not list: label 'spam' (2), a long" in caplog.text
+    )
+    assert "secret" not in caplog.text
+    assert set(table.frame["source_label"]) == {"bug", "1"}
+
+
+def test_a_column_that_has_no_labels_does_not_fill_the_memory_with_reasons() -> None:
+    records = [review(f"text {number}", str(number)) for number in range(3 * MAX_REASONS)]
+    scheme = scheme_of(("1", "2"))
+    table = clean_category("Tops", reading(records), replace(rules(), scheme=scheme), seed=1)
+    assert len(table.dropped) == MAX_REASONS + 1
+    assert sum(table.dropped.values()) == 3 * MAX_REASONS - 2
+
+
+def test_reviews_without_a_group_are_kept_although_their_user_is_the_same() -> None:
+    records = [review(f"text {number}", user="U", group=None) for number in range(3)]
+    assert len(clean_category("Tops", reading(records), rules(), seed=1)) == 3

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from review_sentiment.data.near_duplicates import near_duplicates
+from review_sentiment.data.near_duplicates import near_duplicates, similar_texts
 
 TEXT = (
     "i bought this dress for a wedding and it fits like a glove the fabric is soft and does not wrinkle "
@@ -40,3 +40,12 @@ def test_a_text_with_a_changed_word_is_nearly_the_same_and_another_text_is_not(
 def test_every_text_of_three_words_is_nearly_the_same_as_itself(texts: list[str]) -> None:
     assert near_duplicates(texts, texts).all()
     assert not near_duplicates(texts, []).any()
+
+
+def test_texts_are_connected_by_chains_of_similar_texts() -> None:
+    words = TEXT.split()
+    chain = [" ".join([*words[:place], *map(str, range(place)), *words[place:]]) for place in range(4)]
+    first, other, *rest = similar_texts([chain[0], "something else altogether", *chain[1:], "soft", "soft"])
+    assert rest[:3] == [first] * 3
+    assert len({first, other, *rest[3:]}) == 4, "short texts have no word sequences to compare"
+    assert similar_texts([]).tolist() == []

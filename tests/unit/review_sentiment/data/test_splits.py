@@ -15,7 +15,15 @@ from pandas.testing import assert_frame_equal
 
 from review_sentiment.data.cleaning import normalised
 from review_sentiment.data.review_table import ReviewTable, table_of, whole_counts
-from review_sentiment.data.splits import ONE_CLASS, SAME_TEXT, SAME_USER, SplitRules, Splits, split_reviews
+from review_sentiment.data.splits import (
+    ONE_CLASS,
+    SAME_TEXT,
+    SAME_USER,
+    SIMILAR_TEXT,
+    SplitRules,
+    Splits,
+    split_reviews,
+)
 from review_sentiment.errors import DataError
 
 RULES = SplitRules(
@@ -50,9 +58,9 @@ def rows_of(seed: int, category: str, count: int = 90) -> list[dict[str, object]
             {
                 "review_id": f"{draw.getrandbits(64):016x}",
                 "category": category,
-                "product": f"P{draw.randrange(40)}" if shared else f"P{category}{draw.randrange(40)}",
+                "group": f"P{draw.randrange(40)}" if shared else f"P{category}{draw.randrange(40)}",
                 "user": draw.choice([None, f"U{draw.randrange(200)}"]),
-                "stars": 5 if label == "positive" else 1,
+                "source_label": "5" if label == "positive" else "1",
                 "label": label,
                 "title": "",
                 "text": draw.choice([text, text.upper(), f"{text}!!"]),
@@ -86,7 +94,7 @@ def parts_of(splits: Splits) -> dict[str, pd.DataFrame]:
 def test_parts_share_no_product_no_user_and_no_text(seed: int, rules: SplitRules) -> None:
     frames = parts_of(split_reviews(tables_of(seed), rules, seed)).values()
     for some, others in combinations(frames, 2):
-        assert not set(some["product"]) & set(others["product"])
+        assert not set(some["group"]) & set(others["group"])
         assert not set(some["user"].dropna()) & set(others["user"].dropna())
         assert not set(some["text"].map(normalised)) & set(others["text"].map(normalised))
     for frame in frames:
@@ -179,7 +187,7 @@ def test_a_review_in_two_categories_stays_in_the_same_one_in_any_order_of_the_ca
 def test_a_new_category_moves_no_product_to_another_part(seed: int) -> None:
     def place(categories: str) -> dict[str, str]:
         splits = split_reviews(tables_of(seed, categories), OPEN, seed)
-        return {product: name for name, frame in parts_of(splits).items() for product in frame["product"]}
+        return {product: name for name, frame in parts_of(splits).items() for product in frame["group"]}
 
     before, after = place("A"), place("ABC")
     both = before.keys() & after.keys()
@@ -270,7 +278,7 @@ def test_without_balance_a_category_fills_its_cap() -> None:
 
 def test_the_fractions_are_fractions_of_the_products() -> None:
     rows = [
-        row | {"product": f"P{number}", "user": None, "text": f"text {number}"}
+        row | {"group": f"P{number}", "user": None, "text": f"text {number}"}
         for number, row in enumerate(rows_of(1, "A", count=2_000))
     ]
     frames = parts_of(split_reviews([table_of("A", rows)], OPEN, seed=1))
@@ -280,7 +288,7 @@ def test_the_fractions_are_fractions_of_the_products() -> None:
 
 def test_another_seed_gives_another_split() -> None:
     first, second = (split_reviews(tables_of(1), OPEN, seed).evaluation.frame for seed in (1, 2))
-    assert set(first["product"]) != set(second["product"])
+    assert set(first["group"]) != set(second["group"])
 
 
 @pytest.mark.parametrize("part", ["train", "validation", "evaluation"])
@@ -294,3 +302,39 @@ def test_reviews_with_only_one_label_are_an_error() -> None:
     rows = [row | {"label": "positive"} for row in rows_of(1, "A")]
     with pytest.raises(DataError, match=r"labels \['positive'\]; it needs both"):
         split_reviews([table_of("A", rows)], OPEN, seed=1)
+
+
+def ungrouped(seed: int, users: bool) -> list[ReviewTable]:
+    """Return a table without groups, in which three rows each differ by one word of forty."""
+    draw = random.Random(seed)
+    rows = [row | {"group": None} for row in rows_of(seed, "A", 240)]
+    for number, row in enumerate(rows):
+        words = [f"w{number // 3}x{place}" for place in range(40)]
+        words[draw.randrange(40)] = f"changed{number}"
+        row |= {"text": " ".join(words), "user": f"U{number % 60}" if users else None}
+    return [table_of("A", rows)]
+
+
+def test_without_groups_texts_that_are_nearly_the_same_are_in_one_part() -> None:
+    splits = split_reviews(ungrouped(3, users=False), OPEN, seed=1)
+    clusters = [
+        {re.findall(r"w(\d+)x", text)[0] for text in frame["text"]} for frame in parts_of(splits).values()
+    ]
+    assert all(clusters)
+    assert all(not one & other for one, other in combinations(clusters, 2))
+    dropped = {reason for part in vars(splits).values() for one in part.counts for reason in one.dropped}
+    assert SIMILAR_TEXT not in dropped, "they are together, so that none is lost"
+
+
+def test_without_groups_the_rows_of_a_user_are_in_one_part() -> None:
+    splits = split_reviews(ungrouped(3, users=True), OPEN, seed=1)
+    users = [set(frame["user"]) for frame in parts_of(splits).values()]
+    assert all(users)
+    assert all(not one & other for one, other in combinations(users, 2))
+
+
+def test_the_order_of_rows_without_groups_does_not_matter() -> None:
+    (table,) = ungrouped(5, users=False)
+    backwards = replace(table, frame=table.frame.iloc[::-1].reset_index(drop=True))
+    first, second = (split_reviews([one], OPEN, seed=1) for one in (table, backwards))
+    assert_frame_equal(first.train.frame, second.train.frame)

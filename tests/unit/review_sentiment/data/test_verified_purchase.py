@@ -18,7 +18,7 @@ from review_sentiment.data.splits import SplitRules, split_reviews
 from review_sentiment.evaluation.predictions import prediction_table, slice_table
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.loading import load_tokenizer
-from tests.tiny import prompt_of, review_rows
+from tests.tiny import AMAZON_ROWS, prompt_of, review_rows
 
 RULES = SplitRules(**SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump())
 
@@ -30,7 +30,7 @@ def slices(verified: list[bool | None], model: ModelIdentity, directory: Path) -
         for number, row in enumerate(review_rows("Tops", 90))
     ]
     (directory / "Tops.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    reading = LocalFiles(str(directory)).read("Tops", seed=1)
+    reading = LocalFiles(str(directory), AMAZON_ROWS).read("Tops", seed=1)
     table = clean_category("Tops", reading, CleaningRules(BINARY, 100, 100, 0.0), seed=1)
     evaluation = split_reviews([table], RULES, seed=1).evaluation.frame
     chats = format_chats(evaluation, load_tokenizer(model), prompt_of(BINARY.names)).frame

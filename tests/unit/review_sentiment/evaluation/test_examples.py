@@ -20,7 +20,7 @@ from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.evaluation.result import Evaluation
 from tests.unit.review_sentiment.evaluation.test_metrics import LABELS, REVIEWS, predictions
 
-STARS = REVIEWS.assign(stars=[5] * 4 + [4] + [1] * 3)
+STARS = REVIEWS.assign(source_label=["5"] * 4 + ["4"] + ["1"] * 3)
 
 
 METRICS = cache(lambda: compute_metrics(predictions(), LABELS))  # its intervals take a second
@@ -77,7 +77,7 @@ def test_groups_are_limited_by_confidence() -> None:
             "label": np.where(np.arange(count) % 2, "positive", "negative"),
             "title": "",
             "text": "fine",
-            "stars": 5,
+            "source_label": "5",
         }
     )
     found = prediction_table(
@@ -101,7 +101,7 @@ def test_the_page_shows_a_review_with_its_answer_and_probabilities() -> None:
     assert page.elements.count("article") == 8
     assert "8 of 8 evaluation reviews" in page.text
     assert "50.0% are answered correctly" in page.text
-    for shown in ("title h", "text h", "unparsed", "Hm", "0.550", "1 star:", "5 stars:", "not generated"):
+    for shown in ("title h", "text h", "unparsed", "Hm", "0.550", "1: ", "5: ", "not generated"):
         assert shown in page.text
     assert not page.loading
 

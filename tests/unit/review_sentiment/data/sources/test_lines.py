@@ -15,6 +15,7 @@ from review_sentiment.data.records import ReviewRecord
 from review_sentiment.data.sources import lines as lines_module
 from review_sentiment.data.sources.lines import lines_of_block, random_blocks, read_lines
 from review_sentiment.errors import DataError
+from tests.tiny import AMAZON_ROWS
 
 
 @dataclass
@@ -105,7 +106,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drawn(content: bytes, seed: int, count: int, connections: int = 4) -> list[ReviewRecord]:
-    reading = read_lines(MemoryFile(content), seed, connections)
+    reading = read_lines(MemoryFile(content), AMAZON_ROWS, seed, connections)
     assert reading.shuffled
     rows: list[ReviewRecord] = []
     for chunk in reading.chunks:
@@ -127,7 +128,7 @@ def test_the_fraction_of_unhappy_reviews_is_estimated_without_bias() -> None:
     estimates = []
     for seed in range(60):
         rows = drawn(content, seed, 300)
-        estimates.append(sum(row.rating < 3 for row in rows) / len(rows))
+        estimates.append(sum(float(row.label) < 3 for row in rows) / len(rows))
     mean = sum(estimates) / len(estimates)
     spread = (sum((value - mean) ** 2 for value in estimates) / (len(estimates) - 1)) ** 0.5
     assert abs(mean - truth) < 3 * spread / len(estimates) ** 0.5
@@ -145,7 +146,7 @@ def test_the_number_of_connections_does_not_change_the_rows(connections: int) ->
 @pytest.mark.usefixtures("small_blocks")
 def test_little_is_read_beyond_the_rows_that_are_used() -> None:
     file = MemoryFile(skewed_file(20_000, seed=5))
-    reading = read_lines(file, 1, connections=2)
+    reading = read_lines(file, AMAZON_ROWS, 1, connections=2)
     taken = sum(chunk.size for chunk, _ in zip(reading.chunks, range(20), strict=False))
     reading.chunks.close()  # type: ignore[attr-defined]
     assert taken <= file.read_bytes < 3 * taken < file.size / 10
@@ -153,7 +154,7 @@ def test_little_is_read_beyond_the_rows_that_are_used() -> None:
 
 def test_a_small_file_is_read_whole_and_in_order() -> None:
     content = skewed_file(5_000, seed=2)
-    reading = read_lines(MemoryFile(content), 1, connections=2)
+    reading = read_lines(MemoryFile(content), AMAZON_ROWS, 1, connections=2)
     assert not reading.shuffled
     rows = [row for chunk in reading.chunks for row in chunk.rows]
-    assert [row.rating for row in rows] == [json.loads(line)["rating"] for line in content.splitlines()]
+    assert [row.label for row in rows] == [str(json.loads(line)["rating"]) for line in content.splitlines()]
