@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
             ["--set", "data.categories=Topps,Shos"],
             "'Topps' is unknown (did you mean 'Tops'?); 'Shos' is unknown",
         ),
-        (["--set", "data.source=/no/such/place"], "neither a source nor a directory"),
+        (["--set", "data.source=/no/such/place"], "neither a source nor a file"),
         (["--stack", "lokal"], "Did you mean 'local'?"),
         (["--stack", "gpu-ssh"], "needs these environment variables, which are not set: AWS_ACCESS_KEY_ID, "),
         (["--stack", "gpu-local", "--set", "model.device=cuda"], "torch does not see a GPU"),

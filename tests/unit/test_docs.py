@@ -154,7 +154,7 @@ def is_setting(span: str) -> bool:
     key = span.partition("=")[0]
     section, _, name = key.partition(".")
     looks_so = section in SECTIONS and re.fullmatch("[a-z_]+", name) and name not in FILE_TYPES
-    return not looks_so or key in known_keys()
+    return not looks_so or any(f"{known}.".startswith(f"{key}.") for known in known_keys())
 
 
 def is_option(span: str) -> bool:
