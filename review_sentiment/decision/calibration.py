@@ -104,36 +104,39 @@ class _Fit:
         c = scores.classes
         self.scores = scores
         self.to_scores, self.spread = _parameters(c, method)
-        z = centred(scores.log_probs)
-        identity = np.eye(c)
-        # [n, c, p]: how much each parameter adds to each label's score.
-        self.design = np.concatenate(
-            [z[:, :, None] * identity, np.broadcast_to(identity, (len(z), c, c))], -1
-        )
-        self.design = self.design @ self.to_scores
+        self.z = centred(scores.log_probs)
         self.centre = np.zeros(len(self.spread))
         self.centre[0] = 1.0
         # The reviews that equal label totals are worth: those of the rarest label decide.
         self.weights = scores.within_label / c * c**2 / (1 / scores.effective_counts).sum()
-        self.truth = identity[scores.gold]
-        self.parameters = self._fitted(np.ones(len(z), dtype=bool), self.centre)
+        self.truth = np.eye(c)[scores.gold]
+        self.parameters = self._fitted(np.ones(len(self.z), dtype=bool), self.centre)
 
     @property
     def slopes_and_offsets(self) -> npt.NDArray[np.float64]:
         """Return the slopes and offsets [2c]."""
         return np.asarray(self.to_scores @ self.parameters)
 
+    def _scores(
+        self, parameters: npt.NDArray[np.float64], rows: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float64]:
+        """Return the calibrated scores [rows, c] under some parameters [p]."""
+        slopes, offsets = np.split(self.to_scores @ parameters, 2)
+        return np.asarray(self.z[rows] * slopes + offsets)
+
     def _fitted(self, rows: npt.NDArray[np.bool_], start: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the parameters [p] fitted on some rows."""
         from scipy.optimize import minimize
 
-        design, truth, weights = self.design[rows], self.truth[rows], self.weights[rows]
+        z, truth, weights = self.z[rows], self.truth[rows], self.weights[rows]
 
         def loss(parameters: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-            score = design @ parameters
+            score = self._scores(parameters, rows)
             log_p = score - np.logaddexp.reduce(score, axis=-1, keepdims=True)
             away = (parameters - self.centre) / self.spread
-            gradient = np.tensordot(weights[:, None] * (np.exp(log_p) - truth), design, 2)
+            residual = weights[:, None] * (np.exp(log_p) - truth)
+            of_both = np.concatenate([(residual * z).sum(0), residual.sum(0)])  # slopes, offsets
+            gradient = of_both @ self.to_scores
             return -float(weights @ (log_p * truth).sum(-1)) + float(away @ away) / 2, (
                 gradient + away / self.spread
             )
@@ -150,7 +153,7 @@ class _Fit:
         total = 0.0
         for fold in range(FOLDS):
             held_out = folds == fold
-            score = self.design[held_out] @ self._fitted(~held_out, self.parameters)
+            score = self._scores(self._fitted(~held_out, self.parameters), held_out)
             losses = np.logaddexp.reduce(score, axis=-1) - (score * self.truth[held_out]).sum(-1)
             total += float(self.weights[held_out] @ losses)
         return total / float(self.weights.sum())
@@ -163,15 +166,19 @@ class _Fit:
         """
         from scipy.special import softmax
 
-        p = softmax(self.design @ self.parameters, axis=-1)
-        middle = np.einsum("nk,nkp->np", p, self.design)
-        spread = np.einsum("n,nk,nkp,nkq->pq", self.weights, p, self.design, self.design)
+        z = self.z
+        p = softmax(self._scores(self.parameters, np.ones(len(z), dtype=bool)), axis=-1)
+        middle = np.concatenate([p * z, p], axis=1) @ self.to_scores
+        # A label's score depends on its own slope and offset only, so the blocks are diagonal.
+        of_slopes, of_both, of_offsets = (np.diag(self.weights @ (p * z**power)) for power in (2, 1, 0))
+        spread = self.to_scores.T @ np.block([[of_slopes, of_both], [of_both, of_offsets]]) @ self.to_scores
         curvature = spread - (self.weights[:, None] * middle).T @ middle + np.diag(self.spread**-2)
-        gradients = np.einsum("nk,nkp->np", p - self.truth, self.design)
+        apart = p - self.truth
+        gradients = np.concatenate([apart * z, apart], axis=1) @ self.to_scores
         within = self.scores.within_label[:, None]
         means = self.truth.T @ (within * gradients)
-        apart = self.weights[:, None] * (gradients - means[self.scores.gold])
-        half = self.to_scores @ np.linalg.solve(curvature, apart.T)
+        weighted = self.weights[:, None] * (gradients - means[self.scores.gold])
+        half = self.to_scores @ np.linalg.solve(curvature, weighted.T)
         return np.asarray(half @ half.T)
 
 

@@ -81,26 +81,39 @@ def _macro_f1_costs(
     Counts of gold labels vary more than their expectations: their best threshold depends on single reviews.
     One cost after another is varied: macro-F1 is not a sum over reviews, so Bayes' rule gives no formula.
     """
-    classes = mass.shape[1]
-    costs = np.ones(classes)
-    best = _expected_macro_f1(mass, probabilities, costs)
+    costs = np.ones(mass.shape[1])
+    best = _expected_macro_f1(mass, ((1 - probabilities) * costs).argmin(-1))
     for _ in range(COST_ROUNDS):
-        for label in range(classes):
-            tried = costs * np.where(np.arange(classes) == label, COST_FACTORS[:, None], 1)
-            values = np.array([_expected_macro_f1(mass, probabilities, one) for one in tried])
+        for label in range(len(costs)):
+            tried = costs[label] * COST_FACTORS
+            answers = _answers_by_cost(probabilities, costs, label, tried)
+            values = np.array([_expected_macro_f1(mass, answered) for answered in answers])
             if values.max() > best:
                 # The middle of the best range: its ends depend on single reviews.
                 highest = np.flatnonzero(values == values.max())
-                best, costs = float(values.max()), tried[highest[len(highest) // 2]]
+                best, costs[label] = float(values.max()), tried[highest[len(highest) // 2]]
     return costs
 
 
-def _expected_macro_f1(
-    mass: npt.NDArray[np.float64], probabilities: npt.NDArray[np.float64], costs: npt.NDArray[np.float64]
-) -> float:
-    answered = np.eye(len(costs))[((1 - probabilities) * costs).argmin(-1)]
-    confusion = mass.T @ answered
-    return float((2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1))).mean())
+def _answers_by_cost(
+    probabilities: npt.NDArray[np.float64],
+    costs: npt.NDArray[np.float64],
+    label: int,
+    tried: npt.NDArray[np.float64],
+) -> npt.NDArray[np.int64]:
+    """Return the answers [t, n] for t costs of a label, which competes with the cheapest other label."""
+    expected = (1 - probabilities) * costs
+    expected[:, label] = np.inf
+    other = expected.argmin(-1)
+    least, own = expected.min(-1), (1 - probabilities[:, label]) * tried[:, None]
+    return np.where((own < least) | ((own == least) & (label < other)), label, other)
+
+
+def _expected_macro_f1(mass: npt.NDArray[np.float64], answered: npt.NDArray[np.int64]) -> float:
+    n, classes = mass.shape
+    hits = np.bincount(answered, mass[np.arange(n), answered], classes)
+    called = np.bincount(answered, mass.sum(1), classes)
+    return float((2 * hits / (called + mass.sum(0))).mean())
 
 
 def _proved_threshold(
