@@ -33,8 +33,10 @@ SHOWN_FIGURES = {
     "brier": "Brier score",
     "calibration_error": "calibration error",
     "unparsed_rate": "unparsed rate",
+    "quadratic_kappa": "quadratic kappa",
+    "mean_absolute_error": "mean absolute error",
 }
-"""Metrics and their names on the page."""
+"""Metrics and their names on the page; the last two are of labels on a scale."""
 CACHE_SIZE = 32
 TESTS = {"balanced": "McNemar's test", "natural": "McNemar's test with weights"}
 """The paired test by the share of the labels in it."""
@@ -137,6 +139,7 @@ def figure_rows(pair: Sequence[RecordedEvaluation]) -> list[list[str]]:
     rows = [
         [title, *(with_interval(recorded.metrics, name) for recorded in pair)]
         for name, title in SHOWN_FIGURES.items()
+        if any(recorded.metrics.get(name) is not None for recorded in pair)
     ]
     return [*rows, ["reviews", *(f"{recorded.metrics['n']:.0f}" for recorded in pair)]]
 
@@ -287,7 +290,7 @@ def _last_label(recorded: RecordedEvaluation) -> tuple[Any, Any]:
 
 def with_interval(metrics: Mapping[str, Any], name: str) -> str:
     """Return a figure of `metrics.json` with its interval."""
-    if name not in metrics:
+    if metrics.get(name) is None:
         return "-"
     interval = metrics.get("intervals", {}).get(name)
     return f"{metrics[name]:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

@@ -22,7 +22,13 @@ THOUSAND = 1_000
 """Reviews of production that the counts are scaled to."""
 LEAST_COVERAGE = 0.5
 """A smaller part of the reviews has too few wrong answers to draw."""
-BALANCED_FIGURES = {"accuracy": "accuracy", "macro-F1": "f1", "calibration error": "calibration_error"}
+BALANCED_FIGURES = {
+    "accuracy": "accuracy",
+    "macro-F1": "f1",
+    "calibration error": "calibration_error",
+    "quadratic kappa": "quadratic_kappa",
+    "mean absolute error": "mean_absolute_error",
+}
 """Titles of a `NaturalMetrics`' rows, and the same figures on balanced reviews."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 RATINGS = range(1, 6)
 NOT_LISTED = "is not in data.labels"
 """The end of the reason for dropping a row whose label was not expected."""
+TWO_PLACES = 2
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?")
 _NAME_OF_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
@@ -28,15 +29,18 @@ class LabelScheme:
 
     `names` are the words that the model answers, in the order of the class index. `of_values` maps values of
     the label column, as `value_text` writes them, to names; `left_out` are the values that are dropped on
-    purpose. `has_stars` if the values are ratings from 1 to 5. `ordinal` if the order of the names means
-    something: an answer next to the right one is then less wrong than one far from it.
+    purpose. `has_stars` if the values are ratings from 1 to 5.
     """
 
     names: tuple[str, ...]
     of_values: Mapping[str, str]
     left_out: tuple[str, ...] = ()
     has_stars: bool = False
-    ordinal: bool = False
+
+    @property
+    def ordinal(self) -> bool:
+        """Return whether the order of the names means something."""
+        return is_ordinal(self.names)
 
     def described(self) -> str:
         """Return a description of the values of each label, and of those left out."""
@@ -115,25 +119,41 @@ def scheme_of(labels: Labels) -> LabelScheme:
         names,
         {value_text(value): name for value, name in pairs if name != dropped},
         left_out=tuple(value_text(value) for value, name in pairs if name == dropped),
-        ordinal=all(map(_NAME_OF_NUMBER.fullmatch, names)),
     )
 
 
-def _of_stars(of_stars: Mapping[int, str], *, ordinal: bool) -> LabelScheme:
+def is_ordinal(names: Sequence[str]) -> bool:
+    """Return whether labels are on a scale: numbers, and `NEUTRAL`.
+
+    An answer next to the right one is then less wrong than one far from it.
+    """
+    return tuple(names) == NEUTRAL.names or all(map(_NAME_OF_NUMBER.fullmatch, names))
+
+
+def places_on_scale(names: Sequence[str]) -> tuple[int, ...] | None:
+    """Return the place of each label on its scale, from 0; None without one, or if it has only two places."""
+    if not is_ordinal(names) or len(names) <= TWO_PLACES:
+        return None
+    if tuple(names) == NEUTRAL.names:
+        return tuple(range(len(names)))
+    ordered = sorted(names, key=float)
+    return tuple(map(ordered.index, names))
+
+
+def _of_stars(of_stars: Mapping[int, str]) -> LabelScheme:
     return LabelScheme(
         names=tuple(dict.fromkeys(of_stars.values())),
         of_values={str(stars): name for stars, name in of_stars.items()},
         left_out=tuple(str(stars) for stars in RATINGS if stars not in of_stars),
         has_stars=True,
-        ordinal=ordinal,
     )
 
 
-BINARY = _of_stars({1: "negative", 2: "negative", 4: "positive", 5: "positive"}, ordinal=False)
+BINARY = _of_stars({1: "negative", 2: "negative", 4: "positive", 5: "positive"})
 """1-2 stars against 4-5; reviews with 3 stars are dropped."""
-NEUTRAL = _of_stars({1: "negative", 2: "negative", 3: "neutral", 4: "positive", 5: "positive"}, ordinal=True)
+NEUTRAL = _of_stars({1: "negative", 2: "negative", 3: "neutral", 4: "positive", 5: "positive"})
 """3 stars are a class of their own."""
-STARS = _of_stars({stars: str(stars) for stars in RATINGS}, ordinal=True)
+STARS = _of_stars({stars: str(stars) for stars in RATINGS})
 """The rating itself."""
 
 STAR_SCHEMES: Mapping[str, LabelScheme] = {"binary": BINARY, "neutral": NEUTRAL, "stars": STARS}

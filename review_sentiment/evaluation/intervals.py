@@ -7,7 +7,7 @@ samples of reviews, not between trainings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,11 +35,16 @@ Figure = Any
 """A number, or an array with one number per draw."""
 
 
-def figures(answers: Answers, counts: npt.NDArray[np.float64] | None = None) -> dict[str, Figure]:
+def figures(
+    answers: Answers,
+    places: Sequence[int] | None = None,
+    counts: npt.NDArray[np.float64] | None = None,
+) -> dict[str, Figure]:
     """Return each metric of `metrics.Metrics`, for the reviews as they are or for draws with replacement.
 
-    `counts` [..., n] is how often each review is in a draw; the metrics then have the draws' dimensions. The
-    ROC AUC of a draw without any review of a class is NaN.
+    `places` [c] are those of the labels on a scale, if there is one. `counts` [..., n] is how often each
+    review is in a draw; the metrics then have the draws' dimensions. The ROC AUC of a draw without any review
+    of a class is NaN.
     """
     gold, answered, p = answers.gold, answers.answered, answers.probabilities
     classes = np.arange(answers.classes)
@@ -59,22 +64,44 @@ def figures(answers: Answers, counts: npt.NDArray[np.float64] | None = None) -> 
         "unparsed_rate": drawn @ (answered < 0) / total,
         "brier": drawn @ ((p - is_gold) ** 2).sum(-1) / 2 / total,
         "calibration_error": _calibration_error(p.max(-1), gold == answers.constrained, drawn),
+        **({} if places is None else _on_scale(answers, places, drawn)),
     }
 
 
-def intervals(answers: Answers) -> Mapping[str, Interval]:
-    """Return the interval of each metric."""
+def intervals(answers: Answers, places: Sequence[int] | None = None) -> Mapping[str, Interval]:
+    """Return the interval of each metric; `places` [c] are those of the labels on a scale."""
     n = len(answers.gold)
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     found: dict[str, list[Figure]] = {}
     for _ in range(RESAMPLES // DRAWS_AT_A_TIME):
-        for name, values in figures(answers, drawn_counts(rng, n)).items():
+        for name, values in figures(answers, places, drawn_counts(rng, n)).items():
             found.setdefault(name, []).append(values)
     return {
         name: (float(low), float(high))
         for name, parts in found.items()
         for low, high in [np.nanpercentile(np.concatenate(parts), PERCENTILES)]
     }
+
+
+def _on_scale(answers: Answers, places: Sequence[int], drawn: npt.NDArray[np.float64]) -> dict[str, Figure]:
+    cells = answers.gold * answers.classes + answers.constrained
+    one_hot = cells[:, None] == np.arange(answers.classes**2)
+    confusion = (drawn @ one_hot.astype(float)).reshape(*drawn.shape[:-1], answers.classes, -1)
+    return scale_figures(confusion / drawn.sum(-1)[..., None, None], places)
+
+
+def scale_figures(confusion: npt.NDArray[np.float64], places: Sequence[int]) -> dict[str, Figure]:
+    """Return the figures of labels on a scale from fractions [..., c, c] by gold label and answer.
+
+    The kappa is 1 minus the mean squared distance of the answers, divided by that of answers with the same
+    shares that are drawn at random (J. Cohen, "Weighted kappa", 1968).
+    """
+    apart = np.abs(np.subtract.outer(places, places))
+    by_chance = confusion.sum(-1)[..., :, None] * confusion.sum(-2)[..., None, :]
+    squared, chance = ((apart**2 * cells).sum((-2, -1)) for cells in (confusion, by_chance))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kappa = 1 - squared / chance
+    return {"quadratic_kappa": kappa, "mean_absolute_error": (apart * confusion).sum((-2, -1))}
 
 
 def drawn_counts(rng: np.random.Generator, n: int) -> npt.NDArray[np.float64]:

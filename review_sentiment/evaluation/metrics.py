@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from review_sentiment.data.labels import places_on_scale
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.intervals import Interval, figures, intervals
 from review_sentiment.evaluation.predictions import UNPARSED, answers_of
@@ -24,8 +25,10 @@ HEADLINE = (
     "calibration_error",
     "label_mass",
     "n",
+    "quadratic_kappa",
+    "mean_absolute_error",
 )
-"""Metrics that are single numbers."""
+"""Metrics that are single numbers; the last two only if the labels are on a scale."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class Metrics:
     probabilities. Precision, recall, F1 and ROC AUC are means over the classes. `brier` is half the mean
     squared distance of the probabilities from the truth, `calibration_error` the mean distance between
     confidence and accuracy in 15 bins. `confusion` has counts, with a row per gold label, a column per label,
-    and a last column for unparsed answers.
+    and a last column for unparsed answers. If the labels are on a scale, `quadratic_kappa` is Cohen's kappa
+    with the squared distance as the weight, and `mean_absolute_error` the mean distance in places, both of
+    the likeliest labels.
     """
 
     n: int
@@ -56,10 +61,13 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
     category_accuracy: Mapping[str, float]
     category_n: Mapping[str, int]
+    quadratic_kappa: float | None = None
+    mean_absolute_error: float | None = None
 
     def headline(self) -> dict[str, float]:
         """Return the metrics that are single numbers."""
-        return {name: float(getattr(self, name)) for name in HEADLINE}
+        found = {name: getattr(self, name) for name in HEADLINE}
+        return {name: float(value) for name, value in found.items() if value is not None}
 
     def interval_ends(self) -> dict[str, float]:
         """Return the ends of every interval as single numbers."""
@@ -87,14 +95,15 @@ def compute_metrics(predictions: pd.DataFrame, labels: Sequence[str]) -> Metrics
     require_every_label(gold, labels)
     answers = answers_of(predictions, labels)
     # The function that the intervals resample, so that a metric and its interval are the same quantity.
-    computed: dict[str, Any] = {name: float(value) for name, value in figures(answers).items()}
+    places = places_on_scale(labels)
+    computed: dict[str, Any] = {name: float(value) for name, value in figures(answers, places).items()}
     by_category = (gold == predicted).groupby(predictions["category"])
     confusion = confusion_matrix(gold, predicted, labels=[*labels, UNPARSED])[: len(labels)]
     return Metrics(
         n=len(gold),
         **computed,
         label_mass=float(predictions["label_mass"].mean()),
-        intervals=intervals(answers),
+        intervals=intervals(answers, places),
         labels=tuple(labels),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         category_accuracy={str(name): float(value) for name, value in by_category.mean().items()},

@@ -17,6 +17,7 @@ import numpy as np
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.intervals import PERCENTILES
 from review_sentiment.evaluation.natural_figures import Figure, resampled_figures
+from review_sentiment.names import safe_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 
 BY_LABEL = ("share", "precision", "recall")
 SCALARS = ("accuracy", "macro_f1", "calibration_error", "coverage", "risk")
+ON_SCALE = ("quadratic_kappa", "mean_absolute_error")
+"""Figures of labels that are on a scale; see `metrics.Metrics`."""
+ENDS = ("low_", "high_")
+"""What no label's name in MLflow starts with: `precision_low_NAME` is the end of an interval."""
+
+
+SCALE_ROWS: Mapping[str, tuple[str, str | None]] = {
+    "quadratic kappa": ("quadratic_kappa", None),
+    "mean absolute error": ("mean_absolute_error", None),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class NaturalMetrics:
     `coverage` is the fraction of reviews that the rule answers, `risk` the fraction of wrong answers among
     these; the other figures count the rule's likeliest answer to every review, sure or not. `low` and `high`
     have the ends of the 95 % intervals under the names of the figures. `categories` has the same metrics of
-    each category, at its own shares.
+    each category, at its own shares. The figures of `ON_SCALE` are None if the labels are not on a scale.
     """
 
     n: int
@@ -51,6 +62,8 @@ class NaturalMetrics:
     low: Mapping[str, Any]
     high: Mapping[str, Any]
     categories: Mapping[str, NaturalMetrics] = field(default_factory=dict)
+    quadratic_kappa: float | None = None
+    mean_absolute_error: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures, each followed by `NAME_low` and `NAME_high`, and those of `categories`."""
@@ -62,7 +75,8 @@ class NaturalMetrics:
     def _figures(self) -> dict[str, Any]:
         return {"n": self.n} | {
             f"{name}{suffix}": values[name]
-            for name in (*SCALARS, *BY_LABEL)
+            for name in (*SCALARS, *ON_SCALE, *BY_LABEL)
+            if name in self.low
             for suffix, values in (("", vars(self)), ("_low", self.low), ("_high", self.high))
         }
 
@@ -98,24 +112,31 @@ class NaturalMetrics:
             f"precision of {rarest}": ("precision", rarest),
             f"recall of {rarest}": ("recall", rarest),
             "calibration error": ("calibration_error", None),
+            **({} if self.quadratic_kappa is None else SCALE_ROWS),
         } | ({"coverage": ("coverage", None), "risk": ("risk", None)} if self.coverage < 1 else {})
 
     def flat(self) -> dict[str, float]:
-        """Return the figures and the ends of their intervals as single numbers, for MLflow."""
+        """Return the figures and the ends of their intervals as single numbers, under names for MLflow."""
         numbers: dict[str, float] = {}
+        safe = safe_names(self.share, not_before=ENDS)
         for name, value in self._figures().items():
             if isinstance(value, Mapping):
-                numbers |= {f"{name}_{label}": float(one) for label, one in value.items()}
+                numbers |= {f"{name}_{safe[label]}": float(one) for label, one in value.items()}
             else:
                 numbers[name] = float(value)
         return numbers
 
-    def shown(self, name: str, label: str | None = None, form: str = ".3f") -> str:
-        """Return a figure with its interval."""
+    def with_interval(self, name: str, label: str | None = None) -> tuple[float, float, float]:
+        """Return a figure and the ends of its interval."""
         value, low, high = (
             values[name] if label is None else values[name][label]
             for values in (vars(self), self.low, self.high)
         )
+        return value, low, high
+
+    def shown(self, name: str, label: str | None = None, form: str = ".3f") -> str:
+        """Return a figure with its interval."""
+        value, low, high = self.with_interval(name, label)
         return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from review_sentiment.data.labels import places_on_scale
 from review_sentiment.decision.calibration import TWO_CLASSES
 from review_sentiment.evaluation.intervals import (
     BOOTSTRAP_SEED,
@@ -17,6 +18,7 @@ from review_sentiment.evaluation.intervals import (
     DRAWS_AT_A_TIME,
     RESAMPLES,
     drawn_counts,
+    scale_figures,
 )
 from review_sentiment.evaluation.predictions import answers_of, production_shares
 
@@ -44,12 +46,13 @@ def resampled_figures(
     production = production_shares(reviews, dict(zip(rule.labels, shares, strict=True)))
     prior = np.array(shares)
     columns = [_columns(table, rule, production) for table, rule in models]
-    points = [_figures(production[None] @ own, prior) for own in columns]
+    places = places_on_scale(rule.labels)
+    points = [_figures(production[None] @ own, prior, places) for own in columns]
     drawn: list[list[dict[str, Figure]]] = [[] for _ in models]
     for counts in _draws(gold):
         mass = _within_labels(counts, gold, weights, prior)
         for found, own in zip(drawn, columns, strict=True):
-            found.append(_figures(mass @ own, prior))
+            found.append(_figures(mass @ own, prior, places))
     return [
         (point, {name: np.concatenate([one[name] for one in found]) for name in point})
         for point, found in zip(points, drawn, strict=True)
@@ -117,7 +120,9 @@ def _distances(
     return np.asarray(distance[:, None] * (bins[:, None] == np.arange(CALIBRATION_BINS)))
 
 
-def _figures(sums: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> dict[str, Figure]:
+def _figures(
+    sums: npt.NDArray[np.float64], prior: npt.NDArray[np.float64], places: Sequence[int] | None
+) -> dict[str, Figure]:
     """Return the figures from the sums [draws, ...] of the columns."""
     c = len(prior)
     confusion = sums[:, : c * c].reshape(-1, c, c)  # by gold label and answer, as fractions of production
@@ -135,4 +140,5 @@ def _figures(sums: npt.NDArray[np.float64], prior: npt.NDArray[np.float64]) -> d
         "precision": hits / np.maximum(answered, np.finfo(float).tiny),  # 0 if the label is never answered
         "recall": hits / prior,
     }
-    return {name: np.clip(value, 0, 1) for name, value in figures.items()}  # rounding errors
+    clipped = {name: np.clip(value, 0, 1) for name, value in figures.items()}  # rounding errors
+    return clipped | ({} if places is None else scale_figures(confusion, places))

@@ -17,6 +17,7 @@ import pandas as pd
 
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.metrics import Metrics, compute_metrics
+from review_sentiment.evaluation.natural import BY_LABEL, ON_SCALE
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.names import in_markdown
 from review_sentiment.scoring.answers import labels_of
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.tracking.model_versions import ModelVersion
 
-FIGURES = ("accuracy", "f1", "roc_auc", "brier", "calibration_error", "unparsed_rate")
-NATURAL_FIGURES = ("accuracy", "macro_f1", "precision", "recall", "calibration_error", "coverage", "risk")
+FIGURES = ("accuracy", "f1", "roc_auc", "brier", "calibration_error", "unparsed_rate", *ON_SCALE)
 MODELS = ("baseline", "classical", "tuned")
 SEED = "seed"
 
@@ -133,25 +133,22 @@ def _balanced(identity: dict[str, str], metrics: Metrics) -> list[dict[str, Any]
             "n": metrics.n,
         }
         for name in FIGURES
+        if name in metrics.intervals
     ]
 
 
 def _natural(identity: dict[str, str], natural: NaturalMetrics) -> list[dict[str, Any]]:
     """Return a row for each figure of a model at the natural share, by its own decision rule."""
-    figures = natural.flat()
     return [
         {
             **identity,
             "share": "natural",
-            "figure": f"{name}{label}",
-            "value": figures[f"{name}{label}"],
-            "low": figures[f"{name}_low{label}"],
-            "high": figures[f"{name}_high{label}"],
+            "figure": name if label is None else f"{name} of {label}",
+            **dict(zip(("value", "low", "high"), natural.with_interval(name, label), strict=True)),
             "n": natural.n,
         }
-        for name in NATURAL_FIGURES
-        for label in ("", *(f"_{label}" for label in natural.share))
-        if f"{name}{label}" in figures
+        for name in natural.low
+        for label in (natural.share if name in BY_LABEL else (None,))
     ]
 
 

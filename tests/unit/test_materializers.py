@@ -95,7 +95,7 @@ def adapter(directory: Path) -> TrainedAdapter:
         run_id="run",
         proof=LoraProof((LayerProof("layer", 1, 0.5, 0.25),), 2.0, 0.1),
         summary=TrainingSummary(8, 2, 100, 1.5, 66.7, 110, 1000, 1.0, 1.1),
-        prompt=prompt_of(),
+        prompt=prompt_of(max_tokens=192),
         compute={"device": "cpu"},
         settings={"seed": "1"},
         checkpoints="s3://bucket/checkpoints/0",

@@ -31,6 +31,12 @@ def test_safe_names_are_accepted_and_differ_whatever_the_case(names: list[str]) 
         assert len(f"ingest_reviews_{name}") < 255
 
 
+def test_spaces_become_underscores_unless_that_makes_two_names_equal() -> None:
+    assert safe_names(["Fine gauge", "Knits"]) == {"Fine gauge": "Fine_gauge", "Knits": "Knits"}
+    assert len(set(safe_names(["a b", "a_b"]).values())) == 2
+    assert safe_names(["low_x", "x"], not_before=("low_",))["low_x"].startswith("low_x-")
+
+
 def test_most_names_stay_and_those_that_only_look_alike_do_not() -> None:
     assert safe_names(["All_Beauty", "v1.5-Books", "Café"]) == {
         n: n for n in ("All_Beauty", "v1.5-Books", "Café")

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from review_sentiment.config import MAX_LABEL, MAX_LABELS, DataSettings, StarScheme
-from review_sentiment.data.labels import BINARY, NEUTRAL, STAR_SCHEMES, STARS, scheme_of, value_text
+from review_sentiment.data.labels import (
+    BINARY,
+    NEUTRAL,
+    STAR_SCHEMES,
+    STARS,
+    places_on_scale,
+    scheme_of,
+    value_text,
+)
 from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import load_settings
 
@@ -99,6 +107,13 @@ def test_the_order_of_stars_and_of_numbers_means_something() -> None:
     assert scheme_of(labels("0,1,2.5,-3")).ordinal
     assert scheme_of(labels("{low: 1, high: 2}")).ordinal
     assert not scheme_of(labels("{1: low, 2: high}")).ordinal
+
+
+def test_places_on_a_scale_are_in_the_order_of_the_numbers() -> None:
+    assert places_on_scale(("10", "2", "-1")) == (2, 1, 0)
+    assert places_on_scale(NEUTRAL.names) == (0, 1, 2)
+    assert places_on_scale(("0", "1")) is None, "two places have one distance"
+    assert places_on_scale(("bug", "praise", "2")) is None
 
 
 @pytest.mark.parametrize(

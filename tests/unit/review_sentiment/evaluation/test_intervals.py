@@ -10,6 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
     brier_score_loss,
+    cohen_kappa_score,
+    mean_absolute_error,
     precision_recall_fscore_support,
     roc_auc_score,
 )
@@ -51,12 +53,23 @@ def test_metrics_are_those_of_scikit_learn(seed: int, classes: int, n: int) -> N
     )
 
 
+@hypothesis_settings(max_examples=25)
+@given(seed=st.integers(0, 10_000), places=st.permutations(range(5)))
+def test_figures_on_a_scale_are_those_of_scikit_learn(seed: int, places: list[int]) -> None:
+    answers = some_answers(seed, 60, 5)
+    gold, answered = np.array(places)[answers.gold], np.array(places)[answers.constrained]
+    found = figures(answers, places)
+    assert found["quadratic_kappa"] == pytest.approx(cohen_kappa_score(gold, answered, weights="quadratic"))
+    assert found["mean_absolute_error"] == pytest.approx(mean_absolute_error(gold, answered))
+
+
 def test_many_draws_at_once_are_the_draws_one_by_one() -> None:
     answers = some_answers(1, classes=3)
     draws = np.random.default_rng(2).integers(0, 200, (7, 200))
-    together = figures(answers, np.stack([np.bincount(draw, minlength=200) for draw in draws]).astype(float))
+    counts = np.stack([np.bincount(draw, minlength=200) for draw in draws]).astype(float)
+    together = figures(answers, (0, 2, 1), counts)
     for place, draw in enumerate(draws):
-        alone = figures(drawn(answers, draw))
+        alone = figures(drawn(answers, draw), (0, 2, 1))
         assert {name: float(values[place]) for name, values in together.items()} == pytest.approx(alone)
 
 

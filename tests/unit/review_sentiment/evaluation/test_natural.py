@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from sklearn.metrics import cohen_kappa_score, mean_absolute_error
 
 from review_sentiment.decision.rule import Band, DecisionRule, Threshold
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.comparison import compare_models
 from review_sentiment.evaluation.natural import NaturalMetrics, natural_difference, natural_metrics
-from review_sentiment.evaluation.predictions import prediction_table
+from review_sentiment.evaluation.predictions import prediction_table, production_shares
+from tests.many_labels import evaluation, names
 
 LABELS = ("negative", "positive")
 SHARES = (0.2, 0.8)
@@ -68,6 +70,46 @@ def test_a_category_has_its_own_shares_from_its_weights() -> None:
     assert found.categories["Bottoms"].accuracy == pytest.approx(0.5)
     assert found.as_json()["categories"]["Bottoms"]["recall"] == {"negative": 0.0, "positive": 1.0}
     assert not any("Tops" in name for name in found.flat())
+
+
+def test_on_a_scale_answers_count_by_their_distance() -> None:
+    labels, shares = ("1", "2", "3", "4", "5"), (0.1, 0.1, 0.2, 0.2, 0.4)
+    rng = np.random.default_rng(0)
+    gold = np.tile(np.arange(5), 12)
+    p = rng.dirichlet(np.ones(5), len(gold))
+    reviews = pd.DataFrame({"label": np.array(labels)[gold], "weight": rng.random(len(gold)) + 0.5})
+    reviews = reviews.assign(review_id=range(len(gold)), category="Tops").astype({"review_id": str})
+    predictions = prediction_table(reviews, labels, p, p.argmax(1), np.ones(len(gold)))
+    rule = DecisionRule.raw(labels, shares)
+    found = natural_metrics(predictions, rule, shares)
+    answered = rule.answers(rule.probabilities(np.log(p)))
+    weights = production_shares(predictions, dict(zip(labels, shares, strict=True)))
+    assert found.mean_absolute_error == pytest.approx(
+        mean_absolute_error(gold, answered, sample_weight=weights)
+    )
+    assert found.quadratic_kappa == pytest.approx(
+        cohen_kappa_score(gold, answered, weights="quadratic", sample_weight=weights)
+    )
+    low, high = found.low["quadratic_kappa"], found.high["quadratic_kappa"]
+    assert low < found.quadratic_kappa < high
+    assert NaturalMetrics.from_json(json.loads(json.dumps(found.as_json()))) == found
+    assert "quadratic kappa" in found.rows()
+    assert "quadratic kappa" not in natural_metrics(table([0, 1], [0.1, 0.9], [1, 1]), RULE, SHARES).rows()
+
+
+def test_labels_have_names_that_mlflow_accepts_and_no_two_figures_the_same() -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    labels = names(24)
+    table = evaluation("tuned", labels, per_label=5)
+    assert table.natural
+    flat = table.natural.flat()
+    for name in flat:
+        _validate_metric_name(f"champion_natural/{name}")
+    # n, and a figure with two ends for each scalar, and of each label for the three others
+    assert len({name.casefold() for name in flat}) == len(flat) == 1 + 3 * (5 + 3 * len(labels))
+    assert flat["precision_Very_negative"] == table.natural.precision["Very negative"]
+    assert flat["precision_low_x"] == table.natural.low["precision"]["x"]
 
 
 def test_other_scales_of_the_weights_change_nothing() -> None:
