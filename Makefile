@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
 	touch $(INSTALLED)
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-unit: install
 	$(BIN)/python -m pytest tests/unit

@@ -22,6 +22,9 @@ from tests.tiny import make_tiny_model, prompt_of, review_rows
 if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset
 
+SHARED_RUNS = {"project", "dashboard_project", "site"}
+"""Fixtures with the state of runs, and what was loaded for them."""
+
 # An example may take longer than hypothesis' 0.2 s while other tests run.
 hypothesis.settings.register_profile("side by side", deadline=None)
 hypothesis.settings.load_profile("side by side")
@@ -41,6 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["ZENML_CONFIG_PATH"] = f"{state}/zenml"
     os.environ["ZENML_LOCAL_STORES_PATH"] = f"{state}/stores"
     os.environ.update(OPT_OUTS)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share a pipeline run on one worker: each worker would run it again."""
+    for item in items:
+        for shared in SHARED_RUNS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(shared))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

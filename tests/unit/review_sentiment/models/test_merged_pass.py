@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_adapted_model(
     finally:
         torch.set_num_threads(before)
 
-    assert abs(found - expected).max() < 1e-5
+    assert abs(found - expected).max() < 3e-5  # FP32 rounds log-probabilities near -10 to 1e-6
     assert (found_greedy == greedy).all()
 
 
