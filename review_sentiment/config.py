@@ -153,6 +153,8 @@ class Section(BaseModel):
 class ColumnSettings(Section):
     """The columns of your own table; none for the usual ones of the source."""
 
+    model_config = ConfigDict(str_strip_whitespace=False)
+
     text: Text | None = None
     """Column with the text."""
     title: Text | None = None

@@ -135,3 +135,22 @@ def tiny_settings(data: Path, model: str) -> dict[str, Any]:
         "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
                  "max_unparsed_rate": 1.0, "max_calibration_error": 1.0, "significance": 1.0},
     }  # fmt: skip
+
+
+TICKETS = {
+    "bug report": ["crashes", "fails", "freezes", "breaks"],
+    "open question": ["how", "where", "which", "when"],
+    "high praise: thanks": ["great", "lovely", "superb", "perfect"],
+}
+"""Words of a support ticket, by its topic."""
+
+
+def ticket_rows(count: int) -> list[dict[str, str]]:
+    """Return support tickets of three topics, whose words give the topic away."""
+    rows = []
+    for number in range(count):
+        topic = list(TICKETS)[number % 3]
+        words = TICKETS[topic]
+        message = f"Ticket {number}: {words[number % 4]} and {words[number // 4 % 4]} with part {number * 7}."
+        rows.append({"Topic": topic, "Message": message})
+    return rows

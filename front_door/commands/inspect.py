@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,12 +36,20 @@ DEFAULT_LABELS = ("negative", "positive")
     metavar="ROLE=NAME",
     help="Name the column of a role, such as label=stars. Can be repeated.",
 )
+@click.option(
+    "--write",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a configuration for training on the table.",
+)
 @CONFIG
 @OVERRIDES
 @JSON
 def inspect_command(
     source: Path,
     columns: tuple[str, ...],
+    output: Path | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -49,18 +58,48 @@ def inspect_command(
 
     CSV, JSON or Parquet, plain or compressed; the files of a directory are one table. The report has the
     columns, which of them could be the text, the label and so on, duplicates, classes, lengths in tokens,
-    columns that give the label away, and warnings. A large table is sampled. Nothing is written.
+    columns that give the label away, and warnings. A large table is sampled. Nothing is written, except
+    with --write: a configuration that trains on the table; its command is the last line.
     """
+    if output is not None:
+        _require_new(output)
     settings = load_settings(config_file or default_config(), overrides)
     given = dict(map(_role_and_column, columns))
     with quiet(new_log_file()):
         report = _inspect(source, given, settings)
-    if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
-        return
     from front_door.commands.inspection_text import as_text
 
-    click.echo(as_text(report))
+    if not as_json:
+        click.echo(as_text(report))
+    command = _write(report, source, output) if output is not None else None
+    if as_json:
+        click.echo(json.dumps(report.as_json() | {"command": command}, ensure_ascii=False))
+    elif command is not None:
+        click.echo(f"\n{command}")
+
+
+def _require_new(output: Path) -> None:
+    if output.exists():
+        raise UsageError(f"{output} exists, and is not overwritten. Name another file, or remove it.")
+    if not output.parent.is_dir():
+        raise UsageError(f"{output}: there is no directory {output.parent}. Create it, or name another file.")
+
+
+def _write(report: TableReport, source: Path, output: Path) -> str:
+    """Write the configuration, and return the command that trains with it.
+
+    Raises:
+        UsageError: the table cannot be used, or the file cannot be written.
+    """
+    from front_door.commands.table_configuration import configuration_of
+
+    text = configuration_of(report, source, output)
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written: {error.strerror}.") from error
+    return shlex.join(["python", "run_pipeline.py", "--config", str(output)])
 
 
 def _role_and_column(option: str) -> tuple[str, str]:
