@@ -220,10 +220,12 @@ class CleaningSettings(Section):
 class SplitSettings(Section):
     """How reviews are split into training, validation and evaluation sets."""
 
+    by: Literal["group", "time"] = "group"
+    """`group`: splits share no product or user; `time`: the latest reviews evaluate, the past trains."""
     evaluation_share: HeldOutFraction = 0.2
-    """Fraction of products held out for evaluation."""
+    """Fraction of groups, or of the latest reviews, held out for evaluation."""
     validation_share: HeldOutFraction = 0.08
-    """Fraction of products held out for validation: used to select settings, never to train or report."""
+    """Fraction held out for validation: used to select settings, never to train or report."""
     train_per_category: Count = 10_000
     """Maximum training reviews per category."""
     validation_per_category: Count = 500

@@ -26,6 +26,7 @@ def ingest_reviews(
     cleaning: CleaningSettings,
     needed_per_class: int,
     kept_per_class: int,
+    needs_time: bool,
     seed: int,
 ) -> Annotated[ReviewTable, "reviews"]:
     """Return a category's clean reviews.
@@ -38,7 +39,8 @@ def ingest_reviews(
     from review_sentiment.data.sources.catalogue import open_source
     from review_sentiment.data.sources.local import LocalFiles
 
-    rules = CleaningRules.of(scheme_of(labels), cleaning, needed_per_class, kept_per_class)
+    scheme = scheme_of(labels)
+    rules = CleaningRules.of(scheme, cleaning, needed_per_class, kept_per_class, needs_time=needs_time)
     reviews = open_source(DataSettings(source=source, columns=columns, labels=labels))
     if isinstance(reviews, LocalFiles):
         reviews.require_revision(category, revision)

@@ -36,7 +36,7 @@ def inspect_source(settings: Settings) -> SourceState:
     """
     settings = with_categories(settings)
     source = open_source(settings.data)
-    source.require_columns()
+    source.require_columns(("time",) if settings.split.by == "time" else ())
     categories = validate_categories(settings.data.categories, source.categories(), source.name)
     revisions = {category: source.revision(category) for category in categories}
     return SourceState(source.categories(), revisions)

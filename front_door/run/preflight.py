@@ -197,7 +197,8 @@ class Preflight:
             return f"{data.source}: {categories}"
         found = ", ".join(f"{name} {_labels(counts)}" for name, counts in self.counts.items())
         if self._label_counts:
-            self._label_counts.require(scheme, split)
+            self._label_counts.require_texts(self.settings.cleaning)
+            self._label_counts.require_labels(scheme, split)
         both = [name for name, counts in self.counts.items() if len(counts) > 1]
         if not both:
             raise UsageError(

@@ -14,6 +14,7 @@ from review_sentiment.data.records import BrokenRecord, ReviewRecord
 from review_sentiment.data.review_table import ReviewTable, table_of
 from review_sentiment.data.sampling import BottomK
 from review_sentiment.data.sources.source import Reading
+from review_sentiment.data.times import seconds_of
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
 from review_sentiment.progress import Progress
@@ -28,6 +29,7 @@ CleanRow = dict[str, Any]
 
 EXAMPLES_SHOWN = 3
 """Broken rows that an error message quotes."""
+UNREADABLE_TIME = "unreadable time"
 MAX_REASONS, OTHER_REASON = 100, "another reason"
 """A column that is no label column gives a reason for each of its values."""
 LABELS_SHOWN = 5
@@ -54,19 +56,23 @@ _STAR_TITLE = re.compile(
 class CleaningRules:
     """The labels, how many rows of each class to keep, and the fraction that may be broken.
 
-    `max_per_class` limits memory. A reading in random order stops when every class has `enough_per_class`.
+    If a review `needs_time`, one whose time cannot be read is broken. `max_per_class` limits memory. A
+    reading in random order stops when every class has `enough_per_class`.
     """
 
     scheme: LabelScheme
     max_per_class: int
     enough_per_class: int
     max_broken_share: float
+    needs_time: bool = False
 
     @classmethod
-    def of(cls, scheme: LabelScheme, cleaning: CleaningSettings, needed: int, kept: int) -> CleaningRules:
+    def of(
+        cls, scheme: LabelScheme, cleaning: CleaningSettings, needed: int, kept: int, *, needs_time: bool
+    ) -> CleaningRules:
         """Keep `needed` rows of the rarest class and `kept` of the others, unless the settings say less."""
         most = cleaning.max_per_class or kept
-        return cls(scheme, most, min(most, needed), cleaning.max_broken_share)
+        return cls(scheme, most, min(most, needed), cleaning.max_broken_share, needs_time)
 
 
 def clean_text(text: str) -> str:
@@ -171,6 +177,11 @@ class _CategorySample:
     def add(self, record: ReviewRecord | BrokenRecord) -> None:
         """Keep the record's row, or count the reason for dropping a row."""
         self.read += 1
+        moment = None
+        if self._rules.needs_time and isinstance(record, ReviewRecord):
+            moment = seconds_of(record.time)
+            if moment is None:
+                record = BrokenRecord(f"row {self.read}", UNREADABLE_TIME)
         if isinstance(record, BrokenRecord):
             self._broken += 1
             if self._broken <= EXAMPLES_SHOWN:
@@ -178,11 +189,11 @@ class _CategorySample:
             reason: str | None = record.reason
         else:
             self._source_labels[self._rules.scheme.shown(record.label)] += 1
-            reason = self._offer(record)
+            reason = self._offer(record, moment)
         if reason is not None:
             self._dropped[reason if len(self._dropped) < MAX_REASONS else OTHER_REASON] += 1
 
-    def _offer(self, record: ReviewRecord) -> str | None:
+    def _offer(self, record: ReviewRecord, moment: float | None) -> str | None:
         """Offer the record's row to the sample of its class; return the reason if a row was dropped."""
         row = _clean_row(self._category, record, self._rules.scheme)
         if isinstance(row, str):
@@ -190,6 +201,7 @@ class _CategorySample:
         # Before the cap, which keeps other fractions of each class: production has the shares of the source.
         self._labels[row["label"]] += 1
         key = sample_key(normalised(row["text"]), self._seed)
+        row["time"] = moment
         return self._samples[row["label"]].add(key, tie_break=row["review_id"], row=row)
 
     def table(self, fraction: float) -> ReviewTable:

@@ -34,13 +34,26 @@ class Columns:
         roles = astuple(self)[:-1]
         return tuple(dict.fromkeys(name for name in roles if name is not None))
 
-    def require(self, available: Sequence[str], place: str) -> None:
-        """Check that a table has the columns of the required roles.
+    def require_roles(self, roles: Sequence[str]) -> None:
+        """Check that there are columns for some roles, whether or not a table has them.
+
+        Raises:
+            UsageError: there is none for a role.
+        """
+        for role in roles:
+            if getattr(self, role) is None:
+                raise UsageError(
+                    f"data.columns.{role} must name a column: the settings need the {role} of each review."
+                )
+
+    def require(self, available: Sequence[str], place: str, roles: Sequence[str] = ()) -> None:
+        """Check that a table has the columns of the required roles, and of `roles`.
 
         Raises:
             UsageError: it does not; the closest column is suggested.
         """
-        for role in self.required:
+        self.require_roles(roles)
+        for role in dict.fromkeys((*self.required, *roles)):
             column = getattr(self, role)
             if column is not None and column not in available:
                 raise UsageError(

@@ -1,47 +1,96 @@
-"""How many reviews of each label a source on this machine has, counted without cleaning them."""
+"""What the columns of a source on this machine hold, counted without cleaning: labels, and what is wrong."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from review_sentiment.config import MAX_LABEL
 from review_sentiment.data.labels import LabelScheme
-from review_sentiment.data.records import ReviewRecord
+from review_sentiment.data.records import BrokenRecord, ReviewRecord
 from review_sentiment.data.sources.embedded import EmbeddedReviews
 from review_sentiment.data.sources.local import LocalFiles
-from review_sentiment.errors import UsageError
+from review_sentiment.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from review_sentiment.config import SplitSettings
+    from review_sentiment.config import CleaningSettings, SplitSettings
     from review_sentiment.data.sources.source import ReviewSource
 
 MAX_BYTES = 32_000_000
 """Of a category that is counted: about a second."""
 VALUES_SHOWN = 8
+EXAMPLES_SHOWN = 3
 LONG = "a long text"
 FEWEST_HELD_OUT = 2
 """Reviews of a label that validation and evaluation need on average: below, some splits would have none."""
+MOSTLY = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass
 class LabelCounts:
     """The reviews of each category by label, and the values of the label column that have no label.
 
-    Long values are counted together: they are texts and no names of classes.
+    Long values are counted together: they are texts and no names of classes. `without_text` counts rows whose
+    text is empty, `without_words` those whose text has no letter; `examples` are of the `broken` rows.
     """
 
-    by_category: Mapping[str, Mapping[str, int]]
-    other_values: Mapping[str, int]
+    by_category: dict[str, Counter[str]] = field(default_factory=dict)
+    other_values: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+    broken: int = 0
+    examples: list[str] = field(default_factory=list)
+    without_text: int = 0
+    without_words: int = 0
+
+    def add(self, category: str, record: ReviewRecord | BrokenRecord, scheme: LabelScheme) -> None:
+        """Count a row."""
+        self.rows += 1
+        if isinstance(record, BrokenRecord):
+            self.broken += 1
+            if self.broken <= EXAMPLES_SHOWN:
+                self.examples.append(f"{record.place}: {record.detail or record.reason}")
+            return
+        self.without_text += not record.text.strip()
+        self.without_words += not any(map(str.isalpha, record.text))
+        label = scheme.label(record.label)
+        if label:
+            self.by_category[category][label] += 1
+        else:
+            self.other_values[record.label if len(record.label) <= MAX_LABEL else LONG] += 1
 
     def of_label(self, label: str) -> int:
         """Return the reviews of a label in all categories."""
         return sum(counts.get(label, 0) for counts in self.by_category.values())
 
-    def require(self, scheme: LabelScheme, split: SplitSettings) -> None:
+    def require_texts(self, cleaning: CleaningSettings) -> None:
+        """Check that most rows have a text of words, and that no more are broken than the settings allow.
+
+        Raises:
+            UsageError: the column of the text is empty, or holds numbers.
+            DataError: too many rows are broken.
+        """
+        if self.broken > cleaning.max_broken_share * self.rows:
+            raise DataError(
+                f"{self.broken:,} of {self.rows:,} rows are broken, more than cleaning.max_broken_share = "
+                f"{cleaning.max_broken_share:.1%} ({'; '.join(self.examples)}). Repair the file, name other "
+                "columns, or raise that setting if the loss is acceptable."
+            )
+        readable = self.rows - self.broken
+        if self.without_text > MOSTLY * readable:
+            raise UsageError(
+                f"data.columns.text: {self.without_text:,} of {readable:,} texts are empty. Name the column "
+                "that has the text."
+            )
+        if self.without_words > MOSTLY * readable:
+            raise UsageError(
+                f"data.columns.text: {self.without_words:,} of {readable:,} texts have no words, only "
+                "numbers or signs. Name the column that has the text."
+            )
+
+    def require_labels(self, scheme: LabelScheme, split: SplitSettings) -> None:
         """Check that every label of a list or mapping has rows, and each label enough for the splits.
 
         Raises:
@@ -50,7 +99,7 @@ class LabelCounts:
         rows = {name: self.of_label(name) for name in scheme.names}
         absent = [f"'{name}'" for name, count in rows.items() if not count]
         if absent and not scheme.has_stars:
-            most = Counter(self.other_values).most_common(VALUES_SHOWN)
+            most = self.other_values.most_common(VALUES_SHOWN)
             found = [f"'{name}' ({count:,})" for name, count in rows.items() if count]
             found += [f"{_shown(value)} ({count:,})" for value, count in most]
             more = " and others" if len(self.other_values) > len(most) else ""
@@ -72,28 +121,21 @@ class LabelCounts:
             )
 
 
-def _shown(value: str) -> str:
-    return f"'{value}'" if value else "no value"
-
-
 def label_counts(source: ReviewSource, categories: Sequence[str], scheme: LabelScheme) -> LabelCounts | None:
     """Return the counts, or None if counting is not cheap."""
     if not isinstance(source, EmbeddedReviews | LocalFiles):
         return None
-    counts: dict[str, Counter[str]] = {}
-    others: Counter[str] = Counter()
+    counts = LabelCounts()
     for category in categories:
         reading = source.read(category, seed=0)
         if reading.size is None or reading.size > MAX_BYTES:
             return None
-        found = counts.setdefault(category, Counter())
+        counts.by_category[category] = Counter()
         for chunk in reading.chunks:
             for record in chunk.rows:
-                if not isinstance(record, ReviewRecord):
-                    continue
-                label = scheme.label(record.label)
-                if label:
-                    found[label] += 1
-                else:
-                    others[record.label if len(record.label) <= MAX_LABEL else LONG] += 1
-    return LabelCounts(counts, others)
+                counts.add(category, record, scheme)
+    return counts
+
+
+def _shown(value: str) -> str:
+    return value if value == LONG else f"'{value}'" if value else "no value"

@@ -59,6 +59,7 @@ class ReviewRecord(BaseModel):
 
     A missing text is an empty one. A value that can be read in one way only is read, such as an identifier
     that is a number. `group` is the product, customer or thread, None if the source has no such column.
+    `time` is what the source has, for `times.seconds_of`.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -68,6 +69,7 @@ class ReviewRecord(BaseModel):
     group: Identifier | None = None
     title: Text | None = None
     user: Annotated[Identifier | None, BeforeValidator(lambda value: None if value == "" else value)] = None
+    time: Any = None
     verified_purchase: Annotated[bool | None, BeforeValidator(_yes_or_no)] = None
 
 

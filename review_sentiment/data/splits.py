@@ -5,7 +5,8 @@ A model that has memorised a product, an author or a text looks better than it i
 A hash of the group, such as a product, decides which part it belongs to. Unlike a draw, a hash is the same on
 every machine, and a new category, another cap or more reviews move no group to another part. So a change of
 an evaluation setting leaves the training rows as they are, and the cached training stays valid. Without
-groups, all reviews of a user are a group, and without users, reviews that are nearly the same.
+groups, all reviews of a user are a group, and without users, reviews that are nearly the same. Splits by time
+answer another question, how a model of the past does later: products and users may then be in all parts.
 
 Validation and evaluation sets are stratified. Production has the class shares of the source, often one
 negative review in eight, and a set with these shares would have too few negative reviews to measure anything.
@@ -21,22 +22,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from review_sentiment.data.cleaning import normalised, sample_key
 from review_sentiment.data.held_out_size import others_per_rarest
-from review_sentiment.data.near_duplicates import near_duplicates, similar_texts
+from review_sentiment.data.near_duplicates import near_duplicates
+from review_sentiment.data.parts import PARTS, HeldOutShares, assigned_parts
 from review_sentiment.data.review_table import COLUMNS, CategoryCounts, ReviewTable, whole_counts
 from review_sentiment.errors import DataError
-from review_sentiment.hashing import stable_hash, unit_interval
+from review_sentiment.hashing import stable_hash
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
 
-PARTS = ("train", "validation", "evaluation")
 SAME_TEXT = "same text elsewhere"
 SAME_USER = "user in another part"
 SIMILAR_TEXT = "similar text in another part"
@@ -66,6 +67,7 @@ class SplitRules:
     undersamples: bool
     majority_ratio: float
     natural_interval: float = 0.0
+    by: Literal["group", "time"] = "group"
 
     @classmethod
     def of(cls, settings: Settings) -> SplitRules:
@@ -107,13 +109,9 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     reviews["plain"] = reviews["text"].map(normalised)
     reviews["dropped"] = np.where(reviews["plain"].duplicated(), SAME_TEXT, "")
 
-    # `place` is in [0, 1) and belongs to the group. The parts are three intervals, and evaluation is the
-    # first: a larger validation share takes groups from training only.
-    place = _groups(reviews).map(lambda group: unit_interval(str(seed), "product", group))
-    held_out = rules.evaluation_share + rules.validation_share
-    in_part = [place < rules.evaluation_share, place < held_out]
-    reviews["part"] = np.select(in_part, ["evaluation", "validation"], "train")
-    _drop_shared(reviews)
+    shares = HeldOutShares(rules.evaluation_share, rules.validation_share)
+    reviews["part"] = assigned_parts(reviews, rules.by, shares, seed)
+    _drop_shared(reviews, users=rules.by == "group")
     source = {one.category: one for table in tables for one in table.counts}
     parts = {
         name: _part(name, reviews[reviews["part"] == name], source, _choice(name, rules), seed)
@@ -138,18 +136,8 @@ def _evaluation_ratio(evaluation: ReviewTable, rules: SplitRules) -> float:
     return max(rules.majority_ratio, ratio)
 
 
-def _groups(reviews: pd.DataFrame) -> pd.Series:
-    """Return the group of each review: its own, or else its user, or else the reviews that are similar."""
-    groups = reviews["group"].fillna("user " + reviews["user"])
-    alone = groups.isna() & (reviews["dropped"] == "")
-    ids = reviews.loc[alone, "review_id"]
-    clusters = pd.Series(similar_texts(reviews.loc[alone, "plain"].tolist()), index=ids.index)
-    # The smallest id of a cluster names it, so that the order of the reviews does not matter.
-    return groups.fillna(ids.groupby(clusters).transform("min")).fillna(reviews["review_id"])
-
-
-def _drop_shared(reviews: pd.DataFrame) -> None:
-    """Mark in the column `dropped` the reviews whose user or text another part has too."""
+def _drop_shared(reviews: pd.DataFrame, *, users: bool) -> None:
+    """Mark in the column `dropped` the reviews whose text another part has too, or whose user if asked."""
 
     def left(*parts: str) -> pd.DataFrame:
         return reviews[reviews["part"].isin(parts) & (reviews["dropped"] == "")]
@@ -159,14 +147,14 @@ def _drop_shared(reviews: pd.DataFrame) -> None:
     # lose.
     evaluation_users = set(left("evaluation")["user"].dropna())
     held_out_users = evaluation_users | set(left("validation")["user"].dropna())
-    for part, users in (("validation", evaluation_users), ("train", held_out_users)):
+    for part, others in (("validation", evaluation_users), ("train", held_out_users)) if users else ():
         rows = left(part)
-        reviews.loc[rows.index[rows["user"].isin(users)], "dropped"] = SAME_USER
+        reviews.loc[rows.index[rows["user"].isin(others)], "dropped"] = SAME_USER
     # Similar texts come last, among the rows that are left: comparing them takes a product of two sparse
     # matrices, where users and products are looked up.
-    for part, others in (("validation", ["evaluation"]), ("train", ["evaluation", "validation"])):
+    for part, held_out in (("validation", ["evaluation"]), ("train", ["evaluation", "validation"])):
         rows = left(part)
-        near = near_duplicates(rows["plain"].tolist(), left(*others)["plain"].tolist())
+        near = near_duplicates(rows["plain"].tolist(), left(*held_out)["plain"].tolist())
         reviews.loc[rows.index[near], "dropped"] = SIMILAR_TEXT
 
 

@@ -141,6 +141,7 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         ),
         summary=adapter.summary,
         settings=", ".join(settings),
+        by_time=facts.settings.get("split.by") == "time",
     )
 
 

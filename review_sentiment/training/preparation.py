@@ -36,7 +36,13 @@ def prepare(settings: Settings) -> Prepared:
     settings = with_categories(settings)
     source = open_source(settings.data)
     scheme = scheme_of(settings.data.labels)
-    rules = CleaningRules.of(scheme, settings.cleaning, settings.needed_per_class, settings.kept_per_class)
+    rules = CleaningRules.of(
+        scheme,
+        settings.cleaning,
+        settings.needed_per_class,
+        settings.kept_per_class,
+        needs_time=settings.split.by == "time",
+    )
     tables = [
         clean_category(category, source.read(category, settings.seed), rules, settings.seed)
         for category in settings.data.categories

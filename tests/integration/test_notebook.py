@@ -30,7 +30,7 @@ def test_it_runs_the_pipeline_and_shows_what_came_of_it(executed: nbformat.Noteb
     assert "cached   split_reviews" in progress
     assert "done     finetune" in progress
     assert "tuned" in shown_by(executed, "results")
-    assert "accuracy on held-out products" in shown_by(executed, "card")
+    assert "accuracy on held-out reviews" in shown_by(executed, "card")
     for picture in ("curves", "probabilities"):
         assert "image/png" in shown_by(executed, picture)
     assert "srcdoc" in shown_by(executed, "samples")

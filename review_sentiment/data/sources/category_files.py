@@ -25,7 +25,7 @@ from review_sentiment.data.labels import value_text
 from review_sentiment.data.records import UNREADABLE, BrokenRecord, ReviewRecord, RowFormat
 from review_sentiment.data.sources.lines import read_lines
 from review_sentiment.data.sources.source import Reading
-from review_sentiment.data.sources.tables import LocalFile, table_rows
+from review_sentiment.data.sources.tables import LocalFile, require_utf8, table_rows
 from review_sentiment.errors import UsageError
 from review_sentiment.fingerprints import combined, file_fingerprint
 from review_sentiment.hashing import stable_hash
@@ -97,6 +97,7 @@ class CategoryFiles:
         column, category, missing = str(self._rows.columns.category), "", 0
         early: list[str] = []
         for path in self._paths:
+            require_utf8(path)
             for row, place in table_rows(path, self._rows):
                 if not row.problem:
                     category = value_text(row.values.get(column))

@@ -5,6 +5,7 @@ installed without its dependencies and never imported. The column `Recommended I
 with the label in 98.5 % of the rows.
 """
 
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -81,10 +82,10 @@ class EmbeddedReviews:
         ]
         return Reading(iter([Chunk(rows, table.nbytes)]), shuffled=False, size=table.nbytes)
 
-    def require_columns(self) -> None:
+    def require_columns(self, roles: Sequence[str] = ()) -> None:
         """Check that the columns exist.
 
         Raises:
             UsageError: the reviews do not have one of them.
         """
-        self._rows.columns.require(pq.ParquetFile(self._path).schema_arrow.names, f"'{self.name}'")
+        self._rows.columns.require(pq.ParquetFile(self._path).schema_arrow.names, f"'{self.name}'", roles)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -119,8 +119,13 @@ class HubDataset:
             WebFile(name, listed.size, lambda: self._locate(url, listed), cache), self._rows, seed
         )
 
-    def require_columns(self) -> None:
-        """Leave the columns to the reading: finding them takes a download."""
+    def require_columns(self, roles: Sequence[str] = ()) -> None:
+        """Check that the roles have columns. Whether these exist, the reading shows.
+
+        Raises:
+            UsageError: a role has none.
+        """
+        self._rows.columns.require_roles(roles)
 
     def _locate(self, url: str, listed: HubFile) -> Location:
         """Ask the Hub where the file is: usually a signed address on another host, without a token."""

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class LocalFiles:
             return read_lines(LocalFile(path), self._rows, seed)
         return read_table(path, self._rows)
 
-    def require_columns(self) -> None:
+    def require_columns(self, roles: Sequence[str] = ()) -> None:
         """Check that every table has the columns.
 
         Raises:
@@ -93,7 +94,7 @@ class LocalFiles:
         """
         for path in self._paths:
             if path.stat().st_size:
-                self._rows.columns.require(columns_in(path), str(path))
+                self._rows.columns.require(columns_in(path), str(path), roles)
 
     @cached_property
     def _by_column(self) -> CategoryFiles | None:

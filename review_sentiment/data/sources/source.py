@@ -1,6 +1,6 @@
 """The interface of a source of reviews: its categories, their revisions, and their rows in chunks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,8 +45,8 @@ class ReviewSource(Protocol):
     def read(self, category: str, seed: int) -> Reading:
         """Start to read the category."""
 
-    def require_columns(self) -> None:
-        """Check that the columns exist, if that is known without the network.
+    def require_columns(self, roles: Sequence[str] = ()) -> None:
+        """Check that the columns exist, if that is known without the network, and those of `roles` too.
 
         Raises:
             UsageError: a table does not have one of them.

@@ -80,6 +80,16 @@ def table_rows(path: Path, rows: RowFormat) -> Iterator[tuple[ReviewRow, str]]:
             yield row, f"{path.name} line {row.line}" if row.line else f"{path.name} row {row.number}"
 
 
+def require_utf8(path: Path) -> int:
+    """Return the lines or rows of a table, which takes reading it, and refuse another encoding.
+
+    Raises:
+        DataError: it is not in UTF-8, or damaged.
+    """
+    with readable(path):
+        return open_reviews(path).count()
+
+
 def columns_in(path: Path) -> tuple[str, ...]:
     """Return the columns of a table; of JSON, those of its first rows.
 
@@ -102,8 +112,7 @@ def read_table(path: Path, rows: RowFormat) -> Reading:
         UsageError: the file is of a kind that cannot be read.
         DataError: it is damaged, or not in UTF-8.
     """
-    with readable(path):
-        units, size = open_reviews(path).count(), path.stat().st_size
+    units, size = require_utf8(path), path.stat().st_size
     return Reading(_chunks(path, rows, size / max(1, units)), shuffled=False, size=size)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import httpx2
 from huggingface_hub import get_session
@@ -70,8 +70,13 @@ class WebDirectory:
         file = WebFile(url, size, lambda: Location(url))
         return Reading(numbered_chunks(file.name, _inflated(file), self._rows), shuffled=False, size=size)
 
-    def require_columns(self) -> None:
-        """Leave the columns to the reading: finding them takes a download."""
+    def require_columns(self, roles: Sequence[str] = ()) -> None:
+        """Check that the roles have columns. Whether these exist, the reading shows.
+
+        Raises:
+            UsageError: a role has none.
+        """
+        self._rows.columns.require_roles(roles)
 
     def _url(self, category: str) -> str:
         return f"{self._address}/{category}{SUFFIX}"

@@ -115,6 +115,45 @@ def test_columns_and_labels_are_checked_before_the_run(
     assert message.format(tmp=tmp_path) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("table", "overrides", "message"),
+    [
+        (",x\n", ["data.columns.text=t"], "has no column 't'. It has: text, label"),
+        (
+            "word {n},{n}\n",
+            [],
+            "no row has the label 'a' or 'b'. The column of the labels has: '0' (1), '1' (1)",
+        ),
+        (",a\n", [], "data.columns.text: 60 of 60 texts are empty"),
+        ("{n},a\n", [], "data.columns.text: 60 of 60 texts have no words, only numbers or signs"),
+        ("word {n},a\n", [], "no row has the label 'b'. The column of the labels has: 'a' (60)."),
+        (
+            "word {n},a,more\n",
+            [],
+            "60 of 60 rows are broken, more than cleaning.max_broken_share = 1.0% (t.csv",
+        ),
+        ("größer {n},a\n", [], "t.csv is not in UTF-8 (see line 2). Convert it first: iconv -f latin1"),
+        ("word {n},a\n", ["data.labels=" + ",".join(map(str, range(51)))], "a list of 2 to 50 values"),
+        ("word {n},a\n", ["split.by=time"], "data.columns.time must name a column"),
+        (
+            "word {n},a\n",
+            ["split.by=time", "data.columns.time=at"],
+            "data.columns.time: {path} has no column",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_used_has_a_message(
+    settings: Settings, tmp_path: Path, table: str, overrides: list[str], message: str
+) -> None:
+    path = tmp_path / "t.csv"
+    rows = "".join(table.format(n=number) for number in range(60))
+    path.write_text(f"text,label\n{rows}", encoding="latin1" if "ö" in table else "utf-8")
+    columns = ["data.columns.text=text", "data.columns.label=label", "data.labels=a,b", "data.categories="]
+    with pytest.raises(ReviewSentimentError) as error:
+        preflight(settings, f"data.source={path}", *columns, *overrides).require()
+    assert message.format(path=path) in str(error.value)
+
+
 def test_the_labels_of_other_columns_pass(settings: Settings) -> None:
     columns = ["data.columns.text=text", "data.columns.label=rating", "data.columns.title=title"]
     ready = preflight(settings, *columns, "data.labels={1: bad, 5: good}")

@@ -135,4 +135,6 @@ def test_a_heading_that_no_setting_can_have_is_refused(
 ) -> None:
     write("tickets.csv", [{"Topic": row["Topic"], "a\x07text": row["Message"]} for row in ticket_rows(60)])
     assert inspected("tickets.csv", tiny_model) == EXIT_USAGE
-    assert "No configuration was written: line 8: data.columns.text: 'a\\ttext' has" in capfd.readouterr().err
+    assert (
+        "No configuration was written: line 8: data.columns.text: 'a\\x07text' has" in capfd.readouterr().err
+    )

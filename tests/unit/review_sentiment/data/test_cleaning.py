@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,6 +104,7 @@ def test_a_row_has_the_values_of_the_record() -> None:
     record = review("Fits <b>well</b>", 4, **known, verified_purchase=True)
     row = clean_category("Tops", reading([record]), rules(), seed=1).frame.iloc[0].to_dict()
     assert len(str(row.pop("review_id"))) == 16
+    assert pd.isna(row.pop("time"))
     assert row == {
         "category": "Tops",
         "group": "0012",
@@ -273,3 +275,15 @@ def test_a_column_that_has_no_labels_does_not_fill_the_memory_with_reasons() -> 
 def test_reviews_without_a_group_are_kept_although_their_user_is_the_same() -> None:
     records = [review(f"text {number}", user="U", group=None) for number in range(3)]
     assert len(clean_category("Tops", reading(records), rules(), seed=1)) == 3
+
+
+def test_a_review_without_a_readable_time_is_broken_if_times_are_needed() -> None:
+    times = ["2024-05-31", "soon", None]
+    records = [ReviewRecord(text=f"text {number}", label="5", time=time) for number, time in enumerate(times)]
+    needing = replace(rules(), needs_time=True)
+    table = clean_category("Tops", reading(records), needing, seed=1)
+    assert table.dropped == {"unreadable time": 2}
+    assert table.frame["time"].tolist() == [1_717_113_600.0]
+    assert clean_category("Tops", reading(records), rules(), seed=1).frame["time"].isna().all()
+    with pytest.raises(DataError, match=r"row 2: unreadable time"):
+        clean_category("Tops", reading(records), replace(needing, max_broken_share=0.5), seed=1)

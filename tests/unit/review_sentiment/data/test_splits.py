@@ -338,3 +338,16 @@ def test_the_order_of_rows_without_groups_does_not_matter() -> None:
     backwards = replace(table, frame=table.frame.iloc[::-1].reset_index(drop=True))
     first, second = (split_reviews([one], OPEN, seed=1) for one in (table, backwards))
     assert_frame_equal(first.train.frame, second.train.frame)
+
+
+def test_by_time_the_latest_reviews_evaluate_and_the_past_trains() -> None:
+    rows = [row | {"time": float(number // 5)} for number, row in enumerate(rows_of(7, "A", 300))]
+    rules = replace(OPEN, by="time", evaluation_share=0.2, validation_share=0.1)
+    parts = parts_of(split_reviews([table_of("A", rows)], rules, seed=1))
+    assert parts["train"]["time"].max() < parts["validation"]["time"].min()
+    assert parts["validation"]["time"].max() < parts["evaluation"]["time"].min()
+    assert parts["evaluation"]["time"].min() == 48, "a fifth of 60 days, each in one part"
+    plain = [set(frame["text"].map(normalised)) for frame in parts.values()]
+    assert all(not one & other for one, other in combinations(plain, 2))
+    groups = [set(frame["group"]) for frame in parts.values()]
+    assert groups[0] & groups[2], "production has the same products"
