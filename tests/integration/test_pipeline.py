@@ -513,12 +513,14 @@ def test_edited_functions_run_the_steps_that_reach_them(copied_project: Project)
     assert fates["finetune"] == "depends"
 
 
-def test_a_changed_file_ingests_its_category_only(copied_project: Project, settings: dict[str, Any]) -> None:
+def test_a_changed_file_ingests_its_category_only(
+    project: Project, first_run: dict[str, Any], settings: dict[str, Any]
+) -> None:
     source = Path(settings["data"]["source"]) / "Shoes.jsonl"
     before, modified = source.read_text(), source.stat().st_mtime_ns
     try:
         source.write_text(before + "\n")
-        assert steps_that_ran(copied_project.result()) == {"ingest_reviews_Shoes"}
+        assert steps_that_ran(project.result()) == {"ingest_reviews_Shoes"}
     finally:
         source.write_text(before)
         os.utime(source, ns=(modified, modified))
