@@ -139,6 +139,8 @@ def _plan(options: RunOptions, settings: Settings) -> Plan:
     rerun, only = _chosen_steps(options, settings)
     file = read_stack(options.stack)
     ready = Preflight(settings, file)
+    if not only:
+        ready.probes()["reviews"]()
     if only or not cache_exists():
         found = Forecast(dict.fromkeys([only] if only else step_names(settings), RUNS))
         if found.steps.keys() & gpu_steps(settings):
@@ -153,7 +155,7 @@ def _plan(options: RunOptions, settings: Settings) -> Plan:
 
 def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunResult:
     from front_door.run import launch
-    from front_door.run.preflight import Preflight, examine_once
+    from front_door.run.preflight import Preflight, check_reviews_once, examine_once
     from front_door.stack.files import read_stack
     from review_sentiment.tracking.provenance import command_line
 
@@ -164,6 +166,8 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
     if settings.model.device == "cuda":
         ready.device()  # before the reviews are read, which may take a while
     source = ready.source
+    if not only:
+        check_reviews_once(ready)
     log_file = new_log_file()
     events.open(log_file.with_suffix(".jsonl"))
     steps = [only] if only else step_names(settings)

@@ -22,8 +22,8 @@ from review_sentiment.settings_files import load_settings
 if TYPE_CHECKING:
     from review_sentiment.data.inspection.inspection import TableReport
 
-FEWEST_OF_A_CLASS = 10
-"""Rows below which a class is left out: splits of a small table hold out two of them."""
+FEWEST_OF_A_CLASS = 30
+"""Rows below which a class is left out: a fifth of them is held out, and a decision rule needs five."""
 SHARES = ((250, None), (80, (0.25, 0.15)), (0, (0.3, 0.2)))
 """From so many rows of the rarest class: the shares of evaluation and validation; None for the defaults."""
 MANY_GROUPS = 50

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from front_door.run.forecast import CACHED, Forecast, cache_exists, forecast_steps
 from front_door.run.held_out import Scoring, held_out
 from front_door.run.launch import SourceState, inspect_source, pin_model
+from front_door.run.review_checks import check_reviews
 from front_door.run.storage import needs_here, require_storage
 from front_door.run.training_data import TrainingData, assumed
 from front_door.stack.configs import DEFAULT_STACK
@@ -33,7 +34,6 @@ logger = logging.getLogger("review_sentiment.run")
 """The console shows what this package logs."""
 UNPACKED_LATER = "checked when the embedded model is unpacked, by the first run"
 ELSEWHERE = "training runs on another machine: `estimate` shows GPUs that it fits"
-PARTS = ("train", "validation", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -181,33 +181,7 @@ class Preflight:
         return f"{plan.device}, {plan.precision}"
 
     def _reviews(self) -> str:
-        data, split = self.settings.data, self.settings.split
-        scheme = scheme_of(data.labels)
-        labels = len(scheme.names)
-        for part in PARTS:
-            balanced = part != "train" or self.settings.training.undersamples
-            places = getattr(split, f"{part}_per_category")
-            if balanced and places < labels:
-                raise UsageError(
-                    f"split.{part}_per_category is {places}: a balanced part needs one review of each of the "
-                    f"{labels} labels at least. Set it to {labels} or more."
-                )
-        categories = ", ".join(self.source.revisions)
-        if self.counts is None:
-            return f"{data.source}: {categories}"
-        found = ", ".join(f"{name} {_labels(counts)}" for name, counts in self.counts.items())
-        if self._label_counts:
-            self._label_counts.require_texts(self.settings.cleaning)
-            self._label_counts.require_labels(scheme, split)
-        both = [name for name, counts in self.counts.items() if len(counts) > 1]
-        if not both:
-            raise UsageError(
-                f"data.categories: no category has reviews of two labels ({found}), so there is no balanced "
-                "evaluation set. Add categories."
-            )
-        if len({label for counts in self.counts.values() for label in counts}) <= 1:
-            raise UsageError(f"data.categories: all reviews have the same label ({found}). Add categories.")
-        return f"{data.source}: {found}"
+        return check_reviews(self._named, self.source.revisions, self._label_counts)
 
     def _decision(self) -> str:
         from review_sentiment.decision.objective import objective_of
@@ -271,10 +245,6 @@ class Preflight:
         return self.training_text
 
 
-def _labels(counts: Mapping[str, int]) -> str:
-    return f"({', '.join(f'{count:,} {label}' for label, count in sorted(counts.items())) or 'none'})"
-
-
 def training_data(settings: Settings) -> TrainingData:
     """Return the training reviews of the cached split, or else counted or assumed ones."""
     from front_door.stack.active import active_stack
@@ -307,6 +277,24 @@ def examine(ready: Preflight, rerun: Sequence[str]) -> tuple[TrainingData | None
     data = found.training_data(ready.settings)
     replace(ready, data=data).require(trains=found.steps["finetune"] != CACHED)
     return data, found
+
+
+def check_reviews_once(ready: Preflight) -> None:
+    """Check columns and labels before anything is loaded; the same data and settings are checked once.
+
+    Raises:
+        UsageError: they cannot be used.
+        DataError: the reviews cannot be read.
+    """
+    settings = ready.settings
+    sections = (settings.data, settings.cleaning, settings.split, settings.training)
+    content = (section.model_dump_json() for section in sections)
+    key = stable_hash("reviews", *content, *ready.source.revisions.values())
+    passed = cache.cache_directory() / "preflight" / f"reviews-{key:016x}"
+    if not passed.exists():
+        ready.probes()["reviews"]()
+        passed.parent.mkdir(parents=True, exist_ok=True)
+        passed.touch()
 
 
 def examine_once(ready: Preflight, rerun: Sequence[str]) -> None:

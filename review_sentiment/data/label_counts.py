@@ -24,8 +24,6 @@ MAX_BYTES = 32_000_000
 VALUES_SHOWN = 8
 EXAMPLES_SHOWN = 3
 LONG = "a long text"
-FEWEST_HELD_OUT = 2
-"""Reviews of a label that validation and evaluation need on average: below, some splits would have none."""
 MOSTLY = 0.5
 
 
@@ -90,11 +88,11 @@ class LabelCounts:
                 "numbers or signs. Name the column that has the text."
             )
 
-    def require_labels(self, scheme: LabelScheme, split: SplitSettings) -> None:
-        """Check that every label of a list or mapping has rows, and each label enough for the splits.
+    def require_listed(self, scheme: LabelScheme) -> None:
+        """Check that every label of a list or mapping has rows.
 
         Raises:
-            UsageError: one does not; the message has the values that exist.
+            UsageError: one has none; the message has the values that exist.
         """
         rows = {name: self.of_label(name) for name in scheme.names}
         absent = [f"'{name}'" for name, count in rows.items() if not count]
@@ -107,16 +105,24 @@ class LabelCounts:
                 f"data.labels: no row has the label {' or '.join(absent)}. The column of the labels has: "
                 f"{', '.join(found) or 'no values'}{more}."
             )
+
+    def require_enough(self, scheme: LabelScheme, split: SplitSettings, held_out: int) -> None:
+        """Check that validation and evaluation can be expected to have `held_out` rows of each label.
+
+        Raises:
+            UsageError: a label has too few rows.
+        """
+        rows = {name: self.of_label(name) for name in scheme.names}
         part, share = min(
             (("validation", split.validation_share), ("evaluation", split.evaluation_share)),
             key=lambda pair: pair[1],
         )
-        needed = math.ceil(FEWEST_HELD_OUT / share)
+        needed = math.ceil(held_out / share)
         few = [f"'{name}' has {count:,}" for name, count in rows.items() if 0 < count < needed]
         if few:
             raise UsageError(
                 f"data.labels: {', '.join(few)} rows, and each label needs {needed}, so that split."
-                f"{part}_share={share:g} holds out {FEWEST_HELD_OUT}. Add rows, raise that setting, or leave "
+                f"{part}_share={share:g} holds out {held_out}. Add rows, raise that setting, or leave "
                 "the label out."
             )
 

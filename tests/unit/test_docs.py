@@ -29,6 +29,7 @@ DOCS = ROOT / "docs"
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 NOTEBOOK = ROOT / "notebooks" / "finetune_colab.ipynb"
 MAKEFILE = (ROOT / "Makefile").read_text()
+WRITTEN = Path("configs/mine.yaml")
 SECTIONS = {key.split(".")[0] for key in known_keys() if "." in key}
 OURS = {"review_sentiment", "front_door", "dashboard", "pipelines", "steps", "materializers", "operators"}
 FILE_TYPES = ("json", "md", "py")
@@ -129,7 +130,9 @@ def check_parameters(given: dict[str, Any]) -> None:
     if PLACEHOLDER.fullmatch(stack):
         return
     stack_path(stack)
-    file = ROOT / (given.get("config_file") or default_config(stack))
+    named = given.get("config_file")
+    # What `inspect --write` makes is the user's.
+    file = default_config(stack) if named in (None, WRITTEN) else ROOT / named
     settings = load_settings(file, given.get("overrides", ()))
     resolve_steps(given.get("rerun", ()), settings, "--rerun")
     resolve_steps([given["only"]] if given.get("only") else [], settings, "--only")

@@ -98,7 +98,7 @@ def test_what_would_fail_later_fails_at_once(
         ),
         (
             ["split.validation_share=0.001"],
-            "'negative' has 90, 'positive' has 90 rows, and each label needs 2000, so that split.valid",
+            "'negative' has 90, 'positive' has 90 rows, and each label needs 5000, so that split.valid",
         ),
         (
             ["data.columns.text=txt", "data.columns.label=rating"],

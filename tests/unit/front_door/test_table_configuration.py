@@ -133,7 +133,7 @@ def test_headings_and_values_may_have_any_characters(tiny_model: ModelIdentity) 
 def test_a_heading_that_no_setting_can_have_is_refused(
     tiny_model: ModelIdentity, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write("tickets.csv", [{"Topic": row["Topic"], "a\x07text": row["Message"]} for row in ticket_rows(60)])
+    write("tickets.csv", [{"Topic": row["Topic"], "a\x07text": row["Message"]} for row in ticket_rows(120)])
     assert inspected("tickets.csv", tiny_model) == EXIT_USAGE
     assert (
         "No configuration was written: line 8: data.columns.text: 'a\\x07text' has" in capfd.readouterr().err
