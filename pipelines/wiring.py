@@ -31,7 +31,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
             cleaning=s.cleaning,
             needed_per_class=s.needed_per_class,
             kept_per_class=s.kept_per_class,
-            needs_time=s.split.by == "time",
+            needs_time=s.needs_time,
             seed=seed,
             id=f"ingest_reviews_{safe[category]}",
             after="validate_categories",

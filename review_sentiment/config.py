@@ -175,15 +175,6 @@ class ColumnSettings(Section):
         """Return the columns that are set, by role."""
         return {role: column for role, column in self if column is not None}
 
-    @model_validator(mode="after")
-    def _check_text_and_label(self) -> Self:
-        missing = [f"data.columns.{role}" for role in ("text", "label") if role not in self.given]
-        if self.given and missing:
-            raise ValueError(
-                f"{' and '.join(missing)} must be set too: all columns of the table are named here"
-            )
-        return self
-
 
 class DataSettings(Section):
     """Source, categories and labels of the reviews."""
@@ -539,6 +530,11 @@ class Settings(Section):
     def needed_per_class(self) -> int:
         """Return how many reviews of the rarest class to keep for the splits."""
         return self.split.needed_per_class(self.training.undersamples)
+
+    @property
+    def needs_time(self) -> bool:
+        """Return whether each review must have a time."""
+        return self.split.by == "time"
 
     @property
     def kept_per_class(self) -> int:

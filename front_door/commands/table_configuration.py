@@ -32,7 +32,7 @@ MAX_CATEGORIES = 20
 FEWEST_IN_A_CATEGORY = 30
 """Rows of each class that each category needs to be balanced on its own."""
 TRAINED, EVALUATED = 3_000, 600
-"""Reviews that take about ten minutes to train on with two cores, and two to evaluate."""
+"""Reviews of about the default run."""
 LEAST_STARS = 4
 """Different ratings from 1 to 5 from which a column has stars: a priority from 1 to 3 has not."""
 STARS = {1: "negative", 2: "negative", 3: DROP, 4: "positive", 5: "positive"}
@@ -196,7 +196,7 @@ class _Table:
             ]
         if rows > TRAINED:
             lines += [
-                f"  train_per_category: {TRAINED // categories}    # ten minutes on two cores",
+                f"  train_per_category: {TRAINED // categories}    # about as long as the default run",
                 f"  evaluation_per_category: {EVALUATED // categories}",
             ]
         yield from ["\nsplit:", *lines] if lines else []

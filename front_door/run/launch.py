@@ -36,7 +36,7 @@ def inspect_source(settings: Settings) -> SourceState:
     """
     settings = with_categories(settings)
     source = open_source(settings.data)
-    source.require_columns(("time",) if settings.split.by == "time" else ())
+    source.require_columns(("time",) if settings.needs_time else ())
     categories = validate_categories(settings.data.categories, source.categories(), source.name)
     revisions = {category: source.revision(category) for category in categories}
     return SourceState(source.categories(), revisions)
@@ -89,7 +89,11 @@ def run_only(
     function = source_utils.load(earlier.spec.source)
     if step in gpu_steps(settings) and stack.gpu_options:
         function = function.with_options(**stack.gpu_options)
-    parameters = {name: getattr(settings, name, value) for name, value in earlier.config.parameters.items()}
+    # A step takes sections, settings of the section `data`, and what follows from the settings.
+    parameters = {
+        name: getattr(settings, name, getattr(settings.data, name, value))
+        for name, value in earlier.config.parameters.items()
+    }
     if "revision" in parameters:
         parameters["revision"] = source.revisions[parameters["category"]]
     given = {key: value for key, value in flat(settings).items() if key.split(".")[0] in parameters}

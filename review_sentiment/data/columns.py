@@ -78,6 +78,16 @@ AMAZON = Columns(
 
 
 def columns_of(given: ColumnSettings, own: Columns) -> Columns:
-    """Return the columns of the settings, all of which must exist, or else the source's own."""
+    """Return the columns of the settings, all of which must exist, or else the source's own.
+
+    Raises:
+        UsageError: some columns are named, but not those of the text and the label.
+    """
     roles = given.given
+    missing = [f"data.columns.{role}" for role in ("text", "label") if role not in roles]
+    if roles and missing:
+        raise UsageError(
+            f"{' and '.join(missing)} must be set too: if one column of a table is named, all that are used "
+            "must be."
+        )
     return Columns(**roles, required=tuple(roles)) if roles else own

@@ -50,8 +50,9 @@ def data_report(
 ) -> DataReport:
     """Compare the evaluation reviews (current) with the training reviews (reference).
 
-    The columns are category, label, source label and the lengths of title and text. Our part of the page
-    shows what became of each category's rows, and the distance of each category from the others.
+    The columns are category, label, the lengths of title and text, and the source label if it is another
+    one. Our part of the page shows what became of each category's rows, and the distance of each category
+    from the others.
     """
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
@@ -62,8 +63,10 @@ def data_report(
         num_method="wasserstein",
         num_threshold=DRIFT_DISTANCE,
     )
-    reference = _columns(train)
-    result = _run(Report([drift, DataSummaryPreset()]), _columns(evaluation), reference)
+    reference, current = _columns(train), _columns(evaluation)
+    if all((columns["source_label"] == columns["label"]).all() for columns in (reference, current)):
+        reference, current = (columns.drop(columns="source_label") for columns in (reference, current))
+    result = _run(Report([drift, DataSummaryPreset()]), current, reference)
     summary = _summary(categories, _category_distances(reference))
     page = result.get_html_str(as_iframe=False).replace("<body>", f"<body>{summary}", 1)
     return DataReport(page, _distances(result))
@@ -87,7 +90,8 @@ def _category_distances(columns: pd.DataFrame) -> dict[str, dict[str, float]]:
     for name, own in columns.groupby("category"):
         others = columns.drop(own.index).head(MAX_REFERENCE_ROWS)
         if len(others):
-            distances[str(name)] = _distances(_run(_drift_of(COLUMNS), own, others))
+            compared = _drift_of(column for column in COLUMNS if column in columns)
+            distances[str(name)] = _distances(_run(compared, own, others))
     return distances
 
 

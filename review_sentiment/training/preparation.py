@@ -41,7 +41,7 @@ def prepare(settings: Settings) -> Prepared:
         settings.cleaning,
         settings.needed_per_class,
         settings.kept_per_class,
-        needs_time=settings.split.by == "time",
+        needs_time=settings.needs_time,
     )
     tables = [
         clean_category(category, source.read(category, settings.seed), rules, settings.seed)

@@ -36,6 +36,7 @@ INDEX = "index.json"
 MAX_CATEGORIES = 1_000
 LONGEST_CATEGORY = 100
 BUFFERED_CHARACTERS = 1 << 24
+ANNOUNCED_BYTES = 20_000_000
 UNUSED_SECONDS = 30 * 24 * 3_600
 """A split that was not opened for so long is removed when the next one is made."""
 
@@ -87,6 +88,10 @@ class CategoryFiles:
         if index.is_file():
             self._directory.touch()
         else:
+            size = sum(path.stat().st_size for path in self._paths)
+            if size > ANNOUNCED_BYTES:
+                column = self._rows.columns.category
+                logger.warning("Splitting %s by '%s', once (%.0f MB)", self._name, column, size / 1e6)
             with _made_whole(self._directory) as unfinished:
                 self._split(unfinished)
         return Index.model_validate_json(index.read_text(encoding="utf-8"))

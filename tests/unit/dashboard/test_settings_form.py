@@ -91,6 +91,20 @@ def test_the_file_gives_the_same_settings(tmp_path: Path) -> None:
     assert load_settings(file) == found.settings
 
 
+@pytest.mark.parametrize("labels", ["bug #1, praise: yes", '{"1": "bad", "2": "drop", "3": "good"}'])
+def test_the_columns_and_labels_of_a_table_survive_the_form(tmp_path: Path, labels: str) -> None:
+    columns = {"data.columns.text": "Text: English", "data.columns.label": "# of stars"}
+    found = form.read_form("local", "local", {"data.source": "my table.csv", "data.categories": ""} | columns)
+    more = form.read_form("local", "local", dict(found.overrides), f"data.labels={labels}")
+    assert more.settings is not None, more.problems
+    assert more.settings.data.columns.given == {"text": "Text: English", "label": "# of stars"}
+    file = tmp_path / "config.yaml"
+    file.write_text(form.as_yaml(more.settings), encoding="utf-8")
+    assert load_settings(file) == more.settings
+    _, *options = form.options_of(more, form.CONFIGS.parent)
+    assert load_settings(form.CONFIGS / "local.yaml", options[2::2]) == more.settings
+
+
 @settings(max_examples=25)
 @given(
     config=st.sampled_from(form.config_names()),

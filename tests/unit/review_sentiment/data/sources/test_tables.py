@@ -13,6 +13,8 @@ import pytest
 
 from review_sentiment.cache import cache_directory
 from review_sentiment.config import DataSettings
+from review_sentiment.data.cleaning import CleaningRules, clean_category
+from review_sentiment.data.labels import STARS
 from review_sentiment.data.records import UNREADABLE, BrokenRecord, ReviewRecord
 from review_sentiment.data.sources import category_files
 from review_sentiment.data.sources.catalogue import open_source, with_categories
@@ -183,10 +185,30 @@ def test_all_categories_are_taken_if_none_is_named_except_from_the_network(tmp_p
 
 def test_the_text_and_the_label_must_be_named_together() -> None:
     with pytest.raises(UsageError, match=r"data\.columns\.text must be set too"):
-        load_settings(None, ["data.columns.label=Topic"])
+        with_categories(load_settings(None, ["data.columns.label=Topic"]))
 
 
 @pytest.mark.parametrize("heading", ["Rating (1-5)", "# votes", "Review #1", "Text: English", "[x]", "a, b"])
 def test_any_heading_can_be_named_on_the_command_line(heading: str) -> None:
     columns = load_settings(None, ["data.columns.label=L", f"data.columns.text={heading}"]).data.columns
     assert columns.text == heading
+
+
+def test_the_embedded_reviews_are_the_same_from_a_table_of_their_own(tmp_path: Path) -> None:
+    columns = {"text": "Review Text", "label": "Rating", "title": "Title", "group": "Clothing ID"}
+    given = source_of("embedded", columns | {"category": "Department Name"}, labels="stars")
+    path = tmp_path / "Jackets.jsonl"
+    rows = [
+        {"Review Text": one.text, "Rating": one.label, "Title": one.title or "", "Clothing ID": one.group}
+        for one in records(given, "Jackets")
+        if isinstance(one, ReviewRecord)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "Jackets.csv", index=False)
+    frame.to_parquet(tmp_path / "Jackets.parquet")
+    rules = CleaningRules(STARS, 10_000, 10_000, 0.0)
+    expected = clean_category("Jackets", given.read("Jackets", seed=1), rules, seed=1)
+    for ending in ("jsonl", "csv", "parquet"):
+        reading = source_of(tmp_path / f"Jackets.{ending}", columns, labels="stars").read("Jackets", seed=1)
+        assert clean_category("Jackets", reading, rules, seed=1).fingerprint() == expected.fingerprint()
