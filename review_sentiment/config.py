@@ -129,6 +129,8 @@ def _label(value: object) -> str:
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_visible)]
 Labels = StarScheme | tuple[Text, ...] | dict[Text, Text]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+"""A code of ISO 639."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FractionBelow1 = Annotated[float, Field(ge=0, lt=1)]
 FractionInside = Annotated[float, Field(gt=0, lt=1)]
@@ -206,6 +208,10 @@ class CleaningSettings(Section):
     """Maximum reviews per class and category, sampled uniformly; if not set, as many as the splits need."""
     max_broken_share: Fraction = 0.01
     """Maximum fraction of unreadable rows; they are skipped, but a category with more fails."""
+    languages: Annotated[
+        tuple[Language, ...], BeforeValidator(_split_at_commas), AfterValidator(_distinct)
+    ] = ()
+    """Languages to keep, such as `en,de`; texts too short to tell are kept. All languages if not set."""
 
 
 class SplitSettings(Section):

@@ -20,6 +20,7 @@ REVIEW_COLUMNS = [
     "review_id",
     "category",
     "source_label",
+    "language",
     "verified_purchase",
     "label",
     "title",

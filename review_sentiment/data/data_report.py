@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 DRIFT_DISTANCE = 0.1
 """A column has drifted if its normalised Wasserstein or Jensen-Shannon distance is above this."""
-CATEGORICAL = ("category", "label", "source_label")
+CATEGORICAL = ("category", "label", "source_label", "language")
 NUMERICAL = ("text_words", "title_words")
-COLUMNS = ("source_label", "text_words", "title_words")
+COLUMNS = ("source_label", "language", "text_words", "title_words")
 """Columns in which categories are compared."""
-SCORED_COLUMNS = ("label", "text_words", "title_words")
+SCORED_COLUMNS = ("label", "language", "text_words", "title_words")
 """Columns in which scored reviews are compared with training reviews."""
+SCORED_CATEGORIES = ("label", "language")
 MAX_REFERENCE_ROWS = 5_000
 OUR_STYLE = (
     "<style>.ours{font:14px sans-serif;margin:24px;max-width:1100px}.ours td,.ours th"
@@ -50,9 +51,9 @@ def data_report(
 ) -> DataReport:
     """Compare the evaluation reviews (current) with the training reviews (reference).
 
-    The columns are category, label, the lengths of title and text, and the source label if it is another
-    one. Our part of the page shows what became of each category's rows, and the distance of each category
-    from the others.
+    The columns are category, label, language, the lengths of title and text, and the source label if it is
+    another one. Our part of the page shows what became of each category's rows, and the distance of each
+    category from the others.
     """
     from evidently import Report
     from evidently.presets import DataDriftPreset, DataSummaryPreset
@@ -73,13 +74,15 @@ def data_report(
 
 
 def reference_of(table: ReviewTable) -> pd.DataFrame:
-    """Return what later inputs are compared with: labels and lengths of training reviews, not their texts."""
+    """Return what later inputs are compared with: `SCORED_COLUMNS` of training reviews, not their texts."""
     return _columns(table)[list(SCORED_COLUMNS)].head(MAX_REFERENCE_ROWS)
 
 
 def drift_report(reference: pd.DataFrame, current: pd.DataFrame) -> DataReport:
     """Compare scored reviews with training reviews in `SCORED_COLUMNS`."""
-    current, reference = (frame.astype({"label": object}) for frame in (current, reference))
+    current, reference = (
+        frame.astype(dict.fromkeys(SCORED_CATEGORIES, object)) for frame in (current, reference)
+    )
     result = _run(_drift_of(SCORED_COLUMNS), current, reference)
     return DataReport(result.get_html_str(as_iframe=False), _distances(result))
 
@@ -179,6 +182,7 @@ def _columns(table: ReviewTable) -> pd.DataFrame:
         category=frame["category"].astype(object),
         label=frame["label"].astype(object),
         source_label=frame["source_label"].astype(object),
+        language=frame["language"].astype(object),
         text_words=[len(text.split()) for text in frame["text"]],
         title_words=[len(title.split()) for title in frame["title"]],
     )

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 WORDS = 3
 """Length of the compared word sequences."""
+SPACELESS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese are written without spaces between words."""
+WORD = rf"[{SPACELESS}]|[^\s{SPACELESS}]+"
+"""A word; of these scripts a character, since a sentence would be one word and have no sequences."""
 SIMILARITY = 0.8
 """Two texts are nearly the same if the cosine of their sets of word sequences is at least this."""
 FEATURES = 2**20
@@ -63,7 +67,7 @@ def _word_sequences(texts: Sequence[str]) -> csr_matrix:
 
     hashed = HashingVectorizer(
         ngram_range=(WORDS, WORDS),
-        token_pattern=r"\S+",
+        token_pattern=WORD,
         lowercase=False,
         binary=True,
         alternate_sign=False,

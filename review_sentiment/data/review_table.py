@@ -14,6 +14,7 @@ COLUMNS = {
     "group": "str",
     "user": "str",
     "source_label": "str",
+    "language": "str",
     "time": "float64",
     "verified_purchase": "boolean",
     "label": "str",
@@ -24,8 +25,9 @@ COLUMNS = {
 }
 """Column names and pandas types. `group`, `user` and `verified_purchase` are missing if the source has none.
 
-`group` is the product, customer or thread, `source_label` the value that the source has for the label. `time`
-is in seconds since 1970, and missing unless the splits are by time.
+`group` is the product, customer or thread, `source_label` the value that the source has for the label, and
+`language` a code of ISO 639, or `unknown` for a text that is too short to tell. `time` is in seconds since
+1970, and missing unless the splits are by time.
 
 `weight` is the number of the source's reviews that a review of a held-out set stands for, elsewhere 1.
 `balanced` marks the reviews of a held-out set that have each label equally often, elsewhere all.

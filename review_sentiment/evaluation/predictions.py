@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from review_sentiment.data.languages import UNKNOWN
 from review_sentiment.decision.bounds import CONFIDENCE
 from review_sentiment.scoring.answers import Answers, probability_columns
 
@@ -81,26 +82,30 @@ def production_shares(predictions: pd.DataFrame, shares: Mapping[str, float]) ->
 
 
 def slice_table(reviews: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracy by category, source label, verified purchase, length and truncation.
+    """Return the accuracy by category, source label, language, verified purchase, length and truncation.
 
     Both tables have the same rows. The source label is a dimension if it is finer than the label, as stars
-    are. Reviews without information on the purchase are not in that slice. The intervals are E. B. Wilson's
-    (1927).
+    are, and the language if there are several. Reviews without information on the purchase, or too short to
+    tell the language, are not in that slice. The intervals are E. B. Wilson's (1927).
     """
     from scipy.stats import binomtest
 
     right = (predictions["gold"] == predictions["predicted"]).to_numpy()
     # Ranks make the quarters even if many reviews have the same length.
     place = (reviews["prompt_tokens"].rank(method="first").to_numpy() - 1) / len(reviews)
+    languages = reviews["language"].replace(UNKNOWN, None)
     dimensions = {
         "category": reviews["category"],
         "source label": reviews["source_label"],
+        "language": languages,
         "verified purchase": reviews["verified_purchase"].map({True: "yes", False: "no"}),
         "length": np.array(LENGTH_QUARTERS)[(place * len(LENGTH_QUARTERS)).astype(int)],
         "cut to fit": np.where(reviews["truncated"], "yes", "no"),
     }
     if reviews["source_label"].nunique() == reviews["label"].nunique():
         del dimensions["source label"]
+    if languages.nunique() <= 1:
+        del dimensions["language"]
     rows = []
     for dimension, values in dimensions.items():
         for value, hits in pd.Series(right).groupby(np.asarray(values)):

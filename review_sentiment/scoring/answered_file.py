@@ -17,6 +17,7 @@ import pandas as pd
 
 from review_sentiment.data.files.catalogue import open_reviews
 from review_sentiment.data.files.review_file import TEXT, TITLE, Added, ReviewFile, ReviewRow
+from review_sentiment.data.languages import language_of
 from review_sentiment.decision.prior_choice import VERSION, parse_prior
 from review_sentiment.decision.share_estimate import ShareEstimate, estimate_shares
 from review_sentiment.fingerprints import file_fingerprint
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from review_sentiment.decision.rule import DecisionRule
 
 SAMPLED_PER_CHUNK = 20
+SampledRow = tuple[str, str, int, int]
+"""Label, language, and the number of words in text and title: `SCORED_COLUMNS`."""
 """Rows per chunk that are kept for the drift report."""
 
 
@@ -66,8 +69,7 @@ class BulkResult:
     """The result of scoring a file: rows by label, and the rows that failed with the file that lists them.
 
     `prior` says which class shares the answers are for (`--prior`), `shares` which these are. `unsure` is
-    None if the version answers every review. `sample` has the label and the words in text and title of rows
-    for the drift report.
+    None if the version answers every review. `sample` has rows for the drift report.
     """
 
     source: str
@@ -80,7 +82,7 @@ class BulkResult:
     prior: str
     shares: dict[str, LabelShare]
     unsure: Unsure | None
-    sample: list[tuple[str, int, int]]
+    sample: list[SampledRow]
 
     @property
     def total(self) -> int:
@@ -145,7 +147,7 @@ class _Writer:
         self._unsure = UnsureRows(file, self._directory / "unsure")
         self._parts: list[Path] = []
         self._labels: Counter[str] = Counter()
-        self._sample: list[tuple[str, int, int]] = []
+        self._sample: list[SampledRow] = []
         self._failed = 0
 
     def add(self, number: int, rows: Sequence[ReviewRow], log_probs: npt.NDArray[np.float64]) -> None:
@@ -203,10 +205,13 @@ class _Writer:
         return Unsure(self._unsure.count, str(path), self._unsure.write(path))
 
 
-def _sampled(rows: Sequence[ReviewRow], added: Sequence[Added]) -> list[tuple[str, int, int]]:
+def _sampled(rows: Sequence[ReviewRow], added: Sequence[Added]) -> list[SampledRow]:
     every = max(1, len(rows) // SAMPLED_PER_CHUNK)
     pairs = list(zip(rows, added, strict=True))[::every][:SAMPLED_PER_CHUNK]
     return [
-        (str(more["label"]), len(row.values[TEXT].split()), len((row.values.get(TITLE) or "").split()))
-        for row, more in pairs
+        _sampled_row(str(more["label"]), row.values[TEXT], row.values.get(TITLE) or "") for row, more in pairs
     ]
+
+
+def _sampled_row(label: str, text: str, title: str) -> SampledRow:
+    return label, language_of(f"{title} {text}"), len(text.split()), len(title.split())

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import set_seed
 
+from review_sentiment.data.languages import warn_of_costly_languages
 from review_sentiment.errors import TrainingError, is_out_of_memory
 from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
@@ -140,6 +141,7 @@ class Loaded:
 def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) -> Loaded:
     """Load the 4-bit model, add adapters to it, and build the trainer."""
     rows = tokenise(job.train, tokenizer)
+    warn_of_costly_languages(list(job.train.frame["text"]), lambda text: len(tokenizer.tokenize(text)))
     # Packing needs plain causal attention. Models with a sliding window or attention dropout are padded.
     recipe = job.recipe
     if not can_pack(load_configuration(recipe.base)):

@@ -42,7 +42,7 @@ def test_a_file_is_scored_cached_and_checked_for_drift(
     rows = pd.read_csv(output)
     assert list(rows) == ["text", "label", "p_negative", "p_positive", "model_version"]
     assert len(rows) == 39
-    assert set(found["distances"]) == {"label", "text_words", "title_words"}
+    assert set(found["distances"]) == {"label", "language", "text_words", "title_words"}
     assert "text_words" in found["drifted"]  # each has only a few words
     assert "<html" in Path(found["drift_page"]).read_text().lower()
 

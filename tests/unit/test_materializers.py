@@ -49,6 +49,7 @@ def reviews() -> ReviewTable:
         "group": "007",
         "user": None,
         "source_label": "5",
+        "language": "fr",
         "verified_purchase": None,
         "label": "positive",
         "title": "",
@@ -63,7 +64,23 @@ def reviews() -> ReviewTable:
 
 
 def chats() -> ChatDataset:
-    values = ("0a", "Tops", "5", True, "positive", "", "fine", 1.0, True, "prompt", "positive", 7, 9, False)
+    values = (
+        "0a",
+        "Tops",
+        "5",
+        "en",
+        True,
+        "positive",
+        "",
+        "fine",
+        1.0,
+        True,
+        "prompt",
+        "positive",
+        7,
+        9,
+        False,
+    )
     frame = pd.DataFrame([dict(zip(COLUMNS, values, strict=True))]).astype(COLUMNS)
     return ChatDataset(frame, ("negative", "positive"))
 
@@ -192,7 +209,7 @@ def test_adapters_keep_their_files_and_their_record(tmp_path: Path) -> None:
                 prior="estimate",
                 shares={"positive": LabelShare(0.9, 0.8, 1.0, 0.88, 0.9)},
                 unsure=Unsure(1, "out.csv.unsure.jsonl", [UnsureRow(2, "positive", 0.6)]),
-                sample=[("positive", 4, 0)],
+                sample=[("positive", "en", 4, 0)],
             ),
         ),
     ],

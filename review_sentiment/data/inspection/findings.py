@@ -10,11 +10,11 @@ from typing import Literal
 from review_sentiment.data.files.text_lines import NOT_UTF8
 from review_sentiment.data.inspection.column_profile import ColumnProfile
 from review_sentiment.data.inspection.headings import heading_score
-from review_sentiment.data.inspection.languages import LanguageShare
 from review_sentiment.data.inspection.leaks import IN_TEXT, Leak
 from review_sentiment.data.inspection.roles import MAX_CLASSES, Role
 from review_sentiment.data.inspection.table_sample import TableSample
 from review_sentiment.data.inspection.texts import TextFacts, TokenLengths
+from review_sentiment.data.languages import COSTLY_REMEDY, LanguageShare
 
 FEW_OF_A_CLASS = 50
 """With fewer rows, a class can be neither learned nor measured: with 10 held out, an accuracy is known to 30
@@ -25,8 +25,6 @@ MANY_TRUNCATED = 0.2
 CONTRADICTING, BROKEN_TEXTS = 0.005, 0.005
 STRONG_HEADING = 0.8
 CLASSES_NAMED = 3
-COSTLY_LANGUAGE, FREQUENT_LANGUAGE = 2.0, 0.05
-"""Tokens per character as a multiple of English ones, and the fraction of texts from which on it matters."""
 
 
 @dataclass(frozen=True)
@@ -216,15 +214,8 @@ def _texts(facts: Facts) -> Iterator[Finding]:
 
 def _languages(facts: Facts) -> Iterator[Finding]:
     for one in facts.languages:
-        if one.tokens > COSTLY_LANGUAGE and one.share >= FREQUENT_LANGUAGE:
-            yield _warning(
-                "costly language",
-                facts.roles["text"].column,
-                f"{one.share:.0%} of the texts are in '{one.language}', which takes {one.tokens:.1f} times "
-                "as many tokens per character as English",
-                "Choose a base model with a multilingual tokenizer: with this one, texts are truncated "
-                "sooner and take longer.",
-            )
+        if one.costly:
+            yield _warning("costly language", facts.roles["text"].column, one.described, COSTLY_REMEDY)
 
 
 def _leaks(facts: Facts) -> Iterator[Finding]:

@@ -9,14 +9,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from review_sentiment.data.cleaning import clean_text
 from review_sentiment.data.inspection.column_profile import ColumnProfile, profile
 from review_sentiment.data.inspection.findings import Facts, Finding, findings
-from review_sentiment.data.inspection.languages import language_shares
 from review_sentiment.data.inspection.leaks import LEAK_ROWS, Leak, labelled_texts, leaking_columns
 from review_sentiment.data.inspection.roles import MAX_CLASSES, MIN_CLASSES, Role, assign_roles
 from review_sentiment.data.inspection.table_sample import TableSample, read_sample
 from review_sentiment.data.inspection.texts import ChatTokens, TokenLengths, text_facts, token_lengths
 from review_sentiment.data.inspection.values import is_missing
+from review_sentiment.data.languages import LanguageShare, language_shares
 
 PROFILE_ROWS = 4_000
 """Random rows that say what a column holds; counts of texts and classes take the whole sample."""
@@ -89,7 +90,7 @@ def inspect_table(source: Path, seed: int, given: Mapping[str, str], tokens: Tok
         texts=text_facts(sample.columns[text.column], labels, rng) if text else None,
         classes=classes,
         lengths=_lengths(some, roles, chat_tokens, tokens) if chat_tokens else None,
-        languages=language_shares(some[text.column], chat_tokens) if text and chat_tokens else (),
+        languages=_languages(some[text.column], chat_tokens) if text and chat_tokens else (),
         leaks=_leaks(sample.shuffled(LEAK_ROWS, rng), roles),
         labelled=labelled_texts(some[text.column], some[label.column]) if text and label else 0.0,
     )
@@ -127,6 +128,12 @@ def _lengths(
     texts = some[roles["text"].column]
     titles = some[roles["title"].column] if "title" in roles else [None] * len(texts)
     return token_lengths(titles, texts, chat_tokens, tokens.limit, tokens.model)
+
+
+def _languages(texts: Sequence[Any], chat_tokens: ChatTokens) -> tuple[LanguageShare, ...]:
+    cleaned = [clean_text(str(text)) for text in texts if not is_missing(text)]
+    prompt = chat_tokens("", "")
+    return language_shares(cleaned, lambda text: chat_tokens("", text) - prompt)
 
 
 def _leaks(some: Mapping[str, Sequence[Any]], roles: Mapping[str, Role]) -> list[Leak]:

@@ -19,7 +19,6 @@ from review_sentiment.data.cleaning import (
     CleaningRules,
     clean_category,
     clean_text,
-    in_latin_script,
     mask_title,
     normalised,
 )
@@ -110,6 +109,7 @@ def test_a_row_has_the_values_of_the_record() -> None:
         "group": "0012",
         "user": "U7",
         "source_label": "4",
+        "language": "en",
         "verified_purchase": True,
         "label": "positive",
         "title": "",
@@ -226,22 +226,29 @@ def test_the_labels_of_the_source_are_counted_before_any_cap() -> None:
     assert part.in_source("negative") == pytest.approx(3 / 0.09)
 
 
-@pytest.mark.parametrize(
-    ("text", "latin"),
-    [
-        ("plain", True),
-        ("déjà vu, schön, çok güzel", True),
-        ("great 👍👍👍 ★★★", True),
-        ("很好用", False),
-        ("Отличный товар", False),
-        ("ok 很好 nice", True),
-        ("５５５", True),
-    ],
+MIXED = (
+    "The jacket fits well and the colour is lovely.",
+    "Die Jacke passt gut und die Farbe ist sehr schön.",
+    "这件外套很合身，颜色也很漂亮。",
+    "Куртка отлично сидит, цвет очень красивый.",
+    "Meh.",
 )
-def test_texts_in_other_scripts_are_dropped(text: str, latin: bool) -> None:
-    assert in_latin_script(text) is latin
-    kept = clean_category("Tops", reading([review(text), review("other")]), rules(), seed=1)
-    assert kept.dropped == ({} if latin else {"not in Latin script": 1})
+LANGUAGES = ("en", "de", "zh", "ru", "unknown")
+
+
+def test_no_script_is_dropped_and_languages_are_named() -> None:
+    kept = clean_category("Tops", reading([review(text) for text in MIXED]), rules(), seed=1)
+    assert not kept.dropped
+    found = dict(zip(kept.frame["text"], kept.frame["language"], strict=True))
+    assert found == dict(zip(MIXED, LANGUAGES, strict=True))
+
+
+def test_other_languages_are_dropped_if_some_are_named_but_not_what_is_too_short_to_tell() -> None:
+    wanted = replace(rules(), languages=("en", "zh"))
+    kept = clean_category("Tops", reading([review(text) for text in MIXED]), wanted, seed=1)
+    assert set(kept.frame["language"]) == {"en", "zh", "unknown"}
+    assert kept.dropped == {"not in cleaning.languages": 2}
+    assert kept.counts[0].labels == {"positive": 3}
 
 
 def test_values_that_are_not_listed_are_dropped_counted_and_named(caplog: pytest.LogCaptureFixture) -> None:

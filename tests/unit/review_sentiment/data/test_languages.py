@@ -2,7 +2,7 @@
 
 import pytest
 
-from review_sentiment.data.languages import UNKNOWN, language_of
+from review_sentiment.data.languages import UNKNOWN, language_of, warn_of_costly_languages
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,15 @@ def test_the_language_of_a_text(language: str, text: str) -> None:
 def test_a_long_text_is_judged_by_its_start() -> None:
     start = "The fabric is soft and the colour is exactly as in the pictures. " * 8
     assert language_of(start + "Die Jacke sitzt gut, nur die Ärmel sind zu kurz. " * 100) == "en"
+
+
+JAPANESE = "とても良い商品でした。また買います。"
+
+
+def test_a_frequent_language_of_many_tokens_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    english = ["The fabric is soft and it fits me very well."] * 45
+    warn_of_costly_languages([*english, *[JAPANESE] * 5], lambda text: len(text.encode()))
+    assert ["10% of the texts are in 'ja'" in record.message for record in caplog.records] == [True]
+    caplog.clear()
+    warn_of_costly_languages([*english, JAPANESE, ""], lambda text: len(text.encode()))
+    assert not caplog.records

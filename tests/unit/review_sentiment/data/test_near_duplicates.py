@@ -49,3 +49,9 @@ def test_texts_are_connected_by_chains_of_similar_texts() -> None:
     assert rest[:3] == [first] * 3
     assert len({first, other, *rest[3:]}) == 4, "short texts have no word sequences to compare"
     assert similar_texts([]).tolist() == []
+
+
+def test_characters_are_compared_in_languages_without_spaces() -> None:
+    text = "这件外套很合身颜色也很漂亮我会推荐给朋友们以后还会再来买一件别的颜色"
+    other = "质量太差了穿了一次就破了一个洞客服也不回复非常失望不会再买了"
+    assert near_duplicates([text.replace("我", "他"), other], [text]).tolist() == [True, False]

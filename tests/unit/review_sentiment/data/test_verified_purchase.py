@@ -20,7 +20,9 @@ from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.loading import load_tokenizer
 from tests.tiny import AMAZON_ROWS, prompt_of, review_rows
 
-RULES = SplitRules(**SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump())
+RULES = SplitRules(
+    **SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump(), undersamples=True
+)
 
 
 def slices(verified: list[bool | None], model: ModelIdentity, directory: Path) -> pd.DataFrame:

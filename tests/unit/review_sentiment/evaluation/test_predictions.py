@@ -67,13 +67,21 @@ def test_a_sample_needs_an_answer_for_every_row() -> None:
 def test_slices_divide_the_reviews_by_category_stars_length_and_truncation() -> None:
     reviews = REVIEWS.assign(
         source_label=["5"] * 4 + ["4"] + ["1"] * 3,
+        language=["en"] * 5 + ["de"] * 2 + ["unknown"],
         verified_purchase=pd.array([True] * 4 + [False] * 2 + [None] * 2, dtype="boolean"),
         prompt_tokens=[10, 20, 30, 40, 50, 60, 70, 80],
         truncated=[False] * 7 + [True],
     )
     table = slice_table(reviews, predictions()).set_index(["dimension", "value"])
     sizes = table.groupby("dimension")["n"].sum().to_dict()
-    assert sizes == {"category": 8, "source label": 8, "verified purchase": 6, "length": 8, "cut to fit": 8}
+    assert sizes == {
+        "category": 8,
+        "source label": 8,
+        "language": 7,
+        "verified purchase": 6,
+        "length": 8,
+        "cut to fit": 8,
+    }
     assert table.loc[("verified purchase", "yes"), ["n", "accuracy"]].to_list() == [4, 0.75]
     assert table.loc[("verified purchase", "no"), ["n", "accuracy"]].to_list() == [2, 0.5]
     assert table.loc[("category", "Tops"), ["n", "accuracy"]].to_list() == [5, 0.6]
@@ -86,7 +94,8 @@ def test_slices_divide_the_reviews_by_category_stars_length_and_truncation() -> 
 
 def test_quarters_are_even_for_equal_lengths_and_unknown_purchases_have_no_slice() -> None:
     unknown = pd.array([None] * len(REVIEWS), dtype="boolean")
-    reviews = REVIEWS.assign(source_label="5", verified_purchase=unknown, prompt_tokens=10, truncated=False)
+    columns = {"source_label": "5", "language": "en", "prompt_tokens": 10, "truncated": False}
+    reviews = REVIEWS.assign(**columns, verified_purchase=unknown)
     table = slice_table(reviews, predictions())
     assert set(table["dimension"]) == {"category", "source label", "length", "cut to fit"}
     lengths = table.query("dimension == 'length'")

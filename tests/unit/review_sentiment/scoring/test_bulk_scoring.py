@@ -442,7 +442,7 @@ def test_a_million_characters_take_no_more_memory_than_the_part_that_is_read(sco
 def test_drift_is_measured_on_a_sample(scorer: Scorer, adapter: Path, tmp_path: Path) -> None:
     source = write(reviews(200), tmp_path / "in.csv")
     result = score(job(source, tmp_path / "out.csv", 50), lambda: scorer)
-    alike = pd.DataFrame(result.sample, columns=["label", "text_words", "title_words"])
+    alike = pd.DataFrame(result.sample, columns=["label", "language", "text_words", "title_words"])
     alike.to_parquet(adapter / REFERENCE_FILE)
     assert drift_of(result, adapter).drifted == ()
     alike.assign(text_words=alike["text_words"] * 9 + range(len(alike))).to_parquet(adapter / REFERENCE_FILE)
