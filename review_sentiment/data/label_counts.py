@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from review_sentiment.config import MAX_LABEL
-from review_sentiment.data.labels import LabelScheme
+from review_sentiment.data.cleaning import in_latin_script
+from review_sentiment.data.labels import LONGEST_SHOWN, LabelScheme
 from review_sentiment.data.records import BrokenRecord, ReviewRecord
 from review_sentiment.data.sources.embedded import EmbeddedReviews
 from review_sentiment.data.sources.local import LocalFiles
@@ -32,7 +32,8 @@ class LabelCounts:
     """The reviews of each category by label, and the values of the label column that have no label.
 
     Long values are counted together: they are texts and no names of classes. `without_text` counts rows whose
-    text is empty, `without_words` those whose text has no letter; `examples` are of the `broken` rows.
+    text is empty, `without_words` those whose text has no letter, `other_script` those that are not in
+    Latin script. `examples` are of the `broken` rows.
     """
 
     by_category: dict[str, Counter[str]] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class LabelCounts:
     examples: list[str] = field(default_factory=list)
     without_text: int = 0
     without_words: int = 0
+    other_script: int = 0
 
     def add(self, category: str, record: ReviewRecord | BrokenRecord, scheme: LabelScheme) -> None:
         """Count a row."""
@@ -53,11 +55,12 @@ class LabelCounts:
             return
         self.without_text += not record.text.strip()
         self.without_words += not any(map(str.isalpha, record.text))
+        self.other_script += not in_latin_script(record.text)
         label = scheme.label(record.label)
         if label:
             self.by_category[category][label] += 1
         else:
-            self.other_values[record.label if len(record.label) <= MAX_LABEL else LONG] += 1
+            self.other_values[record.label if len(record.label) <= LONGEST_SHOWN else LONG] += 1
 
     def of_label(self, label: str) -> int:
         """Return the reviews of a label in all categories."""
@@ -86,6 +89,12 @@ class LabelCounts:
             raise UsageError(
                 f"data.columns.text: {self.without_words:,} of {readable:,} texts have no words, only "
                 "numbers or signs. Name the column that has the text."
+            )
+
+        if self.other_script > MOSTLY * readable:
+            raise UsageError(
+                f"data.columns.text: {self.other_script:,} of {readable:,} texts are not in Latin script. Such "
+                "reviews are dropped: the models are evaluated on no other."
             )
 
     def require_listed(self, scheme: LabelScheme) -> None:

@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from review_sentiment.config import DROP, MAX_LABEL
+from review_sentiment.config import DROP
 from review_sentiment.errors import UsageError
 
 if TYPE_CHECKING:
     from review_sentiment.config import Labels
 
 RATINGS = range(1, 6)
+LONGEST_SHOWN = 40
+"""Characters of a value that messages show: a longer one is probably a text, which no log may have."""
 NOT_LISTED = "is not in data.labels"
 """The end of the reason for dropping a row whose label was not expected."""
 TWO_PLACES = 2
@@ -73,7 +75,7 @@ class LabelScheme:
             return f"{text} stars"
         if text in self.left_out:
             return f"label '{text}' is left out"
-        return f"label '{text}' {NOT_LISTED}" if len(text) <= MAX_LABEL else f"a long label {NOT_LISTED}"
+        return f"label '{text}' {NOT_LISTED}" if len(text) <= LONGEST_SHOWN else f"a long label {NOT_LISTED}"
 
 
 def value_text(value: object) -> str:

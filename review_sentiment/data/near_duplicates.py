@@ -21,6 +21,8 @@ SIMILARITY = 0.8
 """Two texts are nearly the same if the cosine of their sets of word sequences is at least this."""
 FEATURES = 2**20
 ROWS_AT_ONCE = 2_000
+PAIRS_AT_ONCE = 40_000_000
+"""Compared at once in a set that is compared with itself: these take about 100 MB."""
 
 
 def near_duplicates(texts: Sequence[str], references: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -51,9 +53,10 @@ def similar_texts(texts: Sequence[str]) -> npt.NDArray[np.int_]:
         return np.zeros(0, dtype=np.int_)
     sequences = _word_sequences(texts)
     links: list[npt.NDArray[np.int_]] = []
-    for start in range(0, len(texts), ROWS_AT_ONCE):
+    rows_at_once = max(1, min(ROWS_AT_ONCE, PAIRS_AT_ONCE // len(texts)))
+    for start in range(0, len(texts), rows_at_once):
         # Similarity is symmetric: each text is compared with itself and those after it.
-        cosine = (sequences[start : start + ROWS_AT_ONCE] @ sequences[start:].T).tocoo()
+        cosine = (sequences[start : start + rows_at_once] @ sequences[start:].T).tocoo()
         similar = cosine.data >= SIMILARITY
         links.append(start + np.stack([cosine.row[similar], cosine.col[similar]]))
     rows, columns = np.concatenate(links, axis=1)

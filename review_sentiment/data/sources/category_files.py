@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -186,12 +186,15 @@ def _made_whole(directory: Path) -> Iterator[Path]:
     """Yield a directory that becomes `directory` at the end, unless another process was faster."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     for other in directory.parent.iterdir():
-        if time.time() - other.stat().st_mtime > UNUSED_SECONDS:
-            shutil.rmtree(other, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process removed it
+            if time.time() - other.stat().st_mtime > UNUSED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(dir=directory.parent))  # readable for this user only
     try:
         yield unfinished
-        if not directory.is_dir():
-            unfinished.rename(directory)
+        unfinished.rename(directory)
+    except OSError:
+        if not (directory / INDEX).is_file():
+            raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

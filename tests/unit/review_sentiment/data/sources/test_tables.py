@@ -103,6 +103,22 @@ def test_the_files_of_the_categories_are_private_and_made_once(
     assert later.revision("App") != revisions["App"]
 
 
+def test_two_processes_may_split_a_table_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, columns = written(tmp_path, "csv"), COLUMNS | {"category": "Team"}
+    rows = category_files.table_rows
+
+    def while_another_splits(*arguments: Any) -> Any:
+        monkeypatch.setattr(category_files, "table_rows", rows)
+        assert source_of(path, columns).categories() == ("App", "Web")
+        return rows(*arguments)
+
+    monkeypatch.setattr(category_files, "table_rows", while_another_splits)
+    assert source_of(path, columns).categories() == ("App", "Web")
+    assert len(list((cache_directory() / "tables").iterdir())) == 1
+
+
 def test_a_row_that_cannot_be_read_counts_for_the_category_before_it(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("Message,Topic,Team\ntoo,few\nfine,praise,Web\nalso,praise,App\nnot,praise,Web,this\n")
