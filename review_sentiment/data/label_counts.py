@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from review_sentiment.data.cleaning import in_latin_script
 from review_sentiment.data.labels import LONGEST_SHOWN, LabelScheme
 from review_sentiment.data.records import BrokenRecord, ReviewRecord
 from review_sentiment.data.sources.embedded import EmbeddedReviews
@@ -32,8 +31,7 @@ class LabelCounts:
     """The reviews of each category by label, and the values of the label column that have no label.
 
     Long values are counted together: they are texts and no names of classes. `without_text` counts rows whose
-    text is empty, `without_words` those whose text has no letter, `other_script` those that are not in
-    Latin script. `examples` are of the `broken` rows.
+    text is empty, `without_words` those whose text has no letter; `examples` are of the `broken` rows.
     """
 
     by_category: dict[str, Counter[str]] = field(default_factory=dict)
@@ -43,7 +41,6 @@ class LabelCounts:
     examples: list[str] = field(default_factory=list)
     without_text: int = 0
     without_words: int = 0
-    other_script: int = 0
 
     def add(self, category: str, record: ReviewRecord | BrokenRecord, scheme: LabelScheme) -> None:
         """Count a row."""
@@ -55,7 +52,6 @@ class LabelCounts:
             return
         self.without_text += not record.text.strip()
         self.without_words += not any(map(str.isalpha, record.text))
-        self.other_script += not in_latin_script(record.text)
         label = scheme.label(record.label)
         if label:
             self.by_category[category][label] += 1
@@ -89,12 +85,6 @@ class LabelCounts:
             raise UsageError(
                 f"data.columns.text: {self.without_words:,} of {readable:,} texts have no words, only "
                 "numbers or signs. Name the column that has the text."
-            )
-
-        if self.other_script > MOSTLY * readable:
-            raise UsageError(
-                f"data.columns.text: {self.other_script:,} of {readable:,} texts are not in Latin script. Such "
-                "reviews are dropped: the models are evaluated on no other."
             )
 
     def require_listed(self, scheme: LabelScheme) -> None:

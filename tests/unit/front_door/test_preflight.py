@@ -126,7 +126,6 @@ def test_columns_and_labels_are_checked_before_the_run(
         ),
         (",a\n", [], "data.columns.text: 60 of 60 texts are empty"),
         ("{n},a\n", [], "data.columns.text: 60 of 60 texts have no words, only numbers or signs"),
-        ("слово {n},a\n", [], "data.columns.text: 60 of 60 texts are not in Latin script"),
         ("word {n},a\n", [], "no row has the label 'b'. The column of the labels has: 'a' (60)."),
         (
             "word {n},a,more\n",
