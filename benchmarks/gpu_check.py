@@ -613,7 +613,9 @@ def scoring(args: argparse.Namespace) -> dict[str, Any]:
     # Four layers that have learned to answer with a label: does the scored answer match the generated one?
     model = load_adapted_model(base_of(args, small=True), args.scratch / "small", chosen)
     scores = score_labels(model, tokenizer, prompts[:64], LABELS, chosen, "auto")
-    generated = [answer.strip() for answer in generate_answers(model, tokenizer, prompts[:64], chosen)]
+    generated = [
+        answer.strip() for answer in generate_answers(model, tokenizer, prompts[:64], LABELS, chosen)
+    ]
     scored = [LABELS[n] if n >= 0 else None for n in scores.answered]
     found["generated labels"] = sum(answer in LABELS for answer in generated)
     found["of 64 answers scored and generated alike"] = sum(

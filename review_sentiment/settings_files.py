@@ -174,7 +174,7 @@ def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
         raise UsageError(
             f"--set {override}: '{key}' is a section. Set one of its settings, such as {example}."
         )
-    *sections, last = key.split(".")
+    *sections, last = key.split(".", 2)  # an entry of a mapping, such as a label, may have dots itself
     place = values
     for section in sections:
         inner = place.setdefault(section, {})

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from review_sentiment.config import DecisionSettings
-from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.evaluation.examples import example_table, sample_table
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import prediction_table, slice_table
@@ -32,7 +31,8 @@ def reviews(labels: tuple[str, ...], per_label: int) -> pd.DataFrame:
         {
             "review_id": [f"r{number}" for number in range(n)],
             "category": np.where(np.arange(n) < n // 2, "Home & Garden", "Books"),
-            "stars": "3",
+            "source_label": gold,
+            "language": "en",
             "verified_purchase": None,
             "label": gold,
             "title": [f"title {number}" for number in range(n)],
@@ -68,8 +68,3 @@ def evaluation(model: str, labels: tuple[str, ...], per_label: int = 8, sure: fl
     shares = np.arange(1.0, len(labels) + 1)
     prior = tuple((shares / shares.sum()).tolist())
     return found.under(fitted_rule(predictions, labels, prior, DecisionSettings()), prior)
-
-
-def raw_rule(labels: tuple[str, ...]) -> DecisionRule:
-    """Return a rule that only corrects for class shares."""
-    return DecisionRule.raw(labels, (1 / len(labels),) * len(labels))

@@ -15,7 +15,9 @@ from dashboard.queries.comparison import (
     confusion_counts,
     default_choices,
     dimensions,
+    drawn_label,
     figure_rows,
+    label_rows,
     natural_comparison,
     only,
     paired_test,
@@ -29,10 +31,11 @@ from dashboard.queries.comparison import (
 )
 from dashboard.queries.versions import NOTHING_YET, Registry, experiment_of, store_exists
 from dashboard.widgets.figures import (
-    CONFUSION_HEIGHT,
+    FEW_LABELS,
     SQUARE_HEIGHT,
     Line,
     confusion,
+    confusion_height,
     intervals,
     intervals_height,
     lines,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from review_sentiment.tracking.recorded_runs import RecordedRun
 
 Pair = tuple[RecordedEvaluation, RecordedEvaluation]
+BY_LABEL = "By label, in production"
 BALANCED = "Balanced: as many reviews of each label"
 MAX_OVERLAID = 6
 """Runs in one figure: as many as there are colours."""
@@ -98,6 +102,9 @@ def figures_view(pair: Pair) -> mo.Html:
             table((natural.figures[1].share_text().capitalize(), *titles, "Difference"), natural.rows()),
             *(paragraph(f"{title} answers {rule}.", small=True) for title, rule in rules),
             paragraph(paired_test_text(natural.test, *titles, "natural")),
+            mo.accordion(
+                {"By label, in production": table(_label_heading(titles), label_rows(natural.figures))}
+            ),
         ]
     views.append(table((BALANCED, *titles), figure_rows(pair)))
     return column(views)
@@ -109,7 +116,12 @@ def pictures_view(pair: Pair) -> Panel:
     test, categories = _paired_test_view(pair)
     rows = setting_rows(*(recorded.choice.version for recorded in pair))
     settings = table(("Setting", *titles), rows) if rows else paragraph("None.")
-    plots = [grid_of(_confusions(pair)), grid_of(_curves(pair)), grid_of(_slices(pair), min_rem=24)]
+    many = any(len(one.labels) > FEW_LABELS for one in pair)
+    plots = [
+        grid_of(_confusions(pair), min_rem=40 if many else 20),
+        grid_of(_curves(pair)),
+        grid_of(_slices(pair), min_rem=24),
+    ]
     tables = mo.accordion({"Gain by category": categories, "Settings that differ": settings})
     controls = [control for panel in plots for control in panel.controls]
     return Panel(column([test, *(panel.view for panel in plots), tables]), tuple(controls))
@@ -193,11 +205,15 @@ def _paired_test_view(pair: Pair) -> tuple[mo.Html, mo.Html]:
     return test, table(("Category", "Accuracy gain in production (p with Holm's correction)", BALANCED), rows)
 
 
+def _label_heading(titles: Sequence[str]) -> list[str]:
+    return ["Label", "Share", *(f"{name}, {title}" for name in ("Precision", "Recall") for title in titles)]
+
+
 def _confusions(pair: Pair) -> list[Panel]:
     return [
         lazy_plot(
             f"Confusion matrix of {one.choice.title}",
-            CONFUSION_HEIGHT,
+            confusion_height(one.labels),
             partial(confusion, one.choice.title, *confusion_counts(one)),
         )
         for one in pair
@@ -205,14 +221,16 @@ def _confusions(pair: Pair) -> list[Panel]:
 
 
 def _curves(pair: Pair) -> list[Panel]:
-    label = pair[1].labels[-1]
+    label = drawn_label(pair[1])
+    shown = [one for one in pair if label in one.labels]
     roc, reliability = f"ROC of '{label}'", f"Reliability of '{label}'"
 
     def draw_roc() -> go.Figure:
-        return unit_square(roc, "False positive rate", "True positive rate", [roc_line(one) for one in pair])
+        curves = [roc_line(one, label) for one in shown]
+        return unit_square(roc, "False positive rate", "True positive rate", curves)
 
     def draw_reliability() -> go.Figure:
-        curves = [reliability_line(one) for one in pair]
+        curves = [reliability_line(one, label) for one in shown]
         return unit_square(reliability, "Predicted probability", "Fraction of positives", curves)
 
     return [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import marimo as mo
 
-from dashboard.queries.comparison import Choice
+from dashboard.queries.comparison import Choice, label_rows
 from dashboard.queries.decision import (
     LEAST_COVERAGE,
     THOUSAND,
@@ -53,7 +53,14 @@ def figures_view(found: RecordedDecision) -> mo.Html:
     """Show the figures as in production and on balanced reviews, and the rule."""
     heading = ("", found.natural.share_text().capitalize(), "Balanced: the likeliest label")
     rule = f"Decision rule: the answer is {found.rule.in_words()}."
-    return column([table(heading, figure_rows(found)), paragraph(rule)])
+    by_label = table(("Label", "Share", "Precision", "Recall"), label_rows([found.natural]))
+    return column(
+        [
+            table(heading, figure_rows(found)),
+            paragraph(rule),
+            mo.accordion({"By label, in production": by_label}),
+        ]
+    )
 
 
 def threshold_slider(found: RecordedDecision) -> mo.ui.slider:

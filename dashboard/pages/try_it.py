@@ -30,6 +30,8 @@ FOR_COLOUR, AGAINST_COLOUR = (0, 114, 178), (230, 159, 0)
 """Blue and orange of the Okabe-Ito palette."""
 MIN_WEIGHT = 0.005
 """A word that changes the probability by less than this is not coloured."""
+MAX_LABELS = 5
+"""Probabilities that are shown, the largest ones."""
 LEGEND = (
     "Blue, solid underline: without this word the label is less likely. "
     "Orange, dotted underline: without it the label is more likely."
@@ -102,5 +104,8 @@ def _word(part: Part, largest: float) -> str:
 
 
 def _answer_card(name: str, answer: Answer) -> mo.Html:
-    probabilities = ", ".join(f"{label} {p:.1%}" for label, p in answer.probabilities.items())
+    shown = list(answer.probabilities.items())
+    if len(shown) > MAX_LABELS:
+        shown = sorted(shown, key=lambda item: -item[1])[:MAX_LABELS]
+    probabilities = ", ".join(f"{label} {p:.1%}" for label, p in shown)
     return card(name, f"{answer.label}, {answer.probability:.1%}", probabilities)

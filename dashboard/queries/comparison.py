@@ -11,6 +11,7 @@ import pandas as pd
 
 from dashboard.queries.versions import Registry, title_of
 from dashboard.widgets.figures import Line
+from review_sentiment.decision.calibration import TWO_CLASSES
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.comparison import RULES, Comparison, compare_models, paired_answers
 from review_sentiment.evaluation.intervals import RELIABILITY_BINS
@@ -20,6 +21,7 @@ from review_sentiment.tracking.mlflow_store import TUNED
 
 if TYPE_CHECKING:
     from review_sentiment.decision.rule import DecisionRule
+    from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.registry.version_comparison import NaturalComparison
     from review_sentiment.tracking.model_versions import ModelVersion
 
@@ -195,25 +197,43 @@ def confusion_counts(recorded: RecordedEvaluation) -> tuple[list[list[int]], lis
     return [row[:-1] for row in counts], labels, labels
 
 
-def roc_line(recorded: RecordedEvaluation) -> Line:
-    """Return the true over the false positive rate of the last label."""
+def drawn_label(recorded: RecordedEvaluation) -> str:
+    """Return the label whose curves are drawn: the rarest, or the second of two, which mirror each other."""
+    return recorded.labels[-1] if len(recorded.labels) == TWO_CLASSES else recorded.rule.rarest
+
+
+def roc_line(recorded: RecordedEvaluation, label: str) -> Line:
+    """Return the true over the false positive rate of a label."""
     from sklearn.metrics import roc_curve
 
-    false_rate, true_rate, _ = roc_curve(*_last_label(recorded))
+    false_rate, true_rate, _ = roc_curve(*_of_label(recorded, label))
     return Line(recorded.choice.title, false_rate.tolist(), true_rate.tolist())
 
 
-def reliability_line(recorded: RecordedEvaluation) -> Line:
-    """Return the fraction of positives over the predicted probability of the last label.
+def reliability_line(recorded: RecordedEvaluation, label: str) -> Line:
+    """Return the fraction of positives over the predicted probability of a label.
 
     The bins have equal numbers of reviews.
     """
     from sklearn.calibration import calibration_curve
 
     fraction, predicted = calibration_curve(
-        *_last_label(recorded), n_bins=RELIABILITY_BINS, strategy="quantile"
+        *_of_label(recorded, label), n_bins=RELIABILITY_BINS, strategy="quantile"
     )
     return Line(recorded.choice.title, predicted.tolist(), fraction.tolist())
+
+
+def label_rows(figures: Sequence[NaturalMetrics]) -> list[tuple[str, ...]]:
+    """Return a row per label: its share, and each model's precision and recall in production."""
+    share = figures[-1].share
+    return [
+        (
+            label,
+            f"{share[label]:.1%}",
+            *(one.shown(name, label) for name in ("precision", "recall") for one in figures),
+        )
+        for label in share
+    ]
 
 
 def slice_line(recorded: RecordedEvaluation, dimension: str) -> Line:
@@ -281,11 +301,11 @@ def _gold_probabilities(recorded: RecordedEvaluation) -> dict[str, float]:
     return dict(zip(frame["review_id"], found, strict=True))
 
 
-def _last_label(recorded: RecordedEvaluation) -> tuple[Any, Any]:
-    """Return whether each review has the last label, and the label's predicted probability."""
+def _of_label(recorded: RecordedEvaluation, label: str) -> tuple[Any, Any]:
+    """Return whether each review has a label, and the label's predicted probability."""
     answers = answers_of(recorded.predictions, recorded.labels)
-    last = len(recorded.labels) - 1
-    return answers.gold == last, answers.probabilities[:, last]
+    number = recorded.labels.index(label)
+    return answers.gold == number, answers.probabilities[:, number]
 
 
 def with_interval(metrics: Mapping[str, Any], name: str) -> str:

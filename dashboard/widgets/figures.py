@@ -27,6 +27,8 @@ BLUES = [[0.0, "#f0f6fb"], [0.5, "#6aaed6"], [1.0, "#08457e"]]
 SIGNS = [[0.0, "#D55E00"], [0.5, "#f7f7f7"], [1.0, "#0072B2"]]
 MAX_TICKS = 12
 """A matrix with at most this many rows (or columns) gets a tick for each."""
+FEW_LABELS = 5
+"""Up to this number, a cell of a confusion matrix shows its count and its fraction, otherwise its count."""
 CONFUSION_HEIGHT = 280
 SQUARE_HEIGHT = 380
 """Pixels."""
@@ -118,21 +120,30 @@ def confusion(
 ) -> go.Figure:
     """Draw a confusion matrix: gold labels (rows) against answers (columns), with counts and fractions."""
     fractions = [[count / max(1, sum(row)) for count in row] for row in counts]
-    figure = _figure(title, "Answer", "Gold label", CONFUSION_HEIGHT)
+    figure = _figure(title, "Answer", "Gold label", confusion_height(gold))
     figure.add_heatmap(
         z=fractions,
         x=list(answers),
         y=list(gold),
         text=counts,
-        texttemplate="%{text}<br>%{z:.1%}",
+        texttemplate="%{text}<br>%{z:.1%}" if len(gold) <= FEW_LABELS else "%{text}",
+        hovertemplate="gold %{y}, answer %{x}: %{text} (%{z:.1%})<extra></extra>",
         colorscale=BLUES,
         zmin=0,
         zmax=1,
         showscale=False,
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(showgrid=False)
+    # Every label gets a tick, and labels that are numbers are names too.
+    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", dtick=1)
+    figure.update_xaxes(showgrid=False, type="category", dtick=1)
+    if len(gold) > FEW_LABELS:
+        figure.update_xaxes(tickangle=-90)
     return figure
+
+
+def confusion_height(labels: Sequence[str]) -> int:
+    """Return the height of `confusion` in pixels: many labels get a line each, and room for their names."""
+    return CONFUSION_HEIGHT if len(labels) <= FEW_LABELS else 230 + 20 * len(labels)
 
 
 def heatmap(

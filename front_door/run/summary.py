@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 JUDGED = ("passed", "not passed")
 """Outcomes that the list of failed checks explains; any other has a reason of its own."""
+RAREST_WIDTH = 15
 FRACTION = re.compile(r"-?\d+\.\d+")
 
 
@@ -64,12 +66,17 @@ def natural_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     first = next(iter(found.values()))
     rarest = first.rarest
+    shown = textwrap.shorten(rarest, RAREST_WIDTH, placeholder="…")
     abstains = any(one.coverage < 1 for one in found.values())
+    on_scale = first.quadratic_kappa is not None
     lines = [
         f"at the natural share ({first.share[rarest]:.1%} {rarest}), under the decision rule",
         f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'precision of':>16}{'recall of':>16}"
-        f"{'calibration':>13}" + (f"{'reviews':>10}{'of these':>10}" if abstains else ""),
-        f"{'':12}{'':10}{'':16}{'':8}{rarest:>16}{rarest:>16}{'error':>13}"
+        f"{'calibration':>13}"
+        + (f"{'quadratic':>11}{'mean abs.':>11}" if on_scale else "")
+        + (f"{'reviews':>10}{'of these':>10}" if abstains else ""),
+        f"{'':12}{'':10}{'':16}{'':8}{shown:>16}{shown:>16}{'error':>13}"
+        + (f"{'kappa':>11}{'error':>11}" if on_scale else "")
         + (f"{'answered':>10}{'wrong':>10}" if abstains else ""),
     ]
     for name, one in found.items():
@@ -77,6 +84,7 @@ def natural_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append(
             f"{name:12}{one.accuracy:10.3f}{interval:>16}{one.macro_f1:8.3f}"
             f"{one.precision[rarest]:16.3f}{one.recall[rarest]:16.3f}{one.calibration_error:13.3f}"
+            + (f"{one.quadratic_kappa:11.3f}{one.mean_absolute_error:11.3f}" if on_scale else "")
             + (f"{one.coverage:10.1%}{one.risk:10.1%}" if abstains else "")
         )
     return "\n".join(lines)

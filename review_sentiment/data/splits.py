@@ -212,7 +212,7 @@ def _part(
         fraction = "validation_share" if name == "validation" else "evaluation_share"
         raise DataError(
             f"The {name} part has {len(table)} reviews with the labels "
-            f"{sorted(table.class_counts()) or 'none'}; it needs both. Add categories, or change "
+            f"{sorted(table.class_counts()) or 'none'}; it needs two at least. Add categories, or change "
             f"split.{name}_per_category or split.{fraction}."
         )
     return table

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 EXPECTED_AGREEMENT = 0.99
 """Fraction of generated labels that scoring must reproduce; below it, reports show a warning."""
-MAX_ANSWER_TOKENS = 8
-"""Longer than any label, so that an answer that continues after a label is recognised."""
+TOKENS_BEYOND = 4
+"""Tokens to generate beyond the longest label: an answer that continues after a label is recognised."""
 ANSWERS_PER_BATCH = 16
 
 
@@ -83,11 +83,16 @@ def generate_answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
+    labels: Sequence[str],
     plan: ComputePlan,
 ) -> list[str]:
-    """Return the raw text that greedy generation gives for each prompt, in the order of the prompts."""
+    """Return the raw text that greedy generation gives for each prompt, in the order of the prompts.
+
+    It stops a few tokens beyond the longest of the labels.
+    """
     import torch
 
+    longest = max((len(tokenizer.encode(label, add_special_tokens=False)) for label in labels), default=0)
     answers: dict[int, str] = {}
     # Prompts of similar length share a batch. Padding is on the left, so that generation continues each
     # prompt.
@@ -104,7 +109,7 @@ def generate_answers(
             )
             output = model.generate(
                 **inputs.to(model.device),
-                max_new_tokens=MAX_ANSWER_TOKENS,
+                max_new_tokens=longest + TOKENS_BEYOND,
                 do_sample=False,
                 use_cache=True,
                 pad_token_id=tokenizer.pad_token_id,

@@ -66,12 +66,18 @@ def classification_report(tuned: Evaluation, baseline: Evaluation | None) -> Cla
 def _definition(labels: tuple[str, ...]) -> DataDefinition:
     from evidently import BinaryClassification, DataDefinition, MulticlassClassification
 
-    columns = {"target": GOLD, "prediction_labels": LIKELIEST}
+    gold, likeliest = _answer_columns(labels)
+    columns = {"target": gold, "prediction_labels": likeliest}
     if len(labels) == TWO_CLASSES:
         task = BinaryClassification(**columns, prediction_probas=labels[-1], pos_label=labels[-1])
     else:
         task = MulticlassClassification(**columns, prediction_probas=list(labels))
-    return DataDefinition(classification=[task], categorical_columns=[GOLD, LIKELIEST])
+    return DataDefinition(classification=[task], categorical_columns=[gold, likeliest])
+
+
+def _answer_columns(labels: tuple[str, ...]) -> list[str]:
+    """Return the names of the columns beside those of the labels, which may have any name themselves."""
+    return [name if name not in labels else f"{name} " for name in (GOLD, LIKELIEST)]
 
 
 def _columns(evaluation: Evaluation, labels: tuple[str, ...]) -> pd.DataFrame:
@@ -81,7 +87,7 @@ def _columns(evaluation: Evaluation, labels: tuple[str, ...]) -> pd.DataFrame:
     return (
         predictions[["gold", "constrained"]]
         .astype(object)
-        .set_axis([GOLD, LIKELIEST], axis=1)
+        .set_axis(_answer_columns(labels), axis=1)
         .join(predictions[list(probabilities)].rename(columns=probabilities))
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from review_sentiment.evaluation.decision_curves import THRESHOLDS, DecidedReviews, decided_reviews
-from review_sentiment.evaluation.plots import BLUE, COLOURS
+from review_sentiment.evaluation.plots import BLUE, COLOURS, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def decision_figure(predictions: pd.DataFrame, rule: DecisionRule) -> Figure:
     _reliability(reliability, reviews)
     _by_threshold(threshold, reviews)
     _risk(coverage, reviews, rule)
-    name = reviews.label
+    name = plain(reviews.label)
     for axes, title, x, y in (
         (
             reliability,
@@ -61,7 +61,7 @@ def _by_threshold(axes: Axes, reviews: DecidedReviews) -> None:
     axes.plot(THRESHOLDS, effects.precision, color=BLUE, label="precision")
     axes.plot(THRESHOLDS, effects.recall, color=COLOURS[0], label="recall")
     cost = effects.relative_cost(reviews.cost_of_wrong)
-    axes.plot(THRESHOLDS, cost, color=COLOURS[1], label=f"cost, 1: never “{reviews.label}”")
+    axes.plot(THRESHOLDS, cost, color=COLOURS[1], label=f"cost, 1: never “{plain(reviews.label)}”")
     if reviews.own_threshold is not None:
         label = f"the rule: {reviews.own_threshold:.2f}"
         axes.axvline(reviews.own_threshold, color=GREY, linewidth=1, linestyle=":", label=label)

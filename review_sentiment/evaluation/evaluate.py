@@ -71,7 +71,7 @@ def evaluate_model(
     shown = sample_rows(predictions.iloc[: len(core)], settings.sample_predictions)
     audited = range(min(settings.audit_samples, len(prompts)))
     rows = list(dict.fromkeys([*audited, *shown]))
-    generated = generate_answers(model, tokenizer, [prompts[row] for row in rows], plan)
+    generated = generate_answers(model, tokenizer, [prompts[row] for row in rows], labels, plan)
     del model
     free_memory()
     answers = dict(zip(rows, generated, strict=True))

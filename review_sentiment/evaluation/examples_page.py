@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from review_sentiment.evaluation.result import Evaluation
 
+MAX_LABELS = 5
+"""Probabilities of a review that are shown: that of the gold label, and the largest others."""
+
 
 def examples_page(evaluation: Evaluation) -> str:
     """Return the examples of an evaluation as an HTML page; reviews are always shown as text."""
@@ -49,10 +52,16 @@ def examples_page(evaluation: Evaluation) -> str:
 
 
 def _shown(row: dict[Hashable, Any], labels: Sequence[str]) -> dict[Hashable, Any]:
-    """Return a row for the template: probabilities by label, None if no answer was generated."""
+    """Return a row for the template: the likeliest labels' probabilities, None if no answer was generated."""
     answer = row["raw_answer"]
+    by_label = {label: row[f"p_{label}"] for label in labels}
+    likeliest = sorted(labels, key=lambda label: (label != row["gold"], -by_label[label]))[:MAX_LABELS]
+    shown = [label for label in labels if label in likeliest]
     return row | {
-        "probabilities": {label: row[f"p_{label}"] for label in labels},
+        "probabilities": {label: by_label[label] for label in shown},
+        "confidence": max(by_label.values()),
+        "others": len(labels) - len(shown),
+        "rest": 1 - sum(by_label[label] for label in shown),
         "right": row["gold"] == row["predicted"],
         "raw_answer": answer if isinstance(answer, str) else None,
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from review_sentiment.decision.calibration import TWO_CLASSES
@@ -12,6 +14,7 @@ from review_sentiment.evaluation.predictions import UNPARSED, answers_of
 
 if TYPE_CHECKING:
     from review_sentiment.evaluation.result import Evaluation
+    from review_sentiment.scoring.answers import Answers
 
 BLUE = "#2166ac"
 """From ColorBrewer's scale RdBu, which is safe for colour-blind people."""
@@ -19,29 +22,41 @@ COLOURS = ("#d55e00", BLUE, "#009e73", "#cc79a7", "#56b4e9")
 """Colours of the classes, safe for colour-blind people (M. Okabe, K. Ito)."""
 DARK = 0.5
 """Cells with a larger fraction are dark and get white text."""
+FEW_LABELS = 5
+"""Up to this number, cells have counts and fractions, and every label has its curves."""
+MANY_LABELS = 25
+"""Above this number, empty cells have no 0."""
+LABEL_WIDTH = 24
+"""Characters of a label beside a matrix of many."""
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
     """Draw counts and fractions of gold labels (rows) by answer (columns)."""
     metrics = evaluation.metrics
-    columns = (*metrics.labels, UNPARSED)
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    few = len(metrics.labels) <= FEW_LABELS
+    names = [plain(label if few else shorten(label, LABEL_WIDTH)) for label in metrics.labels]
+    columns = (*names, UNPARSED)
+    # A cell of many labels needs room for three digits, and each label a line beside it.
+    size = (5.2, 3.6) if few else (2.5 + 0.36 * len(columns), 2 + 0.28 * len(names))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     # Not ConfusionMatrixDisplay: it needs a square matrix, and ours has a column for unparsed answers.
     fractions = [[count / max(1, sum(row)) for count in row] for row in metrics.confusion]
     axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for y, row in enumerate(metrics.confusion):
         for x, count in enumerate(row):
+            shown = f"{count}\n{fractions[y][x]:.1%}" if few else f"{count}"
             axes.text(
                 x,
                 y,
-                f"{count}\n{fractions[y][x]:.1%}",
+                shown if count or len(names) <= MANY_LABELS else "",
                 ha="center",
                 va="center",
                 color="white" if fractions[y][x] > DARK else "black",
+                fontsize=None if few else 8,
             )
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(metrics.labels)), metrics.labels)
+    axes.set_xticks(range(len(columns)), columns, rotation=0 if few else 90)
+    axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="Answer", ylabel="Gold label")
     axes.set_title(
         f"{evaluation.model}: accuracy {metrics.accuracy:.3f}, AUC {metrics.roc_auc:.3f}, n = {metrics.n}",
@@ -59,11 +74,9 @@ def probability_figure(evaluation: Evaluation) -> Figure:
     answers = answers_of(evaluation.predictions, metrics.labels)
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     roc, precision, reliability = figure.subplots(1, 3)
-    # With two classes, the curves of the first mirror those of the second.
-    shown = range(1, 2) if len(metrics.labels) == TWO_CLASSES else range(len(metrics.labels))
-    for number in shown:
+    for number in drawn_labels(answers):
         gold, p = answers.gold == number, answers.probabilities[:, number]
-        name, style = metrics.labels[number], {"color": COLOURS[number % len(COLOURS)]}
+        name, style = plain(metrics.labels[number]), {"color": COLOURS[number % len(COLOURS)]}
         RocCurveDisplay.from_predictions(gold, p, name=name, ax=roc, curve_kwargs=style)
         PrecisionRecallDisplay.from_predictions(gold, p, name=name, ax=precision, curve_kwargs=style)
         # Bins with equal numbers of reviews: most predictions are near 0 or 1, and bins of equal width
@@ -93,4 +106,25 @@ def probability_figure(evaluation: Evaluation) -> Figure:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     roc.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
+    if len(metrics.labels) > FEW_LABELS:
+        figure.suptitle(
+            f"The {FEW_LABELS} of {len(metrics.labels)} labels that are hardest to tell", fontsize=10
+        )
     return figure
+
+
+def drawn_labels(answers: Answers) -> list[int]:
+    """Return the labels whose curves are drawn: of many, those with the smallest area under the ROC."""
+    from sklearn.metrics import roc_auc_score
+
+    if answers.classes == TWO_CLASSES:
+        return [1]  # the curves of the first mirror those of the second
+    if answers.classes <= FEW_LABELS:
+        return list(range(answers.classes))
+    area = [roc_auc_score(answers.gold == label, p) for label, p in enumerate(answers.probabilities.T)]
+    return [int(label) for label in np.argsort(area, kind="stable")[:FEW_LABELS]]
+
+
+def plain(label: str) -> str:
+    """Return a label that matplotlib draws as it is: two dollar signs would make a formula of it."""
+    return label.replace("$", r"\$")

@@ -23,7 +23,8 @@ def category_table(natural: NaturalMetrics, rule: DecisionRule) -> str:
     With a band of abstention, it has the coverage and the risk, too.
     """
     rarest = rule.rarest
-    names = ["reviews", f'"{rarest}" in the source', "accuracy", f'precision of "{rarest}"']
+    named = in_markdown(rarest)
+    names = ["reviews", f'"{named}" in the source', "accuracy", f'precision of "{named}"']
     names += ["coverage", "risk"] if rule.band else []
     largest = sorted(natural.categories.items(), key=lambda item: -item[1].n)
     shown = {ALL: natural} | {in_markdown(name): found for name, found in largest[:MAX_CATEGORIES]}

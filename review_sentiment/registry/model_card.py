@@ -9,10 +9,14 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from review_sentiment.data.prompt_format import listed
+from review_sentiment.decision.calibration import TWO_CLASSES
 from review_sentiment.evaluation.comparison import RULES
+from review_sentiment.evaluation.natural import ON_SCALE
 from review_sentiment.models.base_model import EMBEDDED
 from review_sentiment.names import in_markdown
 from review_sentiment.registry.category_table import GAP, MAX_CATEGORIES, category_table
+from review_sentiment.registry.label_table import MAX_LABELS_NAMED, few, label_table
 
 if TYPE_CHECKING:
     from review_sentiment.data.labels import LabelScheme
@@ -27,10 +31,10 @@ if TYPE_CHECKING:
 
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
-COLLAPSED_RECALL = 0.5
-"""A class with a lower recall has collapsed: on balanced reviews, guessing reaches 0.5."""
 SMALL_FALL = 0.1
 """A training whose loss falls by a smaller fraction has learned little."""
+INSTRUCTION_WIDTH = 160
+"""Characters of the instruction; the version's files have all of it."""
 REVISION_WIDTH = 160
 """Characters of the data's revision, which may list every category; the version's tag is complete."""
 SETTINGS_SHOWN = (
@@ -101,12 +105,14 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
+    environment.filters["plain"] = in_markdown
     adapter, lineage, tuned = facts.adapter, facts.lineage, evaluations.tuned
     models = {
         "**tuned (this model)**": tuned,
         "untuned base model": evaluations.baseline,
         "TF-IDF + logistic regression": evaluations.classical,
     }
+    named = len(tuned.metrics.labels) <= MAX_LABELS_NAMED
     settings = (f"`{key}={adapter.settings[key]}`" for key in SETTINGS_SHOWN if key in adapter.settings)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         vars(facts),
@@ -116,20 +122,25 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         verdict=verdict,
         metrics=tuned.metrics,
         tuned=tuned,
-        labels=tuned.metrics.labels,
-        label_values=in_markdown(facts.scheme.described()),
+        labels=listed(tuned.metrics.labels) if named else few(tuned.metrics.labels),
+        label_values=facts.scheme.described() if named else few(tuned.metrics.labels),
+        instruction=shorten(adapter.prompt.instruction, INSTRUCTION_WIDTH, placeholder=" ..."),
         audit=tuned.audit.sentence(),
         warnings=identity.warnings,
+        many=len(tuned.metrics.labels) > TWO_CLASSES,
+        on_scale=tuned.metrics.quadratic_kappa is not None,
+        rarest=facts.rule.rarest,
         figures=[_figures(title, found) for title, found in models.items()],
         natural=[_natural_figures(title, found, facts.rule.rarest) for title, found in models.items()],
+        by_label="" if named else label_table(tuned.natural),
         by_category=category_table(tuned.natural, facts.rule) if tuned.natural else "",
         shares=_shares(facts.rule),
         gap=GAP,
         comparison_rule=RULES[verdict.share],
         robustness=evaluations.robustness,
         load_base=_load_base(adapter.base),
-        revision=in_markdown(shorten(lineage.revision(), REVISION_WIDTH)),
-        reason=in_markdown(verdict.reason()),
+        revision=shorten(lineage.revision(), REVISION_WIDTH),
+        reason=verdict.reason(),
         trained_on=_counts(facts.train),
         evaluated_on=_counts(facts.evaluation),
         rows_by_category=[
@@ -148,13 +159,18 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
 def concerns(tuned: Evaluation, proof: LoraProof) -> list[str]:
     """Return warnings: a collapsed class, a loss that hardly fell, answers that differ when generated."""
     metrics = tuned.metrics
-    found = []
-    for index, (label, counts) in enumerate(zip(metrics.labels, metrics.confusion, strict=True)):
-        recall = counts[index] / max(1, sum(counts))
-        if recall < COLLAPSED_RECALL:
-            found.append(
-                f"Only {recall:.0%} of the {label} reviews are recognised: the model collapsed on a class."
-            )
+    recalls = {
+        label: counts[index] / max(1, sum(counts))
+        for index, (label, counts) in enumerate(zip(metrics.labels, metrics.confusion, strict=True))
+    }
+    # On balanced reviews, guessing reaches a recall of 1 in c.
+    collapsed = [
+        f"{recall:.0%} of the {label} reviews"
+        for label, recall in sorted(recalls.items(), key=lambda item: item[1])
+        if recall < 1 / len(recalls)
+    ]
+    on = "a class" if len(collapsed) == 1 else f"{len(collapsed)} classes"
+    found = [f"Only {few(collapsed)} are recognised: the model collapsed on {on}."] if collapsed else []
     fall = 1 - proof.last_loss / proof.first_loss
     if fall < SMALL_FALL:
         found.append(f"The training loss fell by only {fall:.0%}: the model has learned little.")
@@ -165,32 +181,37 @@ def concerns(tuned: Evaluation, proof: LoraProof) -> list[str]:
 def _figures(title: str, evaluation: Evaluation | None) -> list[str]:
     """Return a row of the table of models."""
     if evaluation is None:
-        return [title, "skipped", ""]
-    return [title, *map(evaluation.metrics.shown, ("accuracy", "roc_auc"))]
+        return [title, "skipped"]
+    metrics = evaluation.metrics
+    f1 = ("f1",) if len(metrics.labels) > TWO_CLASSES else ()
+    scale = () if metrics.quadratic_kappa is None else ON_SCALE
+    return [title, *map(metrics.shown, ("accuracy", *f1, "roc_auc", *scale))]
 
 
 def _natural_figures(title: str, evaluation: Evaluation | None, rarest: str) -> list[str]:
     """Return a row of the table of models at the natural share."""
     if evaluation is None or evaluation.natural is None:
-        return [title, "skipped", *[""] * 3]
+        return [title, "skipped"]
     natural = evaluation.natural
+    f1 = ("macro_f1",) if len(natural.share) > TWO_CLASSES else ()
+    scale = () if natural.quadratic_kappa is None else ON_SCALE
     return [
         title,
-        natural.shown("accuracy"),
+        *map(natural.shown, ("accuracy", *f1)),
         natural.shown("precision", rarest),
         natural.shown("recall", rarest),
-        natural.shown("calibration_error"),
+        *map(natural.shown, ("calibration_error", *scale)),
     ]
 
 
 def _shares(rule: DecisionRule) -> str:
     shares = zip(rule.labels, rule.prior, strict=True)
-    return ", ".join(f"{share:.1%} {label}" for label, share in shares)
+    return few([f"{share:.1%} {label}" for label, share in shares])
 
 
 def _counts(reviews: ReviewTable) -> str:
-    by_label = ", ".join(f"{count} {label}" for label, count in reviews.class_counts().items())
-    return f"{len(reviews)} reviews ({by_label})"
+    by_label = [f"{count} {label}" for label, count in reviews.class_counts().items()]
+    return f"{len(reviews)} reviews ({few(by_label)})"
 
 
 def _summarised(categories: tuple[CategoryCounts, ...]) -> tuple[CategoryCounts, ...]:

@@ -116,7 +116,8 @@ def test_a_thousand_reviews_under_the_slider_and_under_the_rule(
 
 
 def test_curves_lie_in_the_unit_square(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
-    for line in (comparison.roc_line(pair[0]), comparison.reliability_line(pair[1])):
+    label = comparison.drawn_label(pair[1])
+    for line in (comparison.roc_line(pair[0], label), comparison.reliability_line(pair[1], label)):
         assert all(0 <= float(value) <= 1 for value in (*line.x, *line.y))
 
 

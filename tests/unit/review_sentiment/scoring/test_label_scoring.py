@@ -68,7 +68,7 @@ def test_an_answer_is_a_label_exactly_where_greedy_generation_starts_it(parts) -
                 with torch.no_grad():
                     head.weight[first[label]] = before[winner] * 1.2
             scores = score_labels(model, tokenizer, prompts, LABELS, plan, 4096)
-            answers = generate_answers(model, tokenizer, prompts, plan)
+            answers = generate_answers(model, tokenizer, prompts, LABELS, plan)
         finally:
             with torch.no_grad():
                 head.weight.copy_(before)
@@ -204,7 +204,7 @@ def test_the_budget_follows_free_memory_up_to_what_is_fast(
 
 def test_answers_are_the_same_one_by_one_and_together(parts, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer, prompts, plan = parts
-    together = audit.generate_answers(model, tokenizer, prompts, plan)
+    together = audit.generate_answers(model, tokenizer, prompts, LABELS, plan)
     monkeypatch.setattr(audit, "ANSWERS_PER_BATCH", 1)
-    assert audit.generate_answers(model, tokenizer, prompts, plan) == together
+    assert audit.generate_answers(model, tokenizer, prompts, LABELS, plan) == together
     assert len(set(together)) > 1
