@@ -29,6 +29,13 @@ pytestmark = pytest.mark.integration
             "'Topps' is unknown (did you mean 'Tops'?); 'Shos' is unknown",
         ),
         (["--set", "data.source=/no/such/place"], "neither a source nor a file"),
+        (
+            ["--set", "data.columns.text=txt", "--set", "data.columns.label=rating"],
+            "has no column 'txt'. Did you mean 'text'? It has: rating, title, text",
+        ),
+        (["--set", "data.labels=a,b"], "no row has the label 'a' or 'b'. The column of the labels has: '1'"),
+        (["--set", "data.labels=a,b", "--dry-run"], "no row has the label 'a' or 'b'"),
+        (["--set", "data.source=hub", "--set", "data.categories="], "name the categories to read from 'hub'"),
         (["--stack", "lokal"], "Did you mean 'local'?"),
         (["--stack", "gpu-ssh"], "needs these environment variables, which are not set: AWS_ACCESS_KEY_ID, "),
         (["--stack", "gpu-local", "--set", "model.device=cuda"], "torch does not see a GPU"),
