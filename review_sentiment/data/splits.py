@@ -122,6 +122,7 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
         enlarged = replace(rules, majority_ratio=ratio)
         rows = reviews[reviews["part"] == "evaluation"]
         parts["evaluation"] = _part("evaluation", rows, source, _choice("evaluation", enlarged), seed)
+    _require_labels(parts, sorted(set(reviews["label"])))
     _report(tables, parts)
     weighted = {name: _weighted(parts[name], source) for name in PARTS[1:]}
     decision, evaluation = weighted["validation"], weighted["evaluation"]
@@ -216,6 +217,18 @@ def _part(
             f"split.{name}_per_category or split.{fraction}."
         )
     return table
+
+
+def _require_labels(parts: Mapping[str, ReviewTable], labels: Sequence[str]) -> None:
+    """Check that every part has reviews of every label: what was not trained or measured would look fine."""
+    for name, table in parts.items():
+        missing = [f"'{label}'" for label in labels if label not in table.class_counts()]
+        if missing:
+            raise DataError(
+                f"The {name} part has no review with the label {' or '.join(missing)}. Add reviews of it, "
+                f"leave it out of data.labels, or raise split.{name}_per_category"
+                f"{'' if name == 'train' else f' or split.{name}_share'}."
+            )
 
 
 def _weighted(part: ReviewTable, source: Mapping[str, CategoryCounts]) -> ReviewTable:

@@ -300,7 +300,7 @@ def test_a_part_without_both_labels_is_an_error_that_names_its_cap(part: str) ->
 
 def test_reviews_with_only_one_label_are_an_error() -> None:
     rows = [row | {"label": "positive"} for row in rows_of(1, "A")]
-    with pytest.raises(DataError, match=r"labels \['positive'\]; it needs both"):
+    with pytest.raises(DataError, match=r"labels \['positive'\]; it needs two at least"):
         split_reviews([table_of("A", rows)], OPEN, seed=1)
 
 
@@ -351,3 +351,14 @@ def test_by_time_the_latest_reviews_evaluate_and_the_past_trains() -> None:
     assert all(not one & other for one, other in combinations(plain, 2))
     groups = [set(frame["group"]) for frame in parts.values()]
     assert groups[0] & groups[2], "production has the same products"
+
+
+def test_a_part_without_a_label_is_an_error_that_names_it() -> None:
+    rows = rows_of(4, "A", 200)
+    rare = [
+        row | {"label": "rare", "group": "P1", "text": f"rare text {n}"} for n, row in enumerate(rows[:5])
+    ]
+    with pytest.raises(
+        DataError, match=r"The \w+ part has no review with the label 'rare'\. Add reviews of it"
+    ):
+        split_reviews([table_of("A", [*rows[5:], *rare])], OPEN, seed=1)
