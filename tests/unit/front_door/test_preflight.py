@@ -14,7 +14,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from front_door.doctor.services import check_stack
-from front_door.run.preflight import Preflight
+from front_door.run.preflight import Preflight, check_reviews_once
 from front_door.run.training_data import TrainingData
 from front_door.stack.files import read_stack
 from review_sentiment.config import Settings
@@ -152,6 +152,20 @@ def test_a_table_that_cannot_be_used_has_a_message(
     with pytest.raises(ReviewSentimentError) as error:
         preflight(settings, f"data.source={path}", *columns, *overrides).require()
     assert message.format(path=path) in str(error.value)
+
+
+def test_columns_and_labels_are_checked_once_until_they_change(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(Preflight, "_reviews", lambda self: looks.append(self.settings.data.source) or "fine")
+    for override in ("seed=1", "seed=2", "lora.rank=2"):
+        check_reviews_once(preflight(settings, override))
+    assert len(looks) == 1
+    check_reviews_once(preflight(settings, "data.labels={1: bad, 5: good}"))
+    write_category(tmp_path / "reviews", "Tops", 60)
+    check_reviews_once(preflight(settings))
+    assert len(looks) == 3
 
 
 def test_the_labels_of_other_columns_pass(settings: Settings) -> None:
