@@ -16,7 +16,7 @@ the model would answer with something other than a label.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -25,7 +25,7 @@ import numpy as np
 from review_sentiment.errors import DataError
 from review_sentiment.scoring.full_precision import computed_in_fp32, room_for_fp32
 from review_sentiment.scoring.label_tokens import Branch, label_branches
-from review_sentiment.scoring.next_token import score_next_tokens
+from review_sentiment.scoring.next_token import NextTokens, score_next_tokens, shares_prompts
 from review_sentiment.scoring.token_budget import token_budget
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 # does, so only the others need a second look.
 NEAR_TIE = 0.25
 """Margin in log-probability below which a review is scored again in FP32."""
+MANY_BRANCHES = 3
+"""From so many nodes on, computing a prompt once for all of them saves more than sharing the instruction."""
 FP32_BUDGET_DIVISOR = 2
 """FP32 activations are twice as large, so half as many tokens fit into a batch."""
 
@@ -147,17 +149,14 @@ def _scores(
     plan: ComputePlan,
     tokens_per_batch: int,
 ) -> Scores:
-    """Score prompts, with one forward pass for every node at which labels part (usually one in all)."""
+    """Score prompts at every node at which labels part (usually one in all)."""
     labels = sum(map(len, branches[0].labels_by_token.values()))
     label_log_probs = np.zeros((len(encoded), labels))
     answered = np.full(len(encoded), -1)
     # For each beginning of an answer, the prompts for which greedy generation would write it.
     reached = {branches[0].after: np.ones(len(encoded), dtype=bool)}
-    for branch in branches:
-        # The shared tokens go behind the prompt as if the model had just written them.
-        followed = [ids + list(branch.after) for ids in encoded]
-        candidates = list(branch.labels_by_token)
-        log_probs, greedy = score_next_tokens(model, followed, candidates, plan, tokens_per_batch)
+    scored = _at_branches(model, encoded, branches, plan, tokens_per_batch)
+    for branch, (log_probs, greedy) in zip(branches, scored, strict=True):
         for number, (token, members) in enumerate(branch.labels_by_token.items()):
             # Chain rule: log P(very good) = log P(very) + log P(good | very). Both labels get the first term.
             label_log_probs[:, members] += log_probs[:, [number]]
@@ -168,3 +167,31 @@ def _scores(
             if len(members) == 1:
                 answered[here] = members[0]
     return Scores(label_log_probs, answered)
+
+
+def _at_branches(
+    model: PreTrainedModel,
+    encoded: Sequence[list[int]],
+    branches: Sequence[Branch],
+    plan: ComputePlan,
+    tokens_per_batch: int,
+) -> Iterator[NextTokens]:
+    """Yield the scores of each branch's next tokens after every prompt.
+
+    The shared tokens go behind the prompt as if the model had just written them.
+    """
+    if len(branches) < MANY_BRANCHES or not shares_prompts(model, plan):
+        for branch in branches:
+            followed = [ids + list(branch.after) for ids in encoded]
+            yield score_next_tokens(model, followed, list(branch.labels_by_token), plan, tokens_per_batch)
+        return
+    candidates = sorted({token for branch in branches for token in branch.labels_by_token})
+    followed = [ids + list(branch.after) for ids in encoded for branch in branches]
+    every, greedy = score_next_tokens(model, followed, candidates, plan, tokens_per_batch, len(branches))
+    for number, branch in enumerate(branches):
+        own = [candidates.index(token) for token in branch.labels_by_token]
+        chosen = greedy[number :: len(branches), None] == own
+        yield (
+            every[number :: len(branches), own],
+            np.where(chosen.any(axis=1), chosen.argmax(axis=1), -1),
+        )

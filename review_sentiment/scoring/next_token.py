@@ -47,15 +47,19 @@ def score_next_tokens(
     candidates: Sequence[int],
     plan: ComputePlan,
     tokens_per_batch: int,
+    per_prompt: int = 1,
 ) -> NextTokens:
-    """Score the candidates after every row, in the order of the rows."""
+    """Score the candidates after every row, in the order of the rows.
+
+    Each `per_prompt` rows start with the same prompt, which is computed once if the rows can be packed.
+    """
     import torch
 
     model.eval()
     tokens = torch.tensor(candidates, device=model.device)
     # Packing puts all rows of a batch into one sequence that shares the instruction; see models/packing.py.
     # Models with other attention are padded instead. All ways give the same scores.
-    packs_rows = plan.packs_rows and can_pack(model.config)
+    packs_rows = _packs_rows(model, plan)
     merged = merged_pass_of(model, plan)
     workers = torch.get_num_threads() if merged and plan.device == "cpu" else 1
     plain = partial(_packed_logits if packs_rows else _padded_logits, model)
@@ -66,7 +70,11 @@ def score_next_tokens(
         with torch.inference_mode(), nullcontext() if merged else plan.autocast():
             return _score_batch(logits_of, part, tokens)
 
-    batches = list(_batches(rows, tokens_per_batch, packs_rows, workers))
+    batches = list(
+        _groups(len(rows), per_prompt)
+        if per_prompt > 1 and packs_rows
+        else _batches(rows, tokens_per_batch, packs_rows, workers)
+    )
     scored = []
     with (
         packed_attention_in(model, plan) if packs_rows and not merged else nullcontext(),
@@ -83,6 +91,22 @@ def score_next_tokens(
     order, together = np.concatenate(batches), torch.cat(scored).cpu().numpy()
     log_probs[order], greedy[order] = together[:, :-1], together[:, -1]
     return log_probs, greedy
+
+
+def shares_prompts(model: PreTrainedModel, plan: ComputePlan) -> bool:
+    """Return whether continuations of the same prompt are best scored together.
+
+    They are a batch of their own, whose shared prefix is the prompt. Such batches are too small for a GPU.
+    """
+    return plan.device == "cpu" and _packs_rows(model, plan)
+
+
+def _packs_rows(model: PreTrainedModel, plan: ComputePlan) -> bool:
+    return plan.packs_rows and can_pack(model.config)
+
+
+def _groups(rows: int, size: int) -> Iterator[list[int]]:
+    return (list(range(first, first + size)) for first in range(0, rows, size))
 
 
 def _batches(

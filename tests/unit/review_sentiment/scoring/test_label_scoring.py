@@ -18,6 +18,7 @@ from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.resources.memory import shape_from
 from review_sentiment.scoring import label_scoring, next_token, token_budget
 from review_sentiment.scoring.label_scoring import score_labels
+from review_sentiment.scoring.label_tokens import label_branches
 from tests.tiny import prompt_of
 
 LABELS = ("negative", "positive")
@@ -129,6 +130,79 @@ def label_ids(tokenizer, prompt: str, label: str) -> list[int]:
     return tokenizer.encode(prompt + label + tokenizer.eos_token, add_special_tokens=False)[start:]
 
 
+MANY = (*(f"fine {number}" for number in range(25)), "fine", *(f"class {n} of all" for n in range(24)))
+"""Fifty labels of several tokens, one of them the beginning of others."""
+
+
+def distinct_tokens(tokenizer, prompt: str, labels: tuple[str, ...]) -> list[int]:
+    """Return how many tokens of each label tell it from all others."""
+    ids = [label_ids(tokenizer, prompt, label) for label in labels]
+    return [
+        next(n for n in range(1, len(own) + 1) if sum(other[:n] == own[:n] for other in ids) == 1)
+        for own in ids
+    ]
+
+
+def test_fifty_labels_have_the_log_probabilities_of_full_forwards(parts) -> None:
+    model, tokenizer, prompts, plan = parts
+    scores = score_labels(model, tokenizer, prompts[:3], MANY, plan, 4096)
+    assert scores.label_log_probs.shape == (3, 50)
+    counts = distinct_tokens(tokenizer, prompts[0], MANY)
+    assert max(counts) > 3
+    for row, prompt in enumerate(prompts[:3]):
+        expected = [
+            sum(sequence_log_probs(model, tokenizer, prompt, label)[:count])
+            for label, count in zip(MANY, counts, strict=True)
+        ]
+        np.testing.assert_allclose(scores.label_log_probs[row], expected, atol=1e-4)
+    np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1)
+
+
+def test_the_answer_among_fifty_labels_is_that_of_greedy_generation(parts) -> None:
+    """The prompts of any batching, against the choice at every node by full forwards."""
+    model, tokenizer, prompts, plan = parts
+    head = model.get_output_embeddings()
+    before = head.weight.detach().clone()
+    tokens = {token for label in MANY for token in label_ids(tokenizer, prompts[0], label)}
+    try:
+        with torch.no_grad():  # a model that writes tokens of labels only
+            head.weight[[token for token in range(len(head.weight)) if token not in tokens]] = 0
+            head.weight.mul_(4)
+        scores = score_labels(model, tokenizer, prompts, MANY, plan, 4096)
+        generated = generate_answers(model, tokenizer, prompts, MANY, plan)
+    finally:
+        with torch.no_grad():
+            head.weight.copy_(before)
+    for answered, text in zip(scores.answered, generated, strict=True):
+        if text in MANY:
+            assert MANY[answered] == text
+        elif answered >= 0:
+            ids = label_ids(tokenizer, prompts[0], MANY[answered])
+            count = distinct_tokens(tokenizer, prompts[0], MANY)[answered]
+            assert text.startswith(tokenizer.decode(ids[:count]))
+
+
+def test_a_prompt_is_computed_once_for_all_labels(parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer, prompts, plan = parts
+    computed = 0
+    real = next_token.pack
+
+    def counting(rows, most_shared):
+        nonlocal computed
+        batch = real(rows, most_shared)
+        computed += batch.rows.tokens
+        return batch
+
+    monkeypatch.setattr(next_token, "pack", counting)
+    score_labels(model, tokenizer, prompts, MANY, plan, 4096)
+    branches = label_branches(tokenizer, prompts[0], MANY)
+    own = sum(len(tokenizer.encode(prompt)) for prompt in prompts)
+    behind = len(prompts) * sum(len(branch.after) + 1 for branch in branches)
+    assert len(branches) > 5
+    assert (computed > 0) == plan.packs_rows
+    assert computed <= own + behind
+
+
 @pytest.mark.parametrize("wanted", SHARED)
 def test_the_answer_is_the_label_that_greedy_generation_would_write(
     parts, wanted: str, monkeypatch: pytest.MonkeyPatch
@@ -138,10 +212,13 @@ def test_the_answer_is_the_label_that_greedy_generation_would_write(
     ids = label_ids(tokenizer, prompts[0], wanted)
     start = len(tokenizer.encode(prompts[0], add_special_tokens=False))
 
-    def spelling(_model, rows, candidates, _plan, _budget):
-        place = len(rows[0]) - start
-        greedy = candidates.index(ids[place]) if place < len(ids) and ids[place] in candidates else -1
-        return np.zeros((len(rows), len(candidates))), np.full(len(rows), greedy)
+    def spelling(_model, rows, candidates, _plan, _budget, _per_prompt=1):
+        def chosen(row):
+            written, place = row[start:], len(row) - start
+            follows = written == ids[:place] and place < len(ids) and ids[place] in candidates
+            return candidates.index(ids[place]) if follows else -1
+
+        return np.zeros((len(rows), len(candidates))), np.array([chosen(row) for row in rows])
 
     monkeypatch.setattr(label_scoring, "score_next_tokens", spelling)
     scores = score_labels(model, tokenizer, prompts[:1], SHARED, plan, 4096)
