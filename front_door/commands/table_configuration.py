@@ -199,6 +199,8 @@ class _Table:
                 f"  train_per_category: {TRAINED // categories}    # about as long as the default run",
                 f"  evaluation_per_category: {EVALUATED // categories}",
             ]
+        if "time" in self.report.facts.roles:
+            lines.append("  # by: time                  # train on the past, evaluate on the latest reviews")
         yield from ["\nsplit:", *lines] if lines else []
 
     def _categories(self) -> int:

@@ -114,6 +114,17 @@ def test_a_table_without_texts_or_labels_is_refused_with_what_is_missing(
     assert not Path("mine.yaml").exists()
 
 
+def test_a_column_of_times_is_named_and_its_use_is_suggested(tiny_model: ModelIdentity) -> None:
+    rows = [row | {"Created": f"2024-05-{1 + n % 28:02}"} for n, row in enumerate(ticket_rows(900))]
+    write("tickets.csv", rows)
+    assert inspected("tickets.csv", tiny_model) == 0
+    assert accepted(tiny_model).data.columns.time == "Created"
+    written = Path("mine.yaml").read_text(encoding="utf-8")
+    assert "  # by: time " in written
+    Path("mine.yaml").write_text(written.replace("# by: time", "by: time"), encoding="utf-8")
+    assert accepted(tiny_model).split.by == "time"
+
+
 def test_a_file_is_not_overwritten(tiny_model: ModelIdentity, capfd: pytest.CaptureFixture[str]) -> None:
     Path("mine.yaml").write_text("mine")
     assert inspected("no such table.csv", tiny_model) == EXIT_USAGE
