@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from review_sentiment.scoring.answered_file import BulkResult
     from review_sentiment.tracking.model_versions import ModelVersion
 
+MAX_SHARES = 6
+"""Labels whose shares are shown, the most frequent ones."""
+
 
 @dataclass(frozen=True)
 class ScoringOptions:
@@ -95,15 +98,20 @@ def _unsure_lines(found: BulkResult) -> list[str]:
 
 def _share_lines(found: BulkResult) -> list[str]:
     """Return the estimated class shares beside those of the version, and whether they agree."""
-    shares = found.shares.items()
+    every = found.shares.items()
+    shares = (
+        sorted(every, key=lambda item: -item[1].estimate)[:MAX_SHARES] if len(every) > MAX_SHARES else every
+    )
     estimates = ", ".join(
         f"{label} {share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})" for label, share in shares
     )
+    if more := len(every) - len(shares):
+        estimates += f" and {more} more labels (--json has all)"
     version = ", ".join(f"{label} {share.version:.1%}" for label, share in shares)
     used = ", ".join(f"{label} {share.used:.1%}" for label, share in shares)
     answered = "" if found.prior == VERSION else f"; answered for {used}"
     lines = [f"estimated class shares, with 95% intervals: {estimates}; the version's: {version}{answered}"]
-    if outside := [label for label, share in shares if not share.is_plausible]:
+    if outside := [label for label, share in every if not share.is_plausible]:
         whose = "version's" if found.prior == VERSION else "given"
         lines.append(
             f"The {whose} shares lie outside these intervals ({', '.join(outside)}). Run the same command "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,15 +45,17 @@ class PriorChoice:
 def parse_prior(text: str, labels: Sequence[str]) -> PriorChoice:
     """Read `version`, `estimate`, a share of the first label such as `0.05`, or `negative=0.05,neutral=0.1`.
 
+    A part with a comma in the label is in double quotes, as in CSV: `"A, B=0.1",C=0.2`.
+
     Raises:
         UsageError: it is none of these, a name is not a label, or the shares are not between 0 and 1.
     """
     if text in (VERSION, ESTIMATE):
         return PriorChoice(text)
-    parts = text.split(",") if "=" in text else [f"{labels[0]}={text}"]
+    parts = next(csv.reader([text], skipinitialspace=True)) if "=" in text else [f"{labels[0]}={text}"]
     given: dict[str, float] = {}
     for part in parts:
-        label, _, number = (piece.strip() for piece in part.partition("="))
+        label, _, number = (piece.strip() for piece in part.rpartition("="))
         if label not in labels:
             raise UsageError(
                 f"--prior {text}: '{label}' is not one of {', '.join(labels)}.{did_you_mean(label, labels)}"

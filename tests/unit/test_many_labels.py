@@ -21,6 +21,7 @@ from dashboard.queries import comparison
 from dashboard.queries.comparison import Choice, RecordedEvaluation
 from dashboard.queries.trial_answers import Answer
 from dashboard.widgets import figures
+from front_door.commands.score import MAX_SHARES, _share_lines
 from front_door.run.summary import figures_table, natural_table
 from review_sentiment.config import DecisionSettings
 from review_sentiment.data.labels import scheme_of
@@ -36,6 +37,7 @@ from review_sentiment.names import safe_names
 from review_sentiment.registry.gate import Champion, Evaluations, judge
 from review_sentiment.registry.model_card import CardFacts, CardIdentity, concerns, write_card
 from review_sentiment.registry.paper_results import _balanced, _natural
+from review_sentiment.scoring.answered_file import BulkResult, LabelShare
 from review_sentiment.scoring.answers import answer_table, labels_of, probability_columns
 from review_sentiment.settings_files import load_settings
 from review_sentiment.tracking.model_versions import _shortened
@@ -247,3 +249,13 @@ def test_a_class_that_guessing_would_find_more_often_is_a_warning() -> None:
 def test_awkward_labels_keep_apart_in_mlflow() -> None:
     safe = safe_names(AWKWARD)
     assert len({name.casefold() for name in safe.values()}) == len(AWKWARD)
+
+
+@every_size
+def test_a_scored_file_names_the_most_frequent_labels(count: int) -> None:
+    labels = names(count)
+    shares = {label: LabelShare(n / 1e4, 0, 0.5, 0.1, 0.1) for n, label in enumerate(labels)}
+    found = BulkResult("a", "b", 9, 0, {}, None, "1", "version", shares, None, [])
+    (line,) = _share_lines(found)
+    assert line.count("% to ") == min(count, MAX_SHARES)
+    assert (f" and {count - MAX_SHARES} more labels" in line) == (count > MAX_SHARES)

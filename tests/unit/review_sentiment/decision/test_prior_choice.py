@@ -41,3 +41,8 @@ def test_the_shares_that_a_text_means(text: str, expected: tuple[float, ...]) ->
 def test_other_texts_are_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_prior(text, LABELS)
+
+
+def test_labels_may_have_commas_and_equals_signs() -> None:
+    labels = ("a=b", "A, B or C", "other")
+    assert dict(parse_prior('a=b=0.2,"A, B or C=0.3"', labels).given) == {"a=b": 0.2, "A, B or C": 0.3}
