@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +33,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     """Draw counts and fractions of gold labels (rows) by answer (columns)."""
     metrics = evaluation.metrics
     few = len(metrics.labels) <= FEW_LABELS
-    names = [plain(label if few else shorten(label, LABEL_WIDTH)) for label in metrics.labels]
+    names = [plain(label if few else shortened(label)) for label in metrics.labels]
     columns = (*names, UNPARSED)
     # A cell of many labels needs room for three digits, and each label a line beside it.
     size = (5.2, 3.6) if few else (2.5 + 0.36 * len(columns), 2 + 0.28 * len(names))
@@ -74,9 +73,10 @@ def probability_figure(evaluation: Evaluation) -> Figure:
     answers = answers_of(evaluation.predictions, metrics.labels)
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     roc, precision, reliability = figure.subplots(1, 3)
-    for number in drawn_labels(answers):
+    for place, number in enumerate(drawn_labels(answers)):
         gold, p = answers.gold == number, answers.probabilities[:, number]
-        name, style = plain(metrics.labels[number]), {"color": COLOURS[number % len(COLOURS)]}
+        colour = COLOURS[number if answers.classes <= FEW_LABELS else place]
+        name, style = plain(metrics.labels[number]), {"color": colour}
         RocCurveDisplay.from_predictions(gold, p, name=name, ax=roc, curve_kwargs=style)
         PrecisionRecallDisplay.from_predictions(gold, p, name=name, ax=precision, curve_kwargs=style)
         # Bins with equal numbers of reviews: most predictions are near 0 or 1, and bins of equal width
@@ -108,7 +108,8 @@ def probability_figure(evaluation: Evaluation) -> Figure:
     roc.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
     if len(metrics.labels) > FEW_LABELS:
         figure.suptitle(
-            f"The {FEW_LABELS} of {len(metrics.labels)} labels that are hardest to tell", fontsize=10
+            f"The {FEW_LABELS} of {len(metrics.labels)} labels with the smallest area under the ROC",
+            fontsize=10,
         )
     return figure
 
@@ -123,6 +124,12 @@ def drawn_labels(answers: Answers) -> list[int]:
         return list(range(answers.classes))
     area = [roc_auc_score(answers.gold == label, p) for label, p in enumerate(answers.probabilities.T)]
     return [int(label) for label in np.argsort(area, kind="stable")[:FEW_LABELS]]
+
+
+def shortened(label: str) -> str:
+    """Return the start and the end of a long label: those of one data set often start alike."""
+    half = LABEL_WIDTH // 2
+    return label if len(label) <= LABEL_WIDTH else f"{label[: half - 1]}…{label[-half:]}"
 
 
 def plain(label: str) -> str:
