@@ -46,7 +46,3 @@ def label_table(natural: NaturalMetrics | None) -> str:
             *([f"\n{more} more labels have a higher recall."] if more > 0 else []),
         ]
     )
-
-
-def _figures(natural: NaturalMetrics, label: str) -> list[str]:
-    return [natural.shown(name, label) for name in PER_LABEL]

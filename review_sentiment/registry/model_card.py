@@ -205,7 +205,9 @@ def _natural_figures(title: str, evaluation: Evaluation | None, rarest: str) -> 
 
 
 def _shares(rule: DecisionRule) -> str:
-    shares = zip(rule.labels, rule.prior, strict=True)
+    shares = list(zip(rule.labels, rule.prior, strict=True))
+    if len(shares) > MAX_LABELS_NAMED:
+        shares.sort(key=lambda item: -item[1])
     return few([f"{share:.1%} {label}" for label, share in shares])
 
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.evaluation.natural import NaturalMetrics, natural_metrics
 from review_sentiment.evaluation.result import decided, fitted_rule
+from review_sentiment.names import in_markdown
 from review_sentiment.registry.category_table import category_table
 from review_sentiment.registry.judged import recorded_verdict
+from review_sentiment.registry.label_table import label_table
 from review_sentiment.scoring.version_files import RULE_FILE, load_rule, rule_json, save_rule
 from review_sentiment.settings_files import flat
 from review_sentiment.tracking import evidence, model_versions
@@ -140,16 +142,15 @@ def _card(source: ModelVersion, number: str, found: Redecided) -> str:
     """Return the card: what the new rule does, and then the card of the version with the same adapter."""
     natural = found.natural
     rows = [("accuracy", natural.shown("accuracy")), ("macro-F1", natural.shown("macro_f1"))]
-    for label in found.rule.labels:
-        rows += [(f"{name} of {label}", natural.shown(name, label)) for name in ("precision", "recall")]
     if found.rule.band:
         rows += [(name, natural.shown(name)) for name in ("coverage", "risk")]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    rule = in_markdown(found.rule.described)
     return (
         f"# {source.name} version {number}\n\n"
-        f"The adapter of version {source.version} with a new decision rule: {found.rule.described}. On the "
-        f"evaluation reviews, at the natural share:\n\n| metric | value |\n|---|---|\n{table}\n\n"
-        f"{category_table(natural, found.rule)}\n\n"
+        f"The adapter of version {source.version} with a new decision rule: {rule}. "
+        f"On the evaluation reviews, at the natural share:\n\n| metric | value |\n|---|---|\n{table}\n\n"
+        f"{label_table(natural)}\n\n{category_table(natural, found.rule)}\n\n"
         f"The card of version {source.version} follows; its figures under a rule are those of the earlier "
         f"rule.\n\n---\n\n{evidence.card_of(source)}"
     )
