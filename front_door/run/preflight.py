@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -293,8 +294,9 @@ def check_reviews_once(ready: Preflight) -> None:
     passed = cache.cache_directory() / "preflight" / f"reviews-{key:016x}"
     if not passed.exists():
         ready.probes()["reviews"]()
-        passed.parent.mkdir(parents=True, exist_ok=True)
-        passed.touch()
+        with suppress(OSError):  # the log file, which comes next, reports a directory that cannot be written
+            passed.parent.mkdir(parents=True, exist_ok=True)
+            passed.touch()
 
 
 def examine_once(ready: Preflight, rerun: Sequence[str]) -> None:

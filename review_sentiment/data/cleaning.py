@@ -6,6 +6,7 @@ import html
 import logging
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,22 @@ def normalised(text: str) -> str:
 def sample_key(words: str, seed: int) -> int:
     """Return the hash of a normalised text by which reviews are sampled, which is uniform."""
     return stable_hash(str(seed), words)
+
+
+def require_readable(
+    category: str, broken: int, read: int, max_broken_share: float, examples: Sequence[str]
+) -> None:
+    """Check that no more rows of a category are broken than the settings allow.
+
+    Raises:
+        DataError: they are.
+    """
+    if broken > max_broken_share * read:
+        raise DataError(
+            f"{category}: {broken} of {read} rows are broken, more than cleaning.max_broken_share = "
+            f"{max_broken_share:.1%} ({'; '.join(examples)}). Repair the file, name other columns, or raise "
+            "that setting if the loss is acceptable."
+        )
 
 
 def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: int) -> ReviewTable:
@@ -205,13 +222,8 @@ class _CategorySample:
         Raises:
             DataError: the rules allow fewer broken rows.
         """
-        if self.read and self._broken / self.read > self._rules.max_broken_share:
-            raise DataError(
-                f"{self._category}: {self._broken} of {self.read} rows are broken, more than "
-                f"cleaning.max_broken_share = {self._rules.max_broken_share:.1%} "
-                f"({'; '.join(self._examples)}). Repair the file, or raise that setting if the loss is "
-                "acceptable."
-            )
+        limit = self._rules.max_broken_share
+        require_readable(self._category, self._broken, self.read, limit, self._examples)
         # Languages of the kept rows only: detecting one takes 0.1 ms, as long as reading a row.
         rows = [{**row, "language": _language(row)} for sample in self._samples.values() for row in sample]
         kept = _one_per_user_and_group(sorted(rows, key=lambda row: str(row["review_id"])))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from review_sentiment.data.cleaning import EXAMPLES_SHOWN, require_readable
 from review_sentiment.data.labels import LONGEST_SHOWN, LabelScheme
 from review_sentiment.data.records import BrokenRecord, ReviewRecord
 from review_sentiment.data.sources.embedded import EmbeddedReviews
 from review_sentiment.data.sources.local import LocalFiles
-from review_sentiment.errors import DataError, UsageError
+from review_sentiment.errors import UsageError
 
 if TYPE_CHECKING:
     from review_sentiment.config import CleaningSettings, SplitSettings
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 32_000_000
 """Of a category that is counted: about a second."""
 VALUES_SHOWN = 8
-EXAMPLES_SHOWN = 3
 LONG = "a long text"
 MOSTLY = 0.5
 
@@ -31,24 +31,22 @@ class LabelCounts:
     """The reviews of each category by label, and the values of the label column that have no label.
 
     Long values are counted together: they are texts and no names of classes. `without_text` counts rows whose
-    text is empty, `without_words` those whose text has no letter; `examples` are of the `broken` rows.
+    text is empty, `without_words` those whose text has no letter. `rows` are counted by category, and
+    `broken` ones listed with their place and reason.
     """
 
     by_category: dict[str, Counter[str]] = field(default_factory=dict)
     other_values: Counter[str] = field(default_factory=Counter)
-    rows: int = 0
-    broken: int = 0
-    examples: list[str] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    broken: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     without_text: int = 0
     without_words: int = 0
 
     def add(self, category: str, record: ReviewRecord | BrokenRecord, scheme: LabelScheme) -> None:
         """Count a row."""
-        self.rows += 1
+        self.rows[category] += 1
         if isinstance(record, BrokenRecord):
-            self.broken += 1
-            if self.broken <= EXAMPLES_SHOWN:
-                self.examples.append(f"{record.place}: {record.detail or record.reason}")
+            self.broken[category].append(f"{record.place}: {record.detail or record.reason}")
             return
         self.without_text += not record.text.strip()
         self.without_words += not any(map(str.isalpha, record.text))
@@ -69,13 +67,10 @@ class LabelCounts:
             UsageError: the column of the text is empty, or holds numbers.
             DataError: too many rows are broken.
         """
-        if self.broken > cleaning.max_broken_share * self.rows:
-            raise DataError(
-                f"{self.broken:,} of {self.rows:,} rows are broken, more than cleaning.max_broken_share = "
-                f"{cleaning.max_broken_share:.1%} ({'; '.join(self.examples)}). Repair the file, name other "
-                "columns, or raise that setting if the loss is acceptable."
-            )
-        readable = self.rows - self.broken
+        for category, broken in self.broken.items():
+            limit = cleaning.max_broken_share
+            require_readable(category, len(broken), self.rows[category], limit, broken[:EXAMPLES_SHOWN])
+        readable = self.rows.total() - sum(map(len, self.broken.values()))
         if self.without_text > MOSTLY * readable:
             raise UsageError(
                 f"data.columns.text: {self.without_text:,} of {readable:,} texts are empty. Name the column "

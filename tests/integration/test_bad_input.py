@@ -182,7 +182,7 @@ def test_layers_that_the_model_lacks_are_reported_before_a_step(project: Project
     assert "has started" not in finished.stderr  # no step, as ZenML says it
 
 
-def test_broken_lines_fail_their_category_only_and_are_shown(beside: Project, tmp_path: Path) -> None:
+def test_broken_lines_are_shown_before_the_first_step(beside: Project, tmp_path: Path) -> None:
     data = tmp_path / "data"
     for category in ("Tops", "Shoes"):
         write_category(data, category, 90)
@@ -194,8 +194,7 @@ def test_broken_lines_fail_their_category_only_and_are_shown(beside: Project, tm
     assert "Tops.jsonl line 91: not JSON" in finished.stderr
     assert "cleaning.max_broken_share" in finished.stderr
     assert "Traceback" not in finished.stderr
-    assert "done     ingest_reviews_Shoes" in finished.stderr
-    assert "failed   ingest_reviews_Tops" in finished.stderr
+    assert "running  " not in finished.stderr  # no step has started
 
 
 def test_an_unreachable_mlflow_is_reported_before_the_first_step(fresh: Project) -> None:
