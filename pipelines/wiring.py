@@ -24,6 +24,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
     reviews = [
         steps.ingest_reviews(
             source=s.data.source,
+            query=s.data.query,
             columns=s.data.columns,
             category=category,
             labels=labels,

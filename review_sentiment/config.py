@@ -24,6 +24,7 @@ from pydantic import (
 MAX_COUNT = 1_000_000_000
 """Upper limit for numbers of reviews, steps and tokens: far above any use, far below an overflow."""
 MAX_TEXT = 1_000
+MAX_QUERY = 5_000
 MIN_LABELS, MAX_LABELS = 2, 50
 """Classes that a model can tell apart."""
 MAX_LABEL = 100
@@ -54,12 +55,23 @@ SpeedUp = Literal["packing", "fused_lora", "lean_layers", "fused_optimizer"]
 Balance = Literal["none", "undersample", "weights", "logit_adjusted"]
 
 
+_SECRET_IN_QUERY = re.compile(
+    r"(?i)[?&][^=&]*(pass|pwd|secret|token|signature|credential|(?:api|access|account)_?key)[^=&]*="
+)
+
+
 def _visible(text: str) -> str:
     """Refuse characters that no name or path has: control characters, and halves of surrogate pairs."""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise ValueError(f"{text!r:.60} has control characters or is not valid Unicode")
     if found := re.search(r"\$\{\w+\}", text):
         raise ValueError(f"{found[0]} is what ZenML replaces by an environment variable; write the value")
+    return text
+
+
+def _visible_lines(text: str) -> str:
+    """Refuse what `_visible` refuses, except tabs and line ends."""
+    _visible(re.sub(r"[\t\r\n]", " ", text))
     return text
 
 
@@ -128,6 +140,7 @@ def _label(value: object) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_visible)]
+Query = Annotated[str, Field(min_length=1, max_length=MAX_QUERY), AfterValidator(_visible_lines)]
 Labels = StarScheme | tuple[Text, ...] | dict[Text, Text]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 """A code of ISO 639."""
@@ -182,7 +195,9 @@ class DataSettings(Section):
     """Source, categories and labels of the reviews."""
 
     source: Text = "embedded"
-    """`embedded`; a file, pattern or directory; `hub` or hf://datasets/OWNER/NAME[/...]; `ucsd` or a URL."""
+    """`embedded`; files; `hub` or hf://datasets/OWNER/NAME; `ucsd` or a URL; a database's address."""
+    query: Query | None = None
+    """SELECT statement whose rows are the reviews, if `source` is a database."""
     columns: ColumnSettings = ColumnSettings()
     """The columns of your own table."""
     categories: Annotated[tuple[Text, ...], BeforeValidator(_split_at_commas)] = ()
@@ -193,10 +208,12 @@ class DataSettings(Section):
     @field_validator("source")
     @classmethod
     def _reject_password(cls, source: str) -> str:
-        if re.search(r"://[^/@]*:[^/@]*@", source):
+        if re.search(r"://[^/@]*:[^/@]*@", source) or _SECRET_IN_QUERY.search(source):
             raise ValueError(
-                "the address contains a password, which every record of the run would store. "
-                "Download the files and set data.source to their directory"
+                "the address contains a password, which every record of the run would store. Leave it out: "
+                "a database driver reads its own variables and files (PGPASSWORD, ~/.pgpass, "
+                "?read_default_file=~/.my.cnf), a cloud's client too. Of a web server, download the files "
+                "and set data.source to their directory"
             )
         return source
 

@@ -19,6 +19,7 @@ def depends_on() -> str:
 @step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=ReviewTableMaterializer)
 def ingest_reviews(
     source: str,
+    query: str | None,
     columns: ColumnSettings,
     category: str,
     labels: Labels,
@@ -36,12 +37,10 @@ def ingest_reviews(
     """
     from review_sentiment.data.cleaning import CleaningRules, clean_category
     from review_sentiment.data.labels import scheme_of
-    from review_sentiment.data.sources.catalogue import open_source
-    from review_sentiment.data.sources.local import LocalFiles
+    from review_sentiment.data.sources.catalogue import open_at_revision
 
     scheme = scheme_of(labels)
     rules = CleaningRules.of(scheme, cleaning, needed_per_class, kept_per_class, needs_time=needs_time)
-    reviews = open_source(DataSettings(source=source, columns=columns, labels=labels))
-    if isinstance(reviews, LocalFiles):
-        reviews.require_revision(category, revision)
+    data = DataSettings(source=source, query=query, columns=columns, labels=labels)
+    reviews = open_at_revision(data, category, revision)
     return clean_category(category, reviews.read(category, seed), rules, seed)

@@ -26,6 +26,8 @@ COMMIT = "2b6d039ed471f2ba5fd2acb718bf33b0a7e5598e"
 REPOSITORY = "McAuley-Lab/Amazon-Reviews-2023"
 FOLDER = "raw/review_categories"
 DATA_SET = f"hf://datasets/{REPOSITORY}@2b6d039/{FOLDER}"
+TABLES = "example/tickets"
+"""A data set whose files are all those of the directory."""
 MODEL = "example/gated-tiny-llama"
 """Not a name whose shape is built in: then a disk would need space for the real one."""
 OK, FOUND, PARTIAL = 200, 302, 206
@@ -110,7 +112,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, with_body: bool) -> None:
         state = self.server_state
         path = unquote(urlsplit(self.path).path)
-        if path.startswith("/api/datasets/"):
+        if path.startswith((f"/api/datasets/{TABLES}", f"/datasets/{TABLES}/")):
+            self._tables(path, with_body)
+        elif path.startswith("/api/datasets/"):
             self._api(path)
         elif path.startswith("/api/models/"):
             self._model(path)
@@ -156,6 +160,29 @@ class _Handler(BaseHTTPRequestHandler):
                 for file in sorted(state.directory.glob("*.jsonl"))
             ]
             self._send(OK, json.dumps(files).encode())
+        else:
+            self._error(404, "EntryNotFound")
+
+    def _tables(self, path: str, with_body: bool) -> None:
+        """Serve the data set of all files, at every revision that begins like the commit."""
+        state = self.server_state
+        found = sorted(file for file in state.directory.rglob("*") if file.is_file())
+        files = {file.relative_to(state.directory).as_posix(): file for file in found}
+        _, _, rest = path.partition(f"/{TABLES}")
+        kind, _, rest = rest.strip("/").partition("/")
+        revision, _, name = rest.partition("/")
+        state.traffic.requests[kind or "info"] += 1
+        if self._is_refused():
+            self._error(403, "GatedRepo")
+        elif revision and revision != "main" and not COMMIT.startswith(revision):
+            self._error(404, "RevisionNotFound")
+        elif kind in ("", "revision"):
+            siblings = [{"rfilename": name} for name in files]
+            self._send(OK, json.dumps({"id": TABLES, "sha": COMMIT, "siblings": siblings}).encode())
+        elif kind == "tree" and (state.directory / name).is_dir():
+            self._send(OK, json.dumps(_tree(state.directory, state.directory / name)).encode())
+        elif kind == "resolve" and name in files:
+            self._content(files[name], with_body, {"X-Repo-Commit": COMMIT})
         else:
             self._error(404, "EntryNotFound")
 
@@ -259,6 +286,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _tree(root: Path, directory: Path) -> list[dict[str, Any]]:
+    """Return what the Hub says about the files and directories in a directory."""
+    return [
+        {"path": entry.relative_to(root).as_posix(), "oid": "0" * 40}
+        | ({"type": "directory"} if entry.is_dir() else {"type": "file", "size": entry.stat().st_size})
+        for entry in sorted(directory.iterdir())
+    ]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import marimo as mo
 
 from dashboard.widgets.layout import Judgement, badge, column, paragraph, row
-from review_sentiment.data.sources.catalogue import with_categories
+from review_sentiment.data.sources.catalogue import is_elsewhere, with_categories
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.progress import duration
 
@@ -30,6 +30,8 @@ def memory_badge(settings: Settings) -> mo.Html:
     from front_door.run.estimate import estimate_here
     from front_door.run.training_data import assumed
 
+    if is_elsewhere(settings.data.source) and not settings.data.categories:
+        return paragraph("No estimate: name data.categories, which are not known before the source is read.")
     try:
         data = assumed(with_categories(settings))
         found = estimate_here(settings, data)

@@ -19,7 +19,7 @@ from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import load_settings
 
 if TYPE_CHECKING:
-    from review_sentiment.config import Settings
+    from review_sentiment.config import DataSettings, Settings
     from review_sentiment.data.inspection.inspection import TableReport
     from review_sentiment.data.inspection.texts import ChatTokens
 
@@ -28,7 +28,8 @@ DEFAULT_LABELS = ("negative", "positive")
 
 
 @click.command("inspect")
-@click.argument("source", type=click.Path(path_type=Path), metavar="FILE|DIRECTORY")
+@click.argument("source", metavar="FILE|DIRECTORY|ADDRESS")
+@click.option("--query", metavar="SELECT", help="Read these rows, if ADDRESS is a database.")
 @click.option(
     "--column",
     "columns",
@@ -47,7 +48,8 @@ DEFAULT_LABELS = ("negative", "positive")
 @OVERRIDES
 @JSON
 def inspect_command(
-    source: Path,
+    source: str,
+    query: str | None,
     columns: tuple[str, ...],
     output: Path | None,
     config_file: Path | None,
@@ -58,20 +60,22 @@ def inspect_command(
 
     CSV, JSON or Parquet, plain or compressed; the files of a directory are one table. The report has the
     columns, which of them could be the text, the label and so on, duplicates, classes, lengths in tokens,
-    columns that give the label away, and warnings. A large table is sampled. Nothing is written, except
-    with --write: a configuration that trains on the table; its command is the last line.
+    columns that give the label away, and warnings. A large table is sampled. A table at an address (of a
+    data set, a web server, a file system or a database, as in data.source) is copied to the cache. Nothing
+    else is written, except with --write: a configuration that trains on the table; its command is the last
+    line.
     """
     if output is not None:
         _require_new(output)
     settings = load_settings(config_file or default_config(), overrides)
     given = dict(map(_role_and_column, columns))
     with quiet(new_log_file()):
-        report = _inspect(source, given, settings)
+        report = _inspect(_settings_of(source, query), given, settings)
     from front_door.commands.inspection_text import as_text
 
     if not as_json:
         click.echo(as_text(report))
-    command = _write(report, source, output) if output is not None else None
+    command = _write(report, query, output) if output is not None else None
     if as_json:
         click.echo(json.dumps(report.as_json() | {"command": command}, ensure_ascii=False))
     elif command is not None:
@@ -85,7 +89,7 @@ def _require_new(output: Path) -> None:
         raise UsageError(f"{output}: there is no directory {output.parent}. Create it, or name another file.")
 
 
-def _write(report: TableReport, source: Path, output: Path) -> str:
+def _write(report: TableReport, query: str | None, output: Path) -> str:
     """Write the configuration, and return the command that trains with it.
 
     Raises:
@@ -93,13 +97,23 @@ def _write(report: TableReport, source: Path, output: Path) -> str:
     """
     from front_door.commands.table_configuration import configuration_of
 
-    text = configuration_of(report, source, output)
+    text = configuration_of(report, query, output)
     try:
         with output.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise UsageError(f"{output} cannot be written: {error.strerror}.") from error
     return shlex.join(["python", "run_pipeline.py", "--config", str(output)])
+
+
+def _settings_of(source: str, query: str | None) -> DataSettings:
+    """Return the settings that name the table, so that the same addresses are refused.
+
+    Raises:
+        UsageError: the address contains a password.
+    """
+    given = [f"data.source={source}", *([f"data.query={query}"] if query else [])]
+    return load_settings(None, given).data
 
 
 def _role_and_column(option: str) -> tuple[str, str]:
@@ -109,13 +123,15 @@ def _role_and_column(option: str) -> tuple[str, str]:
     return role.strip(), column
 
 
-def _inspect(source: Path, given: dict[str, str], settings: Settings) -> TableReport:
+def _inspect(table: DataSettings, given: dict[str, str], settings: Settings) -> TableReport:
     """Inspect a table with the tokenizer of the settings' model.
 
     Raises:
+        UsageError: the table does not exist, or is not one.
         ModelUnavailableError: the model is not available.
     """
     from review_sentiment.data.inspection.inspection import Tokens, inspect_table
+    from review_sentiment.data.sources.catalogue import table_of
     from review_sentiment.models.base_model import identify
 
     base = identify(settings.model)
@@ -133,4 +149,4 @@ def _inspect(source: Path, given: dict[str, str], settings: Settings) -> TableRe
         return lambda title, text: prompts.build(title, text, prompts.labels[0]).total_tokens
 
     tokens = Tokens(base.title, settings.prompt.max_tokens, counter)
-    return inspect_table(source, settings.seed, given, tokens)
+    return inspect_table(table_of(table), settings.seed, given, tokens, table.source)

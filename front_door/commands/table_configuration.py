@@ -42,8 +42,10 @@ REASON_WIDTH = 70
 _NOT_IN_NAMES = re.compile(r"[^\w-]+")
 
 
-def configuration_of(report: TableReport, source: Path, file: Path) -> str:
+def configuration_of(report: TableReport, query: str | None, file: Path) -> str:
     """Return the YAML for training on an inspected table; it will be written to `file`.
+
+    If the table is the result of a query, this is the `query`.
 
     Raises:
         UsageError: the table cannot be used; the message has the problems and their remedies.
@@ -51,7 +53,7 @@ def configuration_of(report: TableReport, source: Path, file: Path) -> str:
     stops = [f"{one.problem}. {one.remedy}" for one in report.findings if one.severity == "stop"]
     if stops:
         raise UsageError(f"No configuration was written: {' '.join(stops)}")
-    text = "\n".join(_Table(report, source).lines(file))
+    text = "\n".join(_Table(report, query).lines(file))
     with tempfile.TemporaryDirectory() as directory:
         written = Path(directory) / file.name
         written.write_text(text, encoding="utf-8")
@@ -66,14 +68,20 @@ def configuration_of(report: TableReport, source: Path, file: Path) -> str:
 @dataclass(frozen=True)
 class _Table:
     report: TableReport
-    source: Path
+    query: str | None
+
+    @property
+    def source(self) -> str:
+        return self.report.facts.sample.source
 
     def lines(self, file: Path) -> Iterator[str]:
-        yield f"# Trains on {_in_a_comment(str(self.source))}."
+        yield f"# Trains on {_in_a_comment(self.source)}."
         yield f"#   python run_pipeline.py --config {_in_a_comment(str(file))}"
         yield "# review_sentiment/config.py documents all keys and their defaults."
         yield "\ndata:"
-        yield f"  source: {_quoted(str(self.source))}"
+        yield f"  source: {_quoted(self.source)}"
+        if self.query is not None:
+            yield f"  query: {_quoted(self.query)}"
         yield "  columns:"
         yield from self._columns()
         yield from self._labels()
@@ -85,7 +93,7 @@ class _Table:
         yield "\nevaluation:"
         yield "  baseline_samples: 200       # reviews for the untuned model"
         yield "  sample_predictions: 4       # generated token by token, about one second each"
-        name = _NOT_IN_NAMES.sub("-", self.source.name.split(".")[0]).strip("-") or "table"
+        name = _NOT_IN_NAMES.sub("-", Path(self.source).name.split(".")[0]).strip("-") or "table"
         yield "\ntracking:"
         yield f"  experiment: {_quoted(name)}"
         yield "\nregistry:"

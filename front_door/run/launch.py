@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from front_door.run.result import RunResult, read_result
 from pipelines.step_names import gpu_steps, step_names
 from review_sentiment.data.categories import validate_categories
-from review_sentiment.data.sources.catalogue import open_source, with_categories
+from review_sentiment.data.sources.catalogue import with_categories
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.settings_files import flat
 
@@ -18,28 +18,29 @@ if TYPE_CHECKING:
 
     from front_door.stack.active import ActiveStack
     from review_sentiment.config import Settings
+    from review_sentiment.data.sources.source import ReviewSource
 
 
 @dataclass(frozen=True)
 class SourceState:
-    """All categories of a source, and the revision of the data of each chosen one."""
+    """An open source, all its categories, and the revision of the data of each chosen one."""
 
+    reviews: ReviewSource
     available: tuple[str, ...]
     revisions: Mapping[str, str]
 
 
-def inspect_source(settings: Settings) -> SourceState:
-    """Return the state of the data, before anything runs.
+def inspect_source(settings: Settings, source: ReviewSource) -> SourceState:
+    """Return the state of the data in the source of the settings, before anything runs.
 
     Raises:
         UsageError: a category is unknown, or the source does not exist.
     """
-    settings = with_categories(settings)
-    source = open_source(settings.data)
+    settings = with_categories(settings, source)
     source.require_columns(("time",) if settings.needs_time else ())
     categories = validate_categories(settings.data.categories, source.categories(), source.name)
     revisions = {category: source.revision(category) for category in categories}
-    return SourceState(source.categories(), revisions)
+    return SourceState(source, source.categories(), revisions)
 
 
 def pin_model(settings: Settings) -> Settings:

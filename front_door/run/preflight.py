@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from front_door.stack.files import StackFile
     from review_sentiment.config import Settings
     from review_sentiment.data.label_counts import LabelCounts
+    from review_sentiment.data.sources.source import ReviewSource
 
 logger = logging.getLogger("review_sentiment.run")
 """The console shows what this package logs."""
@@ -53,7 +54,7 @@ class Preflight:
         Raises:
             UsageError: a category is unknown, or the source does not exist.
         """
-        return self.inspected or inspect_source(self.settings)
+        return self.inspected or inspect_source(self.settings, self._opened)
 
     @cached_property
     def counts(self) -> Mapping[str, Mapping[str, int]] | None:
@@ -65,11 +66,16 @@ class Preflight:
         from review_sentiment.data.label_counts import label_counts
 
         data = self._named.data
-        return label_counts(open_source(data), data.categories, scheme_of(data.labels))
+        return label_counts(self._opened, data.categories, scheme_of(data.labels))
+
+    @cached_property
+    def _opened(self) -> ReviewSource:
+        """Return the source. A query runs each time that its source is opened."""
+        return self.inspected.reviews if self.inspected else open_source(self.settings.data)
 
     @cached_property
     def _named(self) -> Settings:
-        return with_categories(self.settings)
+        return with_categories(self.settings, self._opened)
 
     @cached_property
     def reviews(self) -> TrainingData:

@@ -34,7 +34,8 @@ def model_licence(base: ModelIdentity) -> str:
 def data_licence(source: str) -> str:
     """Return the licence of `data.source`, or where to look for it."""
     from review_sentiment.data.sources.embedded import LICENCE
-    from review_sentiment.data.sources.hub import ADDRESS, AMAZON_REVIEWS
+    from review_sentiment.data.sources.hub import AMAZON_REVIEWS
+    from review_sentiment.data.sources.hub_repository import ADDRESS
     from review_sentiment.data.sources.source import HUB, UCSD
 
     if source == EMBEDDED_DATA:

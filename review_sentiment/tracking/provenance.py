@@ -21,7 +21,11 @@ PACKAGE_TAG = "package."
 """Prefix of the MLflow tags that hold package versions."""
 _SECRETS = (
     (re.compile(r"(?<=://)[^/@\s]+@"), "***@"),  # user and password of an address
-    (re.compile(r"(?<=\?)[^\s'\"]+"), "***"),  # its query, which signs the address
+    # its query, which signs the address, unless it names a part of a data set
+    (
+        re.compile(r"(?<=\?)(?!(?:config|split)=[\w.-]+(?:&(?:config|split)=[\w.-]+)?(?![^\s'\"]))[^\s'\"]+"),
+        "***",
+    ),
     (
         re.compile(r"(?i)((?:token|secret|password|passwd|credential|(?:api|access)_?key)=)[^\s'\"]+"),
         r"\1***",

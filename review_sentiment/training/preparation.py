@@ -33,8 +33,8 @@ def prepare(settings: Settings) -> Prepared:
         DataError: the reviews cannot be used.
         ModelUnavailableError: the model's tokenizer is not available.
     """
-    settings = with_categories(settings)
     source = open_source(settings.data)
+    settings = with_categories(settings, source)
     scheme = scheme_of(settings.data.labels)
     rules = CleaningRules.of(
         scheme,

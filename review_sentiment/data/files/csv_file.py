@@ -51,7 +51,7 @@ class CsvFile:
         if not all(is_valid(name) and "\0" not in name for name in header):
             raise not_utf8(path, "see the header")
         self.columns = tuple(header)
-        refuse_equal(path, header)
+        refuse_equal(path.name, header)
 
     def rows(self) -> Iterator[ReviewRow]:
         """Yield every row, in the order of the file."""

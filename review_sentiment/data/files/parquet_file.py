@@ -38,7 +38,7 @@ class ParquetFile:
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from error
         self.columns: tuple[str, ...] = tuple(self._schema.names)
-        refuse_equal(path, self.columns)
+        refuse_equal(path.name, self.columns)
 
     def rows(self, columns: Sequence[str] = (TITLE, TEXT)) -> Iterator[ReviewRow]:
         """Yield every row with the values of some columns, in the order of the file.

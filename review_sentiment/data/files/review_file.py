@@ -72,7 +72,7 @@ class ReviewFile(Protocol):
         ...
 
 
-def refuse_equal(path: Path, columns: Sequence[str]) -> None:
+def refuse_equal(name: str, columns: Sequence[str]) -> None:
     """Refuse equal headings.
 
     Raises:
@@ -81,5 +81,5 @@ def refuse_equal(path: Path, columns: Sequence[str]) -> None:
     equal = sorted({name for name in columns if columns.count(name) > 1})
     if equal:
         raise UsageError(
-            f"{path.name} has several columns of the same name: {', '.join(map(repr, equal))}. Rename them."
+            f"{name} has several columns of the same name: {', '.join(map(repr, equal))}. Rename them."
         )

@@ -67,14 +67,18 @@ class TableReport:
         }
 
 
-def inspect_table(source: Path, seed: int, given: Mapping[str, str], tokens: Tokens) -> TableReport:
+def inspect_table(
+    source: Path, seed: int, given: Mapping[str, str], tokens: Tokens, name: str | None = None
+) -> TableReport:
     """Inspect a file or a directory of files; `given` names the columns of some roles.
+
+    The report calls the table by its `name`, if it was copied from another place.
 
     Raises:
         UsageError: the file, a role or a column does not exist, or no row can be read.
         DataError: a file is damaged, or not in UTF-8.
     """
-    sample = read_sample(source, seed)
+    sample = read_sample(source, seed, name)
     rng = Random(seed)
     some = sample.shuffled(PROFILE_ROWS, rng)
     profiles = [profile(name, values) for name, values in some.items()]

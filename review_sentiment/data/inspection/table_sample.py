@@ -56,8 +56,8 @@ class TableSample:
         return {name: [values[index] for index in chosen] for name, values in self.columns.items()}
 
 
-def read_sample(source: Path, seed: int) -> TableSample:
-    """Read a file, or the files of a directory, which have the same columns.
+def read_sample(source: Path, seed: int, name: str | None = None) -> TableSample:
+    """Read a file, or the files of a directory, which have the same columns; `name` is for the report.
 
     Raises:
         UsageError: the file does not exist or has no rows, or a directory's files have different columns.
@@ -72,7 +72,7 @@ def read_sample(source: Path, seed: int) -> TableSample:
     reading = _Reading(Random(seed), fraction)
     for path, file, (_, size) in zip(paths, files, sizes, strict=True):
         reading.add(path, file, size)
-    found = reading.sample(str(source), tuple(path.name for path in paths))
+    found = reading.sample(name or str(source), tuple(path.name for path in paths))
     if not found.sampled:
         what = f" ({'; '.join(found.problems)})" if found.problems else ""
         raise UsageError(f"{source} has no rows that can be read{what}. Inspect a file with rows.")

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from review_sentiment.cache import cache_directory
+from review_sentiment.cache import cache_directory, finish, remove_unused, unfinished_directory
 from review_sentiment.data.labels import value_text
 from review_sentiment.data.records import UNREADABLE, BrokenRecord, ReviewRecord, RowFormat
 from review_sentiment.data.sources.lines import read_lines
@@ -92,8 +88,11 @@ class CategoryFiles:
             if size > ANNOUNCED_BYTES:
                 column = self._rows.columns.category
                 logger.warning("Splitting %s by '%s', once (%.0f MB)", self._name, column, size / 1e6)
-            with _made_whole(self._directory) as unfinished:
+            parent = self._directory.parent
+            remove_unused(parent, "*", UNUSED_SECONDS)
+            with unfinished_directory(parent) as unfinished:
                 self._split(unfinished)
+                finish(unfinished, self._directory)
         return Index.model_validate_json(index.read_text(encoding="utf-8"))
 
     def _split(self, directory: Path) -> None:
@@ -179,22 +178,3 @@ class _Files:
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it; dates, decimals and nested values as their text."""
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
-@contextmanager
-def _made_whole(directory: Path) -> Iterator[Path]:
-    """Yield a directory that becomes `directory` at the end, unless another process was faster."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    for other in directory.parent.iterdir():
-        with suppress(FileNotFoundError):  # another process removed it
-            if time.time() - other.stat().st_mtime > UNUSED_SECONDS:
-                shutil.rmtree(other, ignore_errors=True)
-    unfinished = Path(tempfile.mkdtemp(dir=directory.parent))  # readable for this user only
-    try:
-        yield unfinished
-        unfinished.rename(directory)
-    except OSError:
-        if not (directory / INDEX).is_file():
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

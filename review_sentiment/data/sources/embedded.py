@@ -34,6 +34,8 @@ COLUMNS = Columns(
 class EmbeddedReviews:
     """Six departments of one clothing retailer, or one category if the settings name no column for it."""
 
+    needs_names = False
+
     name = "embedded"
 
     def __init__(self, rows: RowFormat) -> None:

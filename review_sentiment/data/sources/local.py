@@ -28,17 +28,20 @@ COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 class LocalFiles:
     """A file, the tables of a directory, or the files that match a pattern."""
 
-    def __init__(self, pattern: str, rows: RowFormat) -> None:
-        """Find the files.
+    needs_names = False
+
+    def __init__(self, pattern: str, rows: RowFormat, copied_from: str | None = None) -> None:
+        """Find the files; messages name the address that they were copied from, if there is one.
 
         Raises:
             UsageError: there is no such file or directory, and no file matches the pattern.
         """
-        self.name = pattern
+        self.name = copied_from or pattern
+        self._copied_from = copied_from
         self._rows = rows
         place = Path(pattern).expanduser()
         if place.is_dir():
-            found = [path for path in place.iterdir() if path.name.lower().endswith(_endings())]
+            found = [path for path in place.iterdir() if is_table(path.name)]
         else:
             found = [place] if place.is_file() else list(place.parent.glob(place.name))
         self._paths = sorted(path for path in found if path.is_file() and _stem(path))
@@ -71,8 +74,8 @@ class LocalFiles:
         Raises:
             DataError: they have.
         """
-        if self.revision(category) != revision:
-            name = self.name if self._by_column else self._file(category)
+        if category not in self.categories() or self.revision(category) != revision:
+            name = self.name if self._by_column else self._copied_from or self._file(category)
             raise DataError(f"{name} changed after the start of the run. Run again.")
 
     def read(self, category: str, seed: int) -> Reading:
@@ -94,7 +97,7 @@ class LocalFiles:
         """
         for path in self._paths:
             if path.stat().st_size:
-                self._rows.columns.require(columns_in(path), str(path), roles)
+                self._rows.columns.require(columns_in(path), self._copied_from or str(path), roles)
 
     @cached_property
     def _by_column(self) -> CategoryFiles | None:
@@ -115,6 +118,11 @@ class LocalFiles:
                 "one of them, or choose one kind with a pattern such as 'directory/*.jsonl.gz'."
             )
         return paths[0]
+
+
+def is_table(name: str) -> bool:
+    """Return whether the name of a file says that it is a table."""
+    return name.lower().endswith(_endings())
 
 
 def _endings() -> tuple[str, ...]:

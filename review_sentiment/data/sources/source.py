@@ -35,6 +35,8 @@ class ReviewSource(Protocol):
     """Reviews by category, as records."""
 
     name: str
+    needs_names: bool
+    """Whether the categories to read must be named: there may be many large ones."""
 
     def categories(self) -> tuple[str, ...]:
         """Return the names of the categories that can be read, sorted."""

@@ -42,6 +42,8 @@ CATEGORIES = tuple(_NAMES.split())
 class WebDirectory:
     """The 33 categories of Amazon Reviews 2023 on a web server, which cannot list its files."""
 
+    needs_names = True
+
     def __init__(self, name: str, rows: RowFormat) -> None:
         self.name = name
         self._rows = rows

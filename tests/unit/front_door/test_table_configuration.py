@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 import shlex
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -149,3 +150,40 @@ def test_a_heading_that_no_setting_can_have_is_refused(
     assert (
         "No configuration was written: line 8: data.columns.text: 'a\\x07text' has" in capfd.readouterr().err
     )
+
+
+def test_the_result_of_a_query_becomes_a_configuration_that_runs_the_query(
+    tiny_model: ModelIdentity, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(row["Message"], row["Topic"]) for row in ticket_rows(150)]
+    with sqlite3.connect("desk.db") as connection:
+        connection.execute("create table tickets (message, topic)")
+        connection.executemany("insert into tickets values (?, ?)", rows)
+    connection.close()
+    query = 'select message,\n  topic as "Topic" from tickets'
+    assert inspected("sqlite:///desk.db", tiny_model, "--query", query) == 0
+    shown = capfd.readouterr()
+    assert shown.out.splitlines()[0] == "sqlite:///desk.db: 150 rows"
+    assert not any(message in shown.err for message, _ in rows)
+    settings = accepted(tiny_model)
+    assert (settings.data.source, settings.data.query) == ("sqlite:///desk.db", query)
+    assert settings.data.columns.given == {"text": "message", "label": "Topic"}
+    assert settings.registry.model_name == "desk"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["sqlite:///desk.db"], "is a database. Set the statement"),
+        (["postgresql://me:sesame@h/d"], "contains a password"),
+        (["hub"], "'hub' is not one table"),
+        (["https://example.org/reviews"], "is not one table"),
+    ],
+)
+def test_what_is_not_one_table_is_refused(
+    options: list[str], message: str, tiny_model: ModelIdentity, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert inspected(options[0], tiny_model) == EXIT_USAGE
+    shown = capfd.readouterr().err
+    assert message in shown
+    assert "sesame" not in shown

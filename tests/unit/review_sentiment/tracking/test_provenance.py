@@ -25,6 +25,7 @@ from review_sentiment.tracking.provenance import (
         "https://me:s3cret@host/data",
         "https://s3cret@host/data",
         "https://host/data?X-Amz-Signature=s3cret&b=s3cret",
+        "https://host/data?config=a&b=s3cret",
         "a.token=s3cret",
         "MY_API_KEY=s3cret",
         "password=s3cret",
@@ -44,6 +45,7 @@ def test_secrets_are_left_out(secret: str) -> None:
         "training.tokens_per_pass=4096",
         "data.source=hf://datasets/OWNER/NAME@2b6d039/raw",
         "data.source=a directory/reviews",
+        "data.source=hf://datasets/OWNER/NAME?config=german&split=test",
     ],
 )
 def test_what_is_not_secret_stays_and_can_be_repeated(plain: str) -> None:

@@ -194,7 +194,7 @@ def test_all_categories_are_taken_if_none_is_named_except_from_the_network(tmp_p
         *("Bottoms", "Dresses", "Intimate"),
         *("Jackets", "Tops", "Trend"),
     )
-    for source in ("hub", "ucsd", "hf://datasets/a/b", "https://example.org/reviews"):
+    for source in ("hub", "ucsd", "https://example.org/reviews"):
         with pytest.raises(UsageError, match=r"data\.categories: name the categories to read from"):
             with_categories(load_settings(None, [f"data.source={source}"]))
 
