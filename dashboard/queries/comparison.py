@@ -12,7 +12,7 @@ import pandas as pd
 from dashboard.queries.versions import Registry, title_of
 from dashboard.widgets.figures import Line
 from review_sentiment.decision.calibration import TWO_CLASSES
-from review_sentiment.errors import DataError
+from review_sentiment.errors import DataError, TrackingError
 from review_sentiment.evaluation.comparison import RULES, Comparison, compare_models, paired_answers
 from review_sentiment.evaluation.intervals import RELIABILITY_BINS
 from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
@@ -90,11 +90,25 @@ def choices(registry: Registry) -> dict[str, Choice]:
 
 
 def default_choices(registry: Registry) -> tuple[str, str]:
-    """Return the titles of the champion, or of the untuned model if there is none, and the newest version."""
+    """Return the titles of what the newest version is compared with, and of that version.
+
+    That is the champion, or without another one the untuned model, or if its evaluation was skipped the
+    classical one.
+    """
     newest, champion = registry.versions[0], registry.champion
     if champion is not None and champion.version != newest.version:
         return title_of(champion), title_of(newest)
-    return f"baseline beside version {newest.version}", title_of(newest)
+    return f"{_model_beside(newest)} beside version {newest.version}", title_of(newest)
+
+
+def _model_beside(version: ModelVersion) -> str:
+    from review_sentiment.tracking import evidence
+
+    classical, baseline = OTHER_MODELS
+    try:
+        return baseline if evidence.has_evaluation(version, baseline) else classical
+    except TrackingError:  # reading the evaluation reports it on the page
+        return baseline
 
 
 @lru_cache(CACHE_SIZE)

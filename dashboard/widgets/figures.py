@@ -137,7 +137,7 @@ def confusion(
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category", dtick=1)
     figure.update_xaxes(showgrid=False, type="category", dtick=1)
     if len(gold) > FEW_LABELS:
-        figure.update_xaxes(tickangle=-90)
+        figure.update_xaxes(tickangle=-90, automargin=True, title_standoff=TITLE_DISTANCE)
     return figure
 
 

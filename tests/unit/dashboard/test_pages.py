@@ -115,6 +115,15 @@ def test_a_thousand_reviews_under_the_slider_and_under_the_rule(
         assert len(line.x) == len(line.y) > 0
 
 
+@pytest.mark.parametrize(("was_evaluated", "other"), [(True, "baseline"), (False, "classical")])
+def test_the_first_version_is_compared_with_a_model_that_was_evaluated(
+    monkeypatch: pytest.MonkeyPatch, was_evaluated: bool, other: str
+) -> None:
+    monkeypatch.setattr(evidence, "has_evaluation", lambda *_: was_evaluated)
+    registry = Registry("m", (version("1"),))
+    assert comparison.default_choices(registry)[0] == f"{other} beside version 1"
+
+
 def test_curves_lie_in_the_unit_square(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
     label = comparison.drawn_label(pair[1])
     for line in (comparison.roc_line(pair[0], label), comparison.reliability_line(pair[1], label)):
