@@ -23,7 +23,7 @@ configs:
 - config_name: default
   data_files: [{split: train, path: data/train-*}, {split: test, path: data/test-*}]
 - config_name: german
-  data_files: de.csv
+  data_files: de.parquet
 dataset_info:
 - config_name: default
   features:
@@ -46,7 +46,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServe
     for split in ("train", "test"):
         table = pd.DataFrame({"body": [f"{split} {number}" for number in range(3)], "topic": [0, 1, -1]})
         table.to_parquet(files / "data" / f"{split}-00000-of-00001.parquet")
-    (files / "de.csv").write_text("body,topic\nGrößer bitte,Lob\n")
+    pd.DataFrame({"body": ["Größer bitte"], "topic": ["Lob"]}).to_parquet(files / "de.parquet")
     (files / "README.md").write_text(NAMED_LABELS)
     with serving(files) as running:
         template = f"{running.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
@@ -60,6 +60,11 @@ def settings_of(address: str) -> DataSettings:
     return DataSettings.model_validate({"source": address, "columns": COLUMNS, "labels": ["bug", "praise"]})
 
 
+def clear(directory: Path) -> None:
+    for file in [file for file in directory.rglob("*") if file.is_file()]:
+        file.unlink()
+
+
 def read(address: str) -> list[tuple[str, str]]:
     source = open_source(settings_of(address))
     source.require_columns()
@@ -70,13 +75,20 @@ def read(address: str) -> list[tuple[str, str]]:
 def test_the_rows_are_those_of_the_training_split_with_the_names_of_labels(server: WebServer) -> None:
     assert read(ADDRESS) == [("train 0", "bug"), ("train 1", "praise"), ("train 2", "")]
     assert read(f"{ADDRESS}?split=test")[0] == ("test 0", "bug")
+    assert read(f"{ADDRESS}?config=german") == [("Größer bitte", "Lob")]
 
 
 def test_without_a_card_the_files_say_what_there_is(server: WebServer) -> None:
     (server.directory / "README.md").unlink()
-    (server.directory / "de.csv").unlink()
+    (server.directory / "de.parquet").unlink()
     assert read(f"{ADDRESS}?split=test") == [("test 0", "0"), ("test 1", "1"), ("test 2", "-1")]
     assert read(f"{ADDRESS}/data") == [("train 0", "0"), ("train 1", "1"), ("train 2", "-1")]
+
+
+def test_a_repository_of_csv_files_is_read_too(server: WebServer) -> None:
+    clear(server.directory)
+    (server.directory / "train.csv").write_text('body,topic\n"Größer,\nbitte",Lob\n')
+    assert read(ADDRESS) == [("Größer,\nbitte", "Lob")]
 
 
 def test_the_data_set_names_the_category(server: WebServer) -> None:
@@ -142,9 +154,15 @@ def test_the_error_names_what_does_not_exist(
         read(f"{ADDRESS}{end}")
 
 
+def test_several_configurations_without_a_default_must_be_chosen_from(server: WebServer) -> None:
+    configurations = NAMED_LABELS.partition("dataset_info")[0].replace("default", "english")
+    (server.directory / "README.md").write_text(f"{configurations}---\n")
+    with pytest.raises(UsageError, match=r"several configurations: name one with \?config=NAME\. It has: "):
+        read(ADDRESS)
+
+
 def test_a_data_set_without_tables_is_an_error(server: WebServer) -> None:
-    for file in [file for file in server.directory.rglob("*") if file.is_file()]:
-        file.unlink()
+    clear(server.directory)
     (server.directory / "notes.bin").write_bytes(b"\0")
     with pytest.raises(DataError, match=f"{ADDRESS} cannot be read: "):
         read(ADDRESS)
