@@ -119,15 +119,15 @@ def table_of(data: DataSettings) -> Path:
         UsageError: the source is not one table.
         DataError: it cannot be read.
     """
-    path = Path(data.source).expanduser()
-    origin = None if path.exists() else origin_of(data.source, data.query)
+    origin = origin_of(data.source, data.query)
     if origin is not None:
         from review_sentiment.data.sources.copies import copy_of
 
         copy = copy_of(origin)
         files = list(copy.iterdir())
         return files[0] if len(files) == 1 else copy
-    if not path.exists() and (data.source in (EMBEDDED, HUB, UCSD) or "://" in data.source):
+    path = Path(data.source).expanduser()
+    if "://" in data.source or (data.source in (EMBEDDED, HUB, UCSD) and not path.exists()):
         raise UsageError(
             f"'{data.source}' is not one table: its categories are files of their own. Name a file on this "
             "machine, or the address of one."

@@ -178,12 +178,14 @@ def test_the_result_of_a_query_becomes_a_configuration_that_runs_the_query(
         (["postgresql://me:sesame@h/d"], "contains a password"),
         (["hub"], "'hub' is not one table"),
         (["https://example.org/reviews"], "is not one table"),
+        (["tickets.csv", "--query", "select 1"], "'tickets.csv' is not a database"),
     ],
 )
 def test_what_is_not_one_table_is_refused(
     options: list[str], message: str, tiny_model: ModelIdentity, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert inspected(options[0], tiny_model) == EXIT_USAGE
+    write("tickets.csv", ticket_rows(3))
+    assert inspected(options[0], tiny_model, *options[1:]) == EXIT_USAGE
     shown = capfd.readouterr().err
     assert message in shown
     assert "sesame" not in shown
