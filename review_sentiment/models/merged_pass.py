@@ -10,6 +10,11 @@ Training needs the base weights in 4 bits and the adapters beside them. Scoring 
 
 Merging changes nothing but rounding: log-probabilities of the embedded model by 3e-5 in FP32. Calls share no
 state, so several threads can score at once.
+
+A row has the same logits in any batch, to the last bit, as far as matrix products allow it. Intel's sum in
+the same order for any number of rows from 16 on, so the last block and the output layer, which get one token
+of each row, are given at least 16. With several threads, an FP32 product of about 100 rows is also divided
+along its sums (by MKL; oneDNN in BF16 does not): `next_token.py` gives such a batch one thread.
 """
 
 from __future__ import annotations
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 
     from review_sentiment.models.compute import ComputePlan
 
+EVEN_ROWS = 16
+"""With fewer rows, matrix products are computed by other kernels, which sum in another order."""
 ATTRIBUTE = "merged_pass"
 """Attribute of a model that scores by its merged pass."""
 
@@ -74,10 +81,13 @@ class MergedPass:
         for block in self._blocks[:-1]:
             x = _feed_forward(block, *self._attended(block, x, rotation, batch.rows))
         x, attended = self._attended(self._blocks[-1], x, rotation, batch.rows)
-        x = self._decoder.norm(_feed_forward(self._blocks[-1], x[ends], attended[ends]))
-        # The candidates are computed in FP32: a BF16 logit of 20 is a multiple of 1/8, which makes ties.
-        exact = x.float() @ self._head[candidates].float().t()
-        return functional.linear(x, self._head).float().index_copy_(-1, candidates, exact)
+        read = evened(ends)
+        x = self._decoder.norm(_feed_forward(self._blocks[-1], x[read], attended[read]))
+        # The candidates are computed in FP64: a BF16 logit of 20 is a multiple of 1/8, which makes ties. As
+        # sums of products, not as a matrix product: there are too few rows and columns for an even one.
+        exact = torch.stack([(x.double() * self._head[one].double()).sum(-1) for one in candidates], -1)
+        logits = functional.linear(x, self._head).float().index_copy_(-1, candidates, exact.float())
+        return logits[: len(rows)]
 
     def _attended(
         self, block: _Block, x: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor], rows: PackedRows
@@ -92,6 +102,16 @@ class MergedPass:
         if getattr(attention, "use_rope", True):  # SmolLM3 leaves it out in some blocks
             q, k = (rotated(states, *rotation) for states in (q, k))
         return x, self._attend(q, k, v, rows, attention.scaling).reshape(len(x), -1)
+
+
+def evened(places: torch.Tensor) -> torch.Tensor:
+    """Return places [n] with the first one repeated until there are `EVEN_ROWS`."""
+    return torch.cat([places, places[:1].expand(max(0, EVEN_ROWS - len(places)))])
+
+
+def has_merged_pass(model: PreTrainedModel) -> bool:
+    """Return whether a model scores by a merged pass of any precision."""
+    return hasattr(model, ATTRIBUTE)
 
 
 def use_merged_pass(model: PreTrainedModel, plan: ComputePlan) -> MergedPass:

@@ -19,7 +19,7 @@ import numpy as np
 
 from review_sentiment.errors import is_out_of_memory
 from review_sentiment.models.batching import on_device, token_budget_batches
-from review_sentiment.models.merged_pass import merged_pass_of
+from review_sentiment.models.merged_pass import evened, has_merged_pass, merged_pass_of
 from review_sentiment.models.packed_attention import can_pack, packed_attention_in
 from review_sentiment.models.packing import pack, shared_prefix
 from review_sentiment.progress import Progress
@@ -61,7 +61,11 @@ def score_next_tokens(
     # Models with other attention are padded instead. All ways give the same scores.
     packs_rows = _packs_rows(model, plan)
     merged = merged_pass_of(model, plan)
-    workers = torch.get_num_threads() if merged and plan.device == "cpu" else 1
+    cores = torch.get_num_threads()
+    # In FP32, products that are divided between cores sum in another order (`merged_pass.py`): also those of
+    # the near ties of a model that has a merged pass of another precision.
+    evenly = plan.precision == "fp32" and has_merged_pass(model)
+    workers = cores if plan.device == "cpu" and (merged or evenly) else 1
     plain = partial(_packed_logits if packs_rows else _padded_logits, model)
     logits_of = partial(merged, candidates=tokens) if merged else plain
 
@@ -84,7 +88,8 @@ def score_next_tokens(
         # A GPU computes while the next batch is prepared here: nothing waits for a result before the end. The
         # driver queues about a thousand kernels, so progress is ahead by about one batch.
         parts = ([rows[row] for row in batch] for batch in batches)
-        for found in _in_threads(score, parts, min(workers, len(batches))):
+        used = min(workers, len(batches))
+        for found in _in_threads(score, parts, used, 1 if evenly else cores // used):
             scored.append(found)
             progress.advance(len(found))
     log_probs, greedy = np.empty((len(rows), len(candidates))), np.empty(len(rows), dtype=np.int64)
@@ -126,26 +131,26 @@ def _batches(
 
 
 def _in_threads(
-    function: Callable[[T], torch.Tensor], items: Iterator[T], workers: int
+    function: Callable[[T], torch.Tensor], items: Iterator[T], workers: int, cores_each: int
 ) -> Iterator[torch.Tensor]:
-    """Yield the function's results in order, computed by so many threads, each with its share of the cores.
+    """Yield the function's results in order, computed by so many threads, each with so many cores.
 
     An operation that is divided between cores ends at a barrier, and its small parts run on one core. Batches
     on cores of their own have neither.
     """
     import torch
 
-    if workers == 1:
-        yield from map(function, items)
-        return
-    cores = torch.get_num_threads()
-    torch.set_num_threads(cores // workers)
-    pool = ThreadPoolExecutor(workers)
+    before = torch.get_num_threads()
+    if cores_each != before:
+        torch.set_num_threads(cores_each)
+    pool = ThreadPoolExecutor(workers) if workers > 1 else None
     try:
-        yield from pool.map(function, items)
+        yield from pool.map(function, items) if pool else map(function, items)
     finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(cores)
+        if pool:
+            pool.shutdown(cancel_futures=True)
+        if cores_each != before:
+            torch.set_num_threads(before)
 
 
 def _score_batch(
@@ -180,8 +185,9 @@ def _packed_logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tenso
     """Return the logits [n, vocabulary] after the last token of each row."""
     # At least one token of each row stays outside the shared prefix: its last position is the one to read.
     batch = pack(rows, most_shared=min(map(len, rows)) - 1)
-    output = model(**batch.inputs(model.device), logits_to_keep=on_device(batch.rows.ends, model.device))
-    found: torch.Tensor = output.logits[0].float()
+    ends = on_device(evened(batch.rows.ends), model.device)
+    output = model(**batch.inputs(model.device), logits_to_keep=ends)
+    found: torch.Tensor = output.logits[0, : len(rows)].float()
     return found
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from review_sentiment.config import LoraSettings
+from review_sentiment.config import LoraSettings, Precision
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan, plan_compute
 from review_sentiment.models.loading import load_model
@@ -59,16 +61,54 @@ def test_scores_are_those_of_the_adapted_model(
     assert (found_greedy == greedy).all()
 
 
-def test_a_single_batch_has_all_cores(tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = adapted(tiny_model, LoraSettings(rank=4))
-    use_merged_pass(model, PLAN)
+@pytest.mark.parametrize(("precision", "shares"), [("fp32", [1, 2]), ("bf16", [])])
+def test_a_single_batch_has_all_cores_if_that_does_not_change_its_sums(
+    tiny_model: ModelIdentity, monkeypatch: pytest.MonkeyPatch, precision: Precision, shares: list[int]
+) -> None:
+    plan = plan_compute("cpu", precision)
+    model = adapted(tiny_model, LoraSettings(rank=4), plan)
+    use_merged_pass(model, plan)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    shares: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", shares.append)
-    score_next_tokens(model, rows(1), CANDIDATES, PLAN, BUDGET)
-    assert shares == []
-    score_next_tokens(model, rows(40), CANDIDATES, PLAN, BUDGET)
-    assert shares == [1, 2]
+    found: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", found.append)
+    score_next_tokens(model, rows(1), CANDIDATES, plan, BUDGET)
+    assert found == shares
+    score_next_tokens(model, rows(40), CANDIDATES, plan, BUDGET)
+    assert found == [*shares, 1, 2]
+
+
+def sums_are_even(dtype: torch.dtype) -> bool:
+    """Return whether rows of a matrix product are the same for any number of them from 16 on, on one core."""
+    x, w = torch.randn(200, 256, dtype=dtype), torch.randn(96, 256, dtype=dtype)
+    whole = torch.nn.functional.linear(x, w)
+    return all(torch.equal(torch.nn.functional.linear(x[:n], w), whole[:n]) for n in range(16, 200))
+
+
+@pytest.mark.parametrize(
+    ("merged", "scored"), [("fp32", "fp32"), ("bf16", "bf16"), ("bf16", "fp32")], ids=" in ".join
+)
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_row_has_the_same_scores_in_any_batch(
+    tiny_model: ModelIdentity, merged: Precision, scored: Precision, cores: int
+) -> None:
+    """In BF16, near ties are scored in FP32 too, without the merged pass."""
+    plan, exact = plan_compute("cpu", merged), plan_compute("cpu", scored)
+    if not sums_are_even(exact.dtype):
+        pytest.skip("matrix products of this processor's library sum in an order that depends on the rows")
+    model = adapted(tiny_model, LoraSettings(rank=4, alpha=8), plan)
+    use_merged_pass(model, plan)
+    many = rows(40)
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    try:
+        with computed_in_fp32(model) if scored != merged else nullcontext():
+            expected, _ = score_next_tokens(model, many, CANDIDATES, exact, 10_000)
+            for size in (1, 3, 17):
+                parts = [many[start : start + size] for start in range(0, len(many), size)]
+                found = [score_next_tokens(model, part, CANDIDATES, exact, BUDGET)[0] for part in parts]
+                assert (np.concatenate(found) == expected).all()
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_merging_in_bf16_rounds_as_much_as_bf16_does_without(tiny_model: ModelIdentity) -> None:
