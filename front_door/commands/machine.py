@@ -27,7 +27,7 @@ def estimate_command(stack: str, config_file: Path | None, overrides: tuple[str,
     For this machine and for common GPUs.
     """
     from front_door.run.estimate import estimate_training
-    from front_door.run.preflight import training_data
+    from front_door.run.examination import training_data
     from front_door.stack.files import stack_path
 
     stack_path(stack)

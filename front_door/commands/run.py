@@ -130,9 +130,10 @@ def run(options: RunOptions) -> None:
 
 
 def _plan(options: RunOptions, settings: Settings) -> Plan:
+    from front_door.run.examination import examine
     from front_door.run.forecast import RUNS, Forecast, cache_exists
     from front_door.run.plan import Plan
-    from front_door.run.preflight import Preflight, examine
+    from front_door.run.preflight import Preflight
     from front_door.stack.active import active_stack
     from front_door.stack.files import read_stack
 
@@ -155,7 +156,8 @@ def _plan(options: RunOptions, settings: Settings) -> Plan:
 
 def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunResult:
     from front_door.run import launch
-    from front_door.run.preflight import Preflight, check_reviews_once, examine_once
+    from front_door.run.examination import check_reviews_once, examine_once
+    from front_door.run.preflight import Preflight
     from front_door.stack.files import read_stack
     from review_sentiment.tracking.provenance import command_line
 

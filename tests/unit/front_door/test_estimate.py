@@ -69,9 +69,9 @@ def test_without_known_lengths_only_what_fits_no_review_is_refused(monkeypatch: 
 @pytest.mark.parametrize(
     ("settings", "reviews"),
     [
-        ({"split": {"train_per_category": 100}}, 600),
+        ({"split": {"train_per_category": 100}, "data": {"categories": "A, B, C, D, E, F"}}, 600),
         ({"split": {"train_per_category": 100}, "data": {"categories": "Tops, Dresses"}}, 200),
-        ({"split": {"train_per_category": 100}, "training": {"epochs": 1.5}}, 900),
+        ({"split": {"train_per_category": 600}, "training": {"epochs": 1.5}}, 900),
         ({"training": {"epochs": 3, "max_steps": 5, "batch_size": 8}}, 40),
     ],
 )

@@ -14,7 +14,8 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from front_door.doctor.services import check_stack
-from front_door.run.preflight import Preflight, check_reviews_once
+from front_door.run.examination import check_reviews_once
+from front_door.run.preflight import Preflight
 from front_door.run.training_data import TrainingData
 from front_door.stack.files import read_stack
 from review_sentiment.config import Settings
