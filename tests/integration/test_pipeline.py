@@ -477,6 +477,7 @@ def test_a_probe_of_robustness_is_in_mlflow_and_in_the_card(
 ) -> None:
     import mlflow
 
+    beside.result()
     probed = beside.result("--set", "robustness.samples=8")
     ran = steps_that_ran(probed)
     assert "probe_robustness" in ran

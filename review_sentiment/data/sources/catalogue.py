@@ -78,6 +78,8 @@ def origin_of(name: str, query: str | None) -> Origin | None:
     Raises:
         UsageError: the address is none.
     """
+    if "://" not in name and query is None:
+        return None  # a cached run imports no more than that
     from review_sentiment.data.sources.sql import DATABASES, SqlQuery, is_database
 
     if is_database(name):
@@ -91,8 +93,6 @@ def origin_of(name: str, query: str | None) -> Origin | None:
         from review_sentiment.data.sources.hub_table import hub_table
 
         return hub_table(name)
-    if "://" not in name:
-        return None
     from review_sentiment.data.sources.addresses import (
         FileSystemTables,
         WebTable,

@@ -110,13 +110,13 @@ def test_the_columns_and_labels_of_a_table_survive_the_form(tmp_path: Path, labe
     config=st.sampled_from(form.config_names()),
     rank=st.integers(1, 512),
     epochs=st.floats(0.01, 50),
-    patience=st.integers(0, 9),
+    minutes=st.integers(1, 9),
 )
 def test_settings_survive_the_round_trip_through_the_url(
-    config: str, rank: int, epochs: float, patience: int
+    config: str, rank: int, epochs: float, minutes: int
 ) -> None:
     typed = {"lora.rank": str(rank), "training.epochs": repr(epochs)}
-    found = form.read_form(config, "local", typed, f"training.patience={patience}")
+    found = form.read_form(config, "local", typed, f"training.checkpoint_minutes={minutes}")
     again = form.read_form(*form.from_address(form.to_address(found)))
     assert again.settings == found.settings is not None
 
