@@ -37,7 +37,9 @@ from tickets where body like '%o%' order by id -- two colons, percent signs, lin
 @pytest.fixture(scope="module")
 def address(directory: Path) -> Iterator[str]:
     (port,) = free_ports(1)
-    server: Server = postgres_engine(directory, port, LOGIN)
+    own = directory / "query"  # the engines of the other tests have a PostgreSQL too
+    own.mkdir()
+    server: Server = postgres_engine(own, port, LOGIN)
     server.start()
     try:
         with psycopg.connect(
