@@ -9,7 +9,7 @@ from itertools import combinations
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
@@ -189,7 +189,10 @@ def test_a_new_category_moves_no_product_to_another_part(seed: int) -> None:
         splits = split_reviews(tables_of(seed, categories), OPEN, seed)
         return {product: name for name, frame in parts_of(splits).items() for product in frame["group"]}
 
-    before, after = place("A"), place("ABC")
+    try:
+        before, after = place("A"), place("ABC")
+    except DataError:
+        reject()  # one small category can leave a part without a label
     both = before.keys() & after.keys()
     assert both
     assert {product: before[product] for product in both} == {product: after[product] for product in both}
