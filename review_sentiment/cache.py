@@ -23,6 +23,10 @@ def write_whole(file: Path, text: str) -> None:
     Path(unfinished.name).replace(file)
 
 
+UNUSED_SECONDS = 30 * 24 * 3_600
+"""Directories that were not used for so long are removed when another one is made."""
+
+
 @contextmanager
 def unfinished_directory(parent: Path) -> Iterator[Path]:
     """Yield a new directory, for this user only. At the end it is removed, unless it was finished."""
@@ -43,7 +47,7 @@ def finish(unfinished: Path, directory: Path) -> None:
             raise
 
 
-def remove_unused(parent: Path, pattern: str, seconds: float) -> None:
+def remove_unused(parent: Path, pattern: str = "*", seconds: float = UNUSED_SECONDS) -> None:
     """Remove the directories that were neither written nor touched for so long."""
     for directory in parent.glob(pattern):
         with suppress(FileNotFoundError):  # another process removed it

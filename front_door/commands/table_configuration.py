@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from review_sentiment.config import DROP, MAX_LABEL, MIN_LABELS
 from review_sentiment.data.inspection.column_profile import shortened
 from review_sentiment.data.inspection.values import is_missing
-from review_sentiment.data.labels import RATINGS, scheme_of, value_text
+from review_sentiment.data.labels import BINARY, RATINGS, scheme_of, value_text
 from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import load_settings
 
@@ -35,7 +35,7 @@ TRAINED, EVALUATED = 3_000, 600
 """Reviews of about the default run."""
 LEAST_STARS = 4
 """Different ratings from 1 to 5 from which a column has stars: a priority from 1 to 3 has not."""
-STARS = {1: "negative", 2: "negative", 3: DROP, 4: "positive", 5: "positive"}
+STARS = {str(rating): BINARY.label(rating) or DROP for rating in RATINGS}
 GAPS = 0.01
 TRUNCATED, MAX_PROMPT, STEP = 0.05, 512, 32
 REASON_WIDTH = 70
@@ -167,8 +167,7 @@ class _Table:
 
     @property
     def _has_stars(self) -> bool:
-        stars = {str(rating) for rating in RATINGS}
-        return set(self._classes) <= stars and len(self._classes) >= LEAST_STARS
+        return set(self._classes) <= set(STARS) and len(self._classes) >= LEAST_STARS
 
     def _labels(self) -> Iterator[str]:
         if self._has_stars:
@@ -191,7 +190,7 @@ class _Table:
     def _split(self) -> Iterator[str]:
         by_label: Counter[str] = Counter()
         for value in self._used:
-            by_label[STARS[int(value)] if self._has_stars else value] += round(self._classes[value])
+            by_label[STARS[value] if self._has_stars else value] += round(self._classes[value])
         del by_label[DROP]
         rarest, rows = min(by_label.values()), by_label.total()
         shares = next(shares for least, shares in SHARES if rarest >= least)

@@ -67,7 +67,7 @@ class LabelScheme:
         return "not listed" if text else "no label"
 
     def reason(self, value: object) -> str:
-        """Return why the scheme drops a value; a long one is no name of a class and is not shown."""
+        """Return why the scheme drops a value; a long one is not the name of a class and is not shown."""
         text = value_text(value)
         if not text:
             return "no label"

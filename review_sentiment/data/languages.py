@@ -27,7 +27,7 @@ CHARACTERS = 400
 """What is read of a text: more does not change the answer, and takes longer."""
 
 SHARE_TEXTS = 500
-"""Texts of which shares are computed: a share of 2 % is known to 1.2 points."""
+"""Texts that shares are computed from: a share of 2 % is known to 1.2 points."""
 COSTLY, FREQUENT = 2.0, 0.05
 """From which tokens per character on, as a multiple of English ones, and which share, a language matters."""
 ENGLISH = (
@@ -35,7 +35,7 @@ ENGLISH = (
     "colour is exactly as in the pictures. It runs a little small, so go up a size if you are between sizes. "
     "Shipping took a week longer than promised, but customer service answered at once and was very kind."
 )
-"""An English review, of which the tokens per character are compared."""
+"""The English review with which tokens per character are compared."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A row of a source as a review, or the reason why it is none."""
+"""A row of a source as a review, or the reason why it is not one."""
 
 from __future__ import annotations
 

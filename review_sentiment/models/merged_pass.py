@@ -85,7 +85,8 @@ class MergedPass:
         x = self._decoder.norm(_feed_forward(self._blocks[-1], x[read], attended[read]))
         # The candidates are computed in FP64: a BF16 logit of 20 is a multiple of 1/8, which makes ties. As
         # sums of products, not as a matrix product: there are too few rows and columns for an even one.
-        exact = torch.stack([(x.double() * self._head[one].double()).sum(-1) for one in candidates], -1)
+        wide = x.double()
+        exact = torch.stack([(wide * self._head[one].double()).sum(-1) for one in candidates], -1)
         logits = functional.linear(x, self._head).float().index_copy_(-1, candidates, exact.float())
         return logits[: len(rows)]
 

@@ -21,17 +21,29 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+
+from review_sentiment.training.answer_logits import IGNORED
 
 if TYPE_CHECKING:
     from review_sentiment.config import Balance
 
 Path = tuple[int, ...]
 """Tokens of an answer so far."""
+
+
+def answers_of(labels: Iterable[Sequence[int]]) -> list[Path]:
+    """Return the tokens of each row's answer, from its labels."""
+    return [tuple(token for token in row if token != IGNORED) for row in labels]
+
+
+def changes_the_loss(method: Balance) -> bool:
+    """Return whether the loss is another one than the mean cross-entropy."""
+    return method in ("weights", "logit_adjusted")
 
 
 @dataclass(frozen=True)
@@ -46,11 +58,6 @@ class ClassBalance:
         """Return the balance for the tokens of each training review's answer."""
         counts = Counter(map(tuple, answers))
         return cls(method, {path: count / counts.total() for path, count in counts.items()})
-
-    @property
-    def changes_the_loss(self) -> bool:
-        """Return whether the loss is another one than the mean cross-entropy."""
-        return self.method in ("weights", "logit_adjusted")
 
     def losses(self, logits: torch.Tensor, answers: Sequence[Path]) -> torch.Tensor:
         """Return the loss [n] of each answer token.

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +35,7 @@ from review_sentiment.models.batching import (
 )
 from review_sentiment.resources.device import free_memory
 from review_sentiment.training.answer_logits import IGNORED, packed_logits, padded_logits
-from review_sentiment.training.class_balance import ClassBalance
+from review_sentiment.training.class_balance import ClassBalance, answers_of, changes_the_loss
 from review_sentiment.training.exchange import Shortage, average_gradients, worst_of_all
 from review_sentiment.training.loss_scale import MAX_OVERFLOWS, loss_scaler, overflowed
 from review_sentiment.training.sampler import ByLength, RandomBatches, order_of
@@ -107,11 +106,6 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     }
 
 
-def answers_of(labels: Iterable[Sequence[int]]) -> list[tuple[int, ...]]:
-    """Return the tokens of each row's answer, from its labels."""
-    return [tuple(token for token in row if token != IGNORED) for row in labels]
-
-
 class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     """SFTTrainer with micro-batches of a token budget and a loss that computes logits for answers only.
 
@@ -124,7 +118,12 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
 
     def __init__(self, token_budget: int, packs_rows: bool, balance: Balance, **options: Any) -> None:
         super().__init__(data_collator=collate, **options)
-        self._balance = ClassBalance.of(balance, answers_of(self.train_dataset["labels"]))
+        # Not for other methods: the answers of all training reviews would be read for nothing.
+        self._balance = (
+            ClassBalance.of(balance, answers_of(self.train_dataset["labels"]))
+            if changes_the_loss(balance)
+            else None
+        )
         if self.args.fp16:
             self.accelerator.scaler = loss_scaler(self.args.device.type)
         self.remove_callback(PrinterCallback)  # it prints a line per step; TrainingCallback reports progress
@@ -234,7 +233,7 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         # In FP32: the softmax over 49,152 words loses small differences in BF16, which keeps 8 significant
         # bits.
         is_answer = targets != IGNORED
-        if self._balance.changes_the_loss:
+        if self._balance is not None:
             total = self._balance.losses(
                 logits.float()[is_answer], answers_of(inputs["labels"].tolist())
             ).sum()

@@ -32,8 +32,8 @@ NO_HEAD = (httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED)
 
 
 def is_file_on_the_web(address: str) -> bool:
-    """Return whether an address is that of one table on a web server."""
-    return address.startswith(("http://", "https://")) and is_table(urlsplit(address).path)
+    """Return whether the address of something on a web server is that of one table."""
+    return is_table(urlsplit(address).path)
 
 
 class WebTable:

@@ -33,8 +33,6 @@ MAX_CATEGORIES = 1_000
 LONGEST_CATEGORY = 100
 BUFFERED_CHARACTERS = 1 << 24
 ANNOUNCED_BYTES = 20_000_000
-UNUSED_SECONDS = 30 * 24 * 3_600
-"""A split that was not opened for so long is removed when the next one is made."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +87,7 @@ class CategoryFiles:
                 column = self._rows.columns.category
                 logger.warning("Splitting %s by '%s', once (%.0f MB)", self._name, column, size / 1e6)
             parent = self._directory.parent
-            remove_unused(parent, "*", UNUSED_SECONDS)
+            remove_unused(parent)
             with unfinished_directory(parent) as unfinished:
                 self._split(unfinished)
                 finish(unfinished, self._directory)

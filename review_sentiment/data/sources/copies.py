@@ -22,10 +22,9 @@ from review_sentiment.hashing import stable_hash
 
 LAYOUT = "1"
 """Part of the key: other files are another copy."""
-UNUSED_SECONDS = 30 * 24 * 3_600
-"""A copy that was not read for so long is removed when another one is made."""
 OUTDATED_SECONDS = 24 * 3_600
-"""The same for a copy of the same origin, which a run that has started may still read."""
+"""After so long without a reader, a copy is removed when another one of its origin is made. Until then, a run
+that has started may read it."""
 JSON_LINES = ".jsonl"
 
 logger = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ def copy_of(origin: Origin) -> Path:
     directory = parent / f"{key}-{stable_hash(state):016x}" if state else None
     if directory is None or not directory.is_dir():
         logger.info("Copying %s to the cache", origin.name)
-        remove_unused(parent, "*", UNUSED_SECONDS)
+        remove_unused(parent)
         remove_unused(parent, f"{key}-*", OUTDATED_SECONDS)
         with unfinished_directory(parent) as unfinished:
             origin.write(unfinished)

@@ -102,7 +102,7 @@ class HubTable:
         types = {name: type(feature).__name__ for name, feature in (split.features or {}).items()}
         media = [name for name, kind in types.items() if kind in MEDIA]
         if media:
-            logger.info("%s: %s are no texts and left out", self.name, ", ".join(media))
+            logger.info("%s: %s are not texts and are left out", self.name, ", ".join(media))
             split = split.remove_columns(media)
         labels = {name: split.features[name].names for name, kind in types.items() if kind == "ClassLabel"}
         return _named(split, labels) if labels else split
