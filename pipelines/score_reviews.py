@@ -20,7 +20,9 @@ def score_reviews(
     run_id: str,
     prior: str,
     model: ModelSettings,
+    text_column: str | None = None,
+    title_column: str | None = None,
 ) -> None:
     """Score a file with a registered version; `content` is a hash of the file, `run_id` the version's run."""
-    scores = score_file(source, content, output, name, version, run_id, model)
+    scores = score_file(source, content, output, name, version, run_id, model, text_column, title_column)
     answer_file(scores, source, output, name, version, prior)

@@ -51,6 +51,7 @@ def register_model(
     """
     from zenml import get_step_context
 
+    from review_sentiment.data.columns import review_columns
     from review_sentiment.data.labels import scheme_of
     from review_sentiment.data.review_table import whole_counts
     from review_sentiment.registry.gate import Evaluations
@@ -76,6 +77,7 @@ def register_model(
         evaluation=evaluation,
         rule=rule,
         categories=whole_counts(reviews, (train, decision, evaluation)),
+        columns=review_columns(data.columns),
     )
     evaluations = Evaluations(tuned, classical, baseline, robustness, champion.evaluation)
     reports = {

@@ -26,11 +26,14 @@ def score_file(
     version: str,
     run_id: str,
     model: ModelSettings,
+    text_column: str | None,
+    title_column: str | None,
 ) -> Annotated[FileScores, "scores"]:
     """Return the labels' log-probabilities of every row.
 
     `content` is a hash of the file. It only invalidates the cache: a changed file is scored again. `run_id`
     is that of the version, because another registry gives the same numbers. Parts are kept beside `output`.
+    The columns are those asked for; None for those of the version's training.
     """
     import tempfile
     from pathlib import Path
@@ -38,8 +41,9 @@ def score_file(
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.bulk_scoring import ScoringJob
     from review_sentiment.scoring.bulk_scoring import score_file as scores_of
+    from review_sentiment.scoring.column_choice import ColumnChoice
     from review_sentiment.scoring.scorer import tuned_scorer
-    from review_sentiment.scoring.version_files import load_rule
+    from review_sentiment.scoring.version_files import Serving, load_rule
     from review_sentiment.tracking import model_versions
     from steps.mlflow_connection import connect
 
@@ -48,6 +52,7 @@ def score_file(
         found = model_versions.get_version(name, version)
         _, adapter = model_versions.download_adapter(found, Path(scratch))
         plan = plan_compute(model.device, model.precision)
-        job = ScoringJob(Path(source), Path(output), version, load_rule(adapter))
+        columns = ColumnChoice(text_column, title_column, Serving.load(adapter).columns)
+        job = ScoringJob(Path(source), Path(output), version, load_rule(adapter), columns)
         computed = f"{name}, run {run_id}, {plan.device}, {plan.precision}"
         return scores_of(job, computed, lambda: tuned_scorer(adapter, plan))

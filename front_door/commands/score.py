@@ -39,6 +39,8 @@ class ScoringOptions:
     output: Path
     version: str
     prior: str
+    text_column: str | None
+    title_column: str | None
     name: str | None
     config_file: Path | None
     overrides: tuple[str, ...]
@@ -70,8 +72,11 @@ class ScoredFile:
         found = self.result
         labels = ", ".join(f"{count:,} {label}" for label, count in sorted(found.labels.items()))
         source = ", scores from the cache" if self.cached else ""
+        columns = f"texts from column '{found.columns.text}', "
+        columns += f"titles from '{found.columns.title}'" if found.columns.title else "no titles"
         lines = [
             f"{found.output}: {found.rows:,} rows by version {found.model_version} ({labels}){source}",
+            columns,
             f"{found.rows:,} scored + {found.failed:,} failed = {found.total:,} rows of {found.source}",
         ]
         if found.failed:
@@ -133,6 +138,8 @@ def _share_lines(found: BulkResult) -> list[str]:
     help="Class shares to answer for: the version's, those estimated from INPUT (estimate), the share of the "
     "first label (0.05), or shares by label (negative=0.05,neutral=0.1).",
 )
+@click.option("--text-column", help="Column with the reviews; by default that of the training, or `text`.")
+@click.option("--title-column", help="Column with their titles; by default that of the training, or `title`.")
 @click.option("--fail-on-drift", is_flag=True, help="Exit with code 1 if the reviews have drifted.")
 @NAME
 @CONFIG
@@ -141,10 +148,11 @@ def _share_lines(found: BulkResult) -> list[str]:
 def score_command(fail_on_drift: bool, as_json: bool, **options: Any) -> None:
     """Label the reviews in INPUT.
 
-    INPUT is a CSV, JSON or Parquet file with a column `text` and optionally `title`; it may be compressed
-    (gzip, zstd, bzip2, xz). OUTPUT has the columns of INPUT, the label, the probability of each label, and
-    the model version. Rows that cannot be scored are in OUTPUT.failed.jsonl, rows that the version leaves
-    unanswered in OUTPUT.unsure.jsonl too. If interrupted, run the same command again to resume.
+    INPUT is a CSV, JSON or Parquet file; it may be compressed (gzip, zstd, bzip2, xz). Its reviews are in the
+    columns of the version's training, or in `text` and optionally `title`. OUTPUT has the columns of INPUT,
+    the label, the probability of each label, and the model version. Rows that cannot be scored are in
+    OUTPUT.failed.jsonl, rows that the version leaves unanswered in OUTPUT.unsure.jsonl too. If interrupted,
+    run the same command again to resume.
     """
     chosen = ScoringOptions(**options)
     settings = load_settings(chosen.config_file or default_config(), chosen.overrides)
@@ -211,6 +219,8 @@ def _run(options: ScoringOptions, model: ModelSettings, version: ModelVersion) -
                 run_id=version.run_id,
                 prior=options.prior,
                 model=model,
+                text_column=options.text_column,
+                title_column=options.title_column,
             )
     except RunInterruptedException as error:  # how ZenML reports Ctrl-C in a step
         raise KeyboardInterrupt from error

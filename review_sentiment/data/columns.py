@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
+from review_sentiment.data.files.review_file import TEXT, TITLE, ReviewColumns
 from review_sentiment.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -91,3 +92,8 @@ def columns_of(given: ColumnSettings, own: Columns) -> Columns:
             "must be."
         )
     return Columns(**roles, required=tuple(roles)) if roles else own
+
+
+def review_columns(given: ColumnSettings) -> ReviewColumns:
+    """Return the columns in which a file to score is expected to have its reviews."""
+    return ReviewColumns(given.text or TEXT, given.title if given.given else TITLE)

@@ -19,6 +19,7 @@ from review_sentiment.registry.category_table import GAP, MAX_CATEGORIES, catego
 from review_sentiment.registry.label_table import MAX_LABELS_NAMED, few, label_table
 
 if TYPE_CHECKING:
+    from review_sentiment.data.files.review_file import ReviewColumns
     from review_sentiment.data.labels import LabelScheme
     from review_sentiment.data.review_table import CategoryCounts, ReviewTable
     from review_sentiment.decision.rule import DecisionRule
@@ -61,6 +62,7 @@ class CardFacts:
     evaluation: ReviewTable
     rule: DecisionRule
     categories: tuple[CategoryCounts, ...]
+    columns: ReviewColumns
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def _log_model(judged: Judged) -> str:
     adapter = facts.adapter
     with mlflow_store.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
-        Serving(adapter.base, adapter.prompt).save(files)
+        Serving(adapter.base, adapter.prompt, facts.columns).save(files)
         save_rule(facts.rule, files)
         reference_of(facts.train).to_parquet(files / REFERENCE_FILE, index=False)
         model_id = log_served_model(adapter.run_id, files)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from review_sentiment.data.files.catalogue import open_reviews
-from review_sentiment.data.files.review_file import TEXT, TITLE, Added, ReviewFile, ReviewRow
+from review_sentiment.data.files.review_file import Added, ReviewColumns, ReviewFile, ReviewRow
 from review_sentiment.data.languages import language_of
 from review_sentiment.decision.prior_choice import VERSION, parse_prior
 from review_sentiment.decision.share_estimate import ShareEstimate, estimate_shares
@@ -68,12 +68,13 @@ class Unsure:
 class BulkResult:
     """The result of scoring a file: rows by label, and the rows that failed with the file that lists them.
 
-    `prior` says which class shares the answers are for (`--prior`), `shares` which these are. `unsure` is
-    None if the version answers every review. `sample` has rows for the drift report.
+    `columns` had the reviews. `prior` says which class shares the answers are for (`--prior`), `shares` which
+    these are. `unsure` is None if the version answers every review. `sample` has rows for the drift report.
     """
 
     source: str
     output: str
+    columns: ReviewColumns
     rows: int
     failed: int
     labels: dict[str, int]
@@ -104,9 +105,9 @@ def answer_file(job: ScoringJob, scores: FileScores, prior: str = VERSION) -> Bu
     estimate = estimate_shares(log_probs, job.rule)
     rule = choice.resolve(job.rule, estimate)
     file = open_reviews(job.source)
-    writer = _Writer(file, job, rule)
+    writer = _Writer(file, job, scores.columns, rule)
     start = 0
-    for number, chunk in enumerate(chunks_of(file, job.rows_per_chunk)):
+    for number, chunk in enumerate(chunks_of(file, scores.columns, job.rows_per_chunk)):
         rows = [row for row in chunk if not row.problem]
         end = start + len(rows)
         if end > len(log_probs):
@@ -136,9 +137,10 @@ def _shares(version: DecisionRule, used: DecisionRule, found: ShareEstimate) -> 
 class _Writer:
     """Writes answered chunks into the directory of the parts, and puts them in the place of the output."""
 
-    def __init__(self, file: ReviewFile, job: ScoringJob, rule: DecisionRule) -> None:
+    def __init__(self, file: ReviewFile, job: ScoringJob, columns: ReviewColumns, rule: DecisionRule) -> None:
         self._file = file
         self._job = job
+        self._columns = columns
         self._rule = rule
         self._directory = parts_directory(job.output)
         self._directory.mkdir(exist_ok=True)
@@ -159,7 +161,7 @@ class _Writer:
         self._parts.append(self._directory / f"{number:08d}.rows")
         self._file.write(self._parts[-1], rows, added)
         self._labels.update(answers["label"])
-        self._sample += _sampled(rows, added)
+        self._sample += _sampled(rows, self._columns, added)
         if UNSURE in answers:
             answered = zip(rows, added, answers["probability"], answers[UNSURE], strict=True)
             self._unsure.add([(row, more, certain) for row, more, certain, unsure in answered if unsure])
@@ -184,6 +186,7 @@ class _Writer:
         return BulkResult(
             source=str(self._job.source),
             output=str(output),
+            columns=self._columns,
             rows=self._labels.total(),
             failed=self._failed,
             labels=dict(self._labels),
@@ -205,11 +208,12 @@ class _Writer:
         return Unsure(self._unsure.count, str(path), self._unsure.write(path))
 
 
-def _sampled(rows: Sequence[ReviewRow], added: Sequence[Added]) -> list[SampledRow]:
+def _sampled(rows: Sequence[ReviewRow], columns: ReviewColumns, added: Sequence[Added]) -> list[SampledRow]:
     every = max(1, len(rows) // SAMPLED_PER_CHUNK)
     pairs = list(zip(rows, added, strict=True))[::every][:SAMPLED_PER_CHUNK]
     return [
-        _sampled_row(str(more["label"]), row.values[TEXT], row.values.get(TITLE) or "") for row, more in pairs
+        _sampled_row(str(more["label"]), columns.text_of(row.values), columns.title_of(row.values) or "")
+        for row, more in pairs
     ]
 
 

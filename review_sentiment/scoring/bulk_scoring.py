@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +18,12 @@ import numpy as np
 import pandas as pd
 
 from review_sentiment.data.files.catalogue import open_reviews
-from review_sentiment.data.files.review_file import TEXT, TITLE, ReviewFile, ReviewRow
+from review_sentiment.data.files.review_file import ReviewColumns, ReviewFile, ReviewRow
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.fingerprints import file_fingerprint
 from review_sentiment.progress import Progress
 from review_sentiment.scoring.answers import doubt_columns, probability_columns
+from review_sentiment.scoring.column_choice import ColumnChoice
 from review_sentiment.scoring.output_files import check_output, failed_file, parts_directory
 from review_sentiment.scoring.part_files import PartFiles
 from review_sentiment.scoring.row_lists import append_failed
@@ -40,12 +41,13 @@ VERSION_COLUMN = "model_version"
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """What to score, and with which version; `rule` is the version's."""
+    """What to score, and with which version; `rule` is the version's, `columns` matter for scoring only."""
 
     source: Path
     output: Path
     version: str
     rule: DecisionRule
+    columns: ColumnChoice = field(default_factory=ColumnChoice)
     rows_per_chunk: int = ROWS_PER_CHUNK
 
     @property
@@ -59,10 +61,11 @@ class ScoringJob:
 class FileScores:
     """The log-probability of each label, a column each, for the rows of a file that can be scored.
 
-    `content` is the file's fingerprint.
+    `content` is the file's fingerprint, `columns` are those that were scored.
     """
 
     content: str
+    columns: ReviewColumns
     log_probs: pd.DataFrame
 
 
@@ -78,7 +81,7 @@ def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -
     """
     file = open_reviews(job.source)
     check_output(job.source, job.output, file.ending)
-    total = _check_rows(file, job)
+    total, columns = _check_rows(file, job)
     content = file_fingerprint(job.source)
     labels = job.rule.labels
     identity = {
@@ -86,33 +89,36 @@ def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -
         "model": model,
         "version": job.version,
         "labels": list(labels),
+        "columns": columns.names(),
         "rows_per_chunk": job.rows_per_chunk,
     }
     parts = PartFiles(job.output, identity)
     scorer: Scorer | None = None
     with Progress(f"scoring {job.source.name}", total) as progress:
-        for number, chunk in enumerate(chunks_of(file, job.rows_per_chunk)):
+        for number, chunk in enumerate(chunks_of(file, columns, job.rows_per_chunk)):
             if parts.has(number):
                 progress.skip(len(chunk))
                 continue
             rows = [row for row in chunk if not row.problem]
+            found = np.empty((0, len(labels)))
             if rows:
                 scorer = scorer or load_scorer()
-            parts.write(number, _scores(scorer, rows) if scorer and rows else np.empty((0, len(labels))))
+                found = _scores(scorer, columns, rows)
+            parts.write(number, found)
             progress.advance(len(chunk))
     if file_fingerprint(job.source) != content:
         raise changed(job.source)
     log_probs = parts.joined()
     if not len(log_probs):
-        raise _all_failed(file, job, total)
-    return FileScores(content, pd.DataFrame(log_probs, columns=list(labels)))
+        raise _all_failed(file, columns, job, total)
+    return FileScores(content, columns, pd.DataFrame(log_probs, columns=list(labels)))
 
 
-def chunks_of(file: ReviewFile, size: int) -> Iterator[list[ReviewRow]]:
+def chunks_of(file: ReviewFile, columns: ReviewColumns, size: int) -> Iterator[list[ReviewRow]]:
     """Yield the rows in lists of at most `size`; a row whose review cannot be scored has a problem."""
-    rows = file.rows()
+    rows = file.rows(columns.names())
     while chunk := list(islice(rows, size)):
-        yield [row if row.problem else replace(row, problem=_problem_of(row)) for row in chunk]
+        yield [row if row.problem else replace(row, problem=_problem_of(row, columns)) for row in chunk]
 
 
 def changed(source: Path) -> DataError:
@@ -120,54 +126,52 @@ def changed(source: Path) -> DataError:
     return DataError(f"{source.name} changed while it was scored. Run again.")
 
 
-def _check_rows(file: ReviewFile, job: ScoringJob) -> int:
-    """Read the whole file before anything is scored; return its number of rows.
+def _check_rows(file: ReviewFile, job: ScoringJob) -> tuple[int, ReviewColumns]:
+    """Read the whole file before anything is scored; return its number of rows and the columns to score.
 
     Raises:
-        UsageError: it has no rows or no column `text`, or a column would be overwritten.
+        UsageError: it has no rows or no column with texts, or a column would be overwritten.
         DataError: it is damaged or not in UTF-8, or rows were lost in reading it.
     """
     name = job.source.name
     count = file.count()
-    columns = dict.fromkeys(file.columns or ())
+    present = dict.fromkeys(file.columns or ())
     rows = units = 0
     for row in file.rows():
         rows, units = rows + 1, units + row.units
         if file.columns is None:
-            columns.update(dict.fromkeys(row.values))
+            present.update(dict.fromkeys(row.values))
     if not rows:
         raise UsageError(f"{name} has no rows.")
-    if TEXT not in columns and columns:
-        raise UsageError(
-            f"{name} has no column '{TEXT}'; it has: {', '.join(map(repr, columns))[:300]}. Rename the "
-            f"column with the reviews to '{TEXT}' and the one with their titles, if any, to '{TITLE}'."
-        )
-    if taken := [column for column in job.added if column in columns]:
+    # JSON of which no row can be read has no columns; the list of the rows that failed says why.
+    columns = job.columns.among(present, name) if present else ReviewColumns()
+    if taken := [column for column in job.added if column in present]:
         raise UsageError(
             f"{name} already has a column {', '.join(taken)}, which would be overwritten. "
             "Rename or remove it."
         )
     if units != count:
         raise DataError(f"{units:,} of {count:,} rows of {name} were read. This is a bug. Please report it.")
-    return rows
+    return rows, columns
 
 
-def _all_failed(file: ReviewFile, job: ScoringJob, total: int) -> DataError:
+def _all_failed(file: ReviewFile, columns: ReviewColumns, job: ScoringJob, total: int) -> DataError:
     """Return the error for a file of which no row can be scored; list the rows. An earlier output stays."""
     failed = failed_file(job.output)
     failed.unlink(missing_ok=True)
-    for chunk in chunks_of(file, job.rows_per_chunk):
+    for chunk in chunks_of(file, columns, job.rows_per_chunk):
         append_failed(file, chunk, failed)
     shutil.rmtree(parts_directory(job.output))
     return DataError(f"None of the {total:,} rows could be scored. {failed.name} has the reasons.")
 
 
-def _problem_of(row: ReviewRow) -> str:
-    return problem_of(row.values.get(TEXT), row.values.get(TITLE))
+def _problem_of(row: ReviewRow, columns: ReviewColumns) -> str:
+    return problem_of(columns.text_of(row.values), columns.title_of(row.values))
 
 
-def _scores(scorer: Scorer, rows: Sequence[ReviewRow]) -> npt.NDArray[np.float64]:
-    titles = [row.values.get(TITLE) for row in rows]
+def _scores(scorer: Scorer, columns: ReviewColumns, rows: Sequence[ReviewRow]) -> npt.NDArray[np.float64]:
+    titles = [columns.title_of(row.values) for row in rows]
     return scorer.log_probs(
-        [title if isinstance(title, str) else "" for title in titles], [row.values[TEXT] for row in rows]
+        [title if isinstance(title, str) else "" for title in titles],
+        [columns.text_of(row.values) for row in rows],
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.data.prompt_format import PromptFormat
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import ModelUnavailableError
@@ -24,10 +25,11 @@ REFERENCE_FILE = "reference.parquet"
 
 @dataclass(frozen=True)
 class Serving:
-    """What a version needs besides its adapter to format reviews as in training."""
+    """What a version needs besides its adapter to find reviews and format them as in training."""
 
     base: ModelIdentity
     prompt: PromptFormat
+    columns: ReviewColumns = field(default_factory=ReviewColumns)
 
     @property
     def labels(self) -> tuple[str, ...]:

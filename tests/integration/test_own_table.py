@@ -45,9 +45,11 @@ def test_inspect_and_run_train_on_a_table_of_ones_own(project: Project, tmp_path
     assert found["steps"]["ingest_reviews_tickets"]["status"] == "completed"
 
     new, scored = tmp_path / "new.csv", tmp_path / "scored.csv"
-    write(new, [{"text": row["Message"]} for row in ticket_rows(9)])
+    write(new, [{"Message": row["Message"]} for row in ticket_rows(9)])
     done = cheap.run("score", str(new), "-o", str(scored), "--config", str(config))
     assert done.returncode == 0, done.stderr
-    labels = pd.read_csv(scored)["label"]
-    assert set(labels) <= set(TICKETS)
+    table_scored = pd.read_csv(scored)
+    assert set(table_scored["label"]) <= set(TICKETS)
+    assert table_scored["Message"].to_list() == [row["Message"] for row in ticket_rows(9)]
+    assert "texts from column 'Message', no titles" in done.stdout
     assert not any(row["Message"] in done.stderr + inspected.stderr for row in ticket_rows(9))

@@ -24,6 +24,7 @@ from dashboard.widgets import figures
 from front_door.commands.score import MAX_SHARES, _share_lines
 from front_door.run.summary import figures_table, natural_table
 from review_sentiment.config import DecisionSettings
+from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.data.labels import scheme_of
 from review_sentiment.data.review_table import CategoryCounts, ReviewTable
 from review_sentiment.decision.objective import objective_of
@@ -81,6 +82,7 @@ def card(found: Evaluation, directory: Path) -> str:
         evaluation=table,
         rule=found.rule,
         categories=(CategoryCounts("all", 1_000, 900, {}),),
+        columns=ReviewColumns(),
     )
     evaluations = Evaluations(found, other(len(labels)))
     identity = CardIdentity("m", "7", "child", tuple(concerns(found, LoraProof((), 2.0, 0.5))), {})
@@ -255,7 +257,7 @@ def test_awkward_labels_keep_apart_in_mlflow() -> None:
 def test_a_scored_file_names_the_most_frequent_labels(count: int) -> None:
     labels = names(count)
     shares = {label: LabelShare(n / 1e4, 0, 0.5, 0.1, 0.1) for n, label in enumerate(labels)}
-    found = BulkResult("a", "b", 9, 0, {}, None, "1", "version", shares, None, [])
+    found = BulkResult("a", "b", ReviewColumns(), 9, 0, {}, None, "1", "version", shares, None, [])
     (line,) = _share_lines(found)
     assert line.count("% to ") == min(count, MAX_SHARES)
     assert (f" and {count - MAX_SHARES} more labels" in line) == (count > MAX_SHARES)

@@ -24,6 +24,7 @@ from materializers.robustness import RobustnessMaterializer
 from materializers.scored import BulkResultMaterializer
 from review_sentiment.data.chats import COLUMNS, ChatDataset
 from review_sentiment.data.data_report import DataReport
+from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.data.review_table import ReviewTable, table_of
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.evaluation.classification_report import ClassificationReport
@@ -201,6 +202,7 @@ def test_adapters_keep_their_files_and_their_record(tmp_path: Path) -> None:
             BulkResult(
                 source="in.csv",
                 output="out.csv",
+                columns=ReviewColumns("Body", None),
                 rows=2,
                 failed=1,
                 labels={"positive": 2},

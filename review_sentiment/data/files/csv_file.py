@@ -53,8 +53,8 @@ class CsvFile:
         self.columns = tuple(header)
         refuse_equal(path.name, header)
 
-    def rows(self) -> Iterator[ReviewRow]:
-        """Yield every row, in the order of the file."""
+    def rows(self, columns: Sequence[str] = ()) -> Iterator[ReviewRow]:  # noqa: ARG002 - all are read anyway
+        """Yield every row with all its values, in the order of the file."""
         with opened_text(self._path) as file:
             records = self._records(file)
             records.header()

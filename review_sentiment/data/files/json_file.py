@@ -42,8 +42,8 @@ class JsonFile:
         self._path = path
         self._lines = lines
 
-    def rows(self) -> Iterator[ReviewRow]:
-        """Yield every row, in the order of the file."""
+    def rows(self, columns: Sequence[str] = ()) -> Iterator[ReviewRow]:  # noqa: ARG002 - all are read anyway
+        """Yield every row with all its values, in the order of the file."""
         with opened_text(self._path) as file:
             yield from _rows(_lines(file) if self._lines else _Splitter().pieces(file))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from review_sentiment.data.files.review_file import TEXT, TITLE, Added, ReviewRow, refuse_equal
+from review_sentiment.data.files.review_file import Added, ReviewRow, refuse_equal
 from review_sentiment.errors import DataError, first_line
 
 BATCH = 1_000
@@ -40,7 +40,7 @@ class ParquetFile:
         self.columns: tuple[str, ...] = tuple(self._schema.names)
         refuse_equal(path.name, self.columns)
 
-    def rows(self, columns: Sequence[str] = (TITLE, TEXT)) -> Iterator[ReviewRow]:
+    def rows(self, columns: Sequence[str] = ()) -> Iterator[ReviewRow]:
         """Yield every row with the values of some columns, in the order of the file.
 
         Raises:

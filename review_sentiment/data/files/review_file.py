@@ -15,6 +15,27 @@ from review_sentiment.errors import UsageError
 
 TEXT, TITLE = "text", "title"
 
+
+@dataclass(frozen=True)
+class ReviewColumns:
+    """The columns with the text and the title of a review; None if there are no titles."""
+
+    text: str = TEXT
+    title: str | None = TITLE
+
+    def names(self) -> tuple[str, ...]:
+        """Return the columns."""
+        return (self.text,) if self.title is None else (self.title, self.text)
+
+    def text_of(self, values: Mapping[str, Any]) -> Any:
+        """Return the text among the values of a row, or None."""
+        return values.get(self.text)
+
+    def title_of(self, values: Mapping[str, Any]) -> Any:
+        """Return the title among the values of a row, or None."""
+        return None if self.title is None else values.get(self.title)
+
+
 Added = Mapping[str, str | float | bool]
 """The values that scoring adds to a row, by column."""
 
@@ -47,8 +68,8 @@ class ReviewFile(Protocol):
         """Return the columns by the header; None if each row names its own."""
         ...
 
-    def rows(self) -> Iterator[ReviewRow]:
-        """Yield every row."""
+    def rows(self, columns: Sequence[str] = ()) -> Iterator[ReviewRow]:
+        """Yield every row with the values of some columns at least, those that it has."""
         ...
 
     def count(self) -> int:
@@ -60,7 +81,7 @@ class ReviewFile(Protocol):
         ...
 
     def values_of(self, row: ReviewRow) -> Mapping[str, Any]:
-        """Return all values of a row; `row.values` may have only its title and text."""
+        """Return all values of a row; `row.values` may have only those asked for."""
         ...
 
     def write(self, path: Path, rows: Sequence[ReviewRow], added: Sequence[Added]) -> None:

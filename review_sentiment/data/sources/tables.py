@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 
 from review_sentiment.data.files.catalogue import open_reviews
-from review_sentiment.data.files.parquet_file import ParquetFile
 from review_sentiment.data.files.recognition import content_of, packing_of
 from review_sentiment.data.files.review_file import ReviewRow
 from review_sentiment.data.records import UNREADABLE, BrokenRecord, ReviewRecord, RowFormat
@@ -74,9 +73,7 @@ def table_rows(path: Path, rows: RowFormat) -> Iterator[tuple[ReviewRow, str]]:
         DataError: it is damaged.
     """
     with readable(path):
-        file = open_reviews(path)
-        found = file.rows(rows.columns.names()) if isinstance(file, ParquetFile) else file.rows()
-        for row in found:
+        for row in open_reviews(path).rows(rows.columns.names()):
             yield row, f"{path.name} line {row.line}" if row.line else f"{path.name} row {row.number}"
 
 

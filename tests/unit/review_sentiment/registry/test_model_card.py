@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.data.labels import BINARY
 from review_sentiment.data.review_table import CategoryCounts, ReviewTable
 from review_sentiment.evaluation.audit import Audit
@@ -102,6 +103,7 @@ def card(
             CategoryCounts(f"A_long_name_of_a_category_{number}", 1_000, 900, dropped)
             for number in range(categories)
         ),
+        columns=ReviewColumns(),
     )
     software = {"Python": "3.11.7", "torch": "2.13.0", "peft": "0.21.2"}
     evaluations = Evaluations(some_evaluation(), some_evaluation(), robustness=robustness)

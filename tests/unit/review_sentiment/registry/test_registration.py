@@ -11,6 +11,7 @@ import pytest
 
 from front_door.run.summary import notes_on, versions_table
 from review_sentiment.data.chats import REVIEW_COLUMNS
+from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.data.labels import BINARY
 from review_sentiment.errors import TrackingError
 from review_sentiment.evaluation.metrics import compute_metrics
@@ -51,6 +52,7 @@ def registered(
         evaluation=reviews(),
         rule=RULE,
         categories=reviews().counts,
+        columns=ReviewColumns(),
     )
     evaluations = Evaluations(tuned or evaluation(), replace(evaluation(), model="classical"))
     return register(NAME, "e", Judged(verdict, evaluations, facts, {"reports/page.html": "<html>"}))

@@ -16,6 +16,7 @@ import pytest
 
 from review_sentiment.config import LoraSettings
 from review_sentiment.data.files.catalogue import open_reviews
+from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.decision.rule import Band, DecisionRule
 from review_sentiment.errors import DataError, UsageError
 from review_sentiment.fingerprints import file_fingerprint
@@ -26,6 +27,7 @@ from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring.answered_file import BulkResult, Unsure, answer_file, drift_of
 from review_sentiment.scoring.answers import answer_table
 from review_sentiment.scoring.bulk_scoring import FileScores, ScoringJob, score_file
+from review_sentiment.scoring.column_choice import ColumnChoice
 from review_sentiment.scoring.output_files import locked
 from review_sentiment.scoring.scorer import CHARACTERS_PER_TOKEN, Scorer, tuned_scorer
 from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_rule
@@ -64,7 +66,7 @@ def reviews(count: int) -> pd.DataFrame:
 
 
 def job(source: Path, output: Path, rows_per_chunk: int = 10) -> ScoringJob:
-    return ScoringJob(source, output, "7", RULE, rows_per_chunk)
+    return ScoringJob(source, output, "7", RULE, rows_per_chunk=rows_per_chunk)
 
 
 def score(job: ScoringJob, load_scorer: Any, prior: str = "version") -> BulkResult:
@@ -113,6 +115,55 @@ def test_a_file_has_its_columns_and_the_answers_of_its_own_rows(
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"in{ending}", f"out{ending}"]
 
 
+BODY = ReviewColumns("Body", "Headline")
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize(
+    ("choice", "columns"),
+    [
+        (ColumnChoice(trained=BODY), BODY),
+        (ColumnChoice(trained=ReviewColumns("Body", None)), ReviewColumns("Body", None)),
+        (ColumnChoice(trained=ReviewColumns("Comment", "Head")), ReviewColumns("text", "title")),
+        (ColumnChoice(text="Body"), ReviewColumns("Body", "title")),
+        (ColumnChoice("Body", "Headline"), BODY),
+        (
+            ColumnChoice(title="Headline", trained=ReviewColumns("text", None)),
+            ReviewColumns(title="Headline"),
+        ),
+    ],
+)
+def test_reviews_are_in_the_columns_asked_for_or_in_those_of_the_training(
+    scorer: Scorer, tmp_path: Path, ending: str, choice: ColumnChoice, columns: ReviewColumns
+) -> None:
+    frame = reviews(5).assign(Body=[f"Body {number}" for number in range(5)], Headline="Head")
+    source, output = write(frame, tmp_path / f"in{ending}"), tmp_path / f"out{ending}"
+    result = score(replace(job(source, output), columns=choice), lambda: scorer)
+    titles = frame[columns.title].to_list() if columns.title else [""] * 5
+    expected = scorer.answer(titles, frame[columns.text].to_list())
+    rows = rows_of(output)
+    assert result.columns == columns
+    assert [float(row["p_positive"]) for row in rows] == pytest.approx(expected["p_positive"].to_list())
+    assert {"id", "Body", "Headline", "text", "title"} <= set(rows[0])
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (ColumnChoice(trained=ReviewColumns("Body")), r"no column 'Body' or 'text'; .* --text-column"),
+        (ColumnChoice(text="Coment"), r"--text-column: .* no column 'Coment'\. Did you mean 'Comment'\?"),
+        (ColumnChoice("Comment", "Head"), r"--title-column: .* no column 'Head'\. .*It has: 'id', 'Comment'"),
+    ],
+)
+def test_a_file_without_the_column_is_refused_before_the_model_is_loaded(
+    tmp_path: Path, ending: str, choice: ColumnChoice, message: str
+) -> None:
+    source = write(pd.DataFrame({"id": [1], "Comment": ["Fine"]}), tmp_path / f"in{ending}")
+    with pytest.raises(UsageError, match=message):
+        score(replace(job(source, tmp_path / f"out{ending}"), columns=choice), not_loaded)
+
+
 @pytest.mark.parametrize("ending", FORMATS)
 def test_rows_that_are_not_answered_are_marked_and_listed_least_certain_first(
     scorer: Scorer, tmp_path: Path, ending: str
@@ -149,7 +200,7 @@ def test_with_three_labels_the_possible_ones_are_listed(tmp_path: Path, ending: 
     p = np.array([[0.1, 0.3, 0.6], [0.34, 0.33, 0.33], [0.9, 0.05, 0.05]])
     recorded = pd.DataFrame(np.log(p / rule.prior), columns=list(labels))
     task = replace(job(source, tmp_path / f"out{ending}"), rule=rule)
-    answer_file(task, FileScores(file_fingerprint(source), recorded), "version")
+    answer_file(task, FileScores(file_fingerprint(source), ReviewColumns(), recorded), "version")
     rows = rows_of(tmp_path / f"out{ending}")
     assert [row["possible"] for row in rows] == ["fair|good", "bad|fair|good", "bad"]
     assert [str(row["unsure"]) for row in rows] == ["False", "True", "False"]
@@ -164,7 +215,7 @@ RECORDED = pd.DataFrame({"negative": -LOG_ODDS / 2, "positive": LOG_ODDS / 2})
 def answered(directory: Path, rule: DecisionRule, prior: str) -> tuple[BulkResult, pd.DataFrame]:
     """Answer the 2,000 reviews and an empty one from their scores; return the result and the output."""
     source = write(pd.concat([reviews(2_000), pd.DataFrame({"text": [""]})]), directory / "in.csv")
-    scores = FileScores(file_fingerprint(source), RECORDED)
+    scores = FileScores(file_fingerprint(source), ReviewColumns(), RECORDED)
     result = answer_file(replace(job(source, directory / "out.csv", 300), rule=rule), scores, prior)
     return result, pd.read_csv(directory / "out.csv")
 
@@ -208,7 +259,7 @@ def test_what_a_killed_process_left_is_not_in_the_output(tmp_path: Path) -> None
 def test_scores_of_another_file_are_refused(tmp_path: Path, rows: int) -> None:
     source = write(reviews(rows), tmp_path / "in.csv")
     with pytest.raises(DataError, match=r"in\.csv changed while it was scored"):
-        answer_file(job(source, tmp_path / "out.csv"), FileScores("another", RECORDED))
+        answer_file(job(source, tmp_path / "out.csv"), FileScores("another", ReviewColumns(), RECORDED))
     assert not (tmp_path / "out.csv").exists()
 
 
