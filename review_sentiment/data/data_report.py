@@ -28,9 +28,13 @@ SCORED_CATEGORIES = ("label", "language")
 MAX_REFERENCE_ROWS = 5_000
 OUR_STYLE = (
     "<style>.ours{font:14px sans-serif;margin:24px;max-width:1100px}.ours td,.ours th"
-    "{padding:4px 12px;text-align:left;vertical-align:top}</style>"
+    "{padding:4px 12px;text-align:left;vertical-align:top}"
+    ".MuiTabs-flexContainer{flex-wrap:wrap}.ours,.MuiCard-root{overflow-x:auto!important}</style>"
 )
-"""Style of our part of evidently's pages, an element of the class `ours` above theirs."""
+"""Style of our part of evidently's pages, an element of the class `ours` above theirs.
+
+In theirs (0.7.23), a row of tabs, one per label, would make each card wider than the page, which cuts it off.
+"""
 
 
 @dataclass(frozen=True)
