@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from review_sentiment.hashing import stable_hash
 
+SHORT = 24
+"""Characters of a label in a figure."""
 LENGTH = 100
 """MLflow (3.17) allows 250 characters with the prefix, ZenML (0.98) 255."""
 _SAFE = re.compile(rf"\w[\w.-]{{0,{LENGTH - 1}}}(?<!-[0-9a-f]{{16}})")
@@ -30,6 +32,12 @@ def safe_names(names: Iterable[str], not_before: tuple[str, ...] = ()) -> dict[s
         else _marked(name)
         for name, shown in joined.items()
     }
+
+
+def shortened(label: str) -> str:
+    """Return the start and the end of a long label: those of one data set often start alike."""
+    half = SHORT // 2
+    return label if len(label) <= SHORT else f"{label[: half - 1]}…{label[-half:]}"
 
 
 def in_markdown(text: str) -> str:

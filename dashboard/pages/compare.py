@@ -41,8 +41,9 @@ from dashboard.widgets.figures import (
     lines,
     unit_square,
 )
-from dashboard.widgets.layout import Panel, column, grid_of, lazy_plot, notice, paragraph, table
+from dashboard.widgets.layout import Panel, capitalised, column, grid_of, lazy_plot, notice, paragraph, table
 from review_sentiment.errors import DataError, TrackingError
+from review_sentiment.names import shortened
 from review_sentiment.training.curves import CURVES
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def figures_view(pair: Pair) -> mo.Html:
     else:
         rules = zip(titles, natural.rules, strict=True)
         views += [
-            table((natural.figures[1].share_text().capitalize(), *titles, "Difference"), natural.rows()),
+            table((capitalised(natural.figures[1].share_text()), *titles, "Difference"), natural.rows()),
             *(paragraph(f"{title} answers {rule}.", small=True) for title, rule in rules),
             paragraph(paired_test_text(natural.test, *titles, "natural")),
             mo.accordion(
@@ -223,7 +224,7 @@ def _confusions(pair: Pair) -> list[Panel]:
 def _curves(pair: Pair) -> list[Panel]:
     label = drawn_label(pair[1])
     shown = [one for one in pair if label in one.labels]
-    roc, reliability = f"ROC of '{label}'", f"Reliability of '{label}'"
+    roc, reliability = (f"{curve} of “{shortened(label)}”" for curve in ("ROC", "Reliability"))
 
     def draw_roc() -> go.Figure:
         curves = [roc_line(one, label) for one in shown]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,9 @@ from dashboard.queries.decision import (
 )
 from dashboard.queries.versions import title_of
 from dashboard.widgets.figures import SQUARE_HEIGHT, Line, lines, unit_square
-from dashboard.widgets.layout import Panel, column, grid_of, lazy_plot, paragraph, table
+from dashboard.widgets.layout import Panel, capitalised, column, grid_of, lazy_plot, paragraph, table
 from review_sentiment.errors import TrackingError
+from review_sentiment.names import shortened
 from review_sentiment.tracking.mlflow_store import TUNED
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ NO_THRESHOLD = 0.5
 """Where the slider starts if the rule has no threshold for the label."""
 IN_HINDSIGHT = (
     "A threshold that is chosen on the reviews of the evaluation looks better than it is. To choose one on "
-    "validation reviews, for example: python run_pipeline.py decide {version} --precision {label}=0.9"
+    "validation reviews, for example: python run_pipeline.py decide {version} --precision {target}"
 )
 LEGEND_PIXELS = 140
 """Below a figure, for a legend with a line per entry."""
@@ -51,7 +53,7 @@ def read_or_notice(version: ModelVersion) -> tuple[RecordedDecision | None, mo.H
 
 def figures_view(found: RecordedDecision) -> mo.Html:
     """Show the figures as in production and on balanced reviews, and the rule."""
-    heading = ("", found.natural.share_text().capitalize(), "Balanced: the likeliest label")
+    heading = ("", capitalised(found.natural.share_text()), "Balanced: the likeliest label")
     rule = f"Decision rule: the answer is {found.rule.in_words()}."
     by_label = table(("Label", "Share", "Precision", "Recall"), label_rows([found.natural]))
     return column(
@@ -82,7 +84,7 @@ def effect_view(found: RecordedDecision, threshold: float) -> mo.Html:
     if reviews.own_threshold is not None:
         shown[f"the rule: from {reviews.own_threshold:.3g} on"] = reviews.own_threshold
     heading = (f"Of {THOUSAND:,} reviews", *shown)
-    hindsight = IN_HINDSIGHT.format(version=found.version, label=reviews.label)
+    hindsight = IN_HINDSIGHT.format(version=found.version, target=shlex.quote(f"{reviews.label}=0.9"))
     return column(
         [
             table(heading, effect_rows(reviews, list(shown.values()))),
@@ -97,8 +99,8 @@ def effect_view(found: RecordedDecision, threshold: float) -> mo.Html:
 
 def curves_view(found: RecordedDecision) -> Panel:
     """Show reliability before and after calibration, figures by threshold, and risk by coverage."""
-    label = found.reviews.label
-    reliability, cutoff = f"Reliability of “{label}”", f"Answering “{label}” from a probability on"
+    label = shortened(found.reviews.label)
+    reliability, cutoff = f"Reliability of “{label}”", f"Threshold for “{label}”"
     sure = "Not answering the least certain reviews"
     plots = {
         reliability: partial(

@@ -39,6 +39,7 @@ GATE_JUDGEMENT: dict[str, Judgement] = {"passed": "good", "not passed": "bad"}
 MAX_ROWS = 200
 PROBE_SECONDS = 0.2
 PICTURE = re.compile(r"^!\[.*\]\(get-artifact.*\)$", re.MULTILINE)
+ESCAPED = re.compile(r"\\([^\w\s])")
 
 
 def versions_view(registry: Registry) -> mo.Html:
@@ -135,12 +136,14 @@ def gate_view(version: ModelVersion) -> mo.Html:
 def card_view(version: ModelVersion) -> mo.Html:
     """Show the model card. It is our own Markdown, but contains category names from the reviews.
 
-    Its pictures are addresses of MLflow's pages; this page shows their curves itself.
+    Its pictures are addresses of MLflow's pages; this page shows their curves itself. A bracket after a
+    backslash is a bracket in Markdown, but starts a formula in marimo's.
     """
     from review_sentiment.tracking.evidence import card_of
 
     try:
-        return mo.md(PICTURE.sub("", card_of(version)).replace("<", "&lt;"))
+        card = PICTURE.sub("", card_of(version)).replace("<", "&lt;")
+        return mo.md(ESCAPED.sub(lambda found: f"&#{ord(found[1])};", card))
     except TrackingError as error:
         return paragraph(str(error))
 

@@ -68,7 +68,7 @@ def both_answers_view(models: ModelPair, title: str, text: str) -> mo.Html:
     return grid(
         [
             _answer_card("Tuned model", ask(models.tuned, title, text)),
-            _answer_card("Untuned base model, its more likely label", ask(models.baseline, title, text)),
+            _answer_card("Untuned base model, its likeliest label", ask(models.baseline, title, text)),
         ]
     )
 

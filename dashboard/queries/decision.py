@@ -119,7 +119,7 @@ def threshold_lines(reviews: DecidedReviews) -> list[Line]:
     curves = {
         "precision": effects.precision,
         "recall": effects.recall,
-        f"cost (1: never “{reviews.label}”)": effects.relative_cost(reviews.cost_of_wrong),
+        "cost (1 if never answered)": effects.relative_cost(reviews.cost_of_wrong),
     }
     shown = [Line(name, x, values.tolist()) for name, values in curves.items()]
     own = reviews.own_threshold

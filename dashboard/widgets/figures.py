@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from review_sentiment.names import shortened
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -30,6 +32,9 @@ MAX_TICKS = 12
 FEW_LABELS = 5
 """Up to this number, a cell of a confusion matrix shows its count and its fraction, otherwise its count."""
 CONFUSION_HEIGHT = 280
+ROW_OF_NAMES = 32
+"""Characters of labels that fit side by side on a phone."""
+PIXELS_PER_CHARACTER = 7
 SQUARE_HEIGHT = 380
 """Pixels."""
 TITLE_DISTANCE = 8
@@ -133,17 +138,29 @@ def confusion(
         zmax=1,
         showscale=False,
     )
-    # Every label gets a tick, and labels that are numbers are names too.
-    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", dtick=1)
-    figure.update_xaxes(showgrid=False, type="category", dtick=1)
-    if len(gold) > FEW_LABELS:
+    for axis, labels in ((figure.layout.xaxis, answers), (figure.layout.yaxis, gold)):
+        # Every label gets a tick, and labels that are numbers are names too.
+        ticks = {"tickvals": list(range(len(labels))), "ticktext": list(map(shortened, labels))}
+        axis.update(showgrid=False, type="category", **ticks)
+    figure.update_yaxes(autorange="reversed")
+    if _upright(gold):
         figure.update_xaxes(tickangle=-90, automargin=True, title_standoff=TITLE_DISTANCE)
     return figure
 
 
 def confusion_height(labels: Sequence[str]) -> int:
-    """Return the height of `confusion` in pixels: many labels get a line each, and room for their names."""
-    return CONFUSION_HEIGHT if len(labels) <= FEW_LABELS else 230 + 20 * len(labels)
+    """Return the height of `confusion` in pixels: many labels get a line each, upright names their length."""
+    cells = CONFUSION_HEIGHT if len(labels) <= FEW_LABELS else 150 + 20 * len(labels)
+    return cells + (PIXELS_PER_CHARACTER * _longest(labels) if _upright(labels) else 0)
+
+
+def _upright(labels: Sequence[str]) -> bool:
+    """Return whether labels are too long, or too many, to be side by side below a matrix."""
+    return len(labels) > FEW_LABELS or len(labels) * _longest(labels) > ROW_OF_NAMES
+
+
+def _longest(labels: Sequence[str]) -> int:
+    return max(len(shortened(label)) for label in labels)
 
 
 def heatmap(

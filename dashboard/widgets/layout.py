@@ -27,6 +27,11 @@ class Panel:
     controls: tuple[Any, ...] = ()
 
 
+def capitalised(text: str) -> str:
+    """Return a text with a capital first letter; `str.capitalize` would change the names of labels in it."""
+    return text[:1].upper() + text[1:]
+
+
 def paragraph(text: str, small: bool = False) -> mo.Html:
     """Return a paragraph of plain text."""
     return mo.Html(f"<p{' class=rs-small' if small else ''}>{html.escape(text)}</p>")

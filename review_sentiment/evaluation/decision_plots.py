@@ -33,11 +33,11 @@ def decision_figure(predictions: pd.DataFrame, rule: DecisionRule) -> Figure:
     for axes, title, x, y in (
         (
             reliability,
-            f"Reliability of p({name}) at the natural share",
+            f"Reliability of “{name}”",
             "Predicted probability",
-            "Fraction of reviews",
+            "Fraction of reviews, natural share",
         ),
-        (threshold, f"Answering “{name}” from a probability on", "Threshold", "Precision, recall, cost"),
+        (threshold, f"Threshold for “{name}”", "Threshold", "Precision, recall, cost"),
         (coverage, "Not answering the least certain reviews", "Coverage", "Wrong among answered"),
     ):
         axes.set_title(title, fontsize=10)
@@ -61,7 +61,7 @@ def _by_threshold(axes: Axes, reviews: DecidedReviews) -> None:
     axes.plot(THRESHOLDS, effects.precision, color=BLUE, label="precision")
     axes.plot(THRESHOLDS, effects.recall, color=COLOURS[0], label="recall")
     cost = effects.relative_cost(reviews.cost_of_wrong)
-    axes.plot(THRESHOLDS, cost, color=COLOURS[1], label=f"cost, 1: never “{plain(reviews.label)}”")
+    axes.plot(THRESHOLDS, cost, color=COLOURS[2], label="cost (1 if never answered)")
     if reviews.own_threshold is not None:
         label = f"the rule: {reviews.own_threshold:.2f}"
         axes.axvline(reviews.own_threshold, color=GREY, linewidth=1, linestyle=":", label=label)

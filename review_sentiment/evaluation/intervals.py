@@ -100,7 +100,7 @@ def scale_figures(confusion: npt.NDArray[np.float64], places: Sequence[int]) -> 
     by_chance = confusion.sum(-1)[..., :, None] * confusion.sum(-2)[..., None, :]
     squared, chance = ((apart**2 * cells).sum((-2, -1)) for cells in (confusion, by_chance))
     with np.errstate(invalid="ignore", divide="ignore"):
-        kappa = 1 - squared / chance
+        kappa = (1 - squared / chance).round(12) + 0.0  # not -0.000 if all answers are the same
     return {"quadratic_kappa": kappa, "mean_absolute_error": (apart * confusion).sum((-2, -1))}
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from review_sentiment.decision.calibration import TWO_CLASSES
 from review_sentiment.evaluation.intervals import RELIABILITY_BINS
 from review_sentiment.evaluation.predictions import UNPARSED, answers_of
+from review_sentiment.names import shortened
 
 if TYPE_CHECKING:
     from review_sentiment.evaluation.result import Evaluation
@@ -25,18 +26,23 @@ FEW_LABELS = 5
 """Up to this number, cells have counts and fractions, and every label has its curves."""
 MANY_LABELS = 25
 """Above this number, empty cells have no 0."""
-LABEL_WIDTH = 24
-"""Characters of a label beside a matrix of many."""
+ROW_OF_NAMES = 48
+"""Characters of labels side by side below a matrix of few; more are upright."""
+INCHES_PER_CHARACTER = 0.08
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
     """Draw counts and fractions of gold labels (rows) by answer (columns)."""
     metrics = evaluation.metrics
     few = len(metrics.labels) <= FEW_LABELS
-    names = [plain(label if few else shortened(label)) for label in metrics.labels]
+    names = [plain(label) for label in metrics.labels]
     columns = (*names, UNPARSED)
+    longest = max(map(len, columns))
+    upright = not few or longest * len(columns) > ROW_OF_NAMES
+    names_inches = INCHES_PER_CHARACTER * longest
     # A cell of many labels needs room for three digits, and each label a line beside it.
-    size = (5.2, 3.6) if few else (2.5 + 0.36 * len(columns), 2 + 0.28 * len(names))
+    cells = (0.7 * len(columns), 0.55 * len(names)) if few else (0.36 * len(columns), 0.28 * len(names))
+    size = (max(5.2, cells[0] + names_inches + 1), max(3.6, cells[1] + names_inches * upright + 1))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     # Not ConfusionMatrixDisplay: it needs a square matrix, and ours has a column for unparsed answers.
@@ -54,7 +60,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
                 color="white" if fractions[y][x] > DARK else "black",
                 fontsize=None if few else 8,
             )
-    axes.set_xticks(range(len(columns)), columns, rotation=0 if few else 90)
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if upright else 0)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="Answer", ylabel="Gold label")
     axes.set_title(
@@ -126,12 +132,6 @@ def drawn_labels(answers: Answers) -> list[int]:
     return [int(label) for label in np.argsort(area, kind="stable")[:FEW_LABELS]]
 
 
-def shortened(label: str) -> str:
-    """Return the start and the end of a long label: those of one data set often start alike."""
-    half = LABEL_WIDTH // 2
-    return label if len(label) <= LABEL_WIDTH else f"{label[: half - 1]}…{label[-half:]}"
-
-
 def plain(label: str) -> str:
-    """Return a label that matplotlib draws as it is: two dollar signs would make a formula of it."""
-    return label.replace("$", r"\$")
+    """Return a label, shortened, that matplotlib draws as it is: two dollar signs would be a formula."""
+    return shortened(label).replace("$", r"\$")

@@ -82,7 +82,7 @@ def test_a_run_can_be_started_followed_cancelled_resumed_compared_and_promoted(
 
     page.get_by_role("tab", name="Compare").click()
     expect(page.get_by_text("reviews won").first).to_be_visible()
-    reliability = page.get_by_role("figure", name="Reliability of 'positive'")
+    reliability = page.get_by_role("figure", name="Reliability of “positive”")
     reliability.scroll_into_view_if_needed()  # it is drawn when it scrolls into view
     expect(reliability.get_by_text("Predicted probability")).to_be_visible()
     expect(page.get_by_text("Curves of several runs").first).to_be_visible()
@@ -112,7 +112,7 @@ def move_the_threshold(page: Page) -> None:
     called = effect.get_by_role("row", name="called negative").get_by_role("cell").all_inner_texts()
     here, by_the_rule = (int(cell.replace(",", "")) for cell in called[1:])
     assert here >= by_the_rule
-    curves = page.get_by_role("figure", name="Answering “negative” from a probability on")
+    curves = page.get_by_role("figure", name="Threshold for “negative”")
     curves.scroll_into_view_if_needed()  # they are drawn when they scroll into view
     expect(curves.get_by_text("the rule: 0.50")).to_be_visible()
 

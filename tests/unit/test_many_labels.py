@@ -8,17 +8,21 @@ import re
 from dataclasses import replace
 from functools import cache
 from html import unescape
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
+from matplotlib.transforms import Bbox
 
+from dashboard.pages import decision
 from dashboard.pages.try_it import MAX_LABELS as LABELS_TRIED
 from dashboard.pages.try_it import _answer_card
 from dashboard.queries import comparison
 from dashboard.queries.comparison import Choice, RecordedEvaluation
+from dashboard.queries.decision import RecordedDecision
 from dashboard.queries.trial_answers import Answer
 from dashboard.widgets import figures
 from front_door.commands.score import MAX_SHARES, _share_lines
@@ -29,8 +33,10 @@ from review_sentiment.data.labels import scheme_of
 from review_sentiment.data.review_table import CategoryCounts, ReviewTable
 from review_sentiment.decision.objective import objective_of
 from review_sentiment.evaluation.classification_report import classification_report
+from review_sentiment.evaluation.decision_curves import decided_reviews
 from review_sentiment.evaluation.decision_plots import decision_figure
 from review_sentiment.evaluation.examples_page import MAX_LABELS, examples_page
+from review_sentiment.evaluation.intervals import scale_figures
 from review_sentiment.evaluation.natural import natural_difference
 from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 from review_sentiment.evaluation.result import Evaluation, decided, fitted_rule
@@ -50,6 +56,13 @@ from tests.unit.review_sentiment.registry.test_lineage import LINEAGE
 from tests.unit.test_materializers import VERDICT, adapter
 
 SIZES = (5, 20, 50)
+LONG = (
+    "A problem with the delivery",
+    "A problem with the product",
+    "A question about an order",
+    "Praise for the staff",
+    "Something else",
+)
 
 
 @cache
@@ -111,17 +124,32 @@ def test_a_card_has_its_main_parts_within_what_mlflow_keeps(count: int, tmp_path
 def test_figures_are_drawn_and_grow_with_the_labels(count: int) -> None:
     found = tuned(count)
     assert found.rule
-    for figure in (
-        confusion_figure(found),
-        probability_figure(found),
-        decision_figure(found.stratified, found.rule),
-    ):
+    matrix, curves = confusion_figure(found), probability_figure(found)
+    rule = decision_figure(found.stratified, found.rule)
+    for figure in (matrix, curves, rule):
         figure.savefig(io.BytesIO(), format="png", dpi=30)
-    matrix = confusion_figure(found)
     width, height = matrix.get_size_inches()
     assert height / count > 0.27
     assert width / (count + 1) > 0.3
-    assert len(probability_figure(found).axes[0].lines) <= 7
+    assert len(curves.axes[0].lines) <= 7
+    assert len({line.get_color() for line in rule.axes[1].lines}) == 3, "precision, recall and cost"
+
+
+@pytest.mark.parametrize("labels", [STARS, LONG[:3], LONG, names(20)])
+def test_names_beside_figures_do_not_overlap(labels: tuple[str, ...]) -> None:
+    found = evaluation("tuned", labels, per_label=6)
+    assert found.rule
+    matrix, rule = confusion_figure(found), decision_figure(found.stratified, found.rule)
+    (axes,) = matrix.axes
+    for figure, rows in (
+        (matrix, [axes.get_xticklabels(), axes.get_yticklabels()]),
+        (rule, [[axes.title for axes in rule.axes]]),
+    ):
+        figure.draw_without_rendering()
+        for row in rows:
+            boxes = [text.get_window_extent() for text in row]
+            assert not [pair for pair in combinations(boxes, 2) if Bbox.overlaps(*pair)]
+            assert all(figure.bbox.contains(*corner) for box in boxes for corner in box.get_points())
 
 
 @every_size
@@ -225,6 +253,7 @@ def test_the_dashboard_shows_every_label(count: int) -> None:
     matrix = figures.confusion("tuned", *comparison.confusion_counts(recorded))
     assert matrix.layout.height == figures.confusion_height(recorded.labels)
     assert matrix.layout.height / count > 20
+    assert (matrix.layout.xaxis.tickangle is None) == (count == len(STARS)), "names are upright"
     assert matrix.layout.xaxis.type == matrix.layout.yaxis.type == "category", "also if labels are numbers"
     assert len(comparison.label_rows([found.natural])) == count
     label = comparison.drawn_label(recorded)
@@ -234,6 +263,32 @@ def test_the_dashboard_shows_every_label(count: int) -> None:
     probabilities = dict.fromkeys(found.metrics.labels, 1 / count)
     text = _answer_card("x", Answer(label, 1 / count, probabilities)).text
     assert text.count("%") <= LABELS_TRIED + 2
+
+
+def test_long_names_of_few_labels_are_upright_and_short_below_a_matrix() -> None:
+    matrix = figures.confusion("tuned", np.eye(5, dtype=int).tolist(), LONG, LONG)
+    assert matrix.layout.xaxis.tickangle == -90
+    assert matrix.layout.xaxis.ticktext[0] == "A problem w…the delivery"
+    assert figures.confusion_height(LONG) > figures.confusion_height(STARS) + 100
+
+
+def test_pages_write_a_label_as_the_user_did() -> None:
+    found = tuned(20)
+    assert found.rule
+    assert found.natural
+    assert found.rule.rarest == "Very negative"
+    reviews = decided_reviews(found.stratified, found.rule)
+    recorded = RecordedDecision("7", found.rule, reviews, found.natural, found.metrics.__dict__)
+    assert ">As in production: 0.5% Very negative</th>" in decision.figures_view(recorded).text
+    effect = unescape(decision.effect_view(recorded, 0.5).text)
+    assert "decide 7 --precision 'Very negative=0.9'" in effect, "a shell takes it for one argument"
+
+
+def test_answers_that_are_all_the_same_have_a_kappa_of_zero() -> None:
+    confusion = np.zeros((100, 3, 3))
+    confusion[..., 2] = np.random.default_rng(0).dirichlet([1, 1, 1], size=100)
+    kappa = scale_figures(confusion, range(3))["quadratic_kappa"]
+    assert {f"{one:.3f}" for one in kappa} == {"0.000"}, "not -0.000"
 
 
 def test_a_class_that_guessing_would_find_more_often_is_a_warning() -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.natural import natural_metrics
 from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.evaluation.result import decided
+from review_sentiment.names import in_markdown
 from review_sentiment.tracking import evidence
 from review_sentiment.tracking.model_versions import ModelVersion
 
@@ -255,12 +257,16 @@ def test_a_promotion_names_the_champion_it_replaces_and_a_failed_gate() -> None:
 
 
 def test_a_card_is_shown_without_the_pictures_of_mlflows_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    card = "First.\n\n![Curves](get-artifact?path=tuned/decision.png&run_uuid=1)\n\nSecond <script>."
+    picture = "![Curves](get-artifact?path=tuned/decision.png&run_uuid=1)"
+    measured = f"|a|b|\n|---|---|\n|gain|{in_markdown('+0.1 [0.0, 0.2]')}|\n|share|{in_markdown('$x$')}|"
+    card = f"First.\n\n{picture}\n\nSecond <script>.\n\n{measured}"
     monkeypatch.setattr(evidence, "card_of", lambda _: card)
     shown = models.card_view(version("1")).text
     assert "First." in shown
     assert "Second &lt;script&gt;." in shown
     assert "get-artifact" not in shown
+    assert "<td>+0.1 [0.0, 0.2]</td>" in unescape(shown), "brackets do not start a formula"
+    assert "<td>$x$</td>" in unescape(shown)
 
 
 def test_an_empty_registry_shows_what_to_do() -> None:
