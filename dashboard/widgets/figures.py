@@ -139,8 +139,9 @@ def confusion(
         showscale=False,
     )
     for axis, labels in ((figure.layout.xaxis, answers), (figure.layout.yaxis, gold)):
-        # Every label gets a tick, and labels that are numbers are names too.
-        ticks = {"tickvals": list(range(len(labels))), "ticktext": list(map(shortened, labels))}
+        # Every label gets a tick, and labels that are numbers are names too. Positions would not do: plotly
+        # takes the position 1 for the label "1".
+        ticks = {"tickvals": list(labels), "ticktext": list(map(shortened, labels))}
         axis.update(showgrid=False, type="category", **ticks)
     figure.update_yaxes(autorange="reversed")
     if _upright(gold):

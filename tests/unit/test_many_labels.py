@@ -253,6 +253,9 @@ def test_the_dashboard_shows_every_label(count: int) -> None:
     matrix = figures.confusion("tuned", *comparison.confusion_counts(recorded))
     assert matrix.layout.height == figures.confusion_height(recorded.labels)
     assert matrix.layout.height / count > 20
+    assert matrix.layout.yaxis.tickvals == matrix.data[0].y, (
+        "a tick is at its label, also if that is a number"
+    )
     assert (matrix.layout.xaxis.tickangle is None) == (count == len(STARS)), "names are upright"
     assert matrix.layout.xaxis.type == matrix.layout.yaxis.type == "category", "also if labels are numbers"
     assert len(comparison.label_rows([found.natural])) == count
