@@ -40,6 +40,16 @@ def shortened(label: str) -> str:
     return label if len(label) <= SHORT else f"{label[: half - 1]}…{label[-half:]}"
 
 
+def in_sentence(label: str) -> str:
+    """Return a label as it stands among words: in quotes if it may be taken for a number."""
+    return f'"{label}"' if label[:1].isdigit() else label
+
+
+def counted(counts: Iterable[tuple[str, int]]) -> list[str]:
+    """Return each number of reviews with its label, such as `1,200 negative`."""
+    return [f"{count:,} {in_sentence(label)}" for label, count in counts]
+
+
 def in_markdown(text: str) -> str:
     """Return a text that Markdown shows as it is, also in a cell of a table."""
     return re.sub(r"([\\`*\[\]|~$])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")

@@ -21,6 +21,7 @@ from dashboard.queries.trial_answers import (
 from dashboard.queries.versions import NOTHING_YET
 from dashboard.widgets.layout import card, column, grid, notice, paragraph
 from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.names import in_sentence
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
@@ -107,5 +108,5 @@ def _answer_card(name: str, answer: Answer) -> mo.Html:
     shown = list(answer.probabilities.items())
     if len(shown) > MAX_LABELS:
         shown = sorted(shown, key=lambda item: -item[1])[:MAX_LABELS]
-    probabilities = ", ".join(f"{label} {p:.1%}" for label, p in shown)
-    return card(name, f"{answer.label}, {answer.probability:.1%}", probabilities)
+    probabilities = ", ".join(f"{in_sentence(label)} {p:.1%}" for label, p in shown)
+    return card(name, f"{in_sentence(answer.label)}, {answer.probability:.1%}", probabilities)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dashboard.queries.comparison import Choice, read_evaluation, with_interval
 from dashboard.widgets.figures import Line
 from review_sentiment.evaluation.decision_curves import THRESHOLDS, DecidedReviews, decided_reviews
+from review_sentiment.names import in_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,12 +69,13 @@ def read_decision(choice: Choice) -> RecordedDecision:
 def figure_rows(found: RecordedDecision) -> list[tuple[str, str, str]]:
     """Return the figures of a version as in production, and on balanced reviews."""
     natural, metrics, label = found.natural, found.metrics, found.reviews.label
+    named = in_sentence(label)
     balanced = {title: with_interval(metrics, name) for title, name in BALANCED_FIGURES.items()}
     number = list(metrics["labels"]).index(label)
     hits, of_label = metrics["confusion"][number][number], sum(metrics["confusion"][number])
     called = sum(row[number] for row in metrics["confusion"])
-    balanced[f"precision of {label}"] = f"{hits / called:.3f}" if called else "-"
-    balanced[f"recall of {label}"] = f"{hits / of_label:.3f}"
+    balanced[f"precision of {named}"] = f"{hits / called:.3f}" if called else "-"
+    balanced[f"recall of {named}"] = f"{hits / of_label:.3f}"
     rows = [
         (title, natural.shown(*figure), balanced.get(title, "-")) for title, figure in natural.rows().items()
     ]
@@ -93,7 +95,7 @@ def threshold_steps(reviews: DecidedReviews) -> list[float]:
 def effect_rows(reviews: DecidedReviews, thresholds: list[float]) -> list[tuple[str, ...]]:
     """Return what each threshold makes of a thousand reviews of production."""
     counts = [reviews.counts(at, THOUSAND) for at in thresholds]
-    label = reviews.label
+    label = in_sentence(reviews.label)
     shown: dict[str, Callable[[ThresholdCounts], str]] = {
         f"{label} reviews": lambda one: f"{one.of_label:,}",
         f"called {label}": lambda one: f"{one.called:,}",

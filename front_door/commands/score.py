@@ -19,6 +19,7 @@ from front_door.terminal.console import (
 )
 from review_sentiment.decision.prior_choice import ESTIMATE, VERSION, parse_prior
 from review_sentiment.errors import EXIT_FAILED
+from review_sentiment.names import counted, in_sentence
 from review_sentiment.settings_files import load_settings
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class ScoredFile:
     def as_text(self) -> str:
         """Return the result for the terminal."""
         found = self.result
-        labels = ", ".join(f"{count:,} {label}" for label, count in sorted(found.labels.items()))
+        labels = ", ".join(counted(sorted(found.labels.items())))
         source = ", scores from the cache" if self.cached else ""
         columns = f"texts from column '{found.columns.text}', "
         columns += f"titles from '{found.columns.title}'" if found.columns.title else "no titles"
@@ -96,7 +97,7 @@ def _unsure_lines(found: BulkResult) -> list[str]:
     if not found.unsure.file:
         return [count]
     first = ", ".join(
-        f"{row.number} ({row.label} {row.confidence:.3f})" for row in found.unsure.least_certain
+        f"{row.number} ({in_sentence(row.label)} {row.confidence:.3f})" for row in found.unsure.least_certain
     )
     return [f"{count}: {found.unsure.file} has them, least certain first", f"least certain rows: {first}"]
 
@@ -108,15 +109,16 @@ def _share_lines(found: BulkResult) -> list[str]:
         sorted(every, key=lambda item: -item[1].estimate)[:MAX_SHARES] if len(every) > MAX_SHARES else every
     )
     estimates = ", ".join(
-        f"{label} {share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})" for label, share in shares
+        f"{in_sentence(label)} {share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})"
+        for label, share in shares
     )
     if more := len(every) - len(shares):
         estimates += f" and {more} more labels (--json has all)"
-    version = ", ".join(f"{label} {share.version:.1%}" for label, share in shares)
-    used = ", ".join(f"{label} {share.used:.1%}" for label, share in shares)
+    version = ", ".join(f"{in_sentence(label)} {share.version:.1%}" for label, share in shares)
+    used = ", ".join(f"{in_sentence(label)} {share.used:.1%}" for label, share in shares)
     answered = "" if found.prior == VERSION else f"; answered for {used}"
     lines = [f"estimated class shares, with 95% intervals: {estimates}; the version's: {version}{answered}"]
-    if outside := [label for label, share in every if not share.is_plausible]:
+    if outside := [in_sentence(label) for label, share in every if not share.is_plausible]:
         whose = "version's" if found.prior == VERSION else "given"
         lines.append(
             f"The {whose} shares lie outside these intervals ({', '.join(outside)}). Run the same command "

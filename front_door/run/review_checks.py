@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.data.labels import scheme_of
 from review_sentiment.errors import UsageError
+from review_sentiment.names import counted
 
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
@@ -52,4 +53,4 @@ def _require_room(settings: Settings, labels: int) -> None:
 
 
 def _labels(counts: Mapping[str, int]) -> str:
-    return f"({', '.join(f'{count:,} {label}' for label, count in sorted(counts.items())) or 'none'})"
+    return f"({', '.join(counted(sorted(counts.items()))) or 'none'})"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from front_door.terminal.text_table import columns
+from review_sentiment.names import in_sentence
 
 if TYPE_CHECKING:
     from front_door.run.result import RunResult
@@ -66,11 +67,11 @@ def natural_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     first = next(iter(found.values()))
     rarest = first.rarest
-    shown = textwrap.shorten(rarest, RAREST_WIDTH, placeholder="…")
+    shown = textwrap.shorten(in_sentence(rarest), RAREST_WIDTH, placeholder="…")
     abstains = any(one.coverage < 1 for one in found.values())
     on_scale = first.quadratic_kappa is not None
     lines = [
-        f"at the natural share ({first.share[rarest]:.1%} {rarest}), under the decision rule",
+        f"at the natural share ({first.share[rarest]:.1%} {in_sentence(rarest)}), under the decision rule",
         f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'precision of':>16}{'recall of':>16}"
         f"{'calibration':>13}"
         + (f"{'quadratic':>11}{'mean abs.':>11}" if on_scale else "")

@@ -19,6 +19,7 @@ from review_sentiment.data.sources.source import Reading
 from review_sentiment.data.times import seconds_of
 from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
+from review_sentiment.names import counted
 from review_sentiment.progress import Progress
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def clean_category(category: str, reading: Reading, rules: CleaningRules, seed: 
             if reading.shuffled and rarest == rules.enough_per_class:
                 break
     table = sample.table(size / reading.size if reading.shuffled and reading.size and size else 1.0)
-    kept = ", ".join(f"{count:,} {label}" for label, count in table.class_counts().items()) or "none"
+    kept = ", ".join(counted(table.class_counts().items())) or "none"
     reasons = table.counts[0].reasons()
     logger.info("%s: %s of %s rows kept; dropped: %s", category, kept, f"{table.read:,}", reasons)
     if len(table.class_counts()) <= 1:

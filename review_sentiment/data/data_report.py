@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.data.review_table import CategoryCounts
+from review_sentiment.names import in_sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +177,10 @@ def _marked(distance: float) -> str:
 
 def _fractions(source_labels: Mapping[str, int]) -> str:
     total = sum(source_labels.values())
-    return ", ".join(f"{value} {count / total:.1%}" for value, count in source_labels.items()) or "-"
+    return (
+        ", ".join(f"{in_sentence(value)} {count / total:.1%}" for value, count in source_labels.items())
+        or "-"
+    )
 
 
 def _columns(table: ReviewTable) -> pd.DataFrame:

@@ -50,7 +50,8 @@ class LabelScheme:
         for name in self.names:
             values = [value for value, label in self.of_values.items() if label == name]
             if self.has_stars:
-                parts.append(f"{'-'.join(values)} star{'s' if values != ['1'] else ''} {name}")
+                stars = f"{'-'.join(values)} star{'s' if values != ['1'] else ''}"
+                parts.append(stars if values == [name] else f"{stars} {name}")
             else:
                 parts.append(name if values == [value_text(name)] else f"{' and '.join(values)} as {name}")
         return ", ".join(parts) + (f"; {', '.join(self.left_out)} left out" if self.left_out else "")

@@ -15,6 +15,7 @@ from review_sentiment.decision.objective import objective_of
 from review_sentiment.decision.rule import DecisionRule, ExpectedFigure
 from review_sentiment.decision.threshold import choose_threshold
 from review_sentiment.errors import DataError
+from review_sentiment.names import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ def fit_rule(
 
 
 def _require_enough(scores: LabelledScores, labels: Sequence[str]) -> None:
-    few = [f"{count} {label}" for label, count in zip(labels, scores.counts, strict=True) if count < FOLDS]
+    few = counted((label, n) for label, n in zip(labels, scores.counts, strict=True) if n < FOLDS)
     if few:
         raise DataError(
             f"The validation set has only {' and '.join(few)} reviews; a decision rule needs at least "

@@ -18,6 +18,7 @@ import numpy as np
 
 from review_sentiment.decision.bounds import CONFIDENCE, Figure
 from review_sentiment.errors import DataError
+from review_sentiment.names import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +123,7 @@ def refusal(
 
     `request` names the setting and its value, `reachable` what to set instead.
     """
-    n = ", ".join(f"{count:,} {label}" for label, count in zip(labels, scores.counts, strict=True))
+    n = ", ".join(counted(zip(labels, scores.counts, strict=True)))
     advice = "More reviews like these would not be enough: the model itself is not good enough for it."
     if unreached.factor is not None:
         advice = (

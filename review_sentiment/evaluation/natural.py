@@ -17,7 +17,7 @@ import numpy as np
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.intervals import PERCENTILES
 from review_sentiment.evaluation.natural_figures import Figure, resampled_figures
-from review_sentiment.names import safe_names
+from review_sentiment.names import in_sentence, safe_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ class NaturalMetrics:
 
     def share_text(self) -> str:
         """Return which share of the labels the figures are about."""
-        return f"as in production: {self.share[self.rarest]:.1%} {self.rarest}"
+        return f"as in production: {self.share[self.rarest]:.1%} {in_sentence(self.rarest)}"
 
     def rows(self) -> dict[str, tuple[str, str | None]]:
         """Return what a table shows: titles of figures, with their name and the label that they are about.
@@ -109,8 +109,8 @@ class NaturalMetrics:
         return {
             "accuracy": ("accuracy", None),
             "macro-F1": ("macro_f1", None),
-            f"precision of {rarest}": ("precision", rarest),
-            f"recall of {rarest}": ("recall", rarest),
+            f"precision of {in_sentence(rarest)}": ("precision", rarest),
+            f"recall of {in_sentence(rarest)}": ("recall", rarest),
             "calibration error": ("calibration_error", None),
             **({} if self.quadratic_kappa is None else SCALE_ROWS),
         } | ({"coverage": ("coverage", None), "risk": ("risk", None)} if self.coverage < 1 else {})

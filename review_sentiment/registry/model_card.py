@@ -14,7 +14,7 @@ from review_sentiment.decision.calibration import TWO_CLASSES
 from review_sentiment.evaluation.comparison import RULES
 from review_sentiment.evaluation.natural import ON_SCALE
 from review_sentiment.models.base_model import EMBEDDED
-from review_sentiment.names import in_markdown
+from review_sentiment.names import counted, in_markdown, in_sentence
 from review_sentiment.registry.category_table import GAP, MAX_CATEGORIES, category_table
 from review_sentiment.registry.label_table import MAX_LABELS_NAMED, few, label_table
 
@@ -167,7 +167,7 @@ def concerns(tuned: Evaluation, proof: LoraProof) -> list[str]:
     }
     # On balanced reviews, guessing reaches a recall of 1 in c.
     collapsed = [
-        f"{recall:.0%} of the {label} reviews"
+        f"{recall:.0%} of the {in_sentence(label)} reviews"
         for label, recall in sorted(recalls.items(), key=lambda item: item[1])
         if recall < 1 / len(recalls)
     ]
@@ -210,12 +210,11 @@ def _shares(rule: DecisionRule) -> str:
     shares = list(zip(rule.labels, rule.prior, strict=True))
     if len(shares) > MAX_LABELS_NAMED:
         shares.sort(key=lambda item: -item[1])
-    return few([f"{share:.1%} {label}" for label, share in shares])
+    return few([f"{share:.1%} {in_sentence(label)}" for label, share in shares])
 
 
 def _counts(reviews: ReviewTable) -> str:
-    by_label = [f"{count} {label}" for label, count in reviews.class_counts().items()]
-    return f"{len(reviews)} reviews ({few(by_label)})"
+    return f"{len(reviews)} reviews ({few(counted(reviews.class_counts().items()))})"
 
 
 def _summarised(categories: tuple[CategoryCounts, ...]) -> tuple[CategoryCounts, ...]:

@@ -22,7 +22,7 @@ from dashboard.pages.try_it import MAX_LABELS as LABELS_TRIED
 from dashboard.pages.try_it import _answer_card
 from dashboard.queries import comparison
 from dashboard.queries.comparison import Choice, RecordedEvaluation
-from dashboard.queries.decision import RecordedDecision
+from dashboard.queries.decision import RecordedDecision, effect_rows
 from dashboard.queries.trial_answers import Answer
 from dashboard.widgets import figures
 from front_door.commands.score import MAX_SHARES, _share_lines
@@ -100,6 +100,12 @@ def card(found: Evaluation, directory: Path) -> str:
     evaluations = Evaluations(found, other(len(labels)))
     identity = CardIdentity("m", "7", "child", tuple(concerns(found, LoraProof((), 2.0, 0.5))), {})
     return write_card(identity, VERDICT, evaluations, facts)
+
+
+def bulk_result(labels: tuple[str, ...]) -> BulkResult:
+    """Return the result of a file with the estimated shares of labels."""
+    shares = {label: LabelShare(n / 1e4, 0, 0.5, 0.1, 0.1) for n, label in enumerate(labels)}
+    return BulkResult("a", "b", ReviewColumns(), 9, 0, {}, None, "1", "version", shares, None, [])
 
 
 @every_size
@@ -287,6 +293,23 @@ def test_pages_write_a_label_as_the_user_did() -> None:
     assert "decide 7 --precision 'Very negative=0.9'" in effect, "a shell takes it for one argument"
 
 
+def test_stars_are_not_taken_for_numbers(tmp_path: Path) -> None:
+    found = tuned(len(STARS))
+    assert found.rule
+    assert found.natural
+    text = card(found, tmp_path)
+    assert '(6.7% "1", 13.3% "2", 20.0% "3", 26.7% "4", 33.3% "5")' in text
+    assert '30 reviews (6 "1", 6 "2", ' in text
+    assert found.natural.share_text() == 'as in production: 6.7% "1"'
+    rows = effect_rows(decided_reviews(found.stratified, found.rule), [0.5])
+    assert [title for title, _ in rows][:2] == ['"1" reviews', 'called "1"']
+    shown = unescape(_answer_card("x", Answer("1", 0.2, dict.fromkeys(STARS, 0.2))).text)
+    assert '"1", 20.0%' in shown
+    assert '"4" 20.0%, "5" 20.0%' in shown
+    (line,) = _share_lines(bulk_result(STARS))
+    assert '"1" 0.0% (' in line
+
+
 def test_answers_that_are_all_the_same_have_a_kappa_of_zero() -> None:
     confusion = np.zeros((100, 3, 3))
     confusion[..., 2] = np.random.default_rng(0).dirichlet([1, 1, 1], size=100)
@@ -313,9 +336,6 @@ def test_awkward_labels_keep_apart_in_mlflow() -> None:
 
 @every_size
 def test_a_scored_file_names_the_most_frequent_labels(count: int) -> None:
-    labels = names(count)
-    shares = {label: LabelShare(n / 1e4, 0, 0.5, 0.1, 0.1) for n, label in enumerate(labels)}
-    found = BulkResult("a", "b", ReviewColumns(), 9, 0, {}, None, "1", "version", shares, None, [])
-    (line,) = _share_lines(found)
+    (line,) = _share_lines(bulk_result(names(count)))
     assert line.count("% to ") == min(count, MAX_SHARES)
     assert (f" and {count - MAX_SHARES} more labels" in line) == (count > MAX_SHARES)

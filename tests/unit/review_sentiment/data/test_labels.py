@@ -54,7 +54,7 @@ def test_every_label_of_a_star_scheme_is_an_answer_of_the_model() -> None:
 def test_a_scheme_describes_the_values_of_each_label() -> None:
     assert BINARY.described() == "1-2 stars negative, 4-5 stars positive; 3 left out"
     assert NEUTRAL.described() == "1-2 stars negative, 3 stars neutral, 4-5 stars positive"
-    assert STARS.described().startswith("1 star 1, 2 stars 2")
+    assert STARS.described().startswith("1 star, 2 stars, ")
     assert scheme_of(labels("bug,praise")).described() == "bug, praise"
     assert scheme_of(labels("{0: bad, 1: bad, 2: drop, 3: good}")).described() == (
         "0 and 1 as bad, 3 as good; 2 left out"
