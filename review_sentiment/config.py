@@ -52,6 +52,7 @@ Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Quantization = Literal["nf4", "none"]
 StarScheme = Literal["binary", "neutral", "stars"]
 SpeedUp = Literal["packing", "fused_lora", "lean_layers", "fused_optimizer"]
+ArmName = Literal["tfidf"]
 Balance = Literal["none", "undersample", "weights", "logit_adjusted"]
 
 

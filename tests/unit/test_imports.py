@@ -32,6 +32,7 @@ PACKAGES = (
     "tracking",
     "training",
     "evaluation",
+    "arms",
     "scoring",
     "decision",
     "resources",

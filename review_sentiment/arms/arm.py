@@ -1,0 +1,35 @@
+"""What every arm can do: answer reviews, be saved and come back the same.
+
+An arm is a model that is trained on the same reviews as the language model. Each kind is a module with a
+class for it, which can `fit` and `load`; `catalogue.py` knows them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class Arm(Protocol):
+    """A trained model that answers reviews."""
+
+    labels: tuple[str, ...]
+    """The possible labels, in the order of the class index."""
+
+    def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the labels' log-probabilities [n, c] for clean titles and texts."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Write the arm to an empty directory."""
+        ...
+
+
+def documents(titles: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """Return what a model reads that takes one text per review."""
+    return [f"{title}\n{text}" if title else text for title, text in zip(titles, texts, strict=True)]

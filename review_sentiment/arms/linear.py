@@ -1,0 +1,59 @@
+"""Multinomial logistic regression on features, without pickles: a weight and a bias for each label."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import log_softmax
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from review_sentiment.data.chats import ChatDataset
+
+WEIGHTS_FILE = "linear.npz"
+LABELS_FILE = "labels.json"
+MAX_ITERATIONS = 1_000
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """A linear layer: weights [c, features] and bias [c], both in FP64, in the order of the labels."""
+
+    labels: tuple[str, ...]
+    weights: npt.NDArray[np.float64]
+    bias: npt.NDArray[np.float64]
+
+    def log_probs(self, features: Any) -> npt.NDArray[np.float64]:
+        """Return the labels' log-probabilities [n, c] for features [n, f], dense or sparse."""
+        found: npt.NDArray[np.float64] = log_softmax(features @ self.weights.T + self.bias, axis=1)
+        return found
+
+    def save(self, directory: Path) -> None:
+        """Write labels, weights and bias."""
+        (directory / LABELS_FILE).write_text(json.dumps(self.labels, ensure_ascii=False), "utf-8")
+        np.savez(directory / WEIGHTS_FILE, weights=self.weights, bias=self.bias)
+
+    @classmethod
+    def load(cls, directory: Path) -> LinearHead:
+        """Read what `save` wrote."""
+        labels = tuple(json.loads((directory / LABELS_FILE).read_text("utf-8")))
+        with np.load(directory / WEIGHTS_FILE) as found:
+            return cls(labels, found["weights"], found["bias"])
+
+
+def fit_linear(features: Any, train: ChatDataset, inverse_regularisation: float, seed: int) -> LinearHead:
+    """Fit on features [n, f] of the training reviews, in their order."""
+    from sklearn.linear_model import LogisticRegression
+
+    found = LogisticRegression(C=inverse_regularisation, max_iter=MAX_ITERATIONS, random_state=seed)
+    found.fit(features, train.frame["label"])
+    weights, bias = found.coef_, found.intercept_
+    if len(weights) == 1:  # of two labels, scikit-learn keeps the second one's log odds only
+        weights, bias = np.vstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
+    order = [list(found.classes_).index(label) for label in train.labels]
+    return LinearHead(train.labels, weights[order], bias[order])

@@ -1,0 +1,75 @@
+"""Arms: they learn what separates the labels, and come back from a directory the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from review_sentiment.arms.catalogue import KIND_FILE, fit_arm, load_arm, save_arm
+from review_sentiment.config import ArmName
+from review_sentiment.data.chats import ChatDataset
+from review_sentiment.errors import DataError
+
+WORDS = {"good": "lovely soft warm", "bad": "torn itchy thin", "fair": "plain usual average"}
+SEED = 7
+
+
+def chats(labels: tuple[str, ...], each: int = 12) -> ChatDataset:
+    """Return reviews whose words tell the label."""
+    rows = [
+        {"title": label if number % 2 else "", "text": f"{WORDS[label]} number {number}", "label": label}
+        for number in range(each)
+        for label in labels
+    ]
+    return ChatDataset(pd.DataFrame(rows), labels)
+
+
+@pytest.mark.parametrize("labels", [("bad", "good"), ("good", "bad"), ("good", "bad", "fair")])
+@pytest.mark.parametrize("name", ["tfidf"])
+def test_an_arm_answers_and_is_the_same_after_loading(
+    tmp_path: Path, name: ArmName, labels: tuple[str, ...]
+) -> None:
+    train, unseen = chats(labels), ["A lovely warm coat", "Thin and torn", "Average, just usual"]
+    arm = fit_arm(name, train, SEED)
+    found = arm.log_probs(["", "", ""], unseen)
+    assert arm.labels == labels
+    assert found.shape == (3, len(labels))
+    assert np.exp(found).sum(1) == pytest.approx(1)
+    expected = [label for label in ("good", "bad", "fair") if label in labels]
+    assert [labels[index] for index in found.argmax(1)][: len(expected)] == expected
+    save_arm(name, arm, tmp_path)
+    loaded = load_arm(tmp_path)
+    assert loaded.labels == labels
+    np.testing.assert_array_equal(loaded.log_probs(["", "", ""], unseen), found)
+
+
+def test_probabilities_are_those_of_scikit_learn() -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    train = chats(("good", "bad", "fair"))
+    documents = [
+        f"{title}\n{text}" if title else text
+        for title, text in zip(train.frame["title"], train.frame["text"], strict=True)
+    ]
+    theirs = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
+        LogisticRegression(C=10.0, max_iter=1_000, random_state=SEED),
+    ).fit(documents, train.frame["label"])
+    unseen = ["lovely torn plain", "number 3"]
+    order = [list(theirs.classes_).index(label) for label in train.labels]
+    np.testing.assert_allclose(
+        np.exp(fit_arm("tfidf", train, SEED).log_probs(["", ""], unseen)),
+        theirs.predict_proba(unseen)[:, order],
+        rtol=1e-12,
+    )
+
+
+def test_a_directory_without_an_arm_is_refused(tmp_path: Path) -> None:
+    (tmp_path / KIND_FILE).write_text("forest")
+    with pytest.raises(DataError, match="no arm of a known kind: kind.txt is 'forest'"):
+        load_arm(tmp_path)
