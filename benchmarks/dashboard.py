@@ -65,7 +65,7 @@ def make_runs(store: str) -> None:
         run_id = run.info.run_id
         figures = [
             Metric(f"{name}/{key}", 0.9, 0, 0)
-            for name in ("tuned", "baseline", "classical")
+            for name in ("tuned", "baseline", "tfidf")
             for key in ("accuracy", "f1", "roc_auc", "brier", "accuracy_low", "accuracy_high", "n")
         ]
         curve = [

@@ -21,6 +21,7 @@ class EvaluationMaterializer(RecordMaterializer):
         """Show the main metrics and their intervals."""
         figures = data.metrics.headline() | data.metrics.interval_ends() | data.audit.figures()
         shown: dict[str, MetadataType] = {name: round(value, 5) for name, value in figures.items()}
+        shown |= {"cost": data.cost.figures()} if data.cost else {}
         return shown | ({"natural": data.natural.as_json()} if data.natural else {})
 
     def save_visualizations(self, data: Evaluation) -> dict[str, VisualizationType]:

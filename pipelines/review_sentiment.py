@@ -12,9 +12,9 @@ from steps.classification_report import classification_report
 from steps.compare import compare
 from steps.data_report import data_report
 from steps.evaluate import evaluate
+from steps.evaluate_arm import evaluate_arm
 from steps.evaluate_baseline import evaluate_baseline
 from steps.evaluate_champion import evaluate_champion
-from steps.evaluate_classical import evaluate_classical
 from steps.evaluate_shard import evaluate_shard
 from steps.finetune import finetune
 from steps.fit_decision import fit_decision
@@ -32,9 +32,9 @@ STEPS = SimpleNamespace(
     compare=compare,
     data_report=data_report,
     evaluate=evaluate,
+    evaluate_arm=evaluate_arm,
     evaluate_baseline=evaluate_baseline,
     evaluate_champion=evaluate_champion,
-    evaluate_classical=evaluate_classical,
     evaluate_shard=evaluate_shard,
     finetune=finetune,
     fit_decision=fit_decision,

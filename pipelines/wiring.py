@@ -54,7 +54,12 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
     evaluation_chats = steps.format_chat(evaluation, s.model, s.prompt, labels, id="format_chat_evaluation")
 
     held_out = {"evaluation_chats": evaluation_chats, "decision_chats": decision_chats}
-    classical = steps.evaluate_classical(train_chats, **held_out, decision=s.decision, seed=seed)
+    arms = [
+        steps.evaluate_arm(
+            train_chats, **held_out, arm=arm, decision=s.decision, seed=seed, id=f"evaluate_arm_{arm}"
+        )
+        for arm in s.arms.include
+    ]
     baseline = {}
     if not s.evaluation.skip_baseline:
         baseline["baseline"] = steps.evaluate_baseline(
@@ -86,12 +91,12 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
     if s.robustness.samples:
         probed["robustness"] = steps.probe_robustness(adapter, tuned, evaluation_chats, s.model, s.robustness)
     champion = steps.evaluate_champion(adapter, tuned, evaluation_chats, s.model, s.evaluation, s.registry)
-    verdict = steps.compare(adapter, tuned, classical, champion, gate=s.gate, **baseline)
+    verdict = steps.compare(adapter, tuned, arms, champion, gate=s.gate, **baseline)
     steps.register_model(
         adapter=adapter,
         verdict=verdict,
         tuned=tuned,
-        classical=classical,
+        arms=arms,
         champion=champion,
         classification=classification,
         reviews=reviews,

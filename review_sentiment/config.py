@@ -464,6 +464,15 @@ class DecisionSettings(Section):
         return self
 
 
+class ArmSettings(Section):
+    """Other models that are trained on the same reviews, to compare with."""
+
+    include: Annotated[
+        tuple[ArmName, ...], BeforeValidator(_split_at_commas), Field(min_length=1), AfterValidator(_distinct)
+    ] = ("tfidf",)
+    """Arms to train and evaluate."""
+
+
 class RobustnessSettings(Section):
     """How the tuned model is tested on perturbed reviews and other prompts."""
 
@@ -478,16 +487,16 @@ class GateSettings(Section):
     """Compare models as production sees them, by their decision rules, or on balanced reviews."""
     min_gain_over_baseline: Gain = 0.0
     """The gain in accuracy over the untuned model must exceed this fraction."""
-    min_gain_over_classical: Gain = 0.0
-    """The gain in accuracy over TF-IDF with logistic regression must exceed this fraction."""
-    classical_exception: Text | None = None
-    """Reason to accept a candidate that is no better than the classical model; the model card shows it."""
+    min_gain_over_arm: Gain = 0.0
+    """The gain in accuracy over the cheapest arm must exceed this fraction."""
+    arm_exception: Text | None = None
+    """Reason to accept a candidate that is no better than the cheapest arm; the model card shows it."""
     min_gain_over_champion: Gain = 0.0
     """The gain in accuracy over the current champion must exceed this fraction."""
     significance: Fraction = 0.05
     """Maximum p-value (McNemar) of the gain over the untuned model and over the champion."""
     max_category_loss: Fraction = 0.05
-    """Maximum loss in a category's accuracy (a fraction) against the classical model or the champion."""
+    """Maximum loss in a category's accuracy (a fraction) against the cheapest arm or the champion."""
     min_category_reviews: Count = 30
     """Minimum evaluation reviews for a category to be checked; smaller categories pass."""
     max_unparsed_rate: Fraction = 0.01
@@ -541,6 +550,8 @@ class Settings(Section):
     """How models are evaluated."""
     decision: DecisionSettings = DecisionSettings()
     """How probabilities become answers."""
+    arms: ArmSettings = ArmSettings()
+    """Other models that are trained on the same reviews, to compare with."""
     robustness: RobustnessSettings = RobustnessSettings()
     """How the tuned model is tested on perturbed reviews and other prompts."""
     gate: GateSettings = GateSettings()

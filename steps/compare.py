@@ -1,4 +1,4 @@
-"""The gate: compare the tuned model with the untuned one, the classical one and the champion."""
+"""The gate: compare the tuned model with the untuned one, the arms and the champion."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ def depends_on() -> str:
 def compare(
     adapter: TrainedAdapter,
     tuned: Evaluation,
-    classical: Evaluation,
+    arms: list[Evaluation],
     champion: Champion,
     gate: GateSettings,
     baseline: Evaluation | None = None,
@@ -30,4 +30,4 @@ def compare(
     """Return every gate check with its figures."""
     from review_sentiment.registry.gate import Evaluations, judge
 
-    return judge(Evaluations(tuned, classical, baseline), champion, adapter.proof, gate)
+    return judge(Evaluations(tuned, tuple(arms), baseline), champion, adapter.proof, gate)

@@ -38,6 +38,6 @@ def evaluate(
     plan = plan_compute(model.device, model.precision)
     connect_to_run(adapter)
     chats = HeldOut(evaluation_chats, decision_chats)
-    result = evaluate_model(adapter.base, adapter.directory, chats, plan, evaluation)
+    result = evaluate_model(adapter.base, adapter.directory, chats, plan, evaluation, adapter.summary.seconds)
     clear_checkpoints(adapter.checkpoints)  # the adapter that was evaluated came from the artifact store
     return result

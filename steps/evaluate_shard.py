@@ -39,4 +39,5 @@ def evaluate_shard(
         plan_compute(model.device, model.precision),
         evaluation,
         shard,
+        adapter.summary.seconds,
     )

@@ -29,7 +29,7 @@ def register_model(
     adapter: TrainedAdapter,
     verdict: Verdict,
     tuned: Evaluation,
-    classical: Evaluation,
+    arms: list[Evaluation],
     champion: Champion,
     classification: ClassificationReport,
     rule: DecisionRule,
@@ -79,7 +79,7 @@ def register_model(
         categories=whole_counts(reviews, (train, decision, evaluation)),
         columns=review_columns(data.columns),
     )
-    evaluations = Evaluations(tuned, classical, baseline, robustness, champion.evaluation)
+    evaluations = Evaluations(tuned, tuple(arms), baseline, robustness, champion.evaluation)
     reports = {
         "reports/data_report.html": report.html,
         "tuned/classification_report.html": classification.html,

@@ -132,7 +132,7 @@ def tiny_settings(data: Path, model: str) -> dict[str, Any]:
         "lora": {"rank": 4, "alpha": 8},
         "training": {"learning_rate": 0.01, "batch_size": 4, "max_steps": 20},
         "evaluation": {"sample_predictions": 2},
-        "gate": {"min_gain_over_classical": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
+        "gate": {"min_gain_over_arm": -1, "min_gain_over_baseline": -1, "max_category_loss": 1.0,
                  "max_unparsed_rate": 1.0, "max_calibration_error": 1.0, "significance": 1.0},
     }  # fmt: skip
 

@@ -12,12 +12,12 @@ import pandas as pd
 from dashboard.queries.versions import Registry, title_of
 from dashboard.widgets.figures import Line
 from review_sentiment.decision.calibration import TWO_CLASSES
-from review_sentiment.errors import DataError, TrackingError
 from review_sentiment.evaluation.comparison import RULES, Comparison, compare_models, paired_answers
 from review_sentiment.evaluation.intervals import RELIABILITY_BINS
+from review_sentiment.evaluation.model_titles import title_of as model_title
 from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
 from review_sentiment.scoring.answers import labels_of
-from review_sentiment.tracking.mlflow_store import TUNED
+from review_sentiment.tracking.mlflow_store import BASELINE, TUNED
 
 if TYPE_CHECKING:
     from review_sentiment.decision.rule import DecisionRule
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from review_sentiment.registry.version_comparison import NaturalComparison
     from review_sentiment.tracking.model_versions import ModelVersion
 
-OTHER_MODELS = ("classical", "baseline")
-"""Models that are evaluated beside a version."""
 SHOWN_FIGURES = {
     "accuracy": "accuracy",
     "constrained_accuracy": "constrained accuracy",
@@ -82,9 +80,9 @@ def choices(registry: Registry) -> dict[str, Choice]:
     """Return the models that can be compared, by title; the versions come first."""
     tuned = [Choice(title_of(version), version, TUNED) for version in registry.versions]
     others = [
-        Choice(f"{model} beside version {version.version}", version, model)
+        Choice(_title_beside(version, model), version, model)
         for version in registry.versions
-        for model in OTHER_MODELS
+        for model in version.compared_models
     ]
     return {choice.title: choice for choice in [*tuned, *others]}
 
@@ -93,22 +91,19 @@ def default_choices(registry: Registry) -> tuple[str, str]:
     """Return the titles of what the newest version is compared with, and of that version.
 
     That is the champion, or without another one the untuned model, or if its evaluation was skipped the
-    classical one.
+    first arm.
     """
     newest, champion = registry.versions[0], registry.champion
     if champion is not None and champion.version != newest.version:
         return title_of(champion), title_of(newest)
-    return f"{_model_beside(newest)} beside version {newest.version}", title_of(newest)
+    beside = newest.compared_models
+    if not beside:
+        return title_of(newest), title_of(newest)
+    return _title_beside(newest, BASELINE if BASELINE in beside else beside[0]), title_of(newest)
 
 
-def _model_beside(version: ModelVersion) -> str:
-    from review_sentiment.tracking import evidence
-
-    classical, baseline = OTHER_MODELS
-    try:
-        return baseline if evidence.has_evaluation(version, baseline) else classical
-    except TrackingError:  # reading the evaluation reports it on the page
-        return baseline
+def _title_beside(version: ModelVersion, model: str) -> str:
+    return f"{model_title(model)} beside version {version.version}"
 
 
 @lru_cache(CACHE_SIZE)
@@ -116,17 +111,11 @@ def read_evaluation(choice: Choice) -> RecordedEvaluation:
     """Read a model's evaluation, which never changes once it is recorded.
 
     Raises:
-        DataError: the model was not evaluated.
         TrackingError: the version's files are gone.
     """
     from review_sentiment.tracking import evidence
 
     version, model = choice.version, choice.model
-    if model != TUNED and not evidence.has_evaluation(version, model):
-        raise DataError(
-            f"{choice.title}: this model was not evaluated, because the run skipped it "
-            "(evaluation.skip_baseline)."
-        )
     return RecordedEvaluation(
         choice,
         evidence.metrics_of(version, model),

@@ -11,8 +11,10 @@ from review_sentiment.errors import ReviewSentimentError
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
 
-EVALUATIONS = {"evaluate_baseline": "baseline", "fit_decision": "tuned", "evaluate_classical": "classical"}
+EVALUATIONS = {"evaluate_baseline": "baseline", "fit_decision": "tuned"}
 """Each evaluation step, and the output that has its metrics."""
+ARM_STEP, ARM = "evaluate_arm_", "arm"
+"""The start of the names of the steps that evaluate an arm, and their output."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,10 @@ def _outputs(step: StepRunResponse) -> dict[str, str]:
 def _metrics(steps: Mapping[str, StepRunResponse]) -> dict[str, dict[str, Any]]:
     """Read the headline metrics from the artifacts' metadata, without loading the artifacts."""
     metrics = {}
-    for step, name in EVALUATIONS.items():
-        if step in steps and name in steps[step].outputs:
-            metadata = steps[step].outputs[name][0].run_metadata
+    arms = {step: (step.removeprefix(ARM_STEP), ARM) for step in steps if step.startswith(ARM_STEP)}
+    for step, (name, output) in ({step: (name, name) for step, name in EVALUATIONS.items()} | arms).items():
+        if step in steps and output in steps[step].outputs:
+            metadata = steps[step].outputs[output][0].run_metadata
             metrics[name] = {
                 key: value if isinstance(value, dict) else float(value)
                 for key, value in metadata.items()

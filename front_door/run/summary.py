@@ -27,6 +27,7 @@ def summary(result: RunResult) -> str:
     lines = [f"{result.status} in {result.seconds:.0f} s: {len(result.steps)} steps, {cached} from the cache"]
     if result.metrics:
         lines += ["", figures_table(result.metrics), "", natural_table(result.metrics)]
+        lines += ["", cost_table(result.metrics)]
         tuned = result.metrics.get("tuned", {})
         if "audit_agreement" in tuned:
             lines.append(
@@ -50,7 +51,7 @@ def summary(result: RunResult) -> str:
             f"             {result.mlflow['evaluation_run_id']} (evaluation, its child run)",
             "dashboard    python run_pipeline.py ui",
         ]
-    lines += [f"{name:12} {place}" for name, place in result.outputs.items()]
+    lines += [f"{name:15} {place}" for name, place in result.outputs.items()]
     return "\n".join(lines)
 
 
@@ -72,18 +73,18 @@ def natural_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     on_scale = first.quadratic_kappa is not None
     lines = [
         f"at the natural share ({first.share[rarest]:.1%} {in_sentence(rarest)}), under the decision rule",
-        f"{'':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'precision of':>16}{'recall of':>16}"
+        f"{'':15}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'precision of':>16}{'recall of':>16}"
         f"{'calibration':>13}"
         + (f"{'quadratic':>11}{'mean abs.':>11}" if on_scale else "")
         + (f"{'reviews':>10}{'of these':>10}" if abstains else ""),
-        f"{'':12}{'':10}{'':16}{'':8}{shown:>16}{shown:>16}{'error':>13}"
+        f"{'':15}{'':10}{'':16}{'':8}{shown:>16}{shown:>16}{'error':>13}"
         + (f"{'kappa':>11}{'error':>11}" if on_scale else "")
         + (f"{'answered':>10}{'wrong':>10}" if abstains else ""),
     ]
     for name, one in found.items():
         interval = f"{one.low['accuracy']:.3f}-{one.high['accuracy']:.3f}"
         lines.append(
-            f"{name:12}{one.accuracy:10.3f}{interval:>16}{one.macro_f1:8.3f}"
+            f"{name:15}{one.accuracy:10.3f}{interval:>16}{one.macro_f1:8.3f}"
             f"{one.precision[rarest]:16.3f}{one.recall[rarest]:16.3f}{one.calibration_error:13.3f}"
             + (f"{one.quadratic_kappa:11.3f}{one.mean_absolute_error:11.3f}" if on_scale else "")
             + (f"{one.coverage:10.1%}{one.risk:10.1%}" if abstains else "")
@@ -91,17 +92,36 @@ def natural_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def cost_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return one line per model: what its accuracy costs, the fastest first."""
+    from review_sentiment.evaluation.cost import Cost
+    from review_sentiment.evaluation.tradeoff import HEADING, Tradeoff, in_order, tradeoff_table
+
+    found = [
+        Tradeoff(
+            name,
+            figures["natural"]["accuracy"],
+            figures["roc_auc"],
+            figures["natural"]["calibration_error"],
+            Cost(**{"training_seconds": None} | figures["cost"]),
+        )
+        for name, figures in metrics.items()
+        if "cost" in figures and "natural" in figures
+    ]
+    return columns([HEADING, *tradeoff_table(in_order(found))]) if found else ""
+
+
 def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     """Return one line per model, on the balanced evaluation reviews."""
     heading = (
-        f"{'balanced':12}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'ROC AUC':>9}"
+        f"{'balanced':15}{'accuracy':>10}{'95 % interval':>16}{'F1':>8}{'ROC AUC':>9}"
         f"{'constrained':>13}{'unparsed':>10}{'reviews':>9}"
     )
     lines = [heading]
     for name, found in metrics.items():
         interval = f"{found['accuracy_low']:.3f}-{found['accuracy_high']:.3f}"
         lines.append(
-            f"{name:12}{found['accuracy']:10.3f}{interval:>16}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
+            f"{name:15}{found['accuracy']:10.3f}{interval:>16}{found['f1']:8.3f}{found['roc_auc']:9.3f}"
             f"{found['constrained_accuracy']:13.3f}{found['unparsed_rate']:10.1%}{found['n']:9.0f}"
         )
     return "\n".join(lines)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 class Arm(Protocol):
     """A trained model that answers reviews."""
 
-    labels: tuple[str, ...]
-    """The possible labels, in the order of the class index."""
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the possible labels, in the order of the class index."""
+        ...
 
     def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the labels' log-probabilities [n, c] for clean titles and texts."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +13,14 @@ import pandas as pd
 
 from review_sentiment.evaluation import audit
 from review_sentiment.evaluation.audit import generate_answers
+from review_sentiment.evaluation.cost import Cost, latencies, megabytes_of
 from review_sentiment.evaluation.examples import sample_rows, sample_table
 from review_sentiment.evaluation.metrics import require_every_label
 from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.evaluation.result import Evaluation, evaluation_of
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
-from review_sentiment.models.loading import load_tokenizer
+from review_sentiment.models.loading import load_tokenizer, local_directory
 from review_sentiment.resources.device import free_memory
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.scoring.scored_model import load_scored_model
@@ -46,6 +49,7 @@ def evaluate_model(
     chats: HeldOut,
     plan: ComputePlan,
     settings: EvaluationSettings,
+    training_seconds: float | None = None,
 ) -> Evaluation:
     """Evaluate the base model, with the adapter if there is one, and free its memory.
 
@@ -63,7 +67,12 @@ def evaluate_model(
     model = load_scored_model(base, adapter, plan)
     # Both sets in one call: its batches are formed from all prompts.
     frame = pd.concat([evaluated.frame, *([chats.decision.frame] if chats.decision else [])])
-    scores = score_labels(model, tokenizer, list(frame["prompt"]), labels, plan, settings.tokens_per_batch)
+    answer = partial(
+        score_labels, model, tokenizer, labels=labels, plan=plan, tokens_per_batch=settings.tokens_per_batch
+    )
+    start = time.perf_counter()
+    scores = answer(list(frame["prompt"]))
+    seconds = time.perf_counter() - start
     table = prediction_table(frame, labels, scores.probabilities, scores.answered, scores.label_mass)
     predictions = table.iloc[: len(evaluated)]
     # The balanced chats come first, so a row of theirs is the same row of all.
@@ -72,7 +81,9 @@ def evaluate_model(
     audited = range(min(settings.audit_samples, len(prompts)))
     rows = list(dict.fromkeys([*audited, *shown]))
     generated = generate_answers(model, tokenizer, [prompts[row] for row in rows], labels, plan)
-    del model
+    p50, p95 = latencies(answer, [(prompt,) for prompt in prompts])
+    cost = Cost(len(frame) / seconds, p50, p95, _megabytes(base, adapter), training_seconds)
+    del model, answer
     free_memory()
     answers = dict(zip(rows, generated, strict=True))
     samples = sample_table(core.frame, predictions, shown, [answers[row] for row in shown])
@@ -89,7 +100,11 @@ def evaluate_model(
             labels,
         ),
     )
-    return replace(found, decision=table.iloc[len(evaluated) :].reset_index(drop=True))
+    return replace(found, decision=table.iloc[len(evaluated) :].reset_index(drop=True), cost=cost)
+
+
+def _megabytes(base: ModelIdentity, adapter: Path | None) -> float:
+    return sum(megabytes_of(directory) for directory in (local_directory(base), adapter) if directory)
 
 
 def evaluate_shard(
@@ -99,11 +114,12 @@ def evaluate_shard(
     plan: ComputePlan,
     settings: EvaluationSettings,
     shard: int,
+    training_seconds: float | None = None,
 ) -> Evaluation:
     """Evaluate every `settings.shards`-th chat of each label, starting at number `shard` (0-based)."""
     start, end = (settings.audit_samples * number // settings.shards for number in (shard, shard + 1))
     own = settings.model_copy(update={"audit_samples": end - start})
-    return evaluate_model(base, adapter, chats.shard(shard, settings.shards), plan, own)
+    return evaluate_model(base, adapter, chats.shard(shard, settings.shards), plan, own, training_seconds)
 
 
 def merge_shards(shards: Sequence[Evaluation], chats: HeldOut, sample_predictions: int) -> Evaluation:
@@ -121,6 +137,7 @@ def merge_shards(shards: Sequence[Evaluation], chats: HeldOut, sample_prediction
         shown,
         audit.total([shard.audit for shard in shards]),
     )
+    found = replace(found, cost=shards[0].cost)  # each shard measures the same model
     if chats.decision is None:
         return found
     return replace(found, decision=_in_order([shard.decision for shard in shards], chats.decision))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.evaluation.audit import Audit
+from review_sentiment.evaluation.cost import Cost
 from review_sentiment.evaluation.examples import example_table, sample_table
 from review_sentiment.evaluation.metrics import Metrics, compute_metrics
 from review_sentiment.evaluation.natural import NaturalMetrics, natural_metrics
@@ -43,6 +44,8 @@ class Evaluation:
     natural: NaturalMetrics | None = None
     rule: DecisionRule | None = None
     """The rule that `natural` and the answers in `stratified` follow from."""
+    cost: Cost | None = None
+    """None for a champion that was evaluated again, and for a part of an evaluation."""
 
     def under(self, rule: DecisionRule, shares: tuple[float, ...]) -> Evaluation:
         """Return the evaluation under a rule: what it answers, and the metrics at the natural shares."""

@@ -217,6 +217,20 @@ def _location(base: ModelIdentity) -> tuple[str, dict[str, Any]]:
     return base.name, options | ({"revision": base.revision} if base.revision and not base.files else {})
 
 
+def local_directory(base: ModelIdentity) -> Path:
+    """Return the directory on this machine from which a model was loaded.
+
+    Raises:
+        ModelUnavailableError: the files on this machine are not those that the identity names.
+    """
+    from huggingface_hub import snapshot_download
+
+    place, options = _location(base)
+    if Path(place).is_dir():
+        return Path(place)
+    return Path(snapshot_download(place, revision=options.get("revision"), local_files_only=True))
+
+
 def _nf4(plan: ComputePlan) -> Any:
     from transformers import BitsAndBytesConfig
 

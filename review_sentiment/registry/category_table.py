@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.evaluation.natural import NaturalMetrics
 
-MAX_CATEGORIES = 8
+MAX_CATEGORIES = 5
 """Rows of a card's table of categories; MLflow keeps 5,000 characters of a version's description."""
 GAP = "&ensp; | "
 """Separator of a table's columns: MLflow's pages (3.17) put no space between them."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.comparison import Comparison, compare_models
+from review_sentiment.evaluation.model_titles import title_of
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.names import in_markdown
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 ROUNDING = 1e-9
-BASELINE, CLASSICAL = "baseline", "classical model"
+BASELINE = "baseline"
 SAME_ADAPTER = "same adapter"
 """Outcome for another evaluation of the champion's adapter."""
 
@@ -35,20 +37,23 @@ class Champion:
 class Evaluations:
     """The candidate's evaluation, those of the models that it must beat, and its robustness.
 
-    `baseline` is the untuned model. It and `robustness` are None if their steps were skipped; `champion` is
-    None if there was no other champion.
+    There is at least one arm. `baseline` is the untuned model. It and `robustness` are None if their steps
+    were skipped; `champion` is None if there was no other champion.
     """
 
     tuned: Evaluation
-    classical: Evaluation
+    arms: tuple[Evaluation, ...]
     baseline: Evaluation | None = None
     robustness: Robustness | None = None
     champion: Evaluation | None = None
 
+    def beside(self) -> list[Evaluation]:
+        """Return the evaluations of the models that were evaluated for the candidate's sake."""
+        return [*([self.baseline] if self.baseline else []), *self.arms]
+
     def of_models(self) -> list[Evaluation]:
         """Return the evaluations of all models."""
-        found = (self.baseline, self.classical, self.champion, self.tuned)
-        return [evaluation for evaluation in found if evaluation is not None]
+        return [*self.beside(), *([self.champion] if self.champion else []), self.tuned]
 
 
 @dataclass(frozen=True)
@@ -120,28 +125,37 @@ def judge(evaluations: Evaluations, champion: Champion, proof: LoraProof, settin
     Raises:
         DataError: the natural share is asked for, and an evaluation has no decision rule.
     """
-    tuned, classical, baseline = evaluations.tuned, evaluations.classical, evaluations.baseline
-    over_classical = _compare(tuned, classical, CLASSICAL, settings)
-    comparisons = [over_classical]
+    tuned, baseline = evaluations.tuned, evaluations.baseline
+    fastest = _cheapest(evaluations.arms)
+    over_arm = _compare(tuned, fastest, f"cheapest arm ({title_of(fastest.model)})", settings)
+    others = [
+        _compare(tuned, arm, title_of(arm.model), settings) for arm in evaluations.arms if arm is not fastest
+    ]
+    comparisons = [over_arm, *others]
     checks = [_proof_check(proof)]
     if baseline is not None:
         gain = _compare(tuned, baseline, BASELINE, settings)
         comparisons.append(gain)
         checks.append(_gain_check(gain, settings.min_gain_over_baseline, settings.significance))
-    checks.append(_classical_check(over_classical, settings))
+    checks.append(_arm_check(over_arm, settings))
     if champion.evaluation is not None:
         name = f"version {champion.version}, champion at the time"
         gain = _compare(tuned, champion.evaluation, name, settings)
         comparisons.append(gain)
         checks.append(_gain_check(gain, settings.min_gain_over_champion, settings.significance))
         checks.append(_category_check(gain, settings))
-    checks.append(_category_check(over_classical, settings))
+    checks.append(_category_check(over_arm, settings))
     for name, value, most in (
         ("unparsed answers", tuned.metrics.unparsed_rate, settings.max_unparsed_rate),
         ("calibration error", _calibration_error(tuned, settings), settings.max_calibration_error),
     ):
         checks.append(GateCheck(name, f"at most {most:.1%}", f"{value:.1%}", not _above(value, most)))
     return Verdict(tuple(checks), tuple(comparisons), champion.version, share=settings.share)
+
+
+def _cheapest(arms: Sequence[Evaluation]) -> Evaluation:
+    """Return the fastest arm: the start of the Pareto front of accuracy and throughput."""
+    return max(arms, key=lambda one: one.cost.reviews_per_second if one.cost else 0.0)
 
 
 def _compare(tuned: Evaluation, other: Evaluation, name: str, settings: GateSettings) -> Comparison:
@@ -196,11 +210,11 @@ def _gain_check(comparison: Comparison, least: float, significance: float) -> Ga
     )
 
 
-def _classical_check(comparison: Comparison, settings: GateSettings) -> GateCheck:
+def _arm_check(comparison: Comparison, settings: GateSettings) -> GateCheck:
     """Require a gain, unless the settings state a reason to do without."""
-    least, overall = settings.min_gain_over_classical, comparison.overall
+    least, overall = settings.min_gain_over_arm, comparison.overall
     passed = _above(overall.gain, least)
-    exception = "" if passed else settings.classical_exception or ""
+    exception = "" if passed else settings.arm_exception or ""
     required = f"> {least:+.3f}" + (f", or the stated exception: {exception}" if exception else "")
     return GateCheck(
         f"accuracy over the {comparison.other}", required, str(overall), passed or bool(exception)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from review_sentiment.data.prompt_format import listed
 from review_sentiment.decision.calibration import TWO_CLASSES
 from review_sentiment.evaluation.comparison import RULES
+from review_sentiment.evaluation.model_titles import title_of
 from review_sentiment.evaluation.natural import ON_SCALE
+from review_sentiment.evaluation.tradeoff import HEADING, QUALITY, tradeoff_table, tradeoffs_of
 from review_sentiment.models.base_model import EMBEDDED
 from review_sentiment.names import counted, in_markdown, in_sentence
 from review_sentiment.registry.category_table import GAP, MAX_CATEGORIES, category_table
@@ -109,11 +111,8 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
     )
     environment.filters["plain"] = in_markdown
     adapter, lineage, tuned = facts.adapter, facts.lineage, evaluations.tuned
-    models = {
-        "**tuned (this model)**": tuned,
-        "untuned base model": evaluations.baseline,
-        "TF-IDF + logistic regression": evaluations.classical,
-    }
+    models = {f"**{title_of(tuned.model)}**": tuned, title_of("baseline"): evaluations.baseline}
+    models |= {title_of(found.model): found for found in evaluations.arms}
     named = len(tuned.metrics.labels) <= MAX_LABELS_NAMED
     settings = (f"`{key}={adapter.settings[key]}`" for key in SETTINGS_SHOWN if key in adapter.settings)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -154,6 +153,7 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         ),
         summary=adapter.summary,
         settings=", ".join(settings),
+        costs=_costs(evaluations),
         by_time=facts.settings.get("split.by") == "time",
     )
 
@@ -204,6 +204,13 @@ def _natural_figures(title: str, evaluation: Evaluation | None, rarest: str) -> 
         natural.shown("recall", rarest),
         *map(natural.shown, ("calibration_error", *scale)),
     ]
+
+
+def _costs(evaluations: Evaluations) -> list[tuple[str, ...]]:
+    """Return the table of costs; other tables have the quality."""
+    found = tradeoff_table(tradeoffs_of(evaluations.of_models()))
+    rows = [HEADING, ("---",) * len(HEADING), *((title_of(row[0]), *row[1:]) for row in found)]
+    return [(row[0], *row[len(QUALITY) + 1 :]) for row in rows]
 
 
 def _shares(rule: DecisionRule) -> str:

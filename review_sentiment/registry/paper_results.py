@@ -22,13 +22,13 @@ from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.names import in_markdown
 from review_sentiment.scoring.answers import labels_of
 from review_sentiment.tracking import evidence
+from review_sentiment.tracking.mlflow_store import TUNED
 
 if TYPE_CHECKING:
     from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.tracking.model_versions import ModelVersion
 
 FIGURES = ("accuracy", "f1", "roc_auc", "brier", "calibration_error", "unparsed_rate", *ON_SCALE)
-MODELS = ("baseline", "classical", "tuned")
 SEED = "seed"
 
 
@@ -55,9 +55,7 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
     evaluations: dict[str, Evaluation] = {}
     settings = {version.version: evidence.settings_of(version) for version in versions}
     for version in versions:
-        for model in MODELS:
-            if not evidence.has_evaluation(version, model):
-                continue
+        for model in (*version.compared_models, TUNED):
             predictions = evidence.predictions_of(version, model)
             metrics = compute_metrics(predictions, labels_of(predictions))
             identity = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from review_sentiment.data.chats import REVIEW_COLUMNS
 from review_sentiment.data.data_report import reference_of
+from review_sentiment.evaluation.tradeoff import tradeoffs_json, tradeoffs_of
 from review_sentiment.registry.gate import still_against
 from review_sentiment.registry.judged import Judged, recorded_verdict
 from review_sentiment.registry.model_card import CardIdentity, RegisteredVersion, concerns, write_card
@@ -32,7 +33,12 @@ from review_sentiment.tracking.evidence import (
     log_card,
     log_evidence,
 )
-from review_sentiment.tracking.mlflow_store import EVALUATION_RUN_TAG, GATE_REASON_TAG, GATE_TAG
+from review_sentiment.tracking.mlflow_store import (
+    EVALUATION_RUN_TAG,
+    GATE_REASON_TAG,
+    GATE_TAG,
+    TRADEOFFS_FILE,
+)
 from review_sentiment.tracking.provenance import software_here, trained_with
 from review_sentiment.tracking.served_model import log_served_model
 
@@ -109,6 +115,7 @@ def _register_new(name: str, judged: Judged, links: dict[str, str], warnings: li
     verdict, evaluations, facts = judged.verdict, judged.evaluations, judged.facts
     run_id = facts.adapter.run_id
     tags = _tags(facts.adapter.base, evaluations.tuned, verdict) | facts.lineage.tags() | links
+    tags[model_versions.COMPARED_TAG] = " ".join(found.model for found in evaluations.beside())
     tags |= {model_versions.WARNINGS_TAG: "\n".join(warnings)} if warnings else {}
     model_id = _log_model(judged)
     version = model_versions.register_version(name, run_id, model_id, tags)
@@ -139,11 +146,10 @@ def _log_model(judged: Judged) -> str:
     texts = {
         SETTINGS_FILE: json.dumps({**facts.settings, **adapter.settings, **compute}, indent=2),
         GATE_FILE: judged.gate_json(),
+        TRADEOFFS_FILE: tradeoffs_json(tradeoffs_of(evaluations.of_models())),
     }
-    beside = (evaluations.baseline, evaluations.classical, evaluations.tuned)
-    log_evidence(
-        model_id, texts, [found for found in beside if found], facts.evaluation.frame[REVIEW_COLUMNS]
-    )
+    evaluated = [*evaluations.beside(), evaluations.tuned]
+    log_evidence(model_id, texts, evaluated, facts.evaluation.frame[REVIEW_COLUMNS])
     return model_id
 
 

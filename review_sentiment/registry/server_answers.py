@@ -51,7 +51,7 @@ def recorded_answers(version: ModelVersion, rows: int | None) -> RecordedAnswers
     """
     tuned = evidence.predictions_of(version)[:rows]
     reviews = evidence.reviews_of(version).set_index("review_id", drop=False).loc[tuned["review_id"]]
-    has_baseline = evidence.has_evaluation(version, BASELINE)
+    has_baseline = BASELINE in version.compared_models
     untuned = evidence.predictions_of(version, BASELINE) if has_baseline else tuned.head(0)
     with temporary_directory() as scratch:
         serving, _ = model_versions.download_adapter(version, Path(scratch))

@@ -21,6 +21,7 @@ from review_sentiment.tracking.mlflow_store import (
     PREDICTIONS_FILE,
     SLICES_FILE,
     STRATIFIED_FILE,
+    TRADEOFFS_FILE,
     client,
 )
 from review_sentiment.tracking.run_log import (
@@ -100,6 +101,7 @@ def record_evaluation(record: EvaluationRecord) -> str:
         log_dataset(run_id, record.reviews, "evaluation", context="evaluation")
         for found in record.evaluations:
             _log_model(run_id, found)
+        _log_tradeoffs(run_id, record.evaluations)
         log_metrics(run_id, record.metrics)
         for file, text in record.files.items():
             log_text(run_id, text, file)
@@ -158,6 +160,17 @@ def _find(training_run: str, identity: str) -> str | None:
     return str(found[0].info.run_id) if found else None
 
 
+def _log_tradeoffs(run_id: str, evaluations: Sequence[Evaluation]) -> None:
+    from review_sentiment.evaluation.tradeoff import tradeoffs_json, tradeoffs_of
+    from review_sentiment.evaluation.tradeoff_plot import tradeoff_figure
+
+    tradeoffs = tradeoffs_of(evaluations)
+
+    log_text(run_id, tradeoffs_json(tradeoffs), TRADEOFFS_FILE)
+    if tradeoffs:
+        client().log_figure(run_id, tradeoff_figure(tradeoffs), "tradeoffs.png")
+
+
 def _log_model(run_id: str, evaluation: Evaluation) -> None:
     """Log a model's metrics, its plots, its predictions, and examples to read as table and page."""
     from review_sentiment.evaluation.decision_plots import decision_figure
@@ -172,6 +185,7 @@ def _log_model(run_id: str, evaluation: Evaluation) -> None:
         (f"{model}_category", {safe[name]: value for name, value in metrics.category_accuracy.items()}),
         (f"{model}_interval", metrics.interval_ends()),
         (f"{model}_natural", evaluation.natural.flat() if evaluation.natural else {}),
+        (f"{model}_cost", evaluation.cost.figures() if evaluation.cost else {}),
     ):
         log_metrics(run_id, {f"{prefix}/{key}": value for key, value in figures.items()})
     client().log_figure(run_id, confusion_figure(evaluation), f"{model}/confusion_matrix.png")

@@ -22,6 +22,7 @@ from review_sentiment.tracking.mlflow_store import (
     REVIEWS_FILE,
     SLICES_FILE,
     STRATIFIED_FILE,
+    TRADEOFFS_FILE,
     TUNED,
     client,
     temporary_directory,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.evaluation.result import Evaluation
+    from review_sentiment.evaluation.tradeoff import Tradeoff
     from review_sentiment.tracking.model_versions import ModelVersion
 
 DIRECTORY = "evidence"
@@ -109,6 +111,13 @@ def gate_of(version: ModelVersion) -> dict[str, Any]:
     return dict(json.loads(_text(version, GATE_FILE)))
 
 
+def tradeoffs_of(version: ModelVersion) -> list[Tradeoff]:
+    """Return what the models beside a version cost, the fastest first."""
+    from review_sentiment.evaluation.tradeoff import tradeoffs_from
+
+    return tradeoffs_from(_text(version, TRADEOFFS_FILE))
+
+
 def card_of(version: ModelVersion) -> str:
     """Return a version's model card; its description in MLflow may be shorter."""
     return _text(version, CARD_FILE)
@@ -117,11 +126,6 @@ def card_of(version: ModelVersion) -> str:
 def reviews_of(version: ModelVersion) -> pd.DataFrame:
     """Return the reviews that a version was evaluated on."""
     return _table(version, REVIEWS_FILE)
-
-
-def has_evaluation(version: ModelVersion, model: str) -> bool:
-    """Return whether a model was evaluated beside a version: the baseline may have been skipped."""
-    return f"{DIRECTORY}/{model}/{METRICS_FILE}" in _files(version, model)
 
 
 def metrics_of(version: ModelVersion, model: str = TUNED) -> dict[str, Any]:

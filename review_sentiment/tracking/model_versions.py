@@ -30,6 +30,7 @@ CHAMPIONS_TAG = "champions"
 """Tag of a registered model: the versions that were champion, the present one last."""
 ACCURACY_TAG = "accuracy"
 WARNINGS_TAG = "warnings"
+COMPARED_TAG = "compared_models"
 """Tag of a version with what its readers must know, one warning a line."""
 MODEL_SCHEME = "models:/"
 MODEL_DESCRIPTION = """\
@@ -60,6 +61,11 @@ class ModelVersion:
     def evaluation_run(self) -> str:
         """Return the id of the MLflow run of the version's evaluation; its training is `run_id`."""
         return self.tags.get(EVALUATION_RUN_TAG, "")
+
+    @property
+    def compared_models(self) -> tuple[str, ...]:
+        """Return the models that were evaluated beside the version: the untuned one, if any, and the arms."""
+        return tuple(self.tags.get(COMPARED_TAG, "").split())
 
     @property
     def warnings(self) -> tuple[str, ...]:

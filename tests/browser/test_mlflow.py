@@ -159,7 +159,7 @@ def test_metrics_are_drawn_in_groups(visit: Callable[..., Any], site: Site) -> N
     with visit(1400, 1200) as found:
         for run, groups in (
             ("run_id", ("train",)),
-            ("evaluation_run_id", ("tuned", "baseline", "classical")),
+            ("evaluation_run_id", ("tuned", "baseline", "tfidf")),
         ):
             found.page.goto(f"{site.run(run)}/model-metrics")
             for group in groups:

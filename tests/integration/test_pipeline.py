@@ -45,7 +45,7 @@ ALL_STEPS = {
     "format_chat_validation",
     "format_chat_decision",
     "format_chat_evaluation",
-    "evaluate_classical",
+    "evaluate_arm_tfidf",
     "evaluate_baseline",
     "finetune",
     *AFTER_TRAINING,
@@ -61,7 +61,7 @@ def edit(file: Path, old: str, new: str) -> None:
 def test_a_first_run_makes_a_registered_version(project: Project, first_run: dict[str, Any]) -> None:
     assert first_run["status"] == "completed"
     assert steps_that_ran(first_run) == ALL_STEPS
-    assert set(first_run["metrics"]) == {"baseline", "tuned", "classical"}
+    assert set(first_run["metrics"]) == {"baseline", "tuned", "tfidf"}
     assert first_run["metrics"]["tuned"]["accuracy"] > first_run["metrics"]["baseline"]["accuracy"]
     for metrics in first_run["metrics"].values():
         natural = metrics["natural"]
@@ -90,7 +90,7 @@ def test_the_runs_of_training_and_evaluation_have_everything(
     assert evaluation.data.params["split/evaluation_per_category"] == "1000"
     assert not training.data.params.keys() & evaluation.data.params.keys()
     assert {"train/loss", "lora/layers_moved"} <= set(training.data.metrics)
-    assert {"tuned/accuracy", "baseline/roc_auc", "classical/f1"} <= set(evaluation.data.metrics)
+    assert {"tuned/accuracy", "baseline/roc_auc", "tfidf/f1"} <= set(evaluation.data.metrics)
     assert training.data.metrics["lora/layers_moved"] == 14
     assert len(client.get_metric_history(training.info.run_id, "train/loss")) == 20
     inputs = [[found.tags[0].value for found in run.inputs.dataset_inputs] for run in (training, evaluation)]
@@ -101,7 +101,7 @@ def test_the_runs_of_training_and_evaluation_have_everything(
     files = {
         f"{folder}/{Path(item.path).name}"
         for run in (training, evaluation)
-        for folder in ("tuned", "baseline", "classical", "training", "reports")
+        for folder in ("tuned", "baseline", "tfidf", "training", "reports")
         for item in client.list_artifacts(run.info.run_id, folder)
     }
     assert {
@@ -248,8 +248,8 @@ def test_a_dry_run_on_a_new_machine_makes_no_state(settings: dict[str, Any], tmp
 def test_rerun_runs_those_steps_and_takes_the_rest_from_the_cache(
     project: Project, first_run: dict[str, Any]
 ) -> None:
-    again = project.result("--rerun", "evaluate_classical", "--rerun", "ingest_reviews")
-    assert steps_that_ran(again) == {"evaluate_classical", "ingest_reviews_Tops", "ingest_reviews_Shoes"}
+    again = project.result("--rerun", "evaluate_arm", "--rerun", "ingest_reviews")
+    assert steps_that_ran(again) == {"evaluate_arm_tfidf", "ingest_reviews_Tops", "ingest_reviews_Shoes"}
 
 
 def test_only_runs_one_step_on_the_inputs_of_the_latest_run(
@@ -345,20 +345,23 @@ def test_a_gate_that_is_not_passed_makes_a_challenger_with_the_reason_in_its_car
 ) -> None:
     # Under another name: as another evaluation of the champion's adapter, it would not be judged.
     project = project.with_settings(registry={"model_name": "strict"})
-    strict = project.result("--set", "gate.min_gain_over_classical=0.99")
+    strict = project.result("--set", "gate.min_gain_over_arm=0.99")
     assert steps_that_ran(strict) == {"evaluate_champion", "compare", "register_model"}
     assert strict["model"]["aliases"] == ["challenger"]
     assert strict["model"]["gate"] == "not passed"
     (failed,) = strict["model"]["failed_checks"]
-    assert (failed["name"], failed["required"]) == ("accuracy over the classical model", "> +0.990")
+    assert (failed["name"], failed["required"]) == (
+        "accuracy over the cheapest arm (TF-IDF + logistic regression)",
+        "> +0.990",
+    )
     assert failed["measured"]
     listed = project.run("models", "--name", "strict")
     assert listed.returncode == 0, listed.stderr
     version = strict["model"]["version"]
     assert re.search(rf"^{version} +challenger .* not passed", listed.stdout, re.MULTILINE), listed.stdout
-    reason = r"accuracy over the classical model is .*, required: > \+0\.990"
+    reason = r"accuracy over the cheapest arm \(TF-IDF \+ logistic regression\) is .*, required: > \+0\.990"
     assert re.search(rf"^version {version}: .*{reason}", listed.stdout, re.MULTILINE), listed.stdout
-    strict_again = ("--config", str(project.config), "--set", "gate.min_gain_over_classical=0.99")
+    strict_again = ("--config", str(project.config), "--set", "gate.min_gain_over_arm=0.99")
     summary = project.run(*strict_again).stdout
     assert re.search(rf"gate         not passed\n +{reason}", summary), summary
 
@@ -403,7 +406,7 @@ def test_results_for_a_paper_have_intervals_seeds_and_vector_figures(
     written = project.run("results", "-o", str(tmp_path), "--versions", version)
     assert written.returncode == 0, written.stderr
     table = pd.read_csv(tmp_path / "results.csv")
-    assert set(table["model"]) == {"baseline", "classical", "tuned"}
+    assert set(table["model"]) == {"baseline", "tfidf", "tuned"}
     natural, accuracy = (
         table.query("figure == 'accuracy' and model == 'tuned' and share == @share").iloc[0]
         for share in ("natural", "balanced")
@@ -500,11 +503,11 @@ def test_edited_functions_run_the_steps_that_reach_them(copied_project: Project)
     """tests/unit/test_source_fingerprint.py goes through the kinds of edits; here ZenML is asked."""
     sources = copied_project.root / "review_sentiment"
     edit(sources / "scoring" / "label_scoring.py", "Classify reviews by", "Sort reviews by")  # a docstring
-    edit(sources / "evaluation" / "classical.py", "C=10.0", "C=5.0")
+    edit(sources / "arms" / "tfidf.py", "INVERSE_REGULARISATION = 10.0", "INVERSE_REGULARISATION = 5.0")
     edit(sources / "registry" / "gate.py", "champion == verdict.champion", "verdict.champion == champion")
     ran = steps_that_ran(copied_project.result())
     assert (
-        {"evaluate_classical", "register_model"} <= ran <= {"evaluate_classical", "compare", "register_model"}
+        {"evaluate_arm_tfidf", "register_model"} <= ran <= {"evaluate_arm_tfidf", "compare", "register_model"}
     )
 
     edit(sources / "data" / "splits.py", '"order", row', '"other order", row')
@@ -548,7 +551,7 @@ def test_other_weights_in_the_same_directory_are_another_model(
         uses_the_model = {*formatted, "evaluate_baseline", "finetune"}
         assert {step for step, fate in plan.items() if fate == "runs"} <= uses_the_model
         assert {step for step, fate in plan.items() if fate == "cached"} == ALL_STEPS - uses_the_model - (
-            AFTER_TRAINING | {"evaluate_classical"}
+            AFTER_TRAINING | {"evaluate_arm_tfidf"}
         )
         for command in refused:
             finished = project.run(*command)

@@ -74,7 +74,7 @@ def tuned(count: int) -> Evaluation:
 @cache
 def other(count: int) -> Evaluation:
     """Return the evaluation of a worse one on the same reviews."""
-    return evaluation("classical", tuned(count).metrics.labels, per_label=6, sure=1.0)
+    return evaluation("tfidf", tuned(count).metrics.labels, per_label=6, sure=1.0)
 
 
 every_size = pytest.mark.parametrize("count", SIZES)
@@ -97,7 +97,7 @@ def card(found: Evaluation, directory: Path) -> str:
         categories=(CategoryCounts("all", 1_000, 900, {}),),
         columns=ReviewColumns(),
     )
-    evaluations = Evaluations(found, other(len(labels)))
+    evaluations = Evaluations(found, (other(len(labels)),))
     identity = CardIdentity("m", "7", "child", tuple(concerns(found, LoraProof((), 2.0, 0.5))), {})
     return write_card(identity, VERDICT, evaluations, facts)
 
@@ -170,7 +170,7 @@ def test_the_examples_page_shows_few_probabilities_of_each_review(count: int) ->
 @every_size
 def test_the_console_stays_in_its_columns(count: int) -> None:
     metrics = {}
-    for name, found in (("classical", other(count)), ("tuned", tuned(count))):
+    for name, found in (("tfidf", other(count)), ("tuned", tuned(count))):
         assert found.natural
         headline = found.metrics.headline() | found.metrics.interval_ends()
         natural = json.loads(json.dumps(found.natural.as_json()))
@@ -195,7 +195,7 @@ def test_the_gate_and_the_comparison_work(count: int) -> None:
     assert good.rule
     assert worse.rule
     settings = load_settings(None).gate
-    verdict = judge(Evaluations(good, worse, worse), Champion(), LoraProof((), 2.0, 0.5), settings)
+    verdict = judge(Evaluations(good, (worse,), worse), Champion(), LoraProof((), 2.0, 0.5), settings)
     assert verdict.comparisons[0].overall.gain > 0
     tables, rules = (worse.stratified, good.stratified), (worse.rule, good.rule)
     difference = natural_difference(*tables, rules, good.rule.prior)

@@ -121,7 +121,7 @@ def adapter(directory: Path) -> TrainedAdapter:
 
 
 DIFFERENCE = PairedDifference(4, 0.25, (0.0, 0.5), 2, 1, 0.5)
-COMPARISON = Comparison("classical model", DIFFERENCE, {"Tops": DIFFERENCE})
+COMPARISON = Comparison("cheapest arm (tfidf)", DIFFERENCE, {"Tops": DIFFERENCE})
 VERDICT = Verdict((GateCheck("check", "required", "measured", True),), (COMPARISON,), "3")
 VERSION = RegisteredVersion("name", "1", "", "models:/name/1", "run", "child", "sqlite:///x", "e", "# Card")
 ROBUSTNESS = Robustness((Probe("typos", "a typo", 0.75, 1.0, DIFFERENCE),))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
@@ -36,7 +37,7 @@ from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.evaluation.result import decided
 from review_sentiment.names import in_markdown
 from review_sentiment.tracking import evidence
-from review_sentiment.tracking.model_versions import ModelVersion
+from review_sentiment.tracking.model_versions import COMPARED_TAG, ModelVersion
 
 LABELS = ("negative", "positive")
 
@@ -60,7 +61,7 @@ def recorded(model: str, p_positive: list[float]) -> RecordedEvaluation:
 
 @pytest.fixture
 def pair() -> tuple[RecordedEvaluation, RecordedEvaluation]:
-    first = recorded("classical", [0.1, 0.9, 0.8, 0.9, 0.1, 0.2])  # r2 and r5 wrong
+    first = recorded("tfidf", [0.1, 0.9, 0.8, 0.9, 0.1, 0.2])  # r2 and r5 wrong
     second = recorded("tuned", [0.1, 0.9, 0.1, 0.9, 0.7, 0.3])  # r4 and r5 wrong
     return first, second
 
@@ -80,7 +81,7 @@ def test_the_paired_test_counts_what_was_won_and_lost(
 ) -> None:
     found = comparison.compare_evaluations(*pair)
     assert (found.overall.only_candidate, found.overall.only_other, found.overall.gain) == (1, 1, 0.0)
-    assert "1 reviews won, 1 lost" in comparison.paired_test_text(found, "classical", "tuned", "balanced")
+    assert "1 reviews won, 1 lost" in comparison.paired_test_text(found, "tfidf", "tuned", "balanced")
 
 
 def test_figures_have_their_intervals(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:
@@ -117,13 +118,15 @@ def test_a_thousand_reviews_under_the_slider_and_under_the_rule(
         assert len(line.x) == len(line.y) > 0
 
 
-@pytest.mark.parametrize(("was_evaluated", "other"), [(True, "baseline"), (False, "classical")])
-def test_the_first_version_is_compared_with_a_model_that_was_evaluated(
-    monkeypatch: pytest.MonkeyPatch, was_evaluated: bool, other: str
-) -> None:
-    monkeypatch.setattr(evidence, "has_evaluation", lambda *_: was_evaluated)
-    registry = Registry("m", (version("1"),))
-    assert comparison.default_choices(registry)[0] == f"{other} beside version 1"
+@pytest.mark.parametrize(
+    ("compared", "other"),
+    [("baseline tfidf", "untuned base model"), ("tfidf", "TF-IDF + logistic regression")],
+)
+def test_the_first_version_is_compared_with_a_model_that_was_evaluated(compared: str, other: str) -> None:
+    registry = Registry("m", (replace(version("1"), tags={COMPARED_TAG: compared}),))
+    first, second = comparison.default_choices(registry)
+    assert first == f"{other} beside version 1"
+    assert {first, second} <= set(comparison.choices(registry))
 
 
 def test_curves_lie_in_the_unit_square(pair: tuple[RecordedEvaluation, RecordedEvaluation]) -> None:

@@ -71,5 +71,5 @@ def test_probabilities_are_those_of_scikit_learn() -> None:
 
 def test_a_directory_without_an_arm_is_refused(tmp_path: Path) -> None:
     (tmp_path / KIND_FILE).write_text("forest")
-    with pytest.raises(DataError, match="no arm of a known kind: kind.txt is 'forest'"):
+    with pytest.raises(DataError, match=r"no arm of a known kind: kind\.txt is 'forest'"):
         load_arm(tmp_path)

@@ -15,9 +15,9 @@ from review_sentiment.training.lora_proof import LayerProof, LoraProof
 MOVED = LayerProof("q_proj", forward_calls=4, first_gradient_norm=0.1, b_norm=0.2)
 STILL = LayerProof("k_proj", forward_calls=4, first_gradient_norm=0.1, b_norm=0.0)
 PROOF = LoraProof((MOVED, MOVED), first_loss=0.7, last_loss=0.2)
-BASELINE, CLASSICAL = "accuracy over the baseline", "accuracy over the classical model"
+BASELINE, ARM = "accuracy over the baseline", "accuracy over the cheapest arm (model)"
 CHAMPION = "accuracy over the version 3, champion at the time"
-WORST, PROVEN, PARSED = "worst category against the classical model", "LoRA proof", "unparsed answers"
+WORST, PROVEN, PARSED = "worst category against the cheapest arm (model)", "LoRA proof", "unparsed answers"
 CALIBRATED = "calibration error"
 
 
@@ -41,7 +41,7 @@ def evaluation(right: int, of: int = 100, unparsed: int = 0, **more: tuple[int, 
 def verdict(
     tuned: Evaluation,
     baseline: Evaluation | None = None,
-    classical: Evaluation | None = None,
+    arm: Evaluation | None = None,
     proof: LoraProof = PROOF,
     champion: Evaluation | None = None,
     **settings: object,
@@ -51,7 +51,7 @@ def verdict(
     The calibration check is off: these models always answer with probability 1.
     """
     return judge(
-        Evaluations(tuned, classical or evaluation(50), baseline),
+        Evaluations(tuned, (arm or evaluation(50),), baseline),
         Champion("3", champion) if champion else Champion(),
         proof,
         GateSettings.model_validate({"max_calibration_error": 1.0, "share": "balanced"} | settings),
@@ -66,7 +66,7 @@ def check(result: Verdict, name: str) -> GateCheck:
 
 def test_a_better_model_with_a_proof_passes_every_check() -> None:
     result = verdict(evaluation(90), baseline=evaluation(70))
-    assert [check.name for check in result.checks] == [PROVEN, BASELINE, CLASSICAL, WORST, PARSED, CALIBRATED]
+    assert [check.name for check in result.checks] == [PROVEN, BASELINE, ARM, WORST, PARSED, CALIBRATED]
     assert result.passed
     assert result.reason() == "All 6 gate checks passed."
 
@@ -80,7 +80,7 @@ def test_without_a_baseline_there_is_no_check_for_it() -> None:
 @pytest.mark.parametrize(("right", "passed"), [(69, False), (70, False), (71, True)])
 def test_the_model_must_be_better_than_each_other_model_not_only_as_good(right: int, passed: bool) -> None:
     result = verdict(evaluation(right), evaluation(70), evaluation(70), significance=1.0)
-    assert check(result, BASELINE).passed is check(result, CLASSICAL).passed is passed
+    assert check(result, BASELINE).passed is check(result, ARM).passed is passed
 
 
 @pytest.mark.parametrize(("right", "passed"), [(75, False), (76, True)])
@@ -104,7 +104,7 @@ def test_an_equal_model_does_not_replace_the_champion() -> None:
 
 def test_a_better_model_that_loses_a_category_to_the_champion_does_not_replace_it() -> None:
     result = verdict(
-        evaluation(95, Trend=(20, 40)), classical=evaluation(50, Trend=(20, 40)),
+        evaluation(95, Trend=(20, 40)), arm=evaluation(50, Trend=(20, 40)),
         champion=evaluation(60, Trend=(30, 40)),
     )  # fmt: skip
     (failed,) = [check for check in result.checks if not check.passed]
@@ -112,21 +112,21 @@ def test_a_better_model_that_loses_a_category_to_the_champion_does_not_replace_i
     assert failed.measured.startswith("Trend -0.250 [")
 
 
-def test_a_stated_exception_lets_a_model_be_no_better_than_the_classical_one() -> None:
-    result = verdict(evaluation(70), classical=evaluation(70))
-    assert not check(result, CLASSICAL).passed
-    excused = verdict(evaluation(70), classical=evaluation(70), classical_exception="it explains itself")
-    assert check(excused, CLASSICAL).passed
-    assert "it explains itself" in check(excused, CLASSICAL).required
+def test_a_stated_exception_lets_a_model_be_no_better_than_the_cheapest_arm() -> None:
+    result = verdict(evaluation(70), arm=evaluation(70))
+    assert not check(result, ARM).passed
+    excused = verdict(evaluation(70), arm=evaluation(70), arm_exception="it explains itself")
+    assert check(excused, ARM).passed
+    assert "it explains itself" in check(excused, ARM).required
 
 
 def test_each_minimum_gain_applies_to_its_own_comparison() -> None:
     result = verdict(evaluation(80), evaluation(70), evaluation(70), min_gain_over_baseline=0.15)
     assert not check(result, BASELINE).passed
-    assert check(result, CLASSICAL).passed
-    result = verdict(evaluation(80), evaluation(70), evaluation(70), min_gain_over_classical=0.15)
+    assert check(result, ARM).passed
+    result = verdict(evaluation(80), evaluation(70), evaluation(70), min_gain_over_arm=0.15)
     assert check(result, BASELINE).passed
-    assert not check(result, CLASSICAL).passed
+    assert not check(result, ARM).passed
 
 
 def test_a_baseline_scored_on_a_few_reviews_is_compared_on_those() -> None:
@@ -151,17 +151,15 @@ def test_a_good_model_whose_adapter_did_not_learn_fails(proof: LoraProof) -> Non
 
 
 @pytest.mark.parametrize(
-    ("tuned", "classical", "passed"), [(84, 90, False), (85, 90, True), (86, 90, True), (90, 95, True)]
+    ("tuned", "arm", "passed"), [(84, 90, False), (85, 90, True), (86, 90, True), (90, 95, True)]
 )
-def test_a_category_may_lose_as_much_as_is_allowed_and_no_more(
-    tuned: int, classical: int, passed: bool
-) -> None:
-    result = verdict(evaluation(tuned), classical=evaluation(classical), max_category_loss=0.05)
+def test_a_category_may_lose_as_much_as_is_allowed_and_no_more(tuned: int, arm: int, passed: bool) -> None:
+    result = verdict(evaluation(tuned), arm=evaluation(arm), max_category_loss=0.05)
     assert check(result, WORST).passed is passed
 
 
 def test_one_bad_category_fails_a_model_that_is_better_overall() -> None:
-    result = verdict(evaluation(95, Trend=(20, 40)), classical=evaluation(70, Trend=(30, 40)))
+    result = verdict(evaluation(95, Trend=(20, 40)), arm=evaluation(70, Trend=(30, 40)))
     assert result.checks[1].passed
     assert not check(result, WORST).passed
     assert check(result, WORST).measured.startswith("Trend -0.250 [")
@@ -170,8 +168,8 @@ def test_one_bad_category_fails_a_model_that_is_better_overall() -> None:
 
 @pytest.mark.parametrize(("least", "passed"), [(40, False), (41, True), (500, True)])
 def test_a_category_that_is_too_small_is_not_judged(least: int, passed: bool) -> None:
-    tuned, classical = evaluation(95, Trend=(20, 40)), evaluation(70, Trend=(30, 40))
-    result = verdict(tuned, classical=classical, min_category_reviews=least)
+    tuned, arm = evaluation(95, Trend=(20, 40)), evaluation(70, Trend=(30, 40))
+    result = verdict(tuned, arm=arm, min_category_reviews=least)
     assert check(result, WORST).passed is passed
 
 

@@ -106,7 +106,7 @@ def card(
         columns=ReviewColumns(),
     )
     software = {"Python": "3.11.7", "torch": "2.13.0", "peft": "0.21.2"}
-    evaluations = Evaluations(some_evaluation(), some_evaluation(), robustness=robustness)
+    evaluations = Evaluations(some_evaluation(), (some_evaluation(),), robustness=robustness)
     return write_card(CardIdentity("m", "7", "child", (), software), VERDICT, evaluations, facts)
 
 
@@ -139,5 +139,5 @@ def test_many_categories_are_summed_up_so_that_mlflow_keeps_the_whole_card(tmp_p
     revisions = {f"A_long_name_of_a_category_{number}": f"{number:040x}" for number in range(33)}
     found = card(tmp_path, categories=33, lineage=replace(LINEAGE, revisions=revisions))
     assert found.count("A_long_name_of_a_category_") < 2 * MAX_CATEGORIES
-    assert "| 26 more&ensp; | 26,000&ensp; | 23,400&ensp; | 3 stars (2,340), same text (260) |" in found
+    assert "| 29 more&ensp; | 29,000&ensp; | 26,100&ensp; | 3 stars (2,610), same text (290) |" in found
     assert len(found) < DESCRIPTION_LIMIT

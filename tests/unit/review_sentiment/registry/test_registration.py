@@ -54,7 +54,7 @@ def registered(
         categories=reviews().counts,
         columns=ReviewColumns(),
     )
-    evaluations = Evaluations(tuned or evaluation(), replace(evaluation(), model="classical"))
+    evaluations = Evaluations(tuned or evaluation(), (replace(evaluation(), model="tfidf"),))
     return register(NAME, "e", Judged(verdict, evaluations, facts, {"reports/page.html": "<html>"}))
 
 
@@ -93,7 +93,8 @@ def test_two_evaluations_of_the_champions_adapter_keep_their_own_evidence(
     assert evidence.predictions_of(one)["predicted"].to_list() == ["negative", "positive"]
     assert evidence.predictions_of(two)["predicted"].to_list() == ["negative", "negative"]
     assert list(evidence.reviews_of(one)) == REVIEW_COLUMNS
-    assert [evidence.has_evaluation(one, model) for model in ("classical", "baseline")] == [True, False]
+    assert one.compared_models == ("tfidf",)
+    assert len(evidence.predictions_of(one, "tfidf")) == len(evidence.predictions_of(one))
 
     assert notes_on(one) == []
     reason, warning = notes_on(two)
@@ -168,7 +169,6 @@ def test_a_version_of_another_program_or_with_deleted_files_has_no_evidence(mlfl
     client.create_model_version(NAME, source=f"models:/{deleted}", model_id=deleted)
     client.delete_logged_model(deleted)
     for version in model_versions.list_versions(NAME):
-        assert not evidence.has_evaluation(version, "tuned")
         with pytest.raises(TrackingError, match=rf"version {version.version} has no evidence/gate\.json"):
             evidence.gate_of(version)
 

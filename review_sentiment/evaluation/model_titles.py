@@ -1,0 +1,16 @@
+"""What the models of an evaluation are called for people."""
+
+TITLES = {
+    "tuned": "tuned (this model)",
+    "baseline": "untuned base model",
+    "champion": "champion at the time",
+    "tfidf": "TF-IDF + logistic regression",
+    "static": "static embeddings + logistic regression",
+    "frozen_encoder": "frozen encoder + logistic regression",
+    "tuned_encoder": "tuned encoder",
+}
+
+
+def title_of(model: str) -> str:
+    """Return a model's name for people."""
+    return TITLES.get(model, model)
