@@ -494,7 +494,7 @@ class GateSettings(Section):
     min_gain_over_champion: Gain = 0.0
     """The gain in accuracy over the current champion must exceed this fraction."""
     significance: Fraction = 0.05
-    """Maximum p-value (McNemar) of the gain over the untuned model and over the champion."""
+    """Maximum p-value (McNemar) of the gain over the untuned model, the cheapest arm and the champion."""
     max_category_loss: Fraction = 0.05
     """Maximum loss in a category's accuracy (a fraction) against the cheapest arm or the champion."""
     min_category_reviews: Count = 30

@@ -30,11 +30,18 @@ from front_door.run.summary import notes_on, tag_figure
 from front_door.state import tracking_uri, zenml_directory
 from review_sentiment.errors import TrackingError
 from review_sentiment.evaluation.comparison import RULES
+from review_sentiment.evaluation.model_titles import title_of as title_of_model
+from review_sentiment.evaluation.tradeoff import HEADING, tradeoff_table
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
 
 ROLL_BACK = "roll back"
+FRONT_RULE = (
+    "Accuracy and calibration error are those in production, the ROC AUC that on balanced reviews. On the "
+    "Pareto front: no other model is at least as accurate and faster. Speed is that of the machine that "
+    "evaluated them."
+)
 GATE_JUDGEMENT: dict[str, Judgement] = {"passed": "good", "not passed": "bad"}
 MAX_ROWS = 200
 PROBE_SECONDS = 0.2
@@ -111,6 +118,8 @@ def version_view(version: ModelVersion) -> mo.Html:
             mo.md(f"### Gate of {title_of(version)}"),
             paragraph(version.tags.get("gate.reason", "")),
             gate_view(version),
+            mo.md("### What accuracy costs"),
+            costs_view(version),
             *(notice("Warning", warning, "warn") for warning in version.warnings),
             mo.accordion({"Model card": card_view(version)}),
         ]
@@ -131,6 +140,21 @@ def gate_view(version: ModelVersion) -> mo.Html:
     ]
     checks = table(("Gate check", "Required", "Measured", "Passed"), rows)
     return column([checks, paragraph(RULES[verdict["share"]], small=True)])
+
+
+def costs_view(version: ModelVersion) -> mo.Html:
+    """Show accuracy, speed and size of a version and of the models that were evaluated beside it."""
+    from review_sentiment.tracking.evidence import tradeoffs_of
+
+    try:
+        found = tradeoffs_of(version)
+    except TrackingError as error:
+        return paragraph(str(error))
+    rows = [
+        (title_of_model(row[0]), *row[1:-1], badge("yes", "good") if row[-1] == "yes" else row[-1])
+        for row in tradeoff_table(found)
+    ]
+    return column([table(HEADING, rows), paragraph(FRONT_RULE, small=True)])
 
 
 def card_view(version: ModelVersion) -> mo.Html:

@@ -212,13 +212,11 @@ def _gain_check(comparison: Comparison, least: float, significance: float) -> Ga
 
 def _arm_check(comparison: Comparison, settings: GateSettings) -> GateCheck:
     """Require a gain, unless the settings state a reason to do without."""
-    least, overall = settings.min_gain_over_arm, comparison.overall
-    passed = _above(overall.gain, least)
-    exception = "" if passed else settings.arm_exception or ""
-    required = f"> {least:+.3f}" + (f", or the stated exception: {exception}" if exception else "")
-    return GateCheck(
-        f"accuracy over the {comparison.other}", required, str(overall), passed or bool(exception)
-    )
+    check = _gain_check(comparison, settings.min_gain_over_arm, settings.significance)
+    if check.passed or not settings.arm_exception:
+        return check
+    required = f"{check.required}, or the stated exception: {settings.arm_exception}"
+    return replace(check, required=required, passed=True)
 
 
 def _category_check(comparison: Comparison, settings: GateSettings) -> GateCheck:
