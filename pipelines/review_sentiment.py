@@ -15,6 +15,7 @@ from steps.evaluate import evaluate
 from steps.evaluate_arm import evaluate_arm
 from steps.evaluate_baseline import evaluate_baseline
 from steps.evaluate_champion import evaluate_champion
+from steps.evaluate_few_shot import evaluate_few_shot
 from steps.evaluate_shard import evaluate_shard
 from steps.finetune import finetune
 from steps.fit_decision import fit_decision
@@ -35,6 +36,7 @@ STEPS = SimpleNamespace(
     evaluate_arm=evaluate_arm,
     evaluate_baseline=evaluate_baseline,
     evaluate_champion=evaluate_champion,
+    evaluate_few_shot=evaluate_few_shot,
     evaluate_shard=evaluate_shard,
     finetune=finetune,
     fit_decision=fit_decision,

@@ -10,7 +10,15 @@ from review_sentiment.config import Settings
 from review_sentiment.errors import UsageError, did_you_mean
 
 RUN_A_MODEL = frozenset(
-    {"evaluate_baseline", "finetune", "evaluate", "evaluate_shard", "evaluate_champion", "probe_robustness"}
+    {
+        "evaluate_baseline",
+        "evaluate_few_shot",
+        "finetune",
+        "evaluate",
+        "evaluate_shard",
+        "evaluate_champion",
+        "probe_robustness",
+    }
 )
 """Steps that run a language model: a stack with a GPU step operator sends these to the GPU."""
 OUTPUTS = {"split_reviews": 4, "fit_decision": 2}

@@ -59,7 +59,22 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
             train_chats, **held_out, arm=arm, decision=s.decision, seed=seed, id=f"evaluate_arm_{arm}"
         )
         for arm in s.arms.include
+        if arm != "few_shot"
     ]
+    if "few_shot" in s.arms.include:
+        arms.append(
+            steps.evaluate_few_shot(
+                train_chats,
+                **held_out,
+                model=s.model,
+                prompt=s.prompt,
+                evaluation=s.evaluation,
+                decision=s.decision,
+                shots=s.arms.shots,
+                seed=seed,
+                id="evaluate_arm_few_shot",
+            )
+        )
     baseline = {}
     if not s.evaluation.skip_baseline:
         baseline["baseline"] = steps.evaluate_baseline(

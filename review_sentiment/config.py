@@ -52,7 +52,8 @@ Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Quantization = Literal["nf4", "none"]
 StarScheme = Literal["binary", "neutral", "stars"]
 SpeedUp = Literal["packing", "fused_lora", "lean_layers", "fused_optimizer"]
-ArmName = Literal["tfidf"]
+TrainedArm = Literal["tfidf"]
+ArmName = TrainedArm | Literal["few_shot"]
 Balance = Literal["none", "undersample", "weights", "logit_adjusted"]
 
 
@@ -471,6 +472,8 @@ class ArmSettings(Section):
         tuple[ArmName, ...], BeforeValidator(_split_at_commas), Field(min_length=1), AfterValidator(_distinct)
     ] = ("tfidf",)
     """Arms to train and evaluate."""
+    shots: Annotated[int, Field(ge=1, le=100)] = 4
+    """Examples of each label in the prompt of the arm `few_shot`."""
 
 
 class RobustnessSettings(Section):

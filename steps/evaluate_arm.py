@@ -6,7 +6,7 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.evaluation import EvaluationMaterializer
-from review_sentiment.config import ArmName, DecisionSettings
+from review_sentiment.config import DecisionSettings, TrainedArm
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.evaluation.result import Evaluation
 from steps.source_fingerprint import fingerprint
@@ -25,7 +25,7 @@ def evaluate_arm(
     train: ChatDataset,
     evaluation_chats: ChatDataset,
     decision_chats: ChatDataset,
-    arm: ArmName,
+    arm: TrainedArm,
     decision: DecisionSettings,
     seed: int,
 ) -> Annotated[Evaluation, "arm"]:

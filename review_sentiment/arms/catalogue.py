@@ -9,13 +9,13 @@ from review_sentiment.errors import DataError
 
 if TYPE_CHECKING:
     from review_sentiment.arms.arm import Arm
-    from review_sentiment.config import ArmName
+    from review_sentiment.config import TrainedArm
     from review_sentiment.data.chats import ChatDataset
 
 KIND_FILE = "kind.txt"
 
 
-def fit_arm(name: ArmName, train: ChatDataset, seed: int) -> Arm:
+def fit_arm(name: TrainedArm, train: ChatDataset, seed: int) -> Arm:
     """Train an arm on the training reviews of the language model."""
     match name:
         case "tfidf":
@@ -24,7 +24,7 @@ def fit_arm(name: ArmName, train: ChatDataset, seed: int) -> Arm:
             return Tfidf.fit(train, seed)
 
 
-def save_arm(name: ArmName, arm: Arm, directory: Path) -> None:
+def save_arm(name: TrainedArm, arm: Arm, directory: Path) -> None:
     """Write an arm and its kind to an empty directory."""
     arm.save(directory)
     (directory / KIND_FILE).write_text(name, encoding="utf-8")

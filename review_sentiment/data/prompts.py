@@ -53,7 +53,7 @@ class PromptBuilder:
                 "chat_template.jinja, or choose another instruction-tuned model."
             )
         self.labels = form.labels
-        self._markers = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+        self._markers = special_markers(tokenizer)
         answers = [self._completion(label) for label in form.labels]
         self._longest_answer = max(answers, key=lambda answer: len(self._ids(answer)))
         overhead = len(self._ids(self._render("") + self._longest_answer))
@@ -67,7 +67,7 @@ class PromptBuilder:
 
     def build(self, title: str, text: str, label: str) -> Chat:
         """Return the chat of a review with its label as the answer."""
-        review = self._plain(f"{title}\n{text}" if title else text)
+        review = without_markers(f"{title}\n{text}" if title else text, self._markers)
         shown = self._truncated(review)
         prompt = self._render(shown)
         completion = self._completion(label)
@@ -86,7 +86,7 @@ class PromptBuilder:
 
     def messages(self, title: str, text: str) -> list[dict[str, str]]:
         """Return the turns of a review's prompt, for a server that renders them with its own template."""
-        review = self._plain(f"{title}\n{text}" if title else text)
+        review = without_markers(f"{title}\n{text}" if title else text, self._markers)
         return [{"role": role, "content": content} for role, content in self._turns(self._truncated(review))]
 
     def template(self, system: str, review: str) -> str:
@@ -109,12 +109,6 @@ class PromptBuilder:
     def _fits(self, review: str) -> bool:
         return len(self._ids(self._render(review) + self._longest_answer)) <= self._max_tokens
 
-    def _plain(self, text: str) -> str:
-        """Remove the template's special tokens from a review, so that it cannot end its turn."""
-        for marker in self._markers:
-            text = text.replace(marker, " ")
-        return text
-
     def _render(self, review: str) -> str:
         return _rendered(self._tokenizer, self._turns(review))
 
@@ -128,6 +122,18 @@ class PromptBuilder:
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def special_markers(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return the special tokens that a template may write, as texts."""
+    return [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+
+
+def without_markers(text: str, markers: Sequence[str]) -> str:
+    """Remove special tokens from a review, so that it cannot end its turn."""
+    for marker in markers:
+        text = text.replace(marker, " ")
+    return text
 
 
 def _has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -19,14 +19,14 @@ from review_sentiment.evaluation.result import Evaluation, evaluation_of
 
 if TYPE_CHECKING:
     from review_sentiment.arms.arm import Arm
-    from review_sentiment.config import ArmName
+    from review_sentiment.config import TrainedArm
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.evaluation.evaluate import HeldOut
 
 SAMPLES_SHOWN = 16
 
 
-def evaluate_arm(name: ArmName, train: ChatDataset, chats: HeldOut, seed: int) -> Evaluation:
+def evaluate_arm(name: TrainedArm, train: ChatDataset, chats: HeldOut, seed: int) -> Evaluation:
     """Fit an arm on the training reviews and evaluate it on the same rows as the language models.
 
     It is saved and loaded before it answers, so that what is measured is what could be used.

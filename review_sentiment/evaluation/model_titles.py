@@ -8,6 +8,7 @@ TITLES = {
     "static": "static embeddings + logistic regression",
     "frozen_encoder": "frozen encoder + logistic regression",
     "tuned_encoder": "tuned encoder",
+    "few_shot": "untuned model with examples",
 }
 
 

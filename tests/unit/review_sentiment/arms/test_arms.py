@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from review_sentiment.arms.catalogue import KIND_FILE, fit_arm, load_arm, save_arm
-from review_sentiment.config import ArmName
+from review_sentiment.config import TrainedArm
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.errors import DataError
 
@@ -30,7 +30,7 @@ def chats(labels: tuple[str, ...], each: int = 12) -> ChatDataset:
 @pytest.mark.parametrize("labels", [("bad", "good"), ("good", "bad"), ("good", "bad", "fair")])
 @pytest.mark.parametrize("name", ["tfidf"])
 def test_an_arm_answers_and_is_the_same_after_loading(
-    tmp_path: Path, name: ArmName, labels: tuple[str, ...]
+    tmp_path: Path, name: TrainedArm, labels: tuple[str, ...]
 ) -> None:
     train, unseen = chats(labels), ["A lovely warm coat", "Thin and torn", "Average, just usual"]
     arm = fit_arm(name, train, SEED)

@@ -7,8 +7,11 @@ import pytest
 
 from review_sentiment.config import EvaluationSettings
 from review_sentiment.data.chats import ChatDataset
+from review_sentiment.data.few_shot import FewShot
+from review_sentiment.data.prompt_format import PromptFormat
 from review_sentiment.errors import DataError
 from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model, evaluate_shard, merge_shards
+from review_sentiment.evaluation.few_shot import evaluate_few_shot
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 
@@ -31,6 +34,22 @@ def test_merged_shards_equal_the_evaluation_of_the_whole(
     assert len(together.samples) == len(whole.samples)
     assert list(together.samples["text"]) == list(whole.samples["text"])  # the most confident mistakes
     assert whole.audit.n == together.audit.n == 7
+
+
+def test_examples_in_the_prompt_are_an_arm_of_their_own(
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset
+) -> None:
+    settings = EvaluationSettings(sample_predictions=2, audit_samples=2)
+    form = PromptFormat(tiny_chats.labels, "Bad or good?", 64)
+    chats = HeldOut(tiny_chats, tiny_chats.head(20))
+    plain = evaluate_model(tiny_model, None, chats, PLAN, settings)
+    found = evaluate_few_shot(tiny_model, FewShot(form, tiny_chats.frame, 2, seed=1), chats, PLAN, settings)
+    assert found.model == "few_shot"
+    assert list(found.predictions["review_id"]) == list(plain.predictions["review_id"])
+    assert list(found.decision["review_id"]) == list(plain.decision["review_id"])
+    assert not found.predictions["p_negative"].equals(plain.predictions["p_negative"])
+    assert found.cost is not None
+    assert found.cost.training_seconds is None
 
 
 def test_shards_have_every_chat_once_and_each_label_evenly(tiny_chats: ChatDataset) -> None:
