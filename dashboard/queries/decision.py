@@ -68,7 +68,7 @@ def read_decision(choice: Choice) -> RecordedDecision:
 
 def figure_rows(found: RecordedDecision) -> list[tuple[str, str, str]]:
     """Return the figures of a version as in production, and on balanced reviews."""
-    natural, metrics, label = found.natural, found.metrics, found.reviews.label
+    natural, metrics, label = found.natural, found.metrics, found.natural.rarest
     named = in_sentence(label)
     balanced = {title: with_interval(metrics, name) for title, name in BALANCED_FIGURES.items()}
     number = list(metrics["labels"]).index(label)

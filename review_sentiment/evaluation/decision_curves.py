@@ -1,6 +1,7 @@
 """What a decision rule does in production, by threshold, probability and coverage, from evaluation reviews.
 
-Everything is about one label, the rarest, and follows from the recorded answers: no model is loaded.
+Everything is about one label and follows from the recorded answers: no model is loaded. The label is the
+rarest, or if there are more than two, the one that the rule has a threshold for.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class DecidedReviews:
 def decided_reviews(predictions: pd.DataFrame, rule: DecisionRule) -> DecidedReviews:
     """Apply a rule to the predictions on all held-out evaluation reviews, at the rule's class shares."""
     answers = answers_of(predictions, rule.labels)
-    label = rule.labels.index(rule.rarest)
+    label = _label(rule)
     p = rule.probabilities(answers.log_probs)
     own = _own_threshold(rule, label)
     return DecidedReviews(
@@ -169,6 +170,12 @@ def decided_reviews(predictions: pd.DataFrame, rule: DecisionRule) -> DecidedRev
         confidence=rule.confidence(p),
         right=rule.answers(p) == answers.gold,
     )
+
+
+def _label(rule: DecisionRule) -> int:
+    if rule.threshold is not None and len(rule.labels) > TWO_CLASSES:
+        return rule.threshold.label
+    return rule.labels.index(rule.rarest)
 
 
 def _own_threshold(rule: DecisionRule, label: int) -> float | None:

@@ -21,7 +21,8 @@ GREY = "#888888"
 def decision_figure(predictions: pd.DataFrame, rule: DecisionRule) -> Figure:
     """Draw reliability before and after calibration, precision, recall and cost, risk by coverage.
 
-    The label is the rarest one. `predictions` are those of all held-out evaluation reviews, with weights.
+    The label is that of `decided_reviews`. `predictions` are those of all held-out evaluation reviews, with
+    weights.
     """
     reviews = decided_reviews(predictions, rule)
     figure = Figure(figsize=(10, 3.8), layout="constrained")

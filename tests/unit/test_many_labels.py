@@ -22,7 +22,7 @@ from dashboard.pages.try_it import MAX_LABELS as LABELS_TRIED
 from dashboard.pages.try_it import _answer_card
 from dashboard.queries import comparison
 from dashboard.queries.comparison import Choice, RecordedEvaluation
-from dashboard.queries.decision import RecordedDecision, effect_rows
+from dashboard.queries.decision import RecordedDecision, effect_rows, figure_rows
 from dashboard.queries.trial_answers import Answer
 from dashboard.widgets import figures
 from front_door.commands.score import MAX_SHARES, _share_lines
@@ -32,6 +32,7 @@ from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.data.labels import scheme_of
 from review_sentiment.data.review_table import CategoryCounts, ReviewTable
 from review_sentiment.decision.objective import objective_of
+from review_sentiment.decision.rule import Threshold
 from review_sentiment.evaluation.classification_report import classification_report
 from review_sentiment.evaluation.decision_curves import decided_reviews
 from review_sentiment.evaluation.decision_plots import decision_figure
@@ -291,6 +292,18 @@ def test_pages_write_a_label_as_the_user_did() -> None:
     assert ">As in production: 0.5% Very negative</th>" in decision.figures_view(recorded).text
     effect = unescape(decision.effect_view(recorded, 0.5).text)
     assert "decide 7 --precision 'Very negative=0.9'" in effect, "a shell takes it for one argument"
+
+
+def test_the_curves_are_those_of_the_label_with_a_threshold() -> None:
+    found = tuned(len(STARS))
+    assert found.rule
+    assert found.natural
+    rule = replace(found.rule, threshold=Threshold(2, 0.4))
+    reviews = decided_reviews(found.stratified, rule)
+    assert (reviews.label, reviews.own_threshold) == ("3", 0.4)
+    recorded = RecordedDecision("7", rule, reviews, found.natural, found.metrics.__dict__)
+    (rarest,) = (row for row in figure_rows(recorded) if row[0] == 'recall of "1"')
+    assert rarest[2] == "1.000"
 
 
 def test_stars_are_not_taken_for_numbers(tmp_path: Path) -> None:
