@@ -43,14 +43,15 @@ def test_the_cost_is_that_of_the_rules_objective() -> None:
         assert cost == pytest.approx([(of_wrong * 0.08 + 0.05) / 0.2, 1])
 
 
-def test_the_rules_own_threshold_is_that_of_the_rarest_label() -> None:
+def test_the_curves_are_about_the_rarest_label_or_of_more_than_two_the_one_with_a_threshold() -> None:
     three = DecisionRule.raw(("bad", "fair", "good"), (0.1, 0.2, 0.7))
     predictions = table([0, 1], [0.1, 0.9], [1.0, 1.0]).assign(gold=["bad", "good"])
     predictions = predictions.rename(columns={"p_negative": "p_bad", "p_positive": "p_good"}).assign(
         p_fair=0.1
     )
     rules = three, *(replace(three, threshold=Threshold(label, 0.3)) for label in (0, 2))
-    owns = [decided_reviews(predictions, rule).own_threshold for rule in rules]
-    assert owns == [None, 0.3, None]  # with three labels, the other probabilities matter
+    found = [decided_reviews(predictions, rule) for rule in rules]
+    owns = [(one.label, one.own_threshold) for one in found]
+    assert owns == [("bad", None), ("bad", 0.3), ("good", 0.3)]
     assert reviews(replace(RULE, threshold=Threshold(1, 0.7))).own_threshold == pytest.approx(0.3)
     assert reviews().own_threshold == 0.5
