@@ -42,7 +42,7 @@ def score_file(
     from review_sentiment.scoring.bulk_scoring import ScoringJob
     from review_sentiment.scoring.bulk_scoring import score_file as scores_of
     from review_sentiment.scoring.column_choice import ColumnChoice
-    from review_sentiment.scoring.scorer import tuned_scorer
+    from review_sentiment.scoring.prompted_model import tuned_scorer
     from review_sentiment.scoring.version_files import Serving, load_rule
     from review_sentiment.tracking import model_versions
     from steps.mlflow_connection import connect

@@ -65,7 +65,7 @@ def probabilities_of(scorer: Scorer, label: str, titles: Sequence[str], texts: S
 @lru_cache(maxsize=PAIRS_KEPT)
 def _load_model_pair(name: str, number: str) -> ModelPair:
     from review_sentiment.models.compute import plan_compute
-    from review_sentiment.scoring.scorer import tuned_scorer, untuned_scorer
+    from review_sentiment.scoring.prompted_model import tuned_scorer, untuned_scorer
     from review_sentiment.scoring.version_files import load_rule
     from review_sentiment.tracking import model_versions
 

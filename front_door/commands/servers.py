@@ -84,7 +84,7 @@ def serve(version: str, port: int, name: str | None) -> None:
             import uvicorn
 
             from review_sentiment.models.compute import plan_compute
-            from review_sentiment.scoring.scorer import tuned_scorer
+            from review_sentiment.scoring.prompted_model import tuned_scorer
             from review_sentiment.scoring.service import EXAMPLE, build_app
 
             _, adapter = model_versions.download_adapter(found, Path(files))

@@ -8,24 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from review_sentiment.scoring.scorer import AnsweringModel
 
 
-class Arm(Protocol):
+class Arm(AnsweringModel, Protocol):
     """A trained model that answers reviews."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return the possible labels, in the order of the class index."""
-        ...
-
-    def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return the labels' log-probabilities [n, c] for clean titles and texts."""
-        ...
 
     def save(self, directory: Path) -> None:
         """Write the arm to an empty directory."""

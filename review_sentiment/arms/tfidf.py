@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 VOCABULARY_FILE = "vocabulary.json"
 IDF_FILE = "idf.npy"
+MAX_CHARACTERS = 100_000
+"""Far more than any review has; a million characters would take seconds."""
 INVERSE_REGULARISATION = 10.0
 """Of the logistic regression: weak, because most of the features are rare."""
 
@@ -35,6 +37,11 @@ class Tfidf:
     def labels(self) -> tuple[str, ...]:
         """Return the possible labels."""
         return self.head.labels
+
+    @property
+    def max_characters(self) -> int:
+        """Return how many characters of a review are read."""
+        return MAX_CHARACTERS
 
     @classmethod
     def fit(cls, train: ChatDataset, seed: int) -> Tfidf:

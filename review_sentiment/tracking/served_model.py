@@ -47,7 +47,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the base model and the adapter."""
-        from review_sentiment.scoring.scorer import tuned_scorer
+        from review_sentiment.scoring.prompted_model import tuned_scorer
 
         self._scorer = tuned_scorer(Path(context.artifacts["adapter"]), plan_compute())
 

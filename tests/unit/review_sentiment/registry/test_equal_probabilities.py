@@ -26,7 +26,7 @@ from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring.answers import answer_table
 from review_sentiment.scoring.bulk_scoring import FileScores, ScoringJob, score_file
-from review_sentiment.scoring.scorer import TOKENS_PER_BATCH, tuned_scorer
+from review_sentiment.scoring.prompted_model import TOKENS_PER_BATCH, tuned_scorer
 from review_sentiment.scoring.version_files import Serving, load_rule, save_rule
 from tests.tiny import prompt_of
 

@@ -29,7 +29,8 @@ from review_sentiment.scoring.answers import answer_table
 from review_sentiment.scoring.bulk_scoring import FileScores, ScoringJob, score_file
 from review_sentiment.scoring.column_choice import ColumnChoice
 from review_sentiment.scoring.output_files import locked
-from review_sentiment.scoring.scorer import CHARACTERS_PER_TOKEN, Scorer, tuned_scorer
+from review_sentiment.scoring.prompted_model import tuned_scorer
+from review_sentiment.scoring.scorer import Scorer
 from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_rule
 from tests.tiny import prompt_of
 
@@ -476,7 +477,7 @@ def test_a_wrong_encoding_is_reported_before_anything_is_scored(
 def test_a_million_characters_take_no_more_memory_than_the_part_that_is_read(scorer: Scorer) -> None:
     """The end is cut off before tokenisation; both texts have more tokens than fit."""
     million = "soft and warm " * 71_429
-    read = million[: CHARACTERS_PER_TOKEN * scorer.serving.prompt.max_tokens]
+    read = million[: scorer.model.max_characters]
 
     def peak_bytes(text: str) -> int:
         tracemalloc.start()

@@ -9,7 +9,7 @@ import pytest
 
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.scoring.scorer import untuned_scorer
+from review_sentiment.scoring.prompted_model import untuned_scorer
 from review_sentiment.scoring.service import build_app
 from review_sentiment.scoring.version_files import Serving
 from tests.tiny import prompt_of
@@ -111,7 +111,7 @@ def test_a_wrong_request_is_refused_with_the_reason(
 def test_an_unexpected_error_keeps_its_details_in_the_log(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("review_sentiment.scoring.scorer.score_labels", lambda *_: 1 / 0)
+    monkeypatch.setattr("review_sentiment.scoring.prompted_model.score_labels", lambda *_: 1 / 0)
     response = client.post("/invocations", json={"dataframe_records": [{"text": "a"}]})
     assert response.status_code == 500
     assert response.json() == {"message": "This request failed. The server's log has the reason."}

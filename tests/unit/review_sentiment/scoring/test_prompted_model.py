@@ -11,9 +11,9 @@ import pytest
 from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
-from review_sentiment.scoring import scorer as module
+from review_sentiment.scoring import prompted_model as module
 from review_sentiment.scoring.label_scoring import score_labels
-from review_sentiment.scoring.scorer import untuned_scorer
+from review_sentiment.scoring.prompted_model import untuned_scorer
 from review_sentiment.scoring.version_files import SERVING_FILE, Serving
 from tests.tiny import prompt_of
 
