@@ -36,7 +36,7 @@ def answer_file(
     connect()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-answer-") as scratch:
         found = model_versions.get_version(name, version)
-        _, adapter = model_versions.download_adapter(found, Path(scratch))
-        job = ScoringJob(Path(source), Path(output), version, load_rule(adapter))
+        files = model_versions.download_files(found, Path(scratch))
+        job = ScoringJob(Path(source), Path(output), version, load_rule(files))
         result = write_answers(job, scores, prior)
-        return result, drift_of(result, adapter)
+        return result, drift_of(result, files)

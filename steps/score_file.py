@@ -38,21 +38,21 @@ def score_file(
     import tempfile
     from pathlib import Path
 
+    from review_sentiment.arms.version_scorer import version_scorer
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.bulk_scoring import ScoringJob
     from review_sentiment.scoring.bulk_scoring import score_file as scores_of
     from review_sentiment.scoring.column_choice import ColumnChoice
-    from review_sentiment.scoring.prompted_model import tuned_scorer
-    from review_sentiment.scoring.version_files import Serving, load_rule
+    from review_sentiment.scoring.version_files import load_columns, load_rule
     from review_sentiment.tracking import model_versions
     from steps.mlflow_connection import connect
 
     connect()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-score-") as scratch:
         found = model_versions.get_version(name, version)
-        _, adapter = model_versions.download_adapter(found, Path(scratch))
+        files = model_versions.download_files(found, Path(scratch))
         plan = plan_compute(model.device, model.precision)
-        columns = ColumnChoice(text_column, title_column, Serving.load(adapter).columns)
-        job = ScoringJob(Path(source), Path(output), version, load_rule(adapter), columns)
+        columns = ColumnChoice(text_column, title_column, load_columns(files))
+        job = ScoringJob(Path(source), Path(output), version, load_rule(files), columns)
         computed = f"{name}, run {run_id}, {plan.device}, {plan.precision}"
-        return scores_of(job, computed, lambda: tuned_scorer(adapter, plan))
+        return scores_of(job, computed, lambda: version_scorer(files, plan))

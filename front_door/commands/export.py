@@ -101,7 +101,7 @@ def _export(name: str, version: str, settings: Settings, directory: Path, apart:
 
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(name, version)
-    model_versions.require_base(found)
+    model_versions.require_usable(found)
     plan = plan_compute(settings.model.device, settings.model.precision)
     title = f"{name}-{found.version}"
     report, commands = None, serving_files.adapter_commands if apart else serving_files.merged_commands

@@ -187,8 +187,8 @@ def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
     check_output(options.source, options.output, open_reviews(options.source).ending)
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(options.name or settings.registry.model_name, options.version)
-    serving = model_versions.require_base(found)
-    parse_prior(options.prior, serving.labels)  # before hours of scoring
+    rule = model_versions.require_usable(found)
+    parse_prior(options.prior, rule.labels)  # before hours of scoring
     with locked(options.output):
         scored = _run(options, settings.model, found)
         scored.drift_page.write_text(scored.drift.html, encoding="utf-8")

@@ -83,12 +83,12 @@ def serve(version: str, port: int, name: str | None) -> None:
         ):
             import uvicorn
 
+            from review_sentiment.arms.version_scorer import version_scorer
             from review_sentiment.models.compute import plan_compute
-            from review_sentiment.scoring.prompted_model import tuned_scorer
             from review_sentiment.scoring.service import EXAMPLE, build_app
 
-            _, adapter = model_versions.download_adapter(found, Path(files))
-            app = build_app(tuned_scorer(adapter, plan_compute()), found.name, found.version)
+            place = model_versions.download_files(found, Path(files))
+            app = build_app(version_scorer(place, plan_compute()), found.name, found.version)
             address = f"http://{HOST}:{door.getsockname()[1]}"
             console.print_line(
                 f"{found.name} version {found.version} on {address}. Press Ctrl-C to stop. Example:\n"

@@ -65,7 +65,7 @@ def decide(name: str, version: str, settings: DecisionSettings) -> Redecided:
     """
     source = model_versions.get_version(name, version)
     with temporary_directory() as scratch:
-        _, files = model_versions.download_adapter(source, Path(scratch))
+        files = model_versions.download_files(source, Path(scratch))
         before = load_rule(files)
         rule = fitted_rule(evidence.decision_of(source), before.labels, before.prior, settings)
         answers = evidence.stratified_of(source)

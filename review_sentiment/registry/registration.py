@@ -19,7 +19,7 @@ from review_sentiment.evaluation.tradeoff import tradeoffs_json, tradeoffs_of
 from review_sentiment.registry.gate import still_against
 from review_sentiment.registry.judged import Judged, recorded_verdict
 from review_sentiment.registry.model_card import CardIdentity, RegisteredVersion, concerns, write_card
-from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_rule
+from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_columns, save_rule
 from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
 from review_sentiment.tracking.evaluation_run import (
     IDENTITY_TAG,
@@ -138,7 +138,8 @@ def _log_model(judged: Judged) -> str:
     adapter = facts.adapter
     with mlflow_store.temporary_directory() as scratch:
         files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
-        Serving(adapter.base, adapter.prompt, facts.columns).save(files)
+        Serving(adapter.base, adapter.prompt).save(files)
+        save_columns(facts.columns, files)
         save_rule(facts.rule, files)
         reference_of(facts.train).to_parquet(files / REFERENCE_FILE, index=False)
         model_id = log_served_model(adapter.run_id, files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 SERVING_FILE = "serving.json"
 RULE_FILE = "decision.json"
+COLUMNS_FILE = "columns.json"
 REFERENCE_FILE = "reference.parquet"
 """Labels and lengths of training reviews; drift is measured against them."""
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What a version needs besides its adapter to find reviews and format them as in training."""
+    """What a language model needs besides its adapter to format reviews as in training."""
 
     base: ModelIdentity
     prompt: PromptFormat
-    columns: ReviewColumns = field(default_factory=ReviewColumns)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -55,6 +55,17 @@ class Serving:
                 f"The version's {SERVING_FILE} has no prompt: it was registered before versions kept their "
                 "own instruction. Train it again: python run_pipeline.py --rerun finetune"
             ) from error
+
+
+def save_columns(columns: ReviewColumns, directory: Path) -> None:
+    """Write the columns that had the reviews of a version's training."""
+    (directory / COLUMNS_FILE).write_text(json.dumps(asdict(columns), ensure_ascii=False), encoding="utf-8")
+
+
+def load_columns(directory: Path) -> ReviewColumns:
+    """Return the columns in which a file to score is expected to have its reviews."""
+    file = directory / COLUMNS_FILE
+    return TypeAdapter(ReviewColumns).validate_json(file.read_bytes()) if file.is_file() else ReviewColumns()
 
 
 def rule_json(rule: DecisionRule) -> str:

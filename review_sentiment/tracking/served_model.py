@@ -14,7 +14,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from review_sentiment.errors import DataError
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.scoring.answers import POSSIBLE, UNSURE, doubt_columns, probability_columns
-from review_sentiment.scoring.version_files import Serving, load_rule
+from review_sentiment.scoring.version_files import load_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,10 +46,10 @@ class ServedModel(PythonModel):  # type: ignore[misc]
     """A registered version behind MLflow's pyfunc interface."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the base model and the adapter."""
-        from review_sentiment.scoring.prompted_model import tuned_scorer
+        """Load the version's model: a language model with its adapter, or another kind."""
+        from review_sentiment.arms.version_scorer import version_scorer
 
-        self._scorer = tuned_scorer(Path(context.artifacts["adapter"]), plan_compute())
+        self._scorer = version_scorer(Path(context.artifacts["adapter"]), plan_compute())
 
     def predict(
         self,
@@ -78,23 +78,20 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
 
 def log_served_model(run_id: str, adapter: Path) -> str:
-    """Log the adapter's files and this package's code as a model of the run; return the model's id.
-
-    `adapter` holds the adapter's files and a saved `Serving`.
-    """
+    """Log a version's files and this package's code as a model of the run; return the model's id."""
     with mlflow.start_run(run_id=run_id, log_system_metrics=False):
         model = mlflow.pyfunc.log_model(
             name="model",
             python_model=ServedModel(),
             artifacts={"adapter": str(adapter)},
             code_paths=[str(PACKAGE)],
-            signature=_signature(Serving.load(adapter).labels, load_rule(adapter)),
+            signature=_signature(load_rule(adapter)),
             pip_requirements=_requirements(),
         )
     return str(model.model_id)
 
 
-def _signature(labels: tuple[str, ...], rule: DecisionRule) -> ModelSignature:
+def _signature(rule: DecisionRule) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
@@ -103,7 +100,7 @@ def _signature(labels: tuple[str, ...], rule: DecisionRule) -> ModelSignature:
     outputs = [
         ColSpec(text, "label"),
         ColSpec(number, "probability"),
-        *(ColSpec(number, column) for column in probability_columns(labels)),
+        *(ColSpec(number, column) for column in probability_columns(rule.labels)),
         *(ColSpec(doubts[column], column) for column in doubt_columns(rule)),
         ColSpec(text, "model_version"),
     ]

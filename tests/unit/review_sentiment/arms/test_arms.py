@@ -9,9 +9,13 @@ import pandas as pd
 import pytest
 
 from review_sentiment.arms.catalogue import KIND_FILE, fit_arm, load_arm, save_arm
+from review_sentiment.arms.version_scorer import version_scorer
 from review_sentiment.config import TrainedArm
 from review_sentiment.data.chats import ChatDataset
+from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import DataError
+from review_sentiment.models.compute import plan_compute
+from review_sentiment.scoring.version_files import save_rule
 
 WORDS = {"good": "lovely soft warm", "bad": "torn itchy thin", "fair": "plain usual average"}
 SEED = 7
@@ -73,3 +77,19 @@ def test_a_directory_without_an_arm_is_refused(tmp_path: Path) -> None:
     (tmp_path / KIND_FILE).write_text("forest")
     with pytest.raises(DataError, match=r"no arm of a known kind: kind\.txt is 'forest'"):
         load_arm(tmp_path)
+
+
+def test_the_files_of_an_arm_are_scored_as_those_of_any_version(tmp_path: Path) -> None:
+    train = chats(("bad", "good"))
+    arm = fit_arm("tfidf", train, SEED)
+    save_arm("tfidf", arm, tmp_path)
+    rule = DecisionRule.raw(train.labels, (0.1, 0.9))
+    save_rule(rule, tmp_path)
+    scorer = version_scorer(tmp_path, plan_compute("cpu", "fp32"))
+    (found, failed) = scorer.answer_each(
+        [({"title": "<b>Good</b>", "text": "lovely"}, ""), ({"text": ""}, "")]
+    )
+    log_probs = arm.log_probs(["Good"], ["lovely"])
+    assert found["p_good"] == pytest.approx(rule.probabilities(log_probs)[0, 1])
+    assert found["label"] == "good"
+    assert failed == {"error": "`text` is empty"}

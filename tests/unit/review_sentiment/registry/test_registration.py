@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from review_sentiment.registry.model_card import CardFacts
 from review_sentiment.registry.paper_results import collect
 from review_sentiment.registry.registration import register
 from review_sentiment.registry.version_comparison import compare_versions, different_settings
+from review_sentiment.scoring.version_files import load_columns
 from review_sentiment.tracking import evidence, model_versions, run_log
 from review_sentiment.tracking.evaluation_run import require_evaluation_run
 from tests.unit.review_sentiment.registry.test_model_card import LINEAGE
@@ -52,7 +54,7 @@ def registered(
         evaluation=reviews(),
         rule=RULE,
         categories=reviews().counts,
-        columns=ReviewColumns(),
+        columns=ReviewColumns("Body", None),
     )
     evaluations = Evaluations(tuned or evaluation(), (replace(evaluation(), model="tfidf"),))
     return register(NAME, "e", Judged(verdict, evaluations, facts, {"reports/page.html": "<html>"}))
@@ -94,6 +96,9 @@ def test_two_evaluations_of_the_champions_adapter_keep_their_own_evidence(
     assert evidence.predictions_of(two)["predicted"].to_list() == ["negative", "negative"]
     assert list(evidence.reviews_of(one)) == REVIEW_COLUMNS
     assert one.compared_models == ("tfidf",)
+    with tempfile.TemporaryDirectory() as scratch:
+        files = model_versions.download_files(one, Path(scratch))
+        assert load_columns(files) == ReviewColumns("Body", None)
     assert len(evidence.predictions_of(one, "tfidf")) == len(evidence.predictions_of(one))
 
     assert notes_on(one) == []
