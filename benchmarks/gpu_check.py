@@ -470,7 +470,7 @@ def variants(args: argparse.Namespace) -> dict[str, Any]:
     from review_sentiment.resources.device import free_memory
     from review_sentiment.training.job import TrainingJob
     from review_sentiment.training.qlora import load
-    from review_sentiment.training.trainer import tokenise
+    from review_sentiment.training.rows import tokenise
 
     tokenizer, steps = load_tokenizer(base_of(args)), 1 if args.tiny else 5
     data = chats(args, rows=16 * steps)
@@ -695,7 +695,7 @@ def parity(args: argparse.Namespace) -> dict[str, Any]:
 
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.models.loading import load_model, load_tokenizer
-    from review_sentiment.training.trainer import collate, tokenise
+    from review_sentiment.training.rows import collate, tokenise
 
     base = base_of(args, small=True)
     rows = list(tokenise(chats(args, rows=4, max_tokens=128), load_tokenizer(base)))

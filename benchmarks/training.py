@@ -81,7 +81,8 @@ def make_arm(name: str, reviews: int, seed: int, scratch: Path) -> tuple[Arm, An
     from review_sentiment.models.recipe import Recipe
     from review_sentiment.training.arguments import trainer_arguments
     from review_sentiment.training.preparation import prepare
-    from review_sentiment.training.trainer import AnswerTrainer, tokenise
+    from review_sentiment.training.rows import tokenise
+    from review_sentiment.training.trainer import AnswerTrainer
 
     chosen = settings(reviews)
     prepared = prepare(chosen)

@@ -30,6 +30,7 @@ from review_sentiment.settings_files import flat, known_keys, load_settings, wit
 KEYS = (
     "model.name",
     "model.quantization",
+    "model.head",
     "model.precision",
     "model.device",
     "data.source",

@@ -48,10 +48,12 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
     )
     report = steps.data_report(reviews=reviews, train=train, validation=validation, evaluation=evaluation)
 
-    train_chats = steps.format_chat(train, s.model, s.prompt, labels, id="format_chat_train")
-    validation_chats = steps.format_chat(validation, s.model, s.prompt, labels, id="format_chat_validation")
-    decision_chats = steps.format_chat(decision, s.model, s.prompt, labels, id="format_chat_decision")
-    evaluation_chats = steps.format_chat(evaluation, s.model, s.prompt, labels, id="format_chat_evaluation")
+    # Only training depends on the head: other steps see it in the adapter's files.
+    base = s.model.without_head()
+    train_chats = steps.format_chat(train, base, s.prompt, labels, id="format_chat_train")
+    validation_chats = steps.format_chat(validation, base, s.prompt, labels, id="format_chat_validation")
+    decision_chats = steps.format_chat(decision, base, s.prompt, labels, id="format_chat_decision")
+    evaluation_chats = steps.format_chat(evaluation, base, s.prompt, labels, id="format_chat_evaluation")
 
     held_out = {"evaluation_chats": evaluation_chats, "decision_chats": decision_chats}
     arms = [
@@ -66,7 +68,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
             steps.evaluate_few_shot(
                 train_chats,
                 **held_out,
-                model=s.model,
+                model=base,
                 prompt=s.prompt,
                 evaluation=s.evaluation,
                 decision=s.decision,
@@ -77,20 +79,18 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         )
     baseline = {}
     if not s.evaluation.skip_baseline:
-        baseline["baseline"] = steps.evaluate_baseline(
-            evaluation_chats, model=s.model, evaluation=s.evaluation
-        )
+        baseline["baseline"] = steps.evaluate_baseline(evaluation_chats, model=base, evaluation=s.evaluation)
     adapter = steps.finetune(
         train_chats, validation_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
     )
     if s.evaluation.shards == 1:
-        scored = steps.evaluate(adapter, **held_out, model=s.model, evaluation=s.evaluation)
+        scored = steps.evaluate(adapter, **held_out, model=base, evaluation=s.evaluation)
     else:
         shards = [
             steps.evaluate_shard(
                 adapter,
                 **held_out,
-                model=s.model,
+                model=base,
                 evaluation=s.evaluation,
                 shard=shard,
                 id=f"evaluate_shard_{shard}",
@@ -104,8 +104,8 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
     classification = steps.classification_report(tuned, **baseline)
     probed = {}
     if s.robustness.samples:
-        probed["robustness"] = steps.probe_robustness(adapter, tuned, evaluation_chats, s.model, s.robustness)
-    champion = steps.evaluate_champion(adapter, tuned, evaluation_chats, s.model, s.evaluation, s.registry)
+        probed["robustness"] = steps.probe_robustness(adapter, tuned, evaluation_chats, base, s.robustness)
+    champion = steps.evaluate_champion(adapter, tuned, evaluation_chats, base, s.evaluation, s.registry)
     verdict = steps.compare(adapter, tuned, arms, champion, gate=s.gate, **baseline)
     steps.register_model(
         adapter=adapter,

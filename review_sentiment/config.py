@@ -50,11 +50,14 @@ MAX_HELD_OUT_FRACTION = 0.9
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 Quantization = Literal["nf4", "none"]
+Head = Literal["labels", "classification"]
 StarScheme = Literal["binary", "neutral", "stars"]
 SpeedUp = Literal["packing", "fused_lora", "lean_layers", "fused_optimizer"]
 TrainedArm = Literal["tfidf"]
 ArmName = TrainedArm | Literal["few_shot"]
 Balance = Literal["none", "undersample", "weights", "logit_adjusted"]
+
+DEFAULT_HEAD: Head = "labels"
 
 
 _SECRET_IN_QUERY = re.compile(
@@ -295,6 +298,12 @@ class ModelSettings(Section):
     """`auto`: BF16 if the device is fast at it, otherwise FP16 on a GPU and FP32 on a CPU."""
     quantization: Quantization = "nf4"
     """`nf4`: 4-bit NormalFloat with double quantisation (QLoRA); `none`: unquantised weights."""
+    head: Head = DEFAULT_HEAD
+    """What is trained to answer: `labels`, the words of the label; `classification`, a row for each label."""
+
+    def without_head(self) -> Self:
+        """Return the settings of the base model alone: what does not train has no use for the head."""
+        return self.model_copy(update={"head": DEFAULT_HEAD})
 
 
 class LoraSettings(Section):

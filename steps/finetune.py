@@ -55,7 +55,7 @@ def finetune(
     from steps.mlflow_connection import connect
 
     plan = plan_compute(model.device, model.precision).without(training.disable)
-    recipe = Recipe(identify(model), plan, lora, training, seed)
+    recipe = Recipe(identify(model), plan, lora, training, seed, model.head)
     job = TrainingJob(recipe, train, _directory_until_exit(), validation)
     sections = {"model": model, "prompt": prompt, "lora": lora, "training": training}
     settings = {"seed": str(seed)} | {

@@ -120,6 +120,22 @@ def move_adapters(model: torch.nn.Module, std: float = 0.05) -> None:
             torch.nn.init.normal_(parameter, std=std)
 
 
+def write_adapter_with_head(base: ModelIdentity, labels: tuple[str, ...], directory: Path) -> Path:
+    """Write an untrained adapter with a random classification head for a base model; return the directory."""
+    from review_sentiment.config import LoraSettings
+    from review_sentiment.models.compute import plan_compute
+    from review_sentiment.models.label_head import random_head, save_head, use_head
+    from review_sentiment.models.loading import load_model
+    from review_sentiment.models.lora import add_adapters, save_adapter
+
+    model = add_adapters(load_model(base, plan_compute("cpu", "fp32")), LoraSettings(rank=4))
+    head = random_head(model, labels, seed=1)
+    use_head(model, head)
+    save_adapter(model, base, directory)
+    save_head(head, directory)
+    return directory
+
+
 def tiny_settings(data: Path, model: str) -> dict[str, Any]:
     """Write reviews of two categories to the directory; return a configuration that any model passes with."""
     for category in ("Tops", "Shoes"):

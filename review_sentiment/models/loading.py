@@ -9,7 +9,7 @@ from review_sentiment.errors import ModelUnavailableError, first_line, is_out_of
 from review_sentiment.models import embedded_model, quantised_copy
 from review_sentiment.models.base_model import EMBEDDED, ModelIdentity, require_same_files
 from review_sentiment.models.compute import ComputePlan
-from review_sentiment.models.lora import linear_layers
+from review_sentiment.models.lora import has_head, linear_layers
 from review_sentiment.models.shared_cores import share_cores_during
 
 if TYPE_CHECKING:
@@ -191,13 +191,20 @@ def keep_gradients_after_inference(model: torch.nn.Module) -> None:
 
 
 def load_adapted_model(base: ModelIdentity, adapter: Path, plan: ComputePlan) -> PreTrainedModel:
-    """Load the base model with a trained adapter, ready to score."""
+    """Load the base model with a trained adapter and its classification head, if any, ready to score.
+
+    Raises:
+        ModelUnavailableError: the base model is not available, or the head is damaged.
+    """
     from peft import PeftModel
 
     from review_sentiment.models.fused_lora import fuse_adapters
+    from review_sentiment.models.label_head import load_head, use_head
     from review_sentiment.models.lean_layers import lighten
 
     model = PeftModel.from_pretrained(load_model(base, plan), str(adapter))
+    if has_head(adapter):
+        use_head(model, load_head(adapter, model.device))
     fuse_adapters(model)
     lighten(model)
     return model.eval()

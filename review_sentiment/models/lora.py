@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ALL_LINEAR = ("all-linear",)
 ADAPTER = "default"
 """PEFT's name for the adapter that is trained."""
+HEAD_FILE = "head.safetensors"
+"""The classification head in an adapter's directory, if the version has one (`label_head.py`)."""
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, torch.nn.Module]:
@@ -79,6 +81,11 @@ def add_adapters(model: PreTrainedModel, lora: LoraSettings) -> PreTrainedModel:
         ),
     )
     return adapted
+
+
+def has_head(directory: Path) -> bool:
+    """Return whether an adapter's directory has a classification head."""
+    return (directory / HEAD_FILE).is_file()
 
 
 def save_adapter(model: PreTrainedModel, base: ModelIdentity, directory: Path) -> None:

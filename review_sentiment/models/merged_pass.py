@@ -63,7 +63,7 @@ class MergedPass:
         """Merge the adapters into a copy of the weights in the plan's precision."""
         self.precision = plan.precision
         self._decoder: Any = model.get_decoder()
-        self._head = model.get_output_embeddings().weight
+        self._head: Any = model.get_output_embeddings()
         self._key_heads: int = model.config.num_key_value_heads
         self._attend = KERNELS[plan.packed_attention[0]]
         self._blocks = [_block(layer, plan.dtype) for layer in self._decoder.layers]
@@ -72,7 +72,7 @@ class MergedPass:
         """Return the FP32 logits [n, vocabulary] after the last token of each row."""
         batch = pack(rows, most_shared=min(map(len, rows)) - 1)
         ids, positions, ends = (
-            on_device(places, self._head.device)
+            on_device(places, self._head.weight.device)
             for places in (batch.input_ids, batch.position_ids, batch.rows.ends)
         )
         x = self._decoder.embed_tokens(ids[0])
@@ -86,8 +86,8 @@ class MergedPass:
         # The candidates are computed in FP64: a BF16 logit of 20 is a multiple of 1/8, which makes ties. As
         # sums of products, not as a matrix product: there are too few rows and columns for an even one.
         wide = x.double()
-        exact = torch.stack([(wide * self._head[one].double()).sum(-1) for one in candidates], -1)
-        logits = functional.linear(x, self._head).float().index_copy_(-1, candidates, exact.float())
+        exact = torch.stack([(wide * self._head.weight[one].double()).sum(-1) for one in candidates], -1)
+        logits: torch.Tensor = self._head(x).float().index_copy_(-1, candidates, exact.float())
         return logits[: len(rows)]
 
     def _attended(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from review_sentiment.config import LoraSettings, Settings, TrainingSettings
+from review_sentiment.config import DEFAULT_HEAD, Head, LoraSettings, Settings, TrainingSettings
 from review_sentiment.models.base_model import ModelIdentity, identify
 from review_sentiment.models.compute import ComputePlan, plan_compute
 
@@ -15,13 +15,14 @@ LARGEST_BUDGET = 16_384
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which model, on which device, with which hyperparameters and seed."""
+    """Which model, on which device, with which hyperparameters, seed and kind of answer."""
 
     base: ModelIdentity
     plan: ComputePlan
     lora: LoraSettings
     training: TrainingSettings
     seed: int
+    head: Head = DEFAULT_HEAD
 
     @classmethod
     def from_settings(cls, settings: Settings, plan: ComputePlan | None = None) -> Recipe:
@@ -37,6 +38,7 @@ class Recipe:
             settings.lora,
             settings.training,
             settings.seed,
+            model.head,
         )
 
     def with_training(self, **changes: Any) -> Recipe:
@@ -46,6 +48,11 @@ class Recipe:
     def with_rank(self, rank: int) -> Recipe:
         """Return the recipe with another LoRA rank."""
         return replace(self, lora=self.lora.model_copy(update={"rank": rank}))
+
+    @property
+    def has_head(self) -> bool:
+        """Return whether a classification head takes the place of the output layer."""
+        return self.head == "classification"
 
     @property
     def checkpointing(self) -> int:

@@ -191,7 +191,7 @@ def still_against(verdict: Verdict, champion: str | None) -> Verdict:
 
 
 def _proof_check(proof: LoraProof) -> GateCheck:
-    moved = sum(layer.b_norm > 0 for layer in proof.layers)
+    moved = sum(layer.distance > 0 for layer in proof.layers)
     return GateCheck(
         "LoRA proof",
         "every layer moved, loss fell",

@@ -9,6 +9,9 @@ the model would answer with something other than a label.
     next token after the prompt   positive 0.71, negative 0.22, the other 49,150 tokens together 0.07
     scores                        label mass 0.93, P(positive) = 0.71 / 0.93 = 0.76, answer "positive"
 
+A model with a classification head (`models/label_head.py`) has no other outputs than the labels: their
+probabilities sum to 1, and every answer is a label.
+
 `label_tokens.py` handles labels that share their first token, `next_token.py` runs the forward passes, and
 `full_precision.py` switches the model to FP32 for the reviews that BF16 cannot decide.
 """
@@ -24,7 +27,7 @@ import numpy as np
 
 from review_sentiment.errors import DataError
 from review_sentiment.scoring.full_precision import computed_in_fp32, room_for_fp32
-from review_sentiment.scoring.label_tokens import Branch, label_branches
+from review_sentiment.scoring.label_tokens import Branch, answer_branches
 from review_sentiment.scoring.next_token import NextTokens, score_next_tokens, shares_prompts
 from review_sentiment.scoring.token_budget import token_budget
 
@@ -53,9 +56,9 @@ FP32_BUDGET_DIVISOR = 2
 class Scores:
     """What the model answers to n prompts, for c labels.
 
-    `label_log_probs` [n, c] are log-probabilities over the whole vocabulary, of each label up to the token
-    that tells it from the others. `answered` [n] is the index of the label that greedy generation would
-    start, or -1 if it would start with anything else.
+    `label_log_probs` [n, c] are log-probabilities over the whole vocabulary, or over the outputs of a head,
+    of each label up to the token that tells it from the others. `answered` [n] is the index of the label that
+    greedy generation would start, or -1 if it would start with anything else.
     """
 
     label_log_probs: npt.NDArray[np.float64]
@@ -95,12 +98,12 @@ def score_labels(
     """Score every prompt, near ties in FP32; the result is in the order of the prompts.
 
     Raises:
-        DataError: there is no prompt, or two labels consist of the same tokens.
+        DataError: there is no prompt, or the model cannot answer with these labels.
     """
     if not prompts:
         raise DataError("There is nothing to score: the evaluation set is empty.")
     encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-    branches = label_branches(tokenizer, prompts[0], labels)
+    branches = answer_branches(model, tokenizer, prompts[0], labels)
     budget = token_budget(model, plan) if tokens_per_batch == "auto" else tokens_per_batch
     scores = _scores(model, encoded, branches, plan, budget)
     near = np.flatnonzero(scores.margin < NEAR_TIE)
@@ -139,7 +142,8 @@ def score_once(
     Whether near ties are scored again depends on the memory that is free, which may differ between the two.
     """
     encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-    return _scores(model, encoded, label_branches(tokenizer, prompts[0], labels), plan, tokens_per_batch)
+    branches = answer_branches(model, tokenizer, prompts[0], labels)
+    return _scores(model, encoded, branches, plan, tokens_per_batch)
 
 
 def _scores(

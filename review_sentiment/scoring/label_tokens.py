@@ -1,4 +1,4 @@
-"""Find the tokens that tell one label from another.
+"""Find the outputs of a model that tell one label from another: tokens, or numbers of a classification head.
 
 The labels "negative" and "positive" differ in their first token, so scoring the next token once separates
 them. "very bad" and "very good" share it, so the token after "very" is scored too. The labels form a tree,
@@ -6,6 +6,8 @@ whose inner nodes are the beginnings that several of them share:
 
     after ()       negative -> [0]    very -> [1, 2]
     after (very)   bad -> [1]         good -> [2]
+
+A classification head has one output for each label, so its tree is the root alone.
 """
 
 from __future__ import annotations
@@ -18,15 +20,36 @@ from review_sentiment.data.prompts import label_token_ids
 from review_sentiment.errors import DataError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A node of the tree: the tokens that lead to it, and the labels that continue with each next token."""
+    """A node of the tree: the tokens that lead to it, and the labels that continue with each next output."""
 
     after: tuple[int, ...]
     labels_by_token: dict[int, list[int]]
+
+
+def answer_branches(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, labels: Sequence[str]
+) -> list[Branch]:
+    """Return the nodes at which labels part in the answers of a model, as `label_branches` does for words.
+
+    Raises:
+        DataError: the model has a head for other labels, or two labels consist of the same tokens.
+    """
+    from review_sentiment.models.label_head import head_of
+
+    head = head_of(model)
+    if head is None:
+        return label_branches(tokenizer, prompt, labels)
+    if head.labels != tuple(labels):
+        raise DataError(
+            f"The version's classification head answers with {', '.join(head.labels)}, not with "
+            f"{', '.join(labels)}. Choose another version, or train one: python run_pipeline.py"
+        )
+    return [Branch((), {number: [number] for number in range(len(labels))})]
 
 
 def label_branches(tokenizer: PreTrainedTokenizerBase, prompt: str, labels: Sequence[str]) -> list[Branch]:

@@ -104,11 +104,13 @@ def _require_plain_scores(model: PreTrainedModel, plan: ComputePlan) -> None:
 
 
 def _difference(model: PreTrainedModel, plan: ComputePlan) -> float:
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    vocabulary, outputs = (
+        int(layer.weight.shape[0]) for layer in (model.get_input_embeddings(), model.get_output_embeddings())
+    )
     # Multiples of a prime, modulo the vocabulary: tokens from all of it, the same in every process.
     tokens = [7919 * (number + 1) % vocabulary for number in range(sum(PROBE_LENGTHS))]
     rows = [tokens[:PROBE_PREFIX] + tokens[length : 2 * length - PROBE_PREFIX] for length in PROBE_LENGTHS]
-    candidates = sorted(set(tokens[-PROBE_CANDIDATES:]))
+    candidates = sorted({token % outputs for token in tokens[-PROBE_CANDIDATES:]})
     scored, _ = score_next_tokens(model, rows, candidates, plan, sum(PROBE_LENGTHS))
     return float(np.abs(scored - _plain_scores(model, rows, candidates, plan)).max())
 

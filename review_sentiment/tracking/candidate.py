@@ -109,13 +109,13 @@ class Candidate:
 
 def _log_proof(run_id: str, proof: LoraProof) -> None:
     """Log the LoRA proof, layer by layer."""
-    moved = [layer.b_norm for layer in proof.layers]
+    moved = [layer.distance for layer in proof.layers]
     log_metrics(
         run_id,
         {
             "lora/layers": len(moved),
             "lora/layers_moved": sum(norm > 0 for norm in moved),
-            "lora/smallest_b_norm": min(moved),
+            "lora/smallest_distance": min(moved),
             "lora/first_loss": proof.first_loss,
             "lora/last_loss": proof.last_loss,
         },

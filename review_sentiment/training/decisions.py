@@ -39,6 +39,11 @@ def decisions(recipe: Recipe, rows: Rows) -> list[Decision]:
         Decision("precision", plan.precision, why["precision"]),
         Decision("weights", recipe.base.quantization, f"model.quantization={recipe.base.quantization}"),
         Decision(
+            "answers",
+            "classification head" if recipe.has_head else "label words",
+            f"model.head={recipe.head}",
+        ),
+        Decision(
             "attention",
             f"packed, {kernel}" if packs_rows else plan.attention,
             why_kernel if packs_rows else why["attention"],

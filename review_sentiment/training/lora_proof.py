@@ -2,7 +2,8 @@
 
 An adapter that is created but never called learns nothing, and no error is raised: the loss may even fall a
 little if other parts are trained. So every adapter is watched: it must be called in the forward pass, have a
-gradient at the first optimizer step (otherwise training stops there), and have moved at the end.
+gradient at the first optimizer step (otherwise training stops there), and have moved at the end. A
+classification head is watched in the same way.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ LOSS_WINDOW = 0.1
 """Fraction of the steps at either end over which the loss is averaged."""
 MAX_RELOAD_DIFFERENCE = 1e-3
 """Equal models in BF16 with equal batches have no difference at all (measured)."""
+HEAD = "classification head"
+"""Its name among the layers."""
 NAMES_SHOWN = 3
 """Layers that an error message names."""
 
@@ -32,22 +35,22 @@ class LoraProofError(TrainingError):
 
 @dataclass(frozen=True)
 class LayerProof:
-    """What happened to one adapter.
+    """What happened to one adapter, or to the classification head.
 
     `first_gradient_norm` is that of B at the first optimizer step. A has no gradient there, since B starts at
-    zero and the gradient of A is a product with B. `b_norm` is the Frobenius norm of B after training: the
-    distance it has moved from zero.
+    zero and the gradient of A is a product with B. `distance` is how far B has moved from zero in training,
+    and a head's weight from where it started: the Frobenius norm of the difference.
     """
 
     layer: str
     forward_calls: int
     first_gradient_norm: float
-    b_norm: float
+    distance: float
 
 
 @dataclass(frozen=True)
 class LoraProof:
-    """The adapters of a trained model, and the loss at both ends of the training.
+    """The adapters of a trained model, its head if it has one, and the loss at both ends of the training.
 
     `reload_difference` is the largest difference of a label's probability between the trained model and the
     one loaded from the saved adapter.
@@ -64,10 +67,10 @@ class LoraProof:
         Raises:
             LoraProofError: one of these does not hold.
         """
-        unmoved = [layer.layer for layer in self.layers if not layer.b_norm > 0]
+        unmoved = [layer.layer for layer in self.layers if not layer.distance > 0]
         if unmoved:
             raise LoraProofError(
-                f"{len(unmoved)} of {len(self.layers)} LoRA layers did not move in training: "
+                f"{len(unmoved)} of {len(self.layers)} trained layers did not move in training: "
                 f"{_some(unmoved)}. Nothing is registered. Raise training.learning_rate or train longer."
             )
         if not self.last_loss < self.first_loss:
@@ -78,14 +81,14 @@ class LoraProof:
             )
         if not self.reload_difference <= MAX_RELOAD_DIFFERENCE:
             raise LoraProofError(
-                "The saved adapter does not answer as the trained model does: a label's probability differs "
-                f"by {self.reload_difference:.3g}. Nothing is registered. This is a bug in how the adapter "
-                "is saved. Please report it."
+                "The saved files do not answer as the trained model does: a label's probability differs "
+                f"by {self.reload_difference:.3g}. Nothing is registered. This is a bug in how they are "
+                "saved. Please report it."
             )
 
 
 class LoraWatcher:
-    """Watches the adapters of a PEFT model during training."""
+    """Watches the adapters and the head of a PEFT model during training."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         """Start watching.
@@ -93,11 +96,17 @@ class LoraWatcher:
         Raises:
             LoraProofError: the model has no adapter.
         """
-        self._layers = {
+        from review_sentiment.models.label_head import head_of
+
+        self._layers: dict[str, torch.nn.Module] = {
             name: module for name, module in model.named_modules() if ADAPTER in getattr(module, "lora_A", {})
         }
         if not self._layers:
             raise LoraProofError("The model has no LoRA adapter: there is nothing to train.")
+        if head := head_of(model):
+            self._layers[HEAD] = head
+        # B starts at zero, which need not be kept.
+        self._start = head.weight.detach().clone() if head else None
         self._calls = dict.fromkeys(self._layers, 0)
         self._first_gradients: dict[str, float] = {}
         self._hooks: list[RemovableHandle] = [
@@ -117,19 +126,19 @@ class LoraWatcher:
         unused = [name for name, calls in self._calls.items() if calls == 0]
         if unused:
             raise LoraProofError(
-                f"{len(unused)} of {len(self._layers)} LoRA layers are not called in the forward pass: "
+                f"{len(unused)} of {len(self._layers)} trained layers are not called in the forward pass: "
                 f"{_some(unused)}. Training was stopped before the first step."
             )
         # B of every layer must have a gradient that is not exactly zero. On CPUs with AVX512-BF16,
         # bitsandbytes 0.50.2 left 150 of 210 layers without one after an evaluation (see `loading.py`): the
         # loss still fell, and no error was raised.
         for name in self._layers:
-            gradient = self._part(name, "lora_B").weight.grad
+            gradient = self._weight(name).grad
             self._first_gradients[name] = 0.0 if gradient is None else float(gradient.norm())
         without = [name for name, norm in self._first_gradients.items() if not norm > 0]
         if without:
             raise LoraProofError(
-                f"{len(without)} of {len(self._layers)} LoRA layers have no gradient: {_some(without)}. "
+                f"{len(without)} of {len(self._layers)} trained layers have no gradient: {_some(without)}. "
                 "Training was stopped before the first step."
             )
 
@@ -160,7 +169,7 @@ class LoraWatcher:
                     layer=name,
                     forward_calls=self._calls[name],
                     first_gradient_norm=self._first_gradients[name],
-                    b_norm=float(self._part(name, "lora_B").weight.detach().float().norm()),
+                    distance=self._distance(name),
                 )
                 for name in self._layers
             ),
@@ -168,8 +177,15 @@ class LoraWatcher:
             last_loss=sum(losses[-window:]) / window,
         )
 
-    def _part(self, name: str, part: str) -> Any:
-        return getattr(self._layers[name], part)[ADAPTER]
+    def _weight(self, name: str) -> torch.Tensor:
+        """Return B of an adapter, or the weight of the head."""
+        layer: Any = self._layers[name]
+        weight: torch.Tensor = layer.weight if name == HEAD else layer.lora_B[ADAPTER].weight
+        return weight
+
+    def _distance(self, name: str) -> float:
+        weight = self._weight(name).detach().float()
+        return float((weight if name != HEAD or self._start is None else weight - self._start).norm())
 
     def _count(self, name: str) -> Any:
         def count(*_: object) -> None:

@@ -34,6 +34,7 @@ from transformers import set_seed
 from review_sentiment.data.languages import warn_of_costly_languages
 from review_sentiment.errors import TrainingError, is_out_of_memory
 from review_sentiment.models.fused_lora import fuse_adapters
+from review_sentiment.models.label_head import head_of, save_head
 from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.loading import (
     load_adapted_model,
@@ -55,15 +56,16 @@ from review_sentiment.scoring.scored_model import require_plain_scores
 from review_sentiment.training.arguments import trainer_arguments
 from review_sentiment.training.callback import Checkpointing, TrainingCallback
 from review_sentiment.training.decisions import decisions
+from review_sentiment.training.head_start import start_head
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.lora_proof import LoraProof, LoraWatcher
+from review_sentiment.training.rows import tokenise
 from review_sentiment.training.sampler import heaviest_batch
 from review_sentiment.training.trained_adapter import TrainingSummary
 from review_sentiment.training.trainer import (
     AnswerTrainer,
     NonFiniteError,
     OutOfMemoryError,
-    tokenise,
 )
 from review_sentiment.training.validation import SCORING_TOKENS, validation_of
 
@@ -140,7 +142,7 @@ class Loaded:
 
 def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) -> Loaded:
     """Load the 4-bit model, add adapters to it, and build the trainer."""
-    rows = tokenise(job.train, tokenizer)
+    rows = tokenise(job.train, tokenizer, job.recipe.head)
     warn_of_costly_languages(list(job.train.frame["text"]), lambda text: len(tokenizer.tokenize(text)))
     # Packing needs plain causal attention. Models with a sliding window or attention dropout are padded.
     recipe = job.recipe
@@ -162,6 +164,10 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
     # queries and values, as the LoRA paper did, does not reach the quality of full fine-tuning (QLoRA,
     # section 4).
     model = add_adapters(model, recipe.lora)
+    # A head takes the place of the output layer before the model is checked below, and is checked with it.
+    if recipe.has_head:
+        start = start_head(model, tokenizer, job.train.frame["prompt"].iloc[0], job.train.labels, recipe.seed)
+        logger.info("%s", start)
     # The next two replace chains of small operations by single functions with the same result, which keep
     # less for the backward pass. With packing, a step is 4.5 times as fast as one of tuned TRL (3.0-7.5:
     # `benchmarks/training.py`). Fusing needs a LoRA dropout of 0, the default: a random mask for the inputs
@@ -173,8 +179,6 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
     # A model whose layers these functions get wrong must not be found out when the training is paid for.
     require_plain_scores(model.eval(), recipe.plan)
     model.train()
-    # From here on every adapter is watched: that it is called, has a gradient, and moves.
-    watcher = LoraWatcher(model)
     trainer = AnswerTrainer(
         model=model,
         args=trainer_arguments(recipe, scratch),
@@ -186,6 +190,9 @@ def load(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, scratch: Path) ->
     )
     # TRL casts the adapters to BF16, which would round away an update of less than 0.2 % of a weight.
     train_adapters_in_fp32(model)
+    # From here on every adapter is watched, and the head: that it is called, has a gradient, and moves from
+    # where the cast has left it.
+    watcher = LoraWatcher(model)
     return Loaded(recipe, expected.total / 1e9, tokenizer, model, trainer, watcher)
 
 
@@ -247,6 +254,8 @@ def conclude(
     answers = None
     if trainer.accelerator.is_main_process:
         save_adapter(model, job.recipe.base, job.adapter)
+        if head := head_of(model):
+            save_head(head, job.adapter)
         answers = _probabilities(model, loaded.tokenizer, job)
     finished = FinishedTraining(
         adapter=job.adapter,

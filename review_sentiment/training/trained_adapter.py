@@ -7,6 +7,7 @@ from pathlib import Path
 
 from review_sentiment.data.prompt_format import PromptFormat
 from review_sentiment.models.base_model import ModelIdentity
+from review_sentiment.models.lora import has_head
 from review_sentiment.training.lora_proof import LoraProof
 
 
@@ -47,3 +48,8 @@ class TrainedAdapter:
     compute: dict[str, str]
     settings: dict[str, str]
     checkpoints: str
+
+    @property
+    def has_head(self) -> bool:
+        """Return whether a classification head is beside the adapter."""
+        return has_head(self.directory)

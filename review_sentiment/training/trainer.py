@@ -1,8 +1,8 @@
 """The training step: a batch of chats becomes gradients of the LoRA adapters.
 
-A step is read from top to bottom in this file:
+A step is read from top to bottom:
 
-1. `tokenise` and `collate`: chats become token ids, and only the tokens of the answer have labels.
+1. `tokenise` and `collate` (`rows.py`): chats become token ids, and only the answer has labels.
 2. `AnswerTrainer.training_step`: a batch is split into micro-batches that fit a token budget. Their gradients
    add up, so the split changes memory and speed but not the result. If memory runs out, the micro-batches are
    halved and the batch is tried again; if gradients overflow in FP16, so is the scale of the loss.
@@ -33,20 +33,20 @@ from review_sentiment.models.batching import (
     padded_tokens,
     padded_width,
 )
+from review_sentiment.models.label_head import head_of, load_head, save_head
 from review_sentiment.resources.device import free_memory
 from review_sentiment.training.answer_logits import IGNORED, packed_logits, padded_logits
 from review_sentiment.training.class_balance import ClassBalance, answers_of, changes_the_loss
 from review_sentiment.training.exchange import Shortage, average_gradients, worst_of_all
 from review_sentiment.training.loss_scale import MAX_OVERFLOWS, loss_scaler, overflowed
+from review_sentiment.training.rows import collate
 from review_sentiment.training.sampler import ByLength, RandomBatches, order_of
 from review_sentiment.training.schedule import schedule_that_starts_above_zero
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
 
     from review_sentiment.config import Balance
-    from review_sentiment.data.chats import ChatDataset
 
 logger = logging.getLogger(__name__)
 
@@ -66,44 +66,6 @@ class OutOfMemoryError(TrainingError):
     def __init__(self, tokens: int) -> None:
         super().__init__(f"a single review of {tokens} tokens does not fit into memory")
         self.tokens = tokens
-
-
-def tokenise(chats: ChatDataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """Return a data set with `input_ids`, `labels` and `row`; only the answer has labels."""
-    from datasets import Dataset
-
-    frame = chats.frame
-    rows = []
-    for number, (prompt, completion) in enumerate(zip(frame["prompt"], frame["completion"], strict=True)):
-        # The tokens of the prompt are a prefix of those of the chat: `prompts.py` refuses tokenizers that
-        # merge the end of the prompt with the answer.
-        ids = tokenizer.encode(prompt + completion, add_special_tokens=False)
-        prompt_length = len(tokenizer.encode(prompt, add_special_tokens=False))
-        # The prompt has no labels. A prompt has about a hundred tokens and the answer two: with labels
-        # everywhere, 98 % of the loss would teach the model to write reviews.
-        labels = [IGNORED] * prompt_length + ids[prompt_length:]
-        rows.append({"input_ids": ids, "labels": labels, "row": number})
-    return Dataset.from_list(rows)
-
-
-def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Return `input_ids`, `labels` and `attention_mask` of [rows, width], padded right, and `row` [rows]."""
-    # As wide as any device wants it; a micro-batch cuts off what its own device does not need.
-    width = padded_width([len(row["input_ids"]) for row in rows], PAD_TO_MULTIPLE_ON_GPU)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    labels = torch.full((len(rows), width), IGNORED)
-    mask = torch.zeros(len(rows), width, dtype=torch.long)
-    for number, row in enumerate(rows):
-        length = len(row["input_ids"])
-        ids[number, :length] = torch.tensor(row["input_ids"])
-        labels[number, :length] = torch.tensor(row["labels"])
-        mask[number, :length] = 1
-    return {
-        "input_ids": ids,
-        "labels": labels,
-        "attention_mask": mask,
-        "row": torch.tensor([row["row"] for row in rows]),
-    }
 
 
 class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
@@ -295,5 +257,17 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         return bool(state.global_step >= state.max_steps)
 
     def load_adapter(self, checkpoint: Path) -> None:
-        """Load the adapter of a checkpoint into the model."""
+        """Load the adapter of a checkpoint, and its head if there is one, into the model."""
         self._load_from_checkpoint(str(checkpoint))
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if head := head_of(self.model):  # in place: the optimizer has its parameters
+            head.load_state_dict(load_head(Path(resume_from_checkpoint), head.weight.device).state_dict())
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.args.should_save and (head := head_of(self.model)):
+            save_head(head, Path(output_dir or self.args.output_dir))

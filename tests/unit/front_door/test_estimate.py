@@ -13,8 +13,8 @@ from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.loading import load_tokenizer
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.resources.micro_batches import KnownRows
+from review_sentiment.training.rows import tokenise
 from review_sentiment.training.sampler import heaviest_batch
-from review_sentiment.training.trainer import tokenise
 
 LLAMA_8B = {"name": "meta-llama/Llama-3.1-8B-Instruct"}
 

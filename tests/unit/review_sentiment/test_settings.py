@@ -151,6 +151,7 @@ def test_an_unknown_key_is_an_error_that_suggests_the_closest_valid_one(
         "lora.dropout=1",
         "prompt.max_tokens=47",
         "model.quantization=int8",
+        "model.head=softmax",
         "gate.max_unparsed_rate=1.1",
         "registry.model_name=a/b",
         "registry.model_name=",

@@ -26,7 +26,7 @@ from review_sentiment.models.packed_attention import KERNELS, can_pack, use_pack
 from review_sentiment.models.packing import TOKENS_MULTIPLE, pack, shared_prefix
 from review_sentiment.scoring.next_token import score_next_tokens
 from review_sentiment.training.answer_logits import IGNORED, packed_logits, padded_logits
-from review_sentiment.training.trainer import collate
+from review_sentiment.training.rows import collate
 from tests.families import COMMON, random_model
 from tests.tiny import move_adapters
 

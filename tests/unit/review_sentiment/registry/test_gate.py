@@ -12,8 +12,8 @@ from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.registry.gate import Champion, Evaluations, GateCheck, Verdict, judge, still_against
 from review_sentiment.training.lora_proof import LayerProof, LoraProof
 
-MOVED = LayerProof("q_proj", forward_calls=4, first_gradient_norm=0.1, b_norm=0.2)
-STILL = LayerProof("k_proj", forward_calls=4, first_gradient_norm=0.1, b_norm=0.0)
+MOVED = LayerProof("q_proj", forward_calls=4, first_gradient_norm=0.1, distance=0.2)
+STILL = LayerProof("k_proj", forward_calls=4, first_gradient_norm=0.1, distance=0.0)
 PROOF = LoraProof((MOVED, MOVED), first_loss=0.7, last_loss=0.2)
 BASELINE, ARM = "accuracy over the baseline", "accuracy over the cheapest arm (model)"
 CHAMPION = "accuracy over the version 3, champion at the time"

@@ -23,7 +23,8 @@ from review_sentiment.models.packed_attention import use_packed_attention
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.scoring.next_token import score_next_tokens
 from review_sentiment.training.arguments import trainer_arguments
-from review_sentiment.training.trainer import IGNORED, AnswerTrainer, collate, tokenise
+from review_sentiment.training.rows import IGNORED, collate, tokenise
+from review_sentiment.training.trainer import AnswerTrainer
 from tests.stand_in_gpu import GPU, StandInGpu, put_there
 from tests.tiny import move_adapters
 

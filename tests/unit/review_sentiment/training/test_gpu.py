@@ -25,7 +25,8 @@ from review_sentiment.training.checkpoints import CheckpointStore
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.processes import finetune_in_processes
 from review_sentiment.training.qlora import finetune
-from review_sentiment.training.trainer import AnswerTrainer, tokenise
+from review_sentiment.training.rows import tokenise
+from review_sentiment.training.trainer import AnswerTrainer
 
 PLAN = plan_compute("cpu", "fp32")
 LORA = LoraSettings(rank=4, alpha=8)

@@ -28,7 +28,8 @@ from review_sentiment.training.arguments import trainer_arguments
 from review_sentiment.training.job import FinishedTraining, TrainingContext, TrainingJob
 from review_sentiment.training.lora_proof import LoraProofError, LoraWatcher
 from review_sentiment.training.qlora import finetune
-from review_sentiment.training.trainer import IGNORED, AnswerTrainer, collate, tokenise
+from review_sentiment.training.rows import IGNORED, collate, tokenise
+from review_sentiment.training.trainer import AnswerTrainer
 
 LABELS = ("negative", "positive")
 PLAN = plan_compute("cpu", "fp32")
@@ -158,7 +159,7 @@ def test_training_learns_proves_every_layer_and_reports_its_steps(
     assert set(seen[1][1]) == figures
     assert set(seen[0][1]) == figures | {"probe_memory_gb", "expected_memory_gb"}
     assert len(result.proof.layers) == 14
-    assert all(layer.b_norm > 0 and layer.first_gradient_norm > 0 for layer in result.proof.layers)
+    assert all(layer.distance > 0 and layer.first_gradient_norm > 0 for layer in result.proof.layers)
     assert result.proof.last_loss < 0.5 * result.proof.first_loss
     assert result.summary.steps == 30
     assert result.proof.reload_difference == 0
@@ -292,7 +293,7 @@ def test_an_adapter_outside_the_forward_pass_stops_training_before_the_first_ste
         return fused
 
     monkeypatch.setattr(qlora, "fuse_adapters", all_but_one)
-    with pytest.raises(LoraProofError, match=r"1 of 14 LoRA layers have no gradient.*down_proj"):
+    with pytest.raises(LoraProofError, match=r"1 of 14 trained layers have no gradient.*down_proj"):
         train(tiny_model, chats, tmp_path / "a")
 
 

@@ -14,7 +14,8 @@ from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.lora import add_adapters
 from review_sentiment.models.packed_attention import can_pack, use_packed_attention
-from review_sentiment.training import answer_logits, trainer
+from review_sentiment.training import answer_logits
+from review_sentiment.training.rows import IGNORED, collate
 from tests.families import FAMILIES, random_model
 from tests.tiny import move_adapters
 
@@ -41,10 +42,10 @@ def test_loss_and_gradients_are_those_of_one_row_at_a_time(family: str) -> None:
 
     loss = sum(_row_loss(plain, ids) for ids in ROWS)
     assert isinstance(loss, torch.Tensor)
-    batch = trainer.collate([_row(number, ids) for number, ids in enumerate(ROWS)])
+    batch = collate([_row(number, ids) for number, ids in enumerate(ROWS)])
     logits_at_answers = answer_logits.packed_logits if packs_rows else answer_logits.padded_logits
     logits, targets, _ = logits_at_answers(ours, batch)
-    own = torch.nn.functional.cross_entropy(logits, targets, ignore_index=trainer.IGNORED, reduction="sum")
+    own = torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
     torch.testing.assert_close(own, loss, rtol=1e-5, atol=1e-5)
 
     loss.backward()
@@ -56,7 +57,7 @@ def test_loss_and_gradients_are_those_of_one_row_at_a_time(family: str) -> None:
 
 
 def _row(number: int, ids: list[int]) -> dict[str, object]:
-    labels = [trainer.IGNORED] * (len(ids) - ANSWER_TOKENS) + ids[-ANSWER_TOKENS:]
+    labels = [IGNORED] * (len(ids) - ANSWER_TOKENS) + ids[-ANSWER_TOKENS:]
     return {"input_ids": ids, "labels": labels, "row": number}
 
 
