@@ -20,12 +20,16 @@ ANSWERS_PER_BATCH = 16
 
 @dataclass(frozen=True)
 class Audit:
-    """Of `n` generated answers, `inside` are labels, `equal` of them the scored ones; ids of the rest."""
+    """Of `n` generated answers, `inside` are labels, `equal` of them the scored ones; ids of the rest.
+
+    `generates` is whether the model writes text at all: one with a classification head does not.
+    """
 
     n: int = 0
     inside: int = 0
     equal: int = 0
     different: tuple[str, ...] = ()
+    generates: bool = True
 
     @property
     def agreement(self) -> float | None:
@@ -48,6 +52,8 @@ class Audit:
 
     def sentence(self) -> str:
         """Return the result in a sentence."""
+        if not self.generates:
+            return "Its classification head generates no text that scoring could be checked against."
         if not self.n:
             return "No answers were generated to check the scoring."
         return (
@@ -76,6 +82,7 @@ def total(audits: Sequence[Audit]) -> Audit:
         sum(one.inside for one in audits),
         sum(one.equal for one in audits),
         tuple(review for one in audits for review in one.different),
+        all(one.generates for one in audits),
     )
 
 

@@ -20,6 +20,7 @@ from review_sentiment.evaluation.predictions import prediction_table
 from review_sentiment.evaluation.result import Evaluation, evaluation_of
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import ComputePlan
+from review_sentiment.models.label_head import head_of
 from review_sentiment.models.loading import load_tokenizer, local_directory
 from review_sentiment.resources.device import free_memory
 from review_sentiment.scoring.label_scoring import score_labels
@@ -53,8 +54,8 @@ def evaluate_model(
 ) -> Evaluation:
     """Evaluate the base model, with the adapter if there is one, and free its memory.
 
-    The model also generates answers to the sample predictions and to the first `audit_samples` chats. These
-    are a random sample, since the chats are in the order of a hash.
+    A model without a classification head also generates answers to the sample predictions and to the first
+    `audit_samples` chats. These are a random sample, since the chats are in the order of a hash.
 
     Raises:
         DataError: there are no chats, a label has none, or a label is unknown.
@@ -78,27 +79,27 @@ def evaluate_model(
     # The balanced chats come first, so a row of theirs is the same row of all.
     prompts = list(core.frame["prompt"])
     shown = sample_rows(predictions.iloc[: len(core)], settings.sample_predictions)
-    audited = range(min(settings.audit_samples, len(prompts)))
-    rows = list(dict.fromkeys([*audited, *shown]))
+    # A head has no text to generate: its samples have no raw answer, and nothing is audited.
+    generates = head_of(model) is None
+    audited = range(min(settings.audit_samples, len(prompts)) if generates else 0)
+    rows = list(dict.fromkeys([*audited, *shown])) if generates else []
     generated = generate_answers(model, tokenizer, [prompts[row] for row in rows], labels, plan)
     p50, p95 = latencies(answer, [(prompt,) for prompt in prompts])
     cost = Cost(len(frame) / seconds, p50, p95, _megabytes(base, adapter), training_seconds)
     del model, answer
     free_memory()
     answers = dict(zip(rows, generated, strict=True))
-    samples = sample_table(core.frame, predictions, shown, [answers[row] for row in shown])
+    samples = sample_table(core.frame, predictions, shown, [answers.get(row) for row in shown])
     checked = predictions.iloc[: len(audited)]
+    compared = audit.compare(
+        list(checked["review_id"]), [answers[row] for row in audited], list(checked["predicted"]), labels
+    )
     found = evaluation_of(
         "baseline" if adapter is None else "tuned",
         evaluated,
         predictions,
         samples,
-        audit.compare(
-            list(checked["review_id"]),
-            [answers[row] for row in audited],
-            list(checked["predicted"]),
-            labels,
-        ),
+        replace(compared, generates=generates),
     )
     return replace(found, decision=table.iloc[len(evaluated) :].reset_index(drop=True), cost=cost)
 

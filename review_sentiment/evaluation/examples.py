@@ -65,9 +65,9 @@ def sample_rows(predictions: pd.DataFrame, count: int) -> list[int]:
 
 
 def sample_table(
-    reviews: pd.DataFrame, predictions: pd.DataFrame, rows: Sequence[int], answers: Sequence[str]
+    reviews: pd.DataFrame, predictions: pd.DataFrame, rows: Sequence[int], answers: Sequence[str | None]
 ) -> pd.DataFrame:
-    """Return text, gold label, prediction and raw answer of the chosen rows.
+    """Return text, gold label, prediction and raw answer of the chosen rows; None if nothing was generated.
 
     Raises:
         ValueError: there are fewer or more answers than rows.
@@ -78,6 +78,6 @@ def sample_table(
         title=texts["title"].to_numpy(),
         text=texts["text"].to_numpy(),
         probability=confidence_of(chosen).round(4),
-        raw_answer=list(answers),
+        raw_answer=pd.array(list(answers), dtype="str"),
     )
     return table[SAMPLE_COLUMNS].reset_index(drop=True)

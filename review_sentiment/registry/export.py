@@ -25,7 +25,7 @@ from review_sentiment.models.loading import load_adapted_model, load_tokenizer
 from review_sentiment.models.merging import answer_as_merged, write_merged
 from review_sentiment.registry.serving_files import save_tokenizer
 from review_sentiment.scoring.label_scoring import Scores, score_labels
-from review_sentiment.scoring.version_files import RULE_FILE
+from review_sentiment.scoring.version_files import RULE_FILE, require_label_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +51,10 @@ def export(
     """Write merged weights as safetensors, with tokenizer and chat template; compare the answers to reviews.
 
     Raises:
+        UsageError: the version has a classification head.
         ModelUnavailableError: the base model is not available.
     """
+    require_label_words(adapter)
     base = serving.base
     tokenizer = load_tokenizer(base)
     chats = format_chats(reviews, tokenizer, serving.prompt)

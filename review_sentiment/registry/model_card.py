@@ -16,6 +16,7 @@ from review_sentiment.evaluation.model_titles import title_of
 from review_sentiment.evaluation.natural import ON_SCALE
 from review_sentiment.evaluation.tradeoff import HEADING, QUALITY, tradeoff_table, tradeoffs_of
 from review_sentiment.models.base_model import EMBEDDED
+from review_sentiment.models.lora import HEAD_FILE
 from review_sentiment.names import counted, in_markdown, in_sentence
 from review_sentiment.registry.category_table import GAP, MAX_CATEGORIES, category_table
 from review_sentiment.registry.label_table import MAX_LABELS_NAMED, few, label_table
@@ -41,6 +42,7 @@ INSTRUCTION_WIDTH = 160
 REVISION_WIDTH = 160
 """Characters of the data's revision, which may list every category; the version's tag is complete."""
 SETTINGS_SHOWN = (
+    "model.head",
     "lora.rank",
     "lora.alpha",
     "training.epochs",
@@ -140,6 +142,7 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         comparison_rule=RULES[verdict.share],
         robustness=evaluations.robustness,
         load_base=_load_base(adapter.base),
+        head_file=HEAD_FILE if adapter.has_head else "",
         revision=shorten(lineage.revision(), REVISION_WIDTH),
         reason=verdict.reason(),
         trained_on=_counts(facts.train),

@@ -18,6 +18,7 @@ from review_sentiment.registry.parity import Answer, Evidence, Parity
 from review_sentiment.scoring.answers import probability_columns
 from review_sentiment.scoring.completions_server import CompletionsServer, Question, Reply, ServerError
 from review_sentiment.scoring.label_tokens import label_branches
+from review_sentiment.scoring.version_files import require_label_words
 from review_sentiment.tracking import evidence, model_versions
 from review_sentiment.tracking.mlflow_store import BASELINE, temporary_directory
 
@@ -48,13 +49,15 @@ def recorded_answers(version: ModelVersion, rows: int | None) -> RecordedAnswers
     Raises:
         TrackingError: the version has no evidence.
         ModelUnavailableError: its files cannot be downloaded.
+        UsageError: it has a classification head.
     """
     tuned = evidence.predictions_of(version)[:rows]
     reviews = evidence.reviews_of(version).set_index("review_id", drop=False).loc[tuned["review_id"]]
     has_baseline = BASELINE in version.compared_models
     untuned = evidence.predictions_of(version, BASELINE) if has_baseline else tuned.head(0)
     with temporary_directory() as scratch:
-        serving, _ = model_versions.download_adapter(version, Path(scratch))
+        serving, adapter = model_versions.download_adapter(version, Path(scratch))
+        require_label_words(adapter)
     return RecordedAnswers(serving, reviews, tuned, untuned)
 
 

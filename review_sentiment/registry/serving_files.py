@@ -12,7 +12,7 @@ from review_sentiment.data.prompts import PromptBuilder, template_with_fixed_dat
 from review_sentiment.errors import UsageError
 from review_sentiment.models.loading import load_model, load_tokenizer
 from review_sentiment.models.merging import write_merged
-from review_sentiment.scoring.version_files import RULE_FILE
+from review_sentiment.scoring.version_files import RULE_FILE, require_label_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,9 +53,10 @@ def export_adapter(serving: Serving, adapter: Path, plan: ComputePlan, directory
     """Write the base model, dequantised as the adapter was trained on it, and the adapter beside it.
 
     Raises:
-        UsageError: engines cannot load such an adapter.
+        UsageError: engines cannot load such an adapter, or the version has a classification head.
         ModelUnavailableError: the base model is not available.
     """
+    require_label_words(adapter)
     configuration = json.loads((adapter / CONFIGURATION).read_text(encoding="utf-8"))
     if configuration["use_dora"]:
         raise UsageError("Engines do not load DoRA adapters. Export without --adapter, as merged weights.")

@@ -11,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.data.prompt_format import PromptFormat
 from review_sentiment.decision.rule import DecisionRule
-from review_sentiment.errors import ModelUnavailableError
+from review_sentiment.errors import ModelUnavailableError, UsageError
 from review_sentiment.models.base_model import ModelIdentity
+from review_sentiment.models.lora import has_head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +67,20 @@ def load_columns(directory: Path) -> ReviewColumns:
     """Return the columns in which a file to score is expected to have its reviews."""
     file = directory / COLUMNS_FILE
     return TypeAdapter(ReviewColumns).validate_json(file.read_bytes()) if file.is_file() else ReviewColumns()
+
+
+def require_label_words(directory: Path) -> None:
+    """Check that a version answers with label words, for engines that generate text.
+
+    Raises:
+        UsageError: it has a classification head.
+    """
+    if has_head(directory):
+        raise UsageError(
+            "This version answers with a classification head (model.head=classification). Engines such as "
+            "vLLM and llama.cpp generate tokens from the output layer, which the head replaces: they cannot "
+            "serve it. Use `score` or `serve` for this version, or train one with model.head=labels."
+        )
 
 
 def rule_json(rule: DecisionRule) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -14,6 +16,7 @@ from review_sentiment.evaluation.evaluate import HeldOut, evaluate_model, evalua
 from review_sentiment.evaluation.few_shot import evaluate_few_shot
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
+from tests.tiny import write_adapter_with_head
 
 PLAN = plan_compute("cpu", "fp32")
 
@@ -50,6 +53,23 @@ def test_examples_in_the_prompt_are_an_arm_of_their_own(
     assert not found.predictions["p_negative"].equals(plain.predictions["p_negative"])
     assert found.cost is not None
     assert found.cost.training_seconds is None
+
+
+def test_a_model_with_a_head_generates_nothing_and_the_audit_says_so(
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
+) -> None:
+    settings = EvaluationSettings(sample_predictions=4, audit_samples=7, shards=2)
+    adapter = write_adapter_with_head(tiny_model, tiny_chats.labels, tmp_path / "adapter")
+    chats = HeldOut(tiny_chats)
+    whole = evaluate_model(tiny_model, adapter, chats, PLAN, settings)
+    shards = [evaluate_shard(tiny_model, adapter, chats, PLAN, settings, number) for number in range(2)]
+    for found in (whole, merge_shards(shards, chats, settings.sample_predictions)):
+        assert (found.audit.n, found.audit.generates) == (0, False)
+        assert "classification head generates no text" in found.audit.sentence()
+        assert len(found.samples) == 4
+        assert found.samples["raw_answer"].isna().all()
+        assert found.metrics.unparsed_rate == 0
+        assert found.metrics.label_mass == pytest.approx(1)
 
 
 def test_shards_have_every_chat_once_and_each_label_evenly(tiny_chats: ChatDataset) -> None:

@@ -11,16 +11,18 @@ import pytest
 from review_sentiment.config import LoraSettings, TrainingSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.decision.rule import DecisionRule
+from review_sentiment.errors import UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.registry.export import export
+from review_sentiment.registry.serving_files import export_adapter
 from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.scoring.version_files import Serving, load_rule, save_rule
 from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
-from tests.tiny import prompt_of
+from tests.tiny import prompt_of, write_adapter_with_head
 
 PLAN = plan_compute("cpu", "fp32")
 
@@ -53,3 +55,17 @@ def test_merged_weights_answer_as_the_adapter_does(
     np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-4)
     untuned = score_labels(load_model(base, PLAN), tokenizer, prompts, tiny_chats.labels, PLAN, 4096)
     assert np.abs(untuned.probabilities - expected.probabilities).max() > 0.1
+
+
+def test_a_version_with_a_head_is_refused_before_anything_is_written(
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path
+) -> None:
+    serving = Serving(tiny_model, prompt_of(tiny_chats.labels))
+    adapter = write_adapter_with_head(tiny_model, tiny_chats.labels, tmp_path / "adapter")
+    output = tmp_path / "output"
+    refusal = r"classification head.*vLLM.*Use `score` or `serve`.*model\.head=labels"
+    with pytest.raises(UsageError, match=refusal):
+        export(serving, adapter, PLAN, tiny_chats.frame, output)
+    with pytest.raises(UsageError, match=refusal):
+        export_adapter(serving, adapter, PLAN, output)
+    assert not output.exists()

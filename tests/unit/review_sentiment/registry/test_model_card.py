@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.data.labels import BINARY
@@ -17,11 +19,14 @@ from review_sentiment.evaluation.metrics import Metrics
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.evaluation.robustness import Robustness
 from review_sentiment.models.base_model import ModelIdentity
+from review_sentiment.models.label_head import LabelHead, save_head
+from review_sentiment.models.lora import HEAD_FILE
 from review_sentiment.registry.gate import Evaluations
 from review_sentiment.registry.lineage import Lineage
 from review_sentiment.registry.model_card import MAX_CATEGORIES, CardFacts, CardIdentity, concerns, write_card
 from review_sentiment.tracking.model_versions import DESCRIPTION_LIMIT
 from review_sentiment.training.lora_proof import LoraProof
+from tests.families import random_model
 from tests.unit.review_sentiment.registry.test_lineage import LINEAGE, TRAINED
 from tests.unit.test_materializers import ROBUSTNESS, RULE, VERDICT, adapter
 from tests.unit.test_materializers import evaluation as some_evaluation
@@ -141,3 +146,33 @@ def test_many_categories_are_summed_up_so_that_mlflow_keeps_the_whole_card(tmp_p
     assert found.count("A_long_name_of_a_category_") < 2 * MAX_CATEGORIES
     assert "| 29 more&ensp; | 29,000&ensp; | 26,100&ensp; | 3 stars (2,610), same text (290) |" in found
     assert len(found) < DESCRIPTION_LIMIT
+    save_head(LabelHead(RULE.labels, torch.zeros(2, 4), None), tmp_path)
+    assert (
+        len(card(tmp_path, categories=33, lineage=replace(LINEAGE, revisions=revisions))) < DESCRIPTION_LIMIT
+    )
+
+
+def test_the_card_of_a_version_with_a_head_loads_the_head_as_well(tmp_path: Path) -> None:
+    """Its code is run on a model of one layer, in place of the one that it downloads."""
+    assert HEAD_FILE not in card(tmp_path)
+    head = LabelHead(("negative", "positive"), torch.randn(2, 64), None)
+    adapter(tmp_path)
+    save_head(head, tmp_path)
+    found = card(tmp_path)
+    assert "1 layers (with the head) were called" in found
+    (code,) = re.findall(r"```python\n(.*?)```", found, re.DOTALL)
+    lines = code[code.index("for name") :]
+    model = random_model("llama")
+    embeddings = model.get_input_embeddings().weight.clone()
+    names: dict[str, object] = {
+        "torch": torch,
+        "load_file": load_file,
+        "files": str(tmp_path),
+        "model": model,
+    }
+    exec(compile(lines, "card", "exec"), names)
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        hidden = model.get_decoder()(input_ids=ids).last_hidden_state
+        torch.testing.assert_close(model(input_ids=ids).logits, head(hidden))
+    assert torch.equal(model.get_input_embeddings().weight, embeddings)
