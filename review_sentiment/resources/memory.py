@@ -79,6 +79,11 @@ class ModelShape:
             return self.counted.others
         return self.vocabulary * self.hidden * (1 if self.tied else 2) + (2 * self.layers + 1) * self.hidden
 
+    @property
+    def output_parameters(self) -> int:
+        """Return the weights of an output layer that shares none with the embeddings; part of the others."""
+        return 0 if self.tied else self.vocabulary * self.hidden
+
     def adapter_parameters(self, rank: int) -> int:
         """Return the weights of A and B on every linear layer of the blocks."""
         if self.counted:
@@ -111,6 +116,8 @@ class Load:
     optimizer: str
     keeps_probabilities: bool = False
     """Whether attention on a GPU keeps them, as the block-wise kernel of packed rows does."""
+    has_head: bool = False
+    """Whether a classification head replaces the output layer: its own few thousand numbers do not count."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,7 @@ def load_of(recipe: Recipe, rows: Rows, answer_tokens: int = 2) -> Load:
         weight_bytes=4 if plan.precision == "fp32" else 2,
         optimizer=plan.optimizer,
         keeps_probabilities=plan.packs_rows and plan.packed_attention[0] == "blocks",
+        has_head=recipe.has_head,
     )
 
 
@@ -207,11 +215,12 @@ def estimate(shape: ModelShape, load: Load, device: str, process: float = CPU_PR
     if recomputed:  # those layers keep their inputs, and one of them is recomputed at a time
         activations += recomputed * block_inputs + a_block
     dequantised = shape.linear_parameters if load.dequantised_once else shape.hidden * shape.intermediate
+    others = shape.other_parameters - shape.output_parameters * load.has_head
     held = Memory(
-        weights=linear + shape.other_parameters * load.weight_bytes,
+        weights=linear + others * load.weight_bytes,
         adapters=adapters,
         activations=activations,
-        logits=load.answer_tokens * shape.vocabulary * LOGIT_BYTES,
+        logits=load.answer_tokens * shape.vocabulary * LOGIT_BYTES * (not load.has_head),
         dequantised=load.weight_bytes * dequantised * load.nf4,
         overhead=0.0,
     )

@@ -102,6 +102,20 @@ def load(plan: ComputePlan, **training: int) -> Load:
     return load_of(recipe, PlannedRows(200, recipe.training.batch_size))
 
 
+def test_a_head_saves_the_logits_and_an_output_layer_that_is_not_tied() -> None:
+    words = Recipe(
+        ModelIdentity("x", None, "nf4", "x"), gpu_plan("bf16"), LoraSettings(), TrainingSettings(), 0
+    )
+    rows = PlannedRows(200, 16)
+    for shape, output_bytes in ((LLAMA_8B, 2 * 128_256 * 4096), (SHAPES["embedded"], 0)):
+        with_words, with_head = (
+            estimate(shape, load_of(recipe, rows), "cuda")
+            for recipe in (words, replace(words, head="classification"))
+        )
+        assert with_head.logits == 0 < with_words.logits
+        assert with_words.weights - with_head.weights == output_bytes
+
+
 def test_a_micro_batch_holds_the_token_budget_or_the_longest_row() -> None:
     full = load(gpu_plan("bf16"), tokens_per_pass=1000)
     assert full.batch.tokens == 1000
