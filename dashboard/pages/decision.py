@@ -84,14 +84,12 @@ def effect_view(found: RecordedDecision, threshold: float) -> mo.Html:
     if reviews.own_threshold is not None:
         shown[f"the rule: from {reviews.own_threshold:.3g} on"] = reviews.own_threshold
     heading = (f"Of {THOUSAND:,} reviews", *shown)
+    share = found.natural.share_text(reviews.label)
     hindsight = IN_HINDSIGHT.format(version=found.version, target=shlex.quote(f"{reviews.label}=0.9"))
     return column(
         [
             table(heading, effect_rows(reviews, list(shown.values()))),
-            paragraph(
-                f"Scaled from {found.natural.n:,} evaluation reviews, {found.natural.share_text()}.",
-                small=True,
-            ),
+            paragraph(f"Scaled from {found.natural.n:,} evaluation reviews, {share}.", small=True),
             paragraph(hindsight, small=True),
         ]
     )

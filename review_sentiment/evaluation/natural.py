@@ -96,9 +96,10 @@ class NaturalMetrics:
         """Return the label with the smallest share."""
         return min(self.share, key=lambda label: self.share[label])
 
-    def share_text(self) -> str:
-        """Return which share of the labels the figures are about."""
-        return f"as in production: {self.share[self.rarest]:.1%} {in_sentence(self.rarest)}"
+    def share_text(self, label: str | None = None) -> str:
+        """Return which share of the labels the figures are about: that of a label, or of the rarest."""
+        named = label or self.rarest
+        return f"as in production: {self.share[named]:.1%} {in_sentence(named)}"
 
     def rows(self) -> dict[str, tuple[str, str | None]]:
         """Return what a table shows: titles of figures, with their name and the label that they are about.

@@ -304,6 +304,8 @@ def test_the_curves_are_those_of_the_label_with_a_threshold() -> None:
     recorded = RecordedDecision("7", rule, reviews, found.natural, found.metrics.__dict__)
     (rarest,) = (row for row in figure_rows(recorded) if row[0] == 'recall of "1"')
     assert rarest[2] == "1.000"
+    effect = decision.effect_view(recorded, 0.5).text
+    assert 'as in production: 20.0% "3"' in unescape(effect)
 
 
 def test_stars_are_not_taken_for_numbers(tmp_path: Path) -> None:
