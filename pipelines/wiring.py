@@ -7,7 +7,7 @@ ZenML's steps, `step_names.py` with stand-ins that record their names. No other 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from review_sentiment.config import Settings
+from review_sentiment.config import ENCODER_ARMS, Settings
 from review_sentiment.names import safe_names
 
 
@@ -58,7 +58,15 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
     held_out = {"evaluation_chats": evaluation_chats, "decision_chats": decision_chats}
     arms = [
         steps.evaluate_arm(
-            train_chats, **held_out, arm=arm, decision=s.decision, seed=seed, id=f"evaluate_arm_{arm}"
+            train_chats,
+            validation_chats,
+            **held_out,
+            arm=arm,
+            encoder=s.arms.encoder if arm in ENCODER_ARMS else None,
+            encoder_revision=s.arms.encoder_revision if arm in ENCODER_ARMS else None,
+            decision=s.decision,
+            seed=seed,
+            id=f"evaluate_arm_{arm}",
         )
         for arm in s.arms.include
         if arm != "few_shot"

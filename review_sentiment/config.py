@@ -53,7 +53,8 @@ Quantization = Literal["nf4", "none"]
 Head = Literal["labels", "classification"]
 StarScheme = Literal["binary", "neutral", "stars"]
 SpeedUp = Literal["packing", "fused_lora", "lean_layers", "fused_optimizer"]
-TrainedArm = Literal["tfidf"]
+TrainedArm = Literal["tfidf", "static", "frozen_encoder", "tuned_encoder"]
+ENCODER_ARMS: tuple[TrainedArm, ...] = ("static", "frozen_encoder", "tuned_encoder")
 ArmName = TrainedArm | Literal["few_shot"]
 Balance = Literal["none", "undersample", "weights", "logit_adjusted"]
 
@@ -481,8 +482,17 @@ class ArmSettings(Section):
         tuple[ArmName, ...], BeforeValidator(_split_at_commas), Field(min_length=1), AfterValidator(_distinct)
     ] = ("tfidf",)
     """Arms to train and evaluate."""
+    encoder: Text = "embedded"
+    """Encoder of the arms that have one: `embedded` (all-MiniLM-L6-v2), a directory, or a Hub model."""
+    encoder_revision: Text | None = None
+    """Commit of a Hub encoder; the latest if not set."""
     shots: Annotated[int, Field(ge=1, le=100)] = 4
     """Examples of each label in the prompt of the arm `few_shot`."""
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Return whether an arm has an encoder."""
+        return any(arm in ENCODER_ARMS for arm in self.include)
 
 
 class RobustnessSettings(Section):

@@ -11,7 +11,7 @@ from review_sentiment.data.chats import ChatDataset
 from review_sentiment.evaluation.result import Evaluation
 from steps.source_fingerprint import fingerprint
 
-PACKAGES = ("scikit-learn", "torch", "transformers")
+PACKAGES = ("scikit-learn", "torch", "transformers", "model2vec")
 """Packages whose versions may change an arm's answers."""
 
 
@@ -23,18 +23,26 @@ def depends_on() -> str:
 @step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=EvaluationMaterializer)
 def evaluate_arm(
     train: ChatDataset,
+    validation: ChatDataset,
     evaluation_chats: ChatDataset,
     decision_chats: ChatDataset,
+    *,
     arm: TrainedArm,
+    encoder: str | None,
+    encoder_revision: str | None,
     decision: DecisionSettings,
     seed: int,
 ) -> Annotated[Evaluation, "arm"]:
-    """Return the evaluation of an arm, under a rule of its own."""
+    """Return the evaluation of an arm, under a rule of its own; `encoder` is None for arms without one."""
+    from review_sentiment.arms.encoder_source import identify_encoder
+    from review_sentiment.evaluation.arms import ArmTraining
     from review_sentiment.evaluation.arms import evaluate_arm as fit_and_evaluate
     from review_sentiment.evaluation.evaluate import HeldOut
     from review_sentiment.evaluation.result import fitted_rule
 
-    found = fit_and_evaluate(arm, train, HeldOut(evaluation_chats, decision_chats), seed)
+    base = identify_encoder(encoder, encoder_revision) if encoder else None
+    training = ArmTraining(arm, train, validation, seed, base)
+    found = fit_and_evaluate(training, HeldOut(evaluation_chats, decision_chats))
     shares = evaluation_chats.natural_shares()
     rule = fitted_rule(found.decision, found.metrics.labels, shares, decision)
     return found.under(rule, shares)

@@ -44,14 +44,20 @@ def inspect_source(settings: Settings, source: ReviewSource) -> SourceState:
 
 
 def pin_model(settings: Settings) -> Settings:
-    """Return the settings with the revision of the model that the run uses.
+    """Return the settings with the revisions of the models that the run uses.
 
     Raises:
-        ModelUnavailableError: the model is not available.
+        ModelUnavailableError: a model is not available.
     """
     from review_sentiment.models.access import pinned
 
-    return settings.model_copy(update={"model": pinned(settings.model)})
+    changes: dict[str, Any] = {"model": pinned(settings.model)}
+    if settings.arms.needs_encoder:
+        from review_sentiment.arms.encoder_source import identify_encoder
+
+        encoder = identify_encoder(settings.arms.encoder, settings.arms.encoder_revision)
+        changes["arms"] = settings.arms.model_copy(update={"encoder_revision": encoder.revision})
+    return settings.model_copy(update=changes)
 
 
 def run(

@@ -11,17 +11,47 @@ if TYPE_CHECKING:
     from review_sentiment.arms.arm import Arm
     from review_sentiment.config import TrainedArm
     from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.models.base_model import ModelIdentity
 
 KIND_FILE = "kind.txt"
 
 
-def fit_arm(name: TrainedArm, train: ChatDataset, seed: int) -> Arm:
-    """Train an arm on the training reviews of the language model."""
-    match name:
-        case "tfidf":
-            from review_sentiment.arms.tfidf import Tfidf
+def fit_arm(
+    name: TrainedArm,
+    train: ChatDataset,
+    validation: ChatDataset,
+    seed: int,
+    encoder: ModelIdentity | None = None,
+) -> Arm:
+    """Train an arm on the training reviews of the language model.
 
-            return Tfidf.fit(train, seed)
+    The validation reviews choose what a kind leaves open, such as the number of epochs. `encoder` is what the
+    kinds start from that have one; if it is not given, the embedded one.
+
+    Raises:
+        ModelUnavailableError: the encoder is not available.
+        TrainingError: the training did not converge.
+    """
+    if name == "tfidf":
+        from review_sentiment.arms.tfidf import Tfidf
+
+        return Tfidf.fit(train, seed)
+    from review_sentiment.arms.encoder_source import identify_encoder
+
+    encoder = encoder or identify_encoder()
+    if name == "static":
+        from review_sentiment.arms.static import Static
+
+        return Static.fit(encoder, train, validation, seed)
+    from review_sentiment.arms.encoder import Encoder
+
+    if name == "frozen_encoder":
+        from review_sentiment.arms.frozen_encoder import fit_frozen_encoder
+
+        return fit_frozen_encoder(Encoder.open(encoder), train, validation, seed)
+    from review_sentiment.arms.tuned_encoder import fit_tuned_encoder
+
+    return fit_tuned_encoder(Encoder.open(encoder), train, validation, seed)
 
 
 def save_arm(name: TrainedArm, arm: Arm, directory: Path) -> None:
@@ -42,5 +72,13 @@ def load_arm(directory: Path) -> Arm:
             from review_sentiment.arms.tfidf import Tfidf
 
             return Tfidf.load(directory)
+        case "static":
+            from review_sentiment.arms.static import Static
+
+            return Static.load(directory)
+        case "frozen_encoder" | "tuned_encoder":
+            from review_sentiment.arms.encoder_classifier import EncoderClassifier
+
+            return EncoderClassifier.load(directory)
         case other:
             raise DataError(f"{directory} has no arm of a known kind: {KIND_FILE} is {other!r}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from review_sentiment.arms.arm import documents
+from review_sentiment.arms.arm import DocumentArm, documents, documents_of
 from review_sentiment.arms.linear import LinearHead, fit_linear
 
 if TYPE_CHECKING:
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 
 VOCABULARY_FILE = "vocabulary.json"
 IDF_FILE = "idf.npy"
-MAX_CHARACTERS = 100_000
-"""Far more than any review has; a million characters would take seconds."""
 INVERSE_REGULARISATION = 10.0
 """Of the logistic regression: weak, because most of the features are rare."""
 
 
 @dataclass(frozen=True)
-class Tfidf:
+class Tfidf(DocumentArm):
     """A TF-IDF vectorizer of scikit-learn, and a linear layer on its features."""
 
     vectorizer: Any
@@ -38,17 +36,11 @@ class Tfidf:
         """Return the possible labels."""
         return self.head.labels
 
-    @property
-    def max_characters(self) -> int:
-        """Return how many characters of a review are read."""
-        return MAX_CHARACTERS
-
     @classmethod
     def fit(cls, train: ChatDataset, seed: int) -> Tfidf:
         """Fit on training reviews."""
         vectorizer = _vectorizer()
-        frame = train.frame
-        features = vectorizer.fit_transform(documents(list(frame["title"]), list(frame["text"])))
+        features = vectorizer.fit_transform(documents_of(train))
         return cls(vectorizer, fit_linear(features, train, INVERSE_REGULARISATION, seed))
 
     def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> npt.NDArray[np.float64]:

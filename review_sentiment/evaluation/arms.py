@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +22,30 @@ if TYPE_CHECKING:
     from review_sentiment.config import TrainedArm
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.evaluation.evaluate import HeldOut
+    from review_sentiment.models.base_model import ModelIdentity
 
 SAMPLES_SHOWN = 16
 
 
-def evaluate_arm(name: TrainedArm, train: ChatDataset, chats: HeldOut, seed: int) -> Evaluation:
-    """Fit an arm on the training reviews and evaluate it on the same rows as the language models.
+@dataclass(frozen=True)
+class ArmTraining:
+    """An arm and what it is trained on; the validation reviews choose what the kind leaves open."""
+
+    name: TrainedArm
+    train: ChatDataset
+    validation: ChatDataset
+    seed: int
+    encoder: ModelIdentity | None = None
+
+
+def evaluate_arm(training: ArmTraining, chats: HeldOut) -> Evaluation:
+    """Fit an arm and evaluate it on the same rows as the language models.
 
     It is saved and loaded before it answers, so that what is measured is what could be used.
     """
     start = time.perf_counter()
-    fitted = fit_arm(name, train, seed)
+    name = training.name
+    fitted = fit_arm(name, training.train, training.validation, training.seed, training.encoder)
     training_seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as scratch:
         save_arm(name, fitted, Path(scratch))

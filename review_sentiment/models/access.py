@@ -37,7 +37,7 @@ def require_model(base: ModelIdentity) -> str:
             f"model.name: {base.name} is a file. Use a directory with config.json, the tokenizer and "
             "safetensors, as `save_pretrained` writes it; a GGUF file cannot be trained."
         )
-    return _require_on_hub(base)
+    return require_on_hub(base)
 
 
 def pinned(settings: ModelSettings) -> ModelSettings:
@@ -53,7 +53,7 @@ def pinned(settings: ModelSettings) -> ModelSettings:
     if not base.files:  # what is in the files is checked if a step needs it: reading them takes seconds
         require_model(base)
     on_hub = not base.files and not _COMMIT.fullmatch(base.revision or "")
-    return settings.model_copy(update={"revision": _hub_commit(base) if on_hub else base.revision})
+    return settings.model_copy(update={"revision": commit_of(base) if on_hub else base.revision})
 
 
 def hub_page(path: str) -> str:
@@ -61,7 +61,12 @@ def hub_page(path: str) -> str:
     return f"{os.environ.get('HF_ENDPOINT', HUB)}/{path}"
 
 
-def _require_on_hub(base: ModelIdentity) -> str:
+def require_on_hub(base: ModelIdentity, setting: str = "model.name") -> str:
+    """Return that a model of the Hub can be read; `setting` is where it is named.
+
+    Raises:
+        ModelUnavailableError: it does not exist, or the signed-in account may not read it.
+    """
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, get_token, try_to_load_from_cache
     from huggingface_hub.errors import (
@@ -79,7 +84,7 @@ def _require_on_hub(base: ModelIdentity) -> str:
         HfApi().auth_check(base.name)
     except HFValidationError as error:
         raise ModelUnavailableError(
-            f"model.name: '{base.name}' is neither 'embedded', nor a directory, nor a name of the Hub such "
+            f"{setting}: '{base.name}' is neither 'embedded', nor a directory, nor a name of the Hub such "
             "as meta-llama/Llama-3.1-8B-Instruct."
         ) from error
     except GatedRepoError as error:
@@ -88,28 +93,32 @@ def _require_on_hub(base: ModelIdentity) -> str:
             f"{base.name} is gated, and {signed_in}. Do three things: (1) accept its terms on {page} and "
             "wait until access is granted; (2) create a token that may read gated repositories (Access "
             "Tokens, in your account settings); (3) sign in with it: `hf auth login`, HF_TOKEN in the "
-            "environment, or a secret of that name on Colab. Or choose another model: model.name=embedded."
+            f"environment, or a secret of that name on Colab. Or choose another model: {setting}=embedded."
         ) from error
     except RepositoryNotFoundError as error:
         raise ModelUnavailableError(
-            f"model.name: the Hub has no model '{base.name}', or it is private and you have no access "
+            f"{setting}: the Hub has no model '{base.name}', or it is private and you have no access "
             f"({page}). Check the name; for a private model sign in with `hf auth login` or HF_TOKEN."
         ) from error
     except OfflineModeIsEnabled as error:
         raise ModelUnavailableError(
             f"{base.name} is not in the cache, and HF_HUB_OFFLINE is set. Unset it once to download the "
-            "model, or give a directory: model.name=/path/to/model."
+            f"model, or give a directory: {setting}=/path/to/model."
         ) from error
     except (HfHubHTTPError, HTTPError, OSError) as error:
         raise ModelUnavailableError(
             f"{base.name}: the Hub did not answer ({type(error).__name__}). Check the network and {page}, or "
-            "give a directory: model.name=/path/to/model."
+            f"give a directory: {setting}=/path/to/model."
         ) from error
     return f"{base.name}, on the Hub, readable"
 
 
-def _hub_commit(base: ModelIdentity) -> str:
-    """Return the commit that a branch, a tag or nothing stands for; without a network, the downloaded one."""
+def commit_of(base: ModelIdentity, setting: str = "model.revision") -> str:
+    """Return the commit that a branch, a tag or nothing stands for; without a network, the downloaded one.
+
+    Raises:
+        ModelUnavailableError: the Hub cannot be asked, and nothing was downloaded.
+    """
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
@@ -121,6 +130,6 @@ def _hub_commit(base: ModelIdentity) -> str:
         if isinstance(downloaded, str):
             return Path(downloaded).parent.name  # .../snapshots/COMMIT/config.json
         raise ModelUnavailableError(
-            f"model.revision: the Hub could not be asked for revision '{base.revision or 'main'}' of "
+            f"{setting}: the Hub could not be asked for revision '{base.revision or 'main'}' of "
             f"{base.name} ({first_line(error)}). See {hub_page(base.name)}/commits/main."
         ) from error

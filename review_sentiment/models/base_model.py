@@ -66,8 +66,15 @@ def files_of(name: str) -> Fingerprints:
         ModelUnavailableError: the package of the embedded model is not installed.
         DataError: a file cannot be read.
     """
-    if name == EMBEDDED:
-        return embedded_model.package_files()
+    return embedded_model.package_files() if name == EMBEDDED else files_in(name)
+
+
+def files_in(name: str) -> Fingerprints:
+    """Return the files of a directory that a model is loaded from; none if it is not a directory.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     directory = Path(name)
     paths = [*directory.glob("*"), *directory.glob(f"{TEMPLATES}/*")] if directory.is_dir() else []
     return tuple(

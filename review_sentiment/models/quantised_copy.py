@@ -11,15 +11,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.cache import cache_directory
-from review_sentiment.errors import DataError, ReviewSentimentError, first_line
+from review_sentiment.errors import ReviewSentimentError, first_line
 from review_sentiment.file_lock import exclusive
-from review_sentiment.models.recorded_directory import contents_of, put_in_place, record, recorded_in
+from review_sentiment.models.recorded_directory import is_as_recorded, write_recorded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -47,10 +46,7 @@ def place_of(base: ModelIdentity, plan: ComputePlan) -> Path | None:
 
 def is_complete(copy: Path) -> bool:
     """Return whether a copy has the files that were written, and no others."""
-    try:
-        return bool(recorded_in(copy) == contents_of(copy))
-    except (OSError, ValueError, DataError):  # another process may be replacing it
-        return False
+    return is_as_recorded(copy)
 
 
 def keep(model: PreTrainedModel, copy: Path) -> None:
@@ -67,15 +63,7 @@ def keep(model: PreTrainedModel, copy: Path) -> None:
             return
         with exclusive(copy.parent / "write.lock", SECONDS_TO_WAIT):
             if not is_complete(copy):
-                _write(model, copy)
+                write_recorded(copy, model.save_pretrained)
                 logger.info("The 4-bit model (%.1f GB) is kept in %s", size / 1e9, copy)
     except (OSError, ValueError, RuntimeError, ReviewSentimentError) as error:
         logger.warning("The 4-bit model could not be kept in %s: %s", copy.parent, first_line(error))
-
-
-def _write(model: PreTrainedModel, copy: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=copy.parent, prefix=".writing-") as scratch:
-        written = Path(scratch) / "model"
-        model.save_pretrained(written)
-        record(written, contents_of(written))
-        put_in_place(written, copy, is_complete)

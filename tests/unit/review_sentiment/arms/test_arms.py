@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from review_sentiment.arms import tuned_encoder
 from review_sentiment.arms.catalogue import KIND_FILE, fit_arm, load_arm, save_arm
 from review_sentiment.arms.version_scorer import version_scorer
 from review_sentiment.config import TrainedArm
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import DataError
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.scoring.version_files import save_rule
+from tests.unit.review_sentiment.arms.conftest import WORDS
 
-WORDS = {"good": "lovely soft warm", "bad": "torn itchy thin", "fair": "plain usual average"}
 SEED = 7
 
 
@@ -32,20 +35,31 @@ def chats(labels: tuple[str, ...], each: int = 12) -> ChatDataset:
 
 
 @pytest.mark.parametrize("labels", [("bad", "good"), ("good", "bad"), ("good", "bad", "fair")])
-@pytest.mark.parametrize("name", ["tfidf"])
+@pytest.mark.parametrize("name", get_args(TrainedArm))
 def test_an_arm_answers_and_is_the_same_after_loading(
-    tmp_path: Path, name: TrainedArm, labels: tuple[str, ...]
+    tmp_path: Path,
+    name: TrainedArm,
+    labels: tuple[str, ...],
+    tiny_encoder: ModelIdentity,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # A random encoder and few reviews need more and larger steps.
+    monkeypatch.setattr(tuned_encoder, "EPOCHS", 10)
+    monkeypatch.setattr(tuned_encoder, "REVIEWS_PER_STEP", 8)
+    monkeypatch.setattr(tuned_encoder, "LEARNING_RATE", 0.005)
+    saved = tmp_path / "arm"
+    saved.mkdir()
     train, unseen = chats(labels), ["A lovely warm coat", "Thin and torn", "Average, just usual"]
-    arm = fit_arm(name, train, SEED)
+    arm = fit_arm(name, train, chats(labels, each=4), SEED, tiny_encoder)
     found = arm.log_probs(["", "", ""], unseen)
     assert arm.labels == labels
     assert found.shape == (3, len(labels))
     assert np.exp(found).sum(1) == pytest.approx(1)
     expected = [label for label in ("good", "bad", "fair") if label in labels]
     assert [labels[index] for index in found.argmax(1)][: len(expected)] == expected
-    save_arm(name, arm, tmp_path)
-    loaded = load_arm(tmp_path)
+    save_arm(name, arm, saved)
+    loaded = load_arm(saved)
     assert loaded.labels == labels
     np.testing.assert_array_equal(loaded.log_probs(["", "", ""], unseen), found)
 
@@ -67,7 +81,7 @@ def test_probabilities_are_those_of_scikit_learn() -> None:
     unseen = ["lovely torn plain", "number 3"]
     order = [list(theirs.classes_).index(label) for label in train.labels]
     np.testing.assert_allclose(
-        np.exp(fit_arm("tfidf", train, SEED).log_probs(["", ""], unseen)),
+        np.exp(fit_arm("tfidf", train, train, SEED).log_probs(["", ""], unseen)),
         theirs.predict_proba(unseen)[:, order],
         rtol=1e-12,
     )
@@ -81,7 +95,7 @@ def test_a_directory_without_an_arm_is_refused(tmp_path: Path) -> None:
 
 def test_the_files_of_an_arm_are_scored_as_those_of_any_version(tmp_path: Path) -> None:
     train = chats(("bad", "good"))
-    arm = fit_arm("tfidf", train, SEED)
+    arm = fit_arm("tfidf", train, train, SEED)
     save_arm("tfidf", arm, tmp_path)
     rule = DecisionRule.raw(train.labels, (0.1, 0.9))
     save_rule(rule, tmp_path)

@@ -42,7 +42,7 @@ def model(unpacked: list[str]) -> PackagedModel:
         unpacked.append(file.read_text())
 
     return PackagedModel(
-        "the tiny model", "tiny-weights", "tiny_weights/model.zip", "tiny", "1 MB, no time", unpack
+        "tiny model", "tiny-weights", "tiny_weights/model.zip", "tiny", "1 MB, no time", unpack
     )
 
 
