@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from review_sentiment.errors import DataError
 
 if TYPE_CHECKING:
-    from review_sentiment.arms.arm import Arm
+    from review_sentiment.arms.arm import Arm, LabelledDocuments
     from review_sentiment.config import TrainedArm
-    from review_sentiment.data.chats import ChatDataset
     from review_sentiment.models.base_model import ModelIdentity
 
 KIND_FILE = "kind.txt"
@@ -18,15 +17,15 @@ KIND_FILE = "kind.txt"
 
 def fit_arm(
     name: TrainedArm,
-    train: ChatDataset,
-    validation: ChatDataset,
+    train: LabelledDocuments,
+    validation: LabelledDocuments,
     seed: int,
     encoder: ModelIdentity | None = None,
 ) -> Arm:
-    """Train an arm on the training reviews of the language model.
+    """Train an arm.
 
-    The validation reviews choose what a kind leaves open, such as the number of epochs. `encoder` is what the
-    kinds start from that have one; if it is not given, the embedded one.
+    The validation documents choose what a kind leaves open, such as the number of epochs. `encoder` is what
+    the kinds start from that have one; if it is not given, the embedded one.
 
     Raises:
         ModelUnavailableError: the encoder is not available.

@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from review_sentiment.data.chats import ChatDataset
+    from review_sentiment.arms.arm import LabelledDocuments
 
 WEIGHTS_FILE = "linear.npz"
 LABELS_FILE = "labels.json"
@@ -48,33 +48,32 @@ class LinearHead:
             return cls(labels, found["weights"], found["bias"])
 
 
-def fit_linear(features: Any, train: ChatDataset, inverse_regularisation: float, seed: int) -> LinearHead:
-    """Fit on features [n, f] of the training reviews, in their order."""
+@dataclass(frozen=True)
+class Features:
+    """Features [n, f] of documents, dense or sparse, and the documents in the same order."""
+
+    values: Any
+    of: LabelledDocuments
+
+
+def fit_linear(train: Features, inverse_regularisation: float, seed: int) -> LinearHead:
+    """Fit the weights that give the targets the least cross-entropy."""
     from sklearn.linear_model import LogisticRegression
 
+    # scikit-learn takes labels, not probabilities: a document counts once for each label, with its target as
+    # the weight. The sum of these losses is the cross-entropy.
+    rows, labels = np.nonzero(train.of.targets)
     found = LogisticRegression(C=inverse_regularisation, max_iter=MAX_ITERATIONS, random_state=seed)
-    found.fit(features, train.frame["label"])
+    found.fit(train.values[rows], labels, sample_weight=train.of.targets[rows, labels])
     weights, bias = found.coef_, found.intercept_
     if len(weights) == 1:  # of two labels, scikit-learn keeps the second one's log odds only
         weights, bias = np.vstack([-weights / 2, weights / 2]), np.concatenate([-bias / 2, bias / 2])
-    order = [list(found.classes_).index(label) for label in train.labels]
-    return LinearHead(train.labels, weights[order], bias[order])
-
-
-@dataclass(frozen=True)
-class Features:
-    """Features [n, f] of reviews, and the reviews in the same order."""
-
-    values: Any
-    chats: ChatDataset
+    return LinearHead(train.of.labels, weights, bias)
 
 
 def fit_best_linear(train: Features, validation: Features, seed: int) -> LinearHead:
-    """Fit with the regularisation that gives the validation reviews' labels the highest likelihood."""
-    labels = train.chats.labels
-    gold = [labels.index(label) for label in validation.chats.frame["label"]]
+    """Fit with the regularisation that gives the validation documents' targets the least cross-entropy."""
     heads = [
-        fit_linear(train.values, train.chats, inverse_regularisation, seed)
-        for inverse_regularisation in INVERSE_REGULARISATIONS
+        fit_linear(train, inverse_regularisation, seed) for inverse_regularisation in INVERSE_REGULARISATIONS
     ]
-    return max(heads, key=lambda head: head.log_probs(validation.values)[np.arange(len(gold)), gold].sum())
+    return max(heads, key=lambda head: (validation.of.targets * head.log_probs(validation.values)).sum())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from review_sentiment.arms.arm import DocumentArm, documents, documents_of
+from review_sentiment.arms.arm import DocumentArm, LabelledDocuments, documents
 from review_sentiment.arms.distillation import load_static, save_static, static_model
 from review_sentiment.arms.linear import Features, LinearHead, fit_best_linear
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from model2vec import StaticModel
 
-    from review_sentiment.data.chats import ChatDataset
     from review_sentiment.models.base_model import ModelIdentity
 
 MODEL_DIRECTORY = "static"
@@ -36,12 +35,14 @@ class Static(DocumentArm):
         return self.head.labels
 
     @classmethod
-    def fit(cls, encoder: ModelIdentity, train: ChatDataset, validation: ChatDataset, seed: int) -> Static:
-        """Fit on training reviews; the validation reviews choose the regularisation."""
+    def fit(
+        cls, encoder: ModelIdentity, train: LabelledDocuments, validation: LabelledDocuments, seed: int
+    ) -> Static:
+        """Fit on training documents; the validation documents choose the regularisation."""
         model = static_model(encoder)
 
-        def features(chats: ChatDataset) -> Features:
-            return Features(_vectors(model, documents_of(chats)), chats)
+        def features(found: LabelledDocuments) -> Features:
+            return Features(_vectors(model, found.documents), found)
 
         return cls(model, fit_best_linear(features(train), features(validation), seed))
 

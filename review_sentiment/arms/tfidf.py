@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from review_sentiment.arms.arm import DocumentArm, documents, documents_of
-from review_sentiment.arms.linear import LinearHead, fit_linear
+from review_sentiment.arms.arm import DocumentArm, LabelledDocuments, documents
+from review_sentiment.arms.linear import Features, LinearHead, fit_linear
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from review_sentiment.data.chats import ChatDataset
 
 VOCABULARY_FILE = "vocabulary.json"
 IDF_FILE = "idf.npy"
@@ -37,11 +35,11 @@ class Tfidf(DocumentArm):
         return self.head.labels
 
     @classmethod
-    def fit(cls, train: ChatDataset, seed: int) -> Tfidf:
-        """Fit on training reviews."""
+    def fit(cls, train: LabelledDocuments, seed: int) -> Tfidf:
+        """Fit on training documents."""
         vectorizer = _vectorizer()
-        features = vectorizer.fit_transform(documents_of(train))
-        return cls(vectorizer, fit_linear(features, train, INVERSE_REGULARISATION, seed))
+        features = vectorizer.fit_transform(train.documents)
+        return cls(vectorizer, fit_linear(Features(features, train), INVERSE_REGULARISATION, seed))
 
     def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the labels' log-probabilities [n, c]."""

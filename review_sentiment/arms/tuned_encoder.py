@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from review_sentiment.arms.arm import documents_of
+from review_sentiment.arms.arm import LabelledDocuments
 from review_sentiment.arms.encoder_classifier import EncoderClassifier
 from review_sentiment.arms.linear import LinearHead
 from review_sentiment.errors import TrainingError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import torch
 
     from review_sentiment.arms.encoder import Encoder
-    from review_sentiment.data.chats import ChatDataset
 
 EPOCHS = 2
 LEARNING_RATE = 2e-4
@@ -44,19 +43,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Rows:
-    """Reviews as tokens and label indices."""
+    """Documents as tokens, and their targets [n, c]."""
 
     tokens: list[list[int]]
-    labels: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, encoder: Encoder, chats: ChatDataset) -> _Rows:
-        labels = [chats.labels.index(label) for label in chats.frame["label"]]
-        return cls(encoder.tokenise(documents_of(chats)), np.array(labels, np.int64))
+    def of(cls, encoder: Encoder, found: LabelledDocuments) -> _Rows:
+        return cls(encoder.tokenise(found.documents), found.targets)
 
 
 def fit_tuned_encoder(
-    encoder: Encoder, train: ChatDataset, validation: ChatDataset, seed: int
+    encoder: Encoder, train: LabelledDocuments, validation: LabelledDocuments, seed: int
 ) -> EncoderClassifier:
     """Train the encoder, which is changed, and keep the epoch that is best on the validation reviews.
 
@@ -130,8 +128,8 @@ def _add_gradients(
     for places in token_budget_batches(lengths, TOKENS_PER_MICRO_BATCH[device.type]):
         numbers = batch[places]
         logits = head(encoder.pooled([rows.tokens[number] for number in numbers]))
-        gold = torch.from_numpy(rows.labels[numbers]).to(device)
-        loss = torch.nn.functional.cross_entropy(logits, gold, reduction="sum") / len(batch)
+        targets = torch.from_numpy(rows.targets[numbers]).to(device, logits.dtype)
+        loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum") / len(batch)
         loss.backward()  # type: ignore[no-untyped-call]
 
 
@@ -141,6 +139,6 @@ def _linear(head: torch.nn.Linear, labels: tuple[str, ...]) -> LinearHead:
 
 
 def _loss(encoder: Encoder, head: LinearHead, held: _Rows) -> float:
-    """Return the mean negative log-likelihood of the labels."""
+    """Return the mean cross-entropy with the targets."""
     found = head.log_probs(encoder.means(held.tokens))
-    return float(-found[np.arange(len(held.labels)), held.labels].mean())
+    return float(-(held.targets * found).sum(1).mean())

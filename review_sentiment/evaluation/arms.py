@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from review_sentiment.arms.arm import LabelledDocuments
 from review_sentiment.arms.catalogue import fit_arm, load_arm, save_arm
 from review_sentiment.evaluation.cost import Cost, latencies, megabytes_of
 from review_sentiment.evaluation.examples import sample_rows, sample_table
@@ -45,7 +46,13 @@ def evaluate_arm(training: ArmTraining, chats: HeldOut) -> Evaluation:
     """
     start = time.perf_counter()
     name = training.name
-    fitted = fit_arm(name, training.train, training.validation, training.seed, training.encoder)
+    fitted = fit_arm(
+        name,
+        LabelledDocuments.of(training.train),
+        LabelledDocuments.of(training.validation),
+        training.seed,
+        training.encoder,
+    )
     training_seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as scratch:
         save_arm(name, fitted, Path(scratch))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from review_sentiment.arms import tuned_encoder
+from review_sentiment.arms.arm import LabelledDocuments
 from review_sentiment.arms.catalogue import KIND_FILE, fit_arm, load_arm, save_arm
 from review_sentiment.arms.version_scorer import version_scorer
 from review_sentiment.config import TrainedArm
@@ -24,14 +25,22 @@ from tests.unit.review_sentiment.arms.conftest import WORDS
 SEED = 7
 
 
-def chats(labels: tuple[str, ...], each: int = 12) -> ChatDataset:
+def reviews(labels: tuple[str, ...], each: int = 12) -> LabelledDocuments:
     """Return reviews whose words tell the label."""
     rows = [
         {"title": label if number % 2 else "", "text": f"{WORDS[label]} number {number}", "label": label}
         for number in range(each)
         for label in labels
     ]
-    return ChatDataset(pd.DataFrame(rows), labels)
+    return LabelledDocuments.of(ChatDataset(pd.DataFrame(rows), labels))
+
+
+def quick(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Train a random encoder on few reviews: it needs more and larger steps."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(directory / "cache"))
+    monkeypatch.setattr(tuned_encoder, "EPOCHS", 10)
+    monkeypatch.setattr(tuned_encoder, "REVIEWS_PER_STEP", 8)
+    monkeypatch.setattr(tuned_encoder, "LEARNING_RATE", 0.005)
 
 
 @pytest.mark.parametrize("labels", [("bad", "good"), ("good", "bad"), ("good", "bad", "fair")])
@@ -43,15 +52,11 @@ def test_an_arm_answers_and_is_the_same_after_loading(
     tiny_encoder: ModelIdentity,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    # A random encoder and few reviews need more and larger steps.
-    monkeypatch.setattr(tuned_encoder, "EPOCHS", 10)
-    monkeypatch.setattr(tuned_encoder, "REVIEWS_PER_STEP", 8)
-    monkeypatch.setattr(tuned_encoder, "LEARNING_RATE", 0.005)
+    quick(monkeypatch, tmp_path)
     saved = tmp_path / "arm"
     saved.mkdir()
-    train, unseen = chats(labels), ["A lovely warm coat", "Thin and torn", "Average, just usual"]
-    arm = fit_arm(name, train, chats(labels, each=4), SEED, tiny_encoder)
+    train, unseen = reviews(labels), ["A lovely warm coat", "Thin and torn", "Average, just usual"]
+    arm = fit_arm(name, train, reviews(labels, each=4), SEED, tiny_encoder)
     found = arm.log_probs(["", "", ""], unseen)
     assert arm.labels == labels
     assert found.shape == (3, len(labels))
@@ -69,15 +74,11 @@ def test_probabilities_are_those_of_scikit_learn() -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    train = chats(("good", "bad", "fair"))
-    documents = [
-        f"{title}\n{text}" if title else text
-        for title, text in zip(train.frame["title"], train.frame["text"], strict=True)
-    ]
+    train = reviews(("good", "bad", "fair"))
     theirs = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
         LogisticRegression(C=10.0, max_iter=1_000, random_state=SEED),
-    ).fit(documents, train.frame["label"])
+    ).fit(train.documents, [train.labels[number] for number in train.targets.argmax(1)])
     unseen = ["lovely torn plain", "number 3"]
     order = [list(theirs.classes_).index(label) for label in train.labels]
     np.testing.assert_allclose(
@@ -87,6 +88,20 @@ def test_probabilities_are_those_of_scikit_learn() -> None:
     )
 
 
+@pytest.mark.parametrize("name", get_args(TrainedArm))
+def test_an_arm_learns_how_sure_its_teacher_is(
+    tmp_path: Path, name: TrainedArm, tiny_encoder: ModelIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch, tmp_path)
+    plain = reviews(("bad", "good"), each=24)
+    sure = np.where(plain.targets == 1, 0.8, 0.2)
+    taught = LabelledDocuments(plain.documents, sure, plain.labels)
+    found = np.exp(fit_arm(name, taught, taught, SEED, tiny_encoder).log_probs(["", ""], ["soft", "thin"]))
+    certain = np.exp(fit_arm(name, plain, plain, SEED, tiny_encoder).log_probs(["", ""], ["soft", "thin"]))
+    assert [row.argmax() for row in found] == [1, 0]
+    assert found.max() < min(0.9, certain.max() - 0.05)
+
+
 def test_a_directory_without_an_arm_is_refused(tmp_path: Path) -> None:
     (tmp_path / KIND_FILE).write_text("forest")
     with pytest.raises(DataError, match=r"no arm of a known kind: kind\.txt is 'forest'"):
@@ -94,7 +109,7 @@ def test_a_directory_without_an_arm_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_files_of_an_arm_are_scored_as_those_of_any_version(tmp_path: Path) -> None:
-    train = chats(("bad", "good"))
+    train = reviews(("bad", "good"))
     arm = fit_arm("tfidf", train, train, SEED)
     save_arm("tfidf", arm, tmp_path)
     rule = DecisionRule.raw(train.labels, (0.1, 0.9))
