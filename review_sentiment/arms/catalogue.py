@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from review_sentiment.models.base_model import ModelIdentity
 
 KIND_FILE = "kind.txt"
+CHOOSING_REVIEWS = 300
+"""Validation reviews that choose regularisation and epoch: an encoder takes seconds to read more."""
 
 
 def fit_arm(
@@ -24,8 +26,8 @@ def fit_arm(
 ) -> Arm:
     """Train an arm.
 
-    The validation documents choose what a kind leaves open, such as the number of epochs. `encoder` is what
-    the kinds start from that have one; if it is not given, the embedded one.
+    A sample of the validation documents chooses regularisation and epoch. `encoder` is the one that some
+    kinds start from; if it is not given, they start from the embedded one.
 
     Raises:
         ModelUnavailableError: the encoder is not available.
@@ -37,7 +39,7 @@ def fit_arm(
         return Tfidf.fit(train, seed)
     from review_sentiment.arms.encoder_source import identify_encoder
 
-    encoder = encoder or identify_encoder()
+    encoder, validation = encoder or identify_encoder(), validation.head(CHOOSING_REVIEWS)
     if name == "static":
         from review_sentiment.arms.static import Static
 
@@ -59,11 +61,12 @@ def save_arm(name: TrainedArm, arm: Arm, directory: Path) -> None:
     (directory / KIND_FILE).write_text(name, encoding="utf-8")
 
 
-def load_arm(directory: Path) -> Arm:
-    """Read what `save_arm` wrote.
+def load_arm(directory: Path, device: str = "auto") -> Arm:
+    """Read what `save_arm` wrote; an encoder answers on the device.
 
     Raises:
         DataError: the directory has no arm of a kind that is known.
+        ModelUnavailableError: its encoder is damaged.
     """
     file = directory / KIND_FILE
     match file.read_text(encoding="utf-8") if file.is_file() else "":
@@ -78,6 +81,6 @@ def load_arm(directory: Path) -> Arm:
         case "frozen_encoder" | "tuned_encoder":
             from review_sentiment.arms.encoder_classifier import EncoderClassifier
 
-            return EncoderClassifier.load(directory)
+            return EncoderClassifier.load(directory, device)
         case other:
             raise DataError(f"{directory} has no arm of a known kind: {KIND_FILE} is {other!r}.")

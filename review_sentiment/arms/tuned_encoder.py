@@ -35,8 +35,6 @@ REVIEWS_PER_STEP = 32
 TOKENS_PER_MICRO_BATCH = {"cpu": 1_024, "cuda": 16_384}
 FROZEN_FRACTION = 2 / 3
 """Of the layers, the lower ones."""
-VALIDATION_REVIEWS = 300
-"""To choose the epoch. More take longer, and choose no better."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ def fit_tuned_encoder(
     import torch
 
     rows = _Rows.of(encoder, train)
-    held = _Rows.of(encoder, validation.head(VALIDATION_REVIEWS))
+    held = _Rows.of(encoder, validation)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         head = torch.nn.Linear(encoder.model.config.hidden_size, len(train.labels)).to(encoder.model.device)

@@ -21,7 +21,7 @@ def version_scorer(files: Path, plan: ComputePlan) -> Scorer:
         DataError: the version has a kind of model that is not known.
     """
     if (files / KIND_FILE).is_file():
-        return Scorer(load_arm(files), load_rule(files))
+        return Scorer(load_arm(files, plan.device), load_rule(files))
     from review_sentiment.scoring.prompted_model import tuned_scorer
 
     return tuned_scorer(files, plan)
