@@ -22,6 +22,7 @@ from review_sentiment.decision.calibration import Calibration
 from review_sentiment.decision.rule import Band, DecisionRule, Threshold
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
+from review_sentiment.models.label_head import random_head, save_head
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring.answers import answer_table
@@ -55,9 +56,12 @@ class Version:
         return [dict(row) for row in self.chats.frame[["title", "text"]].to_dict("records")]  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["label words", "head"])
 def version(
-    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path_factory: pytest.TempPathFactory
+    tiny_model: ModelIdentity,
+    tiny_chats: ChatDataset,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Version:
     import torch
 
@@ -70,6 +74,8 @@ def version(
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.3)
     save_adapter(model, tiny_model, adapter)
+    if request.param == "head":
+        save_head(random_head(model, LABELS, seed=1), adapter)
     Serving(tiny_model, prompt_of(LABELS)).save(adapter)
     rule = DecisionRule.raw(LABELS, (0.12, 0.88))
     save_rule(rule, adapter)
@@ -148,6 +154,7 @@ def documented(directory: Path) -> Decide:
     return found
 
 
+@pytest.mark.parametrize("version", ["label words"], indirect=True)
 def test_the_documented_lines_give_an_export_the_answers_of_score(version: Version, tmp_path: Path) -> None:
     from review_sentiment.registry.export import export
 
