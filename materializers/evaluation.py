@@ -1,5 +1,6 @@
 """Evaluations: metrics, predictions and samples."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from zenml.enums import VisualizationType
@@ -16,6 +17,10 @@ class EvaluationMaterializer(RecordMaterializer):
     """The metrics of a model, and the tables behind them."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Evaluation,)
+
+    def compute_content_hash(self, data: Evaluation) -> str:
+        """Hash the evaluation without its cost: a timing is not a reason to run later steps again."""
+        return super().compute_content_hash(replace(data, cost=None))
 
     def extract_metadata(self, data: Evaluation) -> dict[str, MetadataType]:
         """Show the main metrics and their intervals."""

@@ -29,6 +29,7 @@ from review_sentiment.data.review_table import ReviewTable, table_of
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.evaluation.classification_report import ClassificationReport
 from review_sentiment.evaluation.comparison import Comparison, PairedDifference
+from review_sentiment.evaluation.cost import Cost
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.predictions import PREDICTION_COLUMNS
 from review_sentiment.evaluation.result import Evaluation
@@ -243,6 +244,15 @@ def test_the_hash_depends_on_the_content_only(tmp_path: Path) -> None:
     assert hashed(TrainedAdapterMaterializer, trained) != hashed(TrainedAdapterMaterializer, moved)
     another_run = replace(trained, run_id="another")
     assert hashed(TrainedAdapterMaterializer, trained) != hashed(TrainedAdapterMaterializer, another_run)
+
+
+def test_an_evaluation_that_took_longer_has_the_same_hash() -> None:
+    found = evaluation()
+    timed = replace(found, cost=Cost(15.0, 80.0, 120.0, 545.0, 812.0))
+    assert hashed(EvaluationMaterializer, timed) == hashed(EvaluationMaterializer, found)
+    assert hashed(EvaluationMaterializer, replace(found, model="other")) != hashed(
+        EvaluationMaterializer, found
+    )
 
 
 def test_another_page_with_the_same_figures_has_the_same_hash() -> None:
