@@ -22,13 +22,13 @@ SECONDS_TO_END = 60
 
 
 @contextmanager
-def serving(project: Project) -> Iterator[str]:
-    """Yield the server's address when it answers; end it with Ctrl-C, and require a quiet console."""
+def serving(project: Project, *options: str) -> Iterator[str]:
+    """Serve with these options; yield the address, end with Ctrl-C, and require a quiet console."""
     (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would stop a server that says much
         process = subprocess.Popen(
-            [sys.executable, "run_pipeline.py", "serve", "--port", str(port)],
+            [sys.executable, "run_pipeline.py", "serve", "--port", str(port), *options],
             cwd=project.root,
             env=project.environment,
             stdout=said,
