@@ -56,6 +56,7 @@ class Snapshot:
 class Progress:
     """Reports a task of `total` units: at most every half second, and always when it is complete.
 
+    A task of one unit reports nothing: a single review is answered before anyone could read it.
     `done` counts the units that an earlier process finished, which were a `fraction` of the work, by default
     `done / total`.
     """
@@ -98,7 +99,12 @@ class Progress:
 
     def _report(self, detail: str) -> None:
         self._reported = time.monotonic()
-        _log(Snapshot(self._task, self.done, self._total, self.seconds, self._fraction, detail, self._before))
+        if self._total > 1:
+            _log(
+                Snapshot(
+                    self._task, self.done, self._total, self.seconds, self._fraction, detail, self._before
+                )
+            )
 
 
 def _log(snapshot: Snapshot) -> None:

@@ -56,6 +56,12 @@ def shown(*done: int, stream: io.StringIO, total: int = 10, detail: str = "") ->
     return stream.getvalue()
 
 
+def test_a_single_unit_reports_nothing(snapshots: list[Snapshot]) -> None:
+    with Progress("score", total=1) as task:
+        task.advance(1)
+    assert snapshots == []
+
+
 def test_many_quick_units_report_only_the_start_and_the_end(snapshots: list[Snapshot]) -> None:
     with Progress("score", total=1_000) as task:
         for _ in range(1_000):
