@@ -25,6 +25,8 @@ def tradeoff_figure(tradeoffs: Sequence[Tradeoff]) -> Figure:
         drawstyle="steps-post",
         label="Pareto front",
     )
+    speeds = [one.cost.reviews_per_second for one in tradeoffs]
+    middle = (min(speeds) * max(speeds)) ** 0.5
     for one in tradeoffs:
         axes.plot(one.cost.reviews_per_second, one.accuracy, "o", color=BLUE if one in front else GREY)
         axes.annotate(
@@ -32,11 +34,11 @@ def tradeoff_figure(tradeoffs: Sequence[Tradeoff]) -> Figure:
             (one.cost.reviews_per_second, one.accuracy),
             xytext=(0, 7),
             textcoords="offset points",
-            ha="center",
+            ha="right" if one.cost.reviews_per_second > middle else "left",  # towards the middle
             fontsize=8,
         )
     axes.set_xscale("log")
-    axes.margins(x=0.2, y=0.15)
+    axes.margins(x=0.1, y=0.15)
     axes.set(xlabel="Reviews per second (log scale)", ylabel="Accuracy at the natural share")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", frameon=False)
