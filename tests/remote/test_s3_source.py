@@ -3,65 +3,41 @@
 from __future__ import annotations
 
 import gzip
-import secrets
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from review_sentiment.config import DataSettings
 from review_sentiment.data.records import ReviewRecord
 from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.errors import DataError, UsageError
-from tests.ports import free_ports
-from tests.remote.engines import SERVERS_VENV, Login, s3_engine
+from tests.remote.bed import TestBed
 
-pytestmark = [
-    pytest.mark.remote,
-    pytest.mark.skipif(
-        not (SERVERS_VENV / "bin" / "weed").exists(),
-        reason="SeaweedFS is not installed: tests/remote/install.sh",
-    ),
-]
+pytestmark = pytest.mark.remote
 
-LOGIN = Login("reader", secrets.token_urlsafe())
 TABLE = "Message,Topic\nIt fails,bug\nI love it,praise\n"
-
-
-@pytest.fixture(scope="module")
-def endpoint(directory: Path) -> Iterator[str]:
-    (port,) = free_ports(1)
-    own = directory / "source"  # the engines of the other tests have an S3 store too
-    own.mkdir()
-    server = s3_engine(own, port, LOGIN, ("shop",))
-    server.start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.stop()
-        shutil.rmtree(server.directory, ignore_errors=True)
+BUCKET, PREFIX = "artifacts", "tables"
+PLACE = f"s3://{BUCKET}/{PREFIX}"
 
 
 @pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return a client of an empty bucket; the pipeline gets the same login from the environment."""
+def s3(bed: TestBed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a client of the store without tables; the pipeline gets its login from the environment."""
     import s3fs
 
-    for name, value in (
-        ("AWS_ENDPOINT_URL", endpoint),
-        ("AWS_ACCESS_KEY_ID", LOGIN.user),
-        ("AWS_SECRET_ACCESS_KEY", LOGIN.password),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    yield client
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bed.environment["S3_ENDPOINT_URL"])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, bed.environment[name])
+    yield bed.s3
     s3fs.S3FileSystem.clear_instance_cache()
-    for found in client.list_objects_v2(Bucket="shop").get("Contents", []):
-        client.delete_object(Bucket="shop", Key=found["Key"])
+    for found in bed.s3.list_objects_v2(Bucket=BUCKET, Prefix=PREFIX).get("Contents", []):
+        bed.s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+
+
+def put(s3: Any, name: str, content: bytes) -> None:
+    s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}/{name}", Body=content)
 
 
 def settings_of(source: str) -> DataSettings:
@@ -78,34 +54,32 @@ def texts(source: str, category: str) -> list[str]:
 
 
 def test_a_prefix_has_a_category_per_object_packed_or_not(s3: Any) -> None:
-    s3.put_object(Bucket="shop", Key="tickets/May.csv", Body=TABLE.encode())
-    s3.put_object(Bucket="shop", Key="tickets/June.csv.gz", Body=gzip.compress(TABLE.encode()))
-    assert open_source(settings_of("s3://shop/tickets")).categories() == ("June", "May")
-    assert (
-        texts("s3://shop/tickets", "June") == texts("s3://shop/tickets", "May") == ["It fails", "I love it"]
-    )
-    assert open_source(settings_of("s3://shop/tickets/M*")).categories() == ("May",)
+    put(s3, "tickets/May.csv", TABLE.encode())
+    put(s3, "tickets/June.csv.gz", gzip.compress(TABLE.encode()))
+    assert open_source(settings_of(f"{PLACE}/tickets")).categories() == ("June", "May")
+    assert texts(f"{PLACE}/tickets", "June") == texts(f"{PLACE}/tickets", "May") == ["It fails", "I love it"]
+    assert open_source(settings_of(f"{PLACE}/tickets/M*")).categories() == ("May",)
 
 
 def test_a_changed_object_is_copied_again(s3: Any) -> None:
     import s3fs
 
-    s3.put_object(Bucket="shop", Key="tickets.csv", Body=TABLE.encode())
-    assert texts("s3://shop/tickets.csv", "tickets")[-1] == "I love it"
-    s3.put_object(Bucket="shop", Key="tickets.csv", Body=f"{TABLE}More,bug\n".encode())
+    put(s3, "tickets.csv", TABLE.encode())
+    assert texts(f"{PLACE}/tickets.csv", "tickets")[-1] == "I love it"
+    put(s3, "tickets.csv", f"{TABLE}More,bug\n".encode())
     s3fs.S3FileSystem.clear_instance_cache()  # another run is another process
-    assert texts("s3://shop/tickets.csv", "tickets")[-1] == "More"
+    assert texts(f"{PLACE}/tickets.csv", "tickets")[-1] == "More"
 
 
 def test_what_is_missing_is_named(s3: Any) -> None:
-    with pytest.raises(UsageError, match="there is no table at s3://shop/years"):
-        open_source(settings_of("s3://shop/years")).categories()
+    with pytest.raises(UsageError, match=f"there is no table at {PLACE}/years"):
+        open_source(settings_of(f"{PLACE}/years")).categories()
 
 
 def test_a_wrong_secret_is_an_error_without_the_secret(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    s3.put_object(Bucket="shop", Key="tickets.csv", Body=TABLE.encode())
+    put(s3, "tickets.csv", TABLE.encode())
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")
     with pytest.raises((DataError, UsageError)) as error:
-        texts("s3://shop/tickets.csv", "tickets")
-    assert "s3://shop/tickets.csv" in str(error.value)
+        texts(f"{PLACE}/tickets.csv", "tickets")
+    assert f"{PLACE}/tickets.csv" in str(error.value)
     assert "a-wrong-secret" not in str(error.value)
