@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+UNUSED_SECONDS = 30 * 24 * 3_600
+"""Directories that were not used for so long are removed when another one is made."""
+
 
 def cache_directory() -> Path:
     """Return the project's directory in `XDG_CACHE_HOME`, by default in `~/.cache`."""
@@ -21,10 +24,6 @@ def write_whole(file: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as unfinished:
         unfinished.write(text)
     Path(unfinished.name).replace(file)
-
-
-UNUSED_SECONDS = 30 * 24 * 3_600
-"""Directories that were not used for so long are removed when another one is made."""
 
 
 @contextmanager

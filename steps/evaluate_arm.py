@@ -38,11 +38,9 @@ def evaluate_arm(
     from review_sentiment.evaluation.arms import ArmTraining
     from review_sentiment.evaluation.arms import evaluate_arm as fit_and_evaluate
     from review_sentiment.evaluation.evaluate import HeldOut
-    from review_sentiment.evaluation.result import fitted_rule
+    from review_sentiment.evaluation.result import under_own_rule
 
     base = identify_encoder(encoder, encoder_revision) if encoder else None
     training = ArmTraining(arm, train, validation, seed, base)
     found = fit_and_evaluate(training, HeldOut(evaluation_chats, decision_chats))
-    shares = evaluation_chats.natural_shares()
-    rule = fitted_rule(found.decision, found.metrics.labels, shares, decision)
-    return found.under(rule, shares)
+    return under_own_rule(found, evaluation_chats, decision)

@@ -36,7 +36,7 @@ def evaluate_few_shot(
     from review_sentiment.data.prompt_format import prompt_format
     from review_sentiment.evaluation.evaluate import HeldOut
     from review_sentiment.evaluation.few_shot import evaluate_few_shot as evaluate_with_examples
-    from review_sentiment.evaluation.result import fitted_rule
+    from review_sentiment.evaluation.result import under_own_rule
     from review_sentiment.models.base_model import identify
     from review_sentiment.models.compute import plan_compute
 
@@ -48,5 +48,4 @@ def evaluate_few_shot(
         plan_compute(model.device, model.precision),
         evaluation,
     )
-    shares = evaluation_chats.natural_shares()
-    return found.under(fitted_rule(found.decision, form.labels, shares, decision), shares)
+    return under_own_rule(found, evaluation_chats, decision)

@@ -51,7 +51,7 @@ def summary(result: RunResult) -> str:
             f"             {result.mlflow['evaluation_run_id']} (evaluation, its child run)",
             "dashboard    python run_pipeline.py ui",
         ]
-    lines += [f"{name:15} {place}" for name, place in result.outputs.items()]
+    lines += [f"{name:12} {place}" for name, place in result.outputs.items()]
     return "\n".join(lines)
 
 

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from review_sentiment.data.prompts import document
 from review_sentiment.scoring.scorer import AnsweringModel
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from review_sentiment.data.chats import ChatDataset
-
-MAX_CHARACTERS = 100_000
-"""Of a title or text. Far more than any review has; a million would take seconds."""
 
 
 class Arm(AnsweringModel, Protocol):
@@ -32,18 +30,9 @@ class Arm(AnsweringModel, Protocol):
         ...
 
 
-class DocumentArm:
-    """An arm that reads a title and a text as one document."""
-
-    @property
-    def max_characters(self) -> int:
-        """Return how many characters of a title or text are read."""
-        return MAX_CHARACTERS
-
-
 def documents(titles: Sequence[str], texts: Sequence[str]) -> list[str]:
     """Return what a model reads that takes one text per review."""
-    return [f"{title}\n{text}" if title else text for title, text in zip(titles, texts, strict=True)]
+    return [document(title, text) for title, text in zip(titles, texts, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.arms.arm import DocumentArm, documents
+from review_sentiment.arms.arm import documents
 from review_sentiment.arms.encoder import Encoder, normalised
-from review_sentiment.arms.linear import LinearHead
+from review_sentiment.arms.linear import DocumentArm, LinearHead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,11 +31,6 @@ class EncoderClassifier(DocumentArm):
     encoder: Encoder
     head: LinearHead
     normalises: bool
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return the possible labels."""
-        return self.head.labels
 
     def features(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return what the linear layer reads of each text [n, d]."""

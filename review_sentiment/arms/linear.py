@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "linear.npz"
 LABELS_FILE = "labels.json"
 MAX_ITERATIONS = 1_000
+MAX_CHARACTERS = 100_000
+"""Of a title or text. Far more than any review has; a million would take seconds."""
 INVERSE_REGULARISATIONS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """From which `fit_best_linear` chooses: around the best for normalised vectors of some hundred dimensions."""
 
@@ -46,6 +48,22 @@ class LinearHead:
         labels = tuple(json.loads((directory / LABELS_FILE).read_text("utf-8")))
         with np.load(directory / WEIGHTS_FILE) as found:
             return cls(labels, found["weights"], found["bias"])
+
+
+class DocumentArm:
+    """An arm that reads a title and a text as one document, and ends in a linear layer."""
+
+    head: LinearHead
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the possible labels."""
+        return self.head.labels
+
+    @property
+    def max_characters(self) -> int:
+        """Return how many characters of a title or text are read."""
+        return MAX_CHARACTERS
 
 
 @dataclass(frozen=True)

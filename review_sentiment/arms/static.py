@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from review_sentiment.arms.arm import DocumentArm, LabelledDocuments, documents
+from review_sentiment.arms.arm import LabelledDocuments, documents
 from review_sentiment.arms.distillation import load_static, save_static, static_model
-from review_sentiment.arms.linear import Features, LinearHead, fit_best_linear
+from review_sentiment.arms.linear import DocumentArm, Features, LinearHead, fit_best_linear
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,11 +28,6 @@ class Static(DocumentArm):
 
     model: StaticModel
     head: LinearHead
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return the possible labels."""
-        return self.head.labels
 
     @classmethod
     def fit(

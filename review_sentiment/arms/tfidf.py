@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from review_sentiment.arms.arm import DocumentArm, LabelledDocuments, documents
-from review_sentiment.arms.linear import Features, LinearHead, fit_linear
+from review_sentiment.arms.arm import LabelledDocuments, documents
+from review_sentiment.arms.linear import DocumentArm, Features, LinearHead, fit_linear
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,11 +28,6 @@ class Tfidf(DocumentArm):
 
     vectorizer: Any
     head: LinearHead
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return the possible labels."""
-        return self.head.labels
 
     @classmethod
     def fit(cls, train: LabelledDocuments, seed: int) -> Tfidf:

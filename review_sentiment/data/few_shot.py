@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_EXAMPLES = 32
 """More would take most of the context of a small model: 2,048 tokens for SmolLM2."""
 MAX_WORDS = 40
-"""Longer reviews are no examples, unless a label has no others."""
+"""Longer reviews are not used as examples, unless a label has no others."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class PromptBuilder:
 
     def build(self, title: str, text: str, label: str) -> Chat:
         """Return the chat of a review with its label as the answer."""
-        review = without_markers(f"{title}\n{text}" if title else text, self._markers)
+        review = without_markers(document(title, text), self._markers)
         shown = self._truncated(review)
         prompt = self._render(shown)
         completion = self._completion(label)
@@ -86,7 +86,7 @@ class PromptBuilder:
 
     def messages(self, title: str, text: str) -> list[dict[str, str]]:
         """Return the turns of a review's prompt, for a server that renders them with its own template."""
-        review = without_markers(f"{title}\n{text}" if title else text, self._markers)
+        review = without_markers(document(title, text), self._markers)
         return [{"role": role, "content": content} for role, content in self._turns(self._truncated(review))]
 
     def template(self, system: str, review: str) -> str:
@@ -122,6 +122,11 @@ class PromptBuilder:
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def document(title: str, text: str) -> str:
+    """Return a review as one text: its title, if it has one, on a line of its own."""
+    return f"{title}\n{text}" if title else text
 
 
 def special_markers(tokenizer: PreTrainedTokenizerBase) -> list[str]:

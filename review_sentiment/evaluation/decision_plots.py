@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from review_sentiment.evaluation.decision_curves import THRESHOLDS, DecidedReviews, decided_reviews
-from review_sentiment.evaluation.plots import BLUE, COLOURS, plain
+from review_sentiment.evaluation.plots import BLUE, COLOURS, GREY, plain
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
     from review_sentiment.decision.rule import DecisionRule
-
-GREY = "#888888"
 
 
 def decision_figure(predictions: pd.DataFrame, rule: DecisionRule) -> Figure:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BLUE = "#2166ac"
 """From ColorBrewer's scale RdBu, which is safe for colour-blind people."""
+GREY = "#888888"
 COLOURS = ("#d55e00", BLUE, "#009e73", "#cc79a7", "#56b4e9")
 """Colours of the classes, safe for colour-blind people (M. Okabe, K. Ito)."""
 DARK = 0.5

@@ -45,7 +45,7 @@ class Evaluation:
     rule: DecisionRule | None = None
     """The rule that `natural` and the answers in `stratified` follow from."""
     cost: Cost | None = None
-    """None for a champion that was evaluated again, and for a part of an evaluation."""
+    """None for a champion, whose evaluation here is not its own."""
 
     def under(self, rule: DecisionRule, shares: tuple[float, ...]) -> Evaluation:
         """Return the evaluation under a rule: what it answers, and the metrics at the natural shares."""
@@ -81,6 +81,16 @@ def fitted_rule(
     answers = answers_of(predictions, labels)
     scores = LabelledScores(answers.log_probs, answers.gold, predictions["weight"].to_numpy())
     return fit_rule(scores, labels, shares, settings)
+
+
+def under_own_rule(found: Evaluation, chats: ChatDataset, settings: DecisionSettings) -> Evaluation:
+    """Return an evaluation on chats under a rule that is fitted on its own decision reviews.
+
+    Raises:
+        DataError: the reviews are too few for what the settings ask for.
+    """
+    shares = chats.natural_shares()
+    return found.under(fitted_rule(found.decision, chats.labels, shares, settings), shares)
 
 
 def evaluation_of(

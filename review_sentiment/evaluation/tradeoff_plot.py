@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from review_sentiment.evaluation.model_titles import title_of
-from review_sentiment.evaluation.plots import BLUE
+from review_sentiment.evaluation.plots import BLUE, GREY
 from review_sentiment.evaluation.tradeoff import Tradeoff, pareto_front
-
-GREY = "#888888"
 
 
 def tradeoff_figure(tradeoffs: Sequence[Tradeoff]) -> Figure:

@@ -165,7 +165,6 @@ def _log_tradeoffs(run_id: str, evaluations: Sequence[Evaluation]) -> None:
     from review_sentiment.evaluation.tradeoff_plot import tradeoff_figure
 
     tradeoffs = tradeoffs_of(evaluations)
-
     log_text(run_id, tradeoffs_json(tradeoffs), TRADEOFFS_FILE)
     if tradeoffs:
         client().log_figure(run_id, tradeoff_figure(tradeoffs), "tradeoffs.png")

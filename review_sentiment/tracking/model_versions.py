@@ -31,8 +31,9 @@ CHAMPIONS_TAG = "champions"
 """Tag of a registered model: the versions that were champion, the present one last."""
 ACCURACY_TAG = "accuracy"
 WARNINGS_TAG = "warnings"
-COMPARED_TAG = "compared_models"
 """Tag of a version with what its readers must know, one warning a line."""
+COMPARED_TAG = "compared_models"
+"""Tag of a version with the models that were evaluated beside it, separated by spaces."""
 MODEL_SCHEME = "models:/"
 MODEL_DESCRIPTION = """\
 Fine-tuned language models that label customer reviews. **champion** is the version in use, \
