@@ -145,7 +145,14 @@ def _label(value: object) -> str:
     return _visible(name)
 
 
+def _model_name(name: str) -> str:
+    if found := sorted(set(name) & set(REFUSED_IN_MODEL_NAMES)):
+        raise ValueError(f"MLflow accepts no {' or '.join(found)} in the name of a model: {name!r}")
+    return name
+
+
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_visible)]
+ModelName = Annotated[Text, Field(max_length=MAX_MODEL_NAME), AfterValidator(_model_name)]
 Query = Annotated[str, Field(min_length=1, max_length=MAX_QUERY), AfterValidator(_visible_lines)]
 Labels = StarScheme | tuple[Text, ...] | dict[Text, Text]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
@@ -495,6 +502,27 @@ class ArmSettings(Section):
         return any(arm in ENCODER_ARMS for arm in self.include)
 
 
+class StudentSettings(Section):
+    """A small model that learns from the answers of a registered version, its teacher (`distill`)."""
+
+    kind: TrainedArm = "tuned_encoder"
+    """What is trained: `tuned_encoder`, `static` (the fastest), `frozen_encoder` or `tfidf`."""
+    reviews: Count = 4_000
+    """Maximum reviews without a label of their own that the teacher answers."""
+    epochs: Annotated[int, Field(ge=1, le=100)] = 3
+    """Passes of the tuned encoder over its reviews; the best one on the validation reviews is kept."""
+    runtime: Literal["auto", "onnx", "torch"] = "auto"
+    """What an encoder answers with; `auto`: ONNX Runtime if it is installed."""
+    max_loss: Fraction = 0.02
+    """Gate: maximum loss of accuracy against the teacher, with 95 % confidence."""
+    min_agreement: Fraction = 0.96
+    """Gate: minimum fraction of reviews that both answer alike."""
+    max_calibration_error: Fraction = 0.1
+    """Gate: maximum expected calibration error."""
+    model_name: ModelName = "review-sentiment-student"
+    """Name of the registered model."""
+
+
 class RobustnessSettings(Section):
     """How the tuned model is tested on perturbed reviews and other prompts."""
 
@@ -537,16 +565,8 @@ class TrackingSettings(Section):
 class RegistrySettings(Section):
     """Where model versions are registered in MLflow."""
 
-    model_name: Annotated[Text, Field(max_length=MAX_MODEL_NAME)] = "review-sentiment"
+    model_name: ModelName = "review-sentiment"
     """Name of the registered model."""
-
-    @field_validator("model_name")
-    @classmethod
-    def _check_characters(cls, name: str) -> str:
-        found = sorted(set(name) & set(REFUSED_IN_MODEL_NAMES))
-        if found:
-            raise ValueError(f"MLflow accepts no {' or '.join(found)} in the name of a model: {name!r}")
-        return name
 
 
 class Settings(Section):
@@ -574,6 +594,8 @@ class Settings(Section):
     """How probabilities become answers."""
     arms: ArmSettings = ArmSettings()
     """Other models that are trained on the same reviews, to compare with."""
+    student: StudentSettings = StudentSettings()
+    """A small model that learns from the answers of a registered version, its teacher (`distill`)."""
     robustness: RobustnessSettings = RobustnessSettings()
     """How the tuned model is tested on perturbed reviews and other prompts."""
     gate: GateSettings = GateSettings()
