@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from front_door.commands.decide import decide
+from front_door.commands.distill import distill
 from front_door.commands.export import export_command
 from front_door.commands.inspect import inspect_command
 from front_door.commands.lineage import lineage
@@ -40,6 +41,7 @@ for _command in (
     promote,
     rollback,
     decide,
+    distill,
     export_command,
     parity_command,
     results,

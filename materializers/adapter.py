@@ -1,55 +1,21 @@
 """Trained adapters: the files that PEFT wrote, and a record of the training."""
 
-import hashlib
-import os
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
-from zenml.enums import ArtifactType, VisualizationType
+from zenml.enums import VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
-from materializers.record import RecordMaterializer
+from materializers.directory import DirectoryMaterializer
 from review_sentiment.training.trained_adapter import TrainedAdapter
 
-FILES = "files"
 MLFLOW_RUN_ID = "mlflow_run_id"
 """Key in the metadata of an adapter."""
 
 
-class TrainedAdapterMaterializer(RecordMaterializer):
+class TrainedAdapterMaterializer(DirectoryMaterializer):
     """The record, beside a directory with the adapter's files."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (TrainedAdapter,)
-    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
-
-    def load(self, data_type: type[Any]) -> TrainedAdapter:
-        """Read the record, and copy the files to a temporary directory that exists as long as the step."""
-        adapter: TrainedAdapter = super().load(data_type)
-        with self.get_temporary_directory(delete_at_exit=False) as directory:
-            stored = self.path(FILES)
-            for name in self.artifact_store.listdir(stored):
-                with self.artifact_store.open(os.path.join(stored, str(name)), "rb") as file:
-                    Path(directory, str(name)).write_bytes(file.read())
-        return replace(adapter, directory=Path(directory))
-
-    def save(self, data: TrainedAdapter) -> None:
-        """Write the record, and copy the files to the artifact store."""
-        stored = self.path(FILES)
-        self.artifact_store.makedirs(stored)
-        for path in sorted(data.directory.iterdir()):
-            with self.artifact_store.open(os.path.join(stored, path.name), "wb") as file:
-                file.write(path.read_bytes())
-        super().save(_portable(data))
-
-    def compute_content_hash(self, data: TrainedAdapter) -> str:
-        """Hash the record, which contains the candidate's run, and the files."""
-        record = super().compute_content_hash(_portable(data))
-        digest = hashlib.blake2b(record.encode(), digest_size=16)
-        for path in sorted(data.directory.iterdir()):
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
 
     def extract_metadata(self, data: TrainedAdapter) -> dict[str, MetadataType]:
         """Show the figures of the training and of the proof."""
@@ -78,8 +44,3 @@ class TrainedAdapterMaterializer(RecordMaterializer):
             f"|---|---|---|---|\n{rows}\n"
         )
         return self.page("lora_proof.md", proof)
-
-
-def _portable(data: TrainedAdapter) -> TrainedAdapter:
-    """Replace the temporary path, which differs between processes."""
-    return replace(data, directory=Path(FILES))

@@ -5,17 +5,39 @@ ZenML's steps, `step_names.py` with stand-ins that record their names. No other 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from review_sentiment.config import ENCODER_ARMS, Settings
 from review_sentiment.names import safe_names
 
 
-def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Mapping[str, str]) -> None:
-    """Connect the steps of a run.
+@dataclass(frozen=True)
+class Prepared:
+    """The outputs of the steps that prepare reviews: ingested, split, and formatted as chats."""
+
+    reviews: list[Any]
+    train: Any
+    validation: Any
+    decision: Any
+    evaluation: Any
+    train_chats: Any
+    validation_chats: Any
+    decision_chats: Any
+    evaluation_chats: Any
+
+    @property
+    def held_out(self) -> dict[str, Any]:
+        """Return the chats that a model is evaluated on, and those that its rule is fitted on."""
+        return {"evaluation_chats": self.evaluation_chats, "decision_chats": self.decision_chats}
+
+
+def prepare(
+    steps: Any, settings: Settings, available: Sequence[str], revisions: Mapping[str, str]
+) -> Prepared:
+    """Connect the steps that prepare reviews.
 
     `available` are the source's categories; `revisions` maps the chosen ones to the revision of their data.
-    A step that runs more than once has an `id` per invocation; the others are named after their function.
     """
     s, seed, labels = settings, settings.seed, settings.data.labels
     safe = safe_names(revisions)
@@ -46,20 +68,36 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         natural_interval=s.evaluation.natural_interval,
         seed=seed,
     )
-    report = steps.data_report(reviews=reviews, train=train, validation=validation, evaluation=evaluation)
-
     # Only training depends on the head: other steps see it in the adapter's files.
     base = s.model.without_head()
     train_chats = steps.format_chat(train, base, s.prompt, labels, id="format_chat_train")
     validation_chats = steps.format_chat(validation, base, s.prompt, labels, id="format_chat_validation")
     decision_chats = steps.format_chat(decision, base, s.prompt, labels, id="format_chat_decision")
     evaluation_chats = steps.format_chat(evaluation, base, s.prompt, labels, id="format_chat_evaluation")
+    return Prepared(
+        reviews,
+        *(train, validation, decision, evaluation),
+        *(train_chats, validation_chats, decision_chats, evaluation_chats),
+    )
 
-    held_out = {"evaluation_chats": evaluation_chats, "decision_chats": decision_chats}
+
+def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Mapping[str, str]) -> None:
+    """Connect the steps of a run; the arguments are those of `prepare`.
+
+    A step that runs more than once has an `id` per invocation; the others are named after their function.
+    """
+    s, seed = settings, settings.seed
+    made = prepare(steps, settings, available, revisions)
+    held_out = made.held_out
+    base = s.model.without_head()
+    report = steps.data_report(
+        reviews=made.reviews, train=made.train, validation=made.validation, evaluation=made.evaluation
+    )
+
     arms = [
         steps.evaluate_arm(
-            train_chats,
-            validation_chats,
+            made.train_chats,
+            made.validation_chats,
             **held_out,
             arm=arm,
             encoder=s.arms.encoder if arm in ENCODER_ARMS else None,
@@ -74,7 +112,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
     if "few_shot" in s.arms.include:
         arms.append(
             steps.evaluate_few_shot(
-                train_chats,
+                made.train_chats,
                 **held_out,
                 model=base,
                 prompt=s.prompt,
@@ -87,9 +125,11 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         )
     baseline = {}
     if not s.evaluation.skip_baseline:
-        baseline["baseline"] = steps.evaluate_baseline(evaluation_chats, model=base, evaluation=s.evaluation)
+        baseline["baseline"] = steps.evaluate_baseline(
+            made.evaluation_chats, model=base, evaluation=s.evaluation
+        )
     adapter = steps.finetune(
-        train_chats, validation_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
+        made.train_chats, made.validation_chats, s.model, s.prompt, s.lora, s.training, s.tracking, seed=seed
     )
     if s.evaluation.shards == 1:
         scored = steps.evaluate(adapter, **held_out, model=base, evaluation=s.evaluation)
@@ -108,12 +148,14 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         scored = steps.merge_shards(
             adapter, **held_out, shards=shards, evaluation=s.evaluation, id="evaluate"
         )
-    rule, tuned = steps.fit_decision(scored, evaluation_chats, s.decision)
+    rule, tuned = steps.fit_decision(scored, made.evaluation_chats, s.decision)
     classification = steps.classification_report(tuned, **baseline)
     probed = {}
     if s.robustness.samples:
-        probed["robustness"] = steps.probe_robustness(adapter, tuned, evaluation_chats, base, s.robustness)
-    champion = steps.evaluate_champion(adapter, tuned, evaluation_chats, base, s.evaluation, s.registry)
+        probed["robustness"] = steps.probe_robustness(
+            adapter, tuned, made.evaluation_chats, base, s.robustness
+        )
+    champion = steps.evaluate_champion(adapter, tuned, made.evaluation_chats, base, s.evaluation, s.registry)
     verdict = steps.compare(adapter, tuned, arms, champion, gate=s.gate, **baseline)
     steps.register_model(
         adapter=adapter,
@@ -122,11 +164,11 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
         arms=arms,
         champion=champion,
         classification=classification,
-        reviews=reviews,
+        reviews=made.reviews,
         rule=rule,
-        train=train,
-        decision=decision,
-        evaluation=evaluation,
+        train=made.train,
+        decision=made.decision,
+        evaluation=made.evaluation,
         report=report,
         data=s.data,
         tracking=s.tracking,

@@ -1,6 +1,5 @@
 """Fine-tune the model with QLoRA: opens the MLflow run of the candidate."""
 
-from pathlib import Path
 from typing import Annotated
 
 from zenml import step
@@ -52,11 +51,12 @@ def finetune(
     from review_sentiment.training.job import TrainingContext, TrainingJob, identity_of
     from review_sentiment.training.processes import finetune_in_processes
     from review_sentiment.training.qlora import finetune as finetune_here
+    from steps.directory_until_exit import directory_until_exit
     from steps.mlflow_connection import connect
 
     plan = plan_compute(model.device, model.precision).without(training.disable)
     recipe = Recipe(identify(model), plan, lora, training, seed, model.head)
-    job = TrainingJob(recipe, train, _directory_until_exit(), validation)
+    job = TrainingJob(recipe, train, directory_until_exit("adapter"), validation)
     sections = {"model": model, "prompt": prompt, "lora": lora, "training": training}
     settings = {"seed": str(seed)} | {
         name: str(value)
@@ -102,17 +102,6 @@ def finetune(
         settings=settings,
         checkpoints=checkpoints.address,
     )
-
-
-def _directory_until_exit() -> Path:
-    """Return a directory for the adapter: ZenML saves its files after the step has returned."""
-    import atexit
-    import shutil
-    import tempfile
-
-    directory = Path(tempfile.mkdtemp(prefix="review-sentiment-adapter-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return directory
 
 
 def _is_saved(run_id: str) -> bool:

@@ -18,14 +18,22 @@ if TYPE_CHECKING:
 
 
 def lineage_of(
-    context: StepContext, source: str, reviews: list[ReviewTable], train: ReviewTable, evaluation: ReviewTable
+    context: StepContext,
+    trained: str,
+    source: str,
+    reviews: list[ReviewTable],
+    train: ReviewTable,
+    evaluation: ReviewTable,
 ) -> Lineage:
-    """Return the lineage of the version that this step registers; `adapter` and `reviews` are its inputs."""
+    """Return the lineage of the version that this step registers.
+
+    `reviews` is an input of the step, and `trained` the name of the input that is the trained model.
+    """
     inputs = context.step_run.inputs
     revisions = [_revision(artifact.producer_step_run_id) for artifact in inputs["reviews"]]
     categories = [table.counts[0].category for table in reviews]
     return Lineage(
-        training=_run_of(inputs["adapter"][0].producer_pipeline_run_id),
+        training=_run_of(inputs[trained][0].producer_pipeline_run_id),
         registering=_described(context.pipeline_run),
         source=without_secrets(source),
         revisions=dict(zip(categories, revisions, strict=True)),

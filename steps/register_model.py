@@ -57,16 +57,16 @@ def register_model(
     from review_sentiment.registry.gate import Evaluations
     from review_sentiment.registry.judged import Judged
     from review_sentiment.registry.licences import data_licence, model_licence
-    from review_sentiment.registry.model_card import CardFacts
     from review_sentiment.registry.registration import register
+    from review_sentiment.registry.tuned_model import TunedModel
     from review_sentiment.tracking.provenance import SETTINGS
     from steps.lineage import lineage_of, record_version
     from steps.mlflow_connection import connect
 
     connect()
     context = get_step_context()
-    lineage = lineage_of(context, data.source, reviews, train, evaluation)
-    facts = CardFacts(
+    lineage = lineage_of(context, "adapter", data.source, reviews, train, evaluation)
+    model = TunedModel(
         adapter=adapter,
         settings=context.pipeline_run.config.extra[SETTINGS],
         lineage=lineage,
@@ -84,7 +84,7 @@ def register_model(
         "reports/data_report.html": report.html,
         "tuned/classification_report.html": classification.html,
     }
-    judged = Judged(verdict, evaluations, facts, reports)
+    judged = Judged(verdict, evaluations, model, reports)
     version = register(registry.model_name, tracking.experiment, judged)
     record_version(version, lineage)
     return version

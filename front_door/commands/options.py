@@ -112,6 +112,18 @@ def new_directory(_context: click.Context, _option: click.Parameter, path: Path)
     return path
 
 
+def given_options(context: click.Context) -> list[str]:
+    """Return the command line's options that have a value, except --events, in the order of the help."""
+    words = []
+    for option in context.command.params:
+        name = str(option.name)
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and isinstance(option, click.Option) and not option.is_flag and name != "event_file":
+            values = context.params[name] if option.multiple else [context.params[name]]
+            words += [word for value in values for word in (option.opts[0], str(value))]
+    return words
+
+
 NAME = click.option("--name", help="Name of the registered model. Default: the setting registry.model_name.")
 STACK = click.option(
     "--stack",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import psutil
 
-from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK, MainCommand
+from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK, MainCommand, given_options
 from front_door.run.events import EventFile, recorded
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
@@ -161,7 +161,7 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
     from front_door.stack.files import read_stack
     from review_sentiment.tracking.provenance import command_line
 
-    command = command_line(_given_options(click.get_current_context()))
+    command = command_line(given_options(click.get_current_context()))
     rerun, only = _chosen_steps(options, settings)
     file = read_stack(options.stack)
     ready = Preflight(settings, file)
@@ -218,18 +218,6 @@ def _prepared(file: StackFile, settings: Settings) -> Iterator[ActiveStack]:
             yield stack
     except RunInterruptedException as error:  # Ctrl-C in a step
         raise KeyboardInterrupt from error
-
-
-def _given_options(context: click.Context) -> list[str]:
-    """Return the command line's options that have a value, except --events, in the order of the help."""
-    words = []
-    for option in context.command.params:
-        name = str(option.name)
-        given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if given and isinstance(option, click.Option) and not option.is_flag and name != "event_file":
-            values = context.params[name] if option.multiple else [context.params[name]]
-            words += [word for value in values for word in (option.opts[0], str(value))]
-    return words
 
 
 def _chosen_steps(options: RunOptions, settings: Settings) -> tuple[list[str], str | None]:

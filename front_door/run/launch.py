@@ -51,13 +51,21 @@ def pin_model(settings: Settings) -> Settings:
     """
     from review_sentiment.models.access import pinned
 
-    changes: dict[str, Any] = {"model": pinned(settings.model)}
-    if settings.arms.needs_encoder:
-        from review_sentiment.arms.encoder_source import identify_encoder
+    settings = settings.model_copy(update={"model": pinned(settings.model)})
+    return pin_encoder(settings) if settings.arms.needs_encoder else settings
 
-        encoder = identify_encoder(settings.arms.encoder, settings.arms.encoder_revision)
-        changes["arms"] = settings.arms.model_copy(update={"encoder_revision": encoder.revision})
-    return settings.model_copy(update=changes)
+
+def pin_encoder(settings: Settings) -> Settings:
+    """Return the settings with the revision of the encoder.
+
+    Raises:
+        ModelUnavailableError: it is not available.
+    """
+    from review_sentiment.arms.encoder_source import identify_encoder
+
+    encoder = identify_encoder(settings.arms.encoder, settings.arms.encoder_revision)
+    arms = settings.arms.model_copy(update={"encoder_revision": encoder.revision})
+    return settings.model_copy(update={"arms": arms})
 
 
 def run(
@@ -73,7 +81,7 @@ def run(
         options[name] |= {"enable_cache": False}
     configured = review_sentiment.with_options(
         steps={name: own for name, own in options.items() if own},
-        extra=_provenance(command, flat(settings)),
+        extra=provenance(command, flat(settings)),
         **stack.pipeline_options,
     )
     finished = configured(settings=settings, available=source.available, revisions=source.revisions)
@@ -110,7 +118,7 @@ def run_only(
         name="review_sentiment_only",
         enable_cache=False,
         execution_mode=ExecutionMode.FAIL_FAST,
-        extra=_provenance(command, _settings_of(earlier) | given),
+        extra=provenance(command, _settings_of(earlier) | given),
         **stack.pipeline_options,
     )
     def only() -> None:
@@ -119,7 +127,7 @@ def run_only(
     return read_result(only(), stack.name)
 
 
-def _provenance(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the steps may know about the run's origin; it is not part of their cache keys."""
     from review_sentiment.tracking.provenance import (
         COMMAND,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from review_sentiment.models.base_model import ModelIdentity
 
 KIND_FILE = "kind.txt"
+EPOCHS = 2
+"""Of a tuned encoder, unless more are asked for."""
 CHOOSING_REVIEWS = 300
 """Validation reviews that choose regularisation and epoch: an encoder takes seconds to read more."""
 
@@ -23,11 +25,12 @@ def fit_arm(
     validation: LabelledDocuments,
     seed: int,
     encoder: ModelIdentity | None = None,
+    epochs: int = EPOCHS,
 ) -> Arm:
     """Train an arm.
 
     A sample of the validation documents chooses regularisation and epoch. `encoder` is the one that some
-    kinds start from; if it is not given, they start from the embedded one.
+    kinds start from; if it is not given, they start from the embedded one. `epochs` are those of a tuned one.
 
     Raises:
         ModelUnavailableError: the encoder is not available.
@@ -52,7 +55,7 @@ def fit_arm(
         return fit_frozen_encoder(Encoder.open(encoder), train, validation, seed)
     from review_sentiment.arms.tuned_encoder import fit_tuned_encoder
 
-    return fit_tuned_encoder(Encoder.open(encoder), train, validation, seed)
+    return fit_tuned_encoder(Encoder.open(encoder), train, validation, seed, epochs)
 
 
 def save_arm(name: TrainedArm, arm: Arm, directory: Path) -> None:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from review_sentiment.arms.encoder import Encoder
 
-EPOCHS = 2
 LEARNING_RATE = 2e-4
 WEIGHT_DECAY = 0.01
 WARMUP_FRACTION = 0.1
@@ -52,7 +51,7 @@ class _Rows:
 
 
 def fit_tuned_encoder(
-    encoder: Encoder, train: LabelledDocuments, validation: LabelledDocuments, seed: int
+    encoder: Encoder, train: LabelledDocuments, validation: LabelledDocuments, seed: int, epochs: int
 ) -> EncoderClassifier:
     """Train the encoder, which is changed, and keep the epoch that is best on the validation reviews.
 
@@ -69,10 +68,10 @@ def fit_tuned_encoder(
     _freeze_lower_layers(encoder.model)
     trained = [*(weight for weight in encoder.model.parameters() if weight.requires_grad), *head.parameters()]
     optimizer = torch.optim.AdamW(trained, LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
-    schedule = _warm_up_then_decay(optimizer, EPOCHS * -(-len(train) // REVIEWS_PER_STEP))
+    schedule = _warm_up_then_decay(optimizer, epochs * -(-len(train) // REVIEWS_PER_STEP))
     order = np.random.default_rng(seed)
     best: tuple[float, list[torch.Tensor]] = (np.inf, [])
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         shuffled = order.permutation(len(train))
         for start in range(0, len(train), REVIEWS_PER_STEP):
             _add_gradients(encoder, head, rows, shuffled[start : start + REVIEWS_PER_STEP])
@@ -81,7 +80,7 @@ def fit_tuned_encoder(
             optimizer.zero_grad()
             schedule.step()
         loss = _loss(encoder, _linear(head, train.labels), held)
-        logger.info("Epoch %d of %d: validation loss %.4f", epoch + 1, EPOCHS, loss)
+        logger.info("Epoch %d of %d: validation loss %.4f", epoch + 1, epochs, loss)
         if loss < best[0]:
             best = loss, [weight.detach().clone() for weight in trained]
     if not best[1]:

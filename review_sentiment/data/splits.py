@@ -83,13 +83,15 @@ class SplitRules:
 class Splits:
     """The three parts; `decision` has the validation reviews, balanced, and more of the frequent labels.
 
-    Only the balanced ones are used in training, so that `majority_ratio` does not change it.
+    Only the balanced ones are used in training, so that `majority_ratio` does not change it. `unused` has the
+    reviews that could be trained on, but are beyond cap or balance.
     """
 
     train: ReviewTable
     validation: ReviewTable
     decision: ReviewTable
     evaluation: ReviewTable
+    unused: ReviewTable
 
 
 def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Splits:
@@ -126,7 +128,7 @@ def split_reviews(tables: list[ReviewTable], rules: SplitRules, seed: int) -> Sp
     _report(tables, parts)
     weighted = {name: _weighted(parts[name], source) for name in PARTS[1:]}
     decision, evaluation = weighted["validation"], weighted["evaluation"]
-    return Splits(parts["train"], _balanced(decision), decision, evaluation)
+    return Splits(parts["train"], _balanced(decision), decision, evaluation, _unused(reviews, parts["train"]))
 
 
 def _evaluation_ratio(evaluation: ReviewTable, rules: SplitRules) -> float:
@@ -157,6 +159,12 @@ def _drop_shared(reviews: pd.DataFrame, *, users: bool) -> None:
         rows = left(part)
         near = near_duplicates(rows["plain"].tolist(), left(*held_out)["plain"].tolist())
         reviews.loc[rows.index[near], "dropped"] = SIMILAR_TEXT
+
+
+def _unused(reviews: pd.DataFrame, train: ReviewTable) -> ReviewTable:
+    usable = reviews[(reviews["part"] == "train") & (reviews["dropped"] == "")]
+    unused = usable[~usable["review_id"].isin(train.frame["review_id"])]
+    return ReviewTable(unused[list(COLUMNS)].reset_index(drop=True))
 
 
 def _balanced(part: ReviewTable) -> ReviewTable:

@@ -56,22 +56,26 @@ def evaluate_arm(training: ArmTraining, chats: HeldOut) -> Evaluation:
     training_seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as scratch:
         save_arm(name, fitted, Path(scratch))
-        arm, megabytes = load_arm(Path(scratch)), megabytes_of(Path(scratch))
-        evaluated = chats.evaluation
-        start = time.perf_counter()
-        predictions = _predicted(arm, evaluated)
-        seconds = time.perf_counter() - start
-        core = evaluated.balanced()
-        reviews = list(zip(core.frame["title"], core.frame["text"], strict=True))
-        p50, p95 = latencies(arm.log_probs, reviews)
-        decision = _predicted(arm, chats.decision) if chats.decision else pd.DataFrame()
+        return evaluate_saved(name, Path(scratch), chats, training_seconds)
+
+
+def evaluate_saved(name: str, files: Path, chats: HeldOut, training_seconds: float | None) -> Evaluation:
+    """Evaluate an arm from the directory of its files, under the name of a model."""
+    arm, evaluated = load_arm(files), chats.evaluation
+    start = time.perf_counter()
+    predictions = _predicted(arm, evaluated)
+    seconds = time.perf_counter() - start
+    core = evaluated.balanced()
+    reviews = list(zip(core.frame["title"], core.frame["text"], strict=True))
+    p50, p95 = latencies(arm.log_probs, reviews)
+    decision = _predicted(arm, chats.decision) if chats.decision else pd.DataFrame()
     rows = sample_rows(predictions.iloc[: len(core)], SAMPLES_SHOWN)
     answers = [str(predictions["predicted"].iloc[row]) for row in rows]
     samples = sample_table(core.frame, predictions, rows, answers)
     return replace(
         evaluation_of(name, evaluated, predictions, samples),
         decision=decision,
-        cost=Cost(len(evaluated) / seconds, p50, p95, megabytes, training_seconds),
+        cost=Cost(len(evaluated) / seconds, p50, p95, megabytes_of(files), training_seconds),
     )
 
 

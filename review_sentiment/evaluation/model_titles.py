@@ -1,7 +1,8 @@
 """What the models of an evaluation are called for people."""
 
 TITLES = {
-    "tuned": "tuned (this model)",
+    "tuned": "this model",
+    "teacher": "teacher",
     "baseline": "untuned base model",
     "champion": "champion at the time",
     "tfidf": "TF-IDF + logistic regression",

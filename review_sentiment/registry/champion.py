@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from review_sentiment.registry.gate import Champion
 from review_sentiment.scoring.answers import labels_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from review_sentiment.config import EvaluationSettings
     from review_sentiment.data.chats import ChatDataset
     from review_sentiment.models.compute import ComputePlan
@@ -46,10 +49,8 @@ def evaluate_champion(
         shares = chats.natural_shares()
         with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
             serving, adapter = model_versions.download_adapter(version, Path(scratch))
-            same_labels = labels_of(recorded) == list(chats.labels)
-            if same_labels and set(recorded["review_id"]) == set(chats.frame["review_id"]):
-                in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
-                found = evaluation_of("champion", chats, in_order.assign(weight=chats.frame["weight"]))
+            if is_of(recorded, chats):
+                found = recorded_evaluation("champion", recorded, chats)
             else:
                 _require_labels(version, serving.labels, chats.labels)
                 found = _evaluate_again(serving, adapter, chats, plan, settings)
@@ -61,6 +62,60 @@ def evaluate_champion(
             "`python run_pipeline.py rollback` or `promote VERSION`. Or register under another "
             "registry.model_name. The training is kept: the next run resumes from the cache."
         ) from error
+
+
+def evaluate_student_champion(name: str, student_run: str, chats: ChatDataset) -> Champion:
+    """Return the evaluation of the champion among the students on the chats' reviews.
+
+    Raises:
+        DataError: it has other labels.
+        ModelUnavailableError: its files are not available.
+    """
+    from review_sentiment.evaluation.arms import evaluate_saved
+    from review_sentiment.evaluation.evaluate import HeldOut
+    from review_sentiment.scoring.version_files import load_rule
+    from review_sentiment.tracking import model_versions
+
+    version = model_versions.find_version(name, model_versions.CHAMPION)
+    if version is None or version.run_id == student_run:
+        return Champion()
+    with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
+        files = model_versions.download_files(version, Path(scratch))
+        rule = load_rule(files)
+        _require_labels(version, rule.labels, chats.labels)
+        found = evaluate_saved("champion", files, HeldOut(chats), training_seconds=None)
+    return Champion(version.version, replace(found, cost=None).under(rule, chats.natural_shares()))
+
+
+def evaluation_of_teacher(version: ModelVersion, chats: ChatDataset) -> Evaluation:
+    """Return a version's recorded evaluation, under its own rule, beside that of its student.
+
+    Raises:
+        DataError: it was evaluated on other reviews.
+        TrackingError: its answers are no longer in the artifact store.
+    """
+    from review_sentiment.tracking import evidence
+    from review_sentiment.tracking.mlflow_store import TUNED
+
+    recorded = evidence.stratified_of(version)
+    if not is_of(recorded, chats):
+        raise DataError(f"Version {version.version} of '{version.name}' was evaluated on other reviews.")
+    found = recorded_evaluation("teacher", recorded, chats)
+    found = found.under(evidence.rule_of(version), chats.natural_shares())
+    costs = [one.cost for one in evidence.tradeoffs_of(version) if one.model == TUNED]
+    return replace(found, cost=costs[0] if costs else None)
+
+
+def is_of(recorded: pd.DataFrame, chats: ChatDataset) -> bool:
+    """Return whether a version's recorded predictions are those of the reviews and labels of chats."""
+    same_labels = labels_of(recorded) == list(chats.labels)
+    return same_labels and set(recorded["review_id"]) == set(chats.frame["review_id"])
+
+
+def recorded_evaluation(model: str, recorded: pd.DataFrame, chats: ChatDataset) -> Evaluation:
+    """Return the evaluation of recorded predictions on the reviews of chats, as they weigh there."""
+    in_order = recorded.set_index("review_id").loc[chats.frame["review_id"]].reset_index()
+    return evaluation_of(model, chats, in_order.assign(weight=chats.frame["weight"]))
 
 
 def _require_labels(version: ModelVersion, own: tuple[str, ...], labels: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment.registry.gate import Evaluations, Verdict
-from review_sentiment.registry.model_card import CardFacts
+from review_sentiment.registry.registrable import Registrable
 from review_sentiment.scoring.version_files import RULE_FILE, rule_json
 from review_sentiment.tracking.evaluation_run import EvaluationRecord, identity_of
 from review_sentiment.tracking.evidence import GATE_FILE, gate_of
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """A candidate: its evaluations, the gate's verdict on them, the facts of its card, and its reports.
+    """A candidate: its evaluations, the gate's verdict on them, the model itself, and its reports.
 
     `reports` maps files to HTML pages.
     """
 
     verdict: Verdict
     evaluations: Evaluations
-    facts: CardFacts
+    model: Registrable
     reports: Mapping[str, str]
 
     def identity(self) -> str:
         """Return the identity of the evaluation: an evaluation is recorded and registered once."""
         robustness = self.evaluations.robustness
-        texts = (rule_json(self.facts.rule), self.gate_json(), robustness.csv() if robustness else "")
-        return identity_of(self.facts.evaluation.frame, self.evaluations.of_models(), *texts)
+        texts = (rule_json(self.model.rule), self.gate_json(), robustness.csv() if robustness else "")
+        return identity_of(self.model.evaluation.frame, self.evaluations.of_models(), *texts)
 
     def gate_json(self) -> str:
         """Return the verdict as JSON."""
@@ -42,22 +42,23 @@ class Judged:
 
     def record(self, identity: str) -> EvaluationRecord:
         """Return what the evaluation's run holds, apart from the card."""
-        verdict, robustness, trained = self.verdict, self.evaluations.robustness, self.facts.adapter.settings
+        verdict, robustness, model = self.verdict, self.evaluations.robustness, self.model
+        trained = model.training_settings()
         probes = {"robustness/probes.csv": robustness.csv()} if robustness else {}
         return EvaluationRecord(
-            training_run=self.facts.adapter.run_id,
+            training_run=model.run_id,
             identity=identity,
-            reviews=self.facts.evaluation.frame,
+            reviews=model.evaluation.frame,
             evaluations=self.evaluations.of_models(),
-            settings={key: value for key, value in self.facts.settings.items() if key not in trained},
+            settings={key: value for key, value in model.settings.items() if key not in trained},
             files={
                 GATE_FILE: self.gate_json(),
-                RULE_FILE: rule_json(self.facts.rule),
+                RULE_FILE: rule_json(model.rule),
                 **probes,
                 **self.reports,
             },
             metrics=robustness.metrics() if robustness else {},
-            tags=self.facts.lineage.tags() | {GATE_TAG: verdict.outcome, GATE_REASON_TAG: verdict.reason()},
+            tags=model.lineage.tags() | {GATE_TAG: verdict.outcome, GATE_REASON_TAG: verdict.reason()},
         )
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from review_sentiment.tracking.mlflow_store import EVALUATION_RUN_TAG
+from review_sentiment.errors import UsageError
+from review_sentiment.tracking.mlflow_store import EVALUATION_RUN_TAG, TEACHER_TAG
 
 if TYPE_CHECKING:
+    from review_sentiment.data.review_table import ReviewTable
     from review_sentiment.tracking.model_versions import ModelVersion
 
 EVALUATION_ROWS_TAG = "evaluation_rows"
@@ -26,6 +28,8 @@ TITLES = {
     "training_run_id": "that run's id",
     "commit": "commit",
     "registering_commit": "registered at",
+    TEACHER_TAG: "teacher",
+    "student": "kind of student",
     "base_model": "base model",
     "base_revision": "its revision",
     "command": "command",
@@ -49,6 +53,7 @@ IDENTIFIERS = (
     "training_rows",
     EVALUATION_ROWS_TAG,
     EVALUATION_RUN_TAG,
+    TEACHER_TAG,
 )
 """Tags that `lineage` can look up."""
 
@@ -112,6 +117,21 @@ class Lineage:
         if self.training == self.registering:
             return {tag: value for tag, value in tags.items() if tag not in OF_TWO_RUNS}
         return tags
+
+
+def require_evaluated_on(version: ModelVersion, reviews: ReviewTable) -> None:
+    """Check that a version was evaluated on these reviews.
+
+    Raises:
+        UsageError: it was evaluated on others.
+    """
+    if version.tags.get(EVALUATION_ROWS_TAG) != reviews.fingerprint():
+        raise UsageError(
+            f"Version {version.version} of '{version.name}' was evaluated on other reviews than these "
+            "settings give. A student needs the same, or it may learn from them: give the configuration of "
+            f"the version's run (--config, --set). `python run_pipeline.py lineage {version.version}` shows "
+            "its command."
+        )
 
 
 def versions_from(versions: Iterable[ModelVersion], start: str) -> list[ModelVersion]:

@@ -22,6 +22,8 @@ from review_sentiment.registry.category_table import GAP, MAX_CATEGORIES, catego
 from review_sentiment.registry.label_table import MAX_LABELS_NAMED, few, label_table
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from review_sentiment.data.files.review_file import ReviewColumns
     from review_sentiment.data.labels import LabelScheme
     from review_sentiment.data.review_table import CategoryCounts, ReviewTable
@@ -106,12 +108,7 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
 
     It says nothing that changes later, such as the version's alias.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["plain"] = in_markdown
+    environment = card_environment()
     adapter, lineage, tuned = facts.adapter, facts.lineage, evaluations.tuned
     models = {f"**{title_of(tuned.model)}**": tuned, title_of("baseline"): evaluations.baseline}
     models |= {title_of(found.model): found for found in evaluations.arms}
@@ -137,7 +134,7 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         natural=[_natural_figures(title, found, facts.rule.rarest) for title, found in models.items()],
         by_label="" if named else label_table(tuned.natural),
         by_category=category_table(tuned.natural, facts.rule) if tuned.natural else "",
-        shares=_shares(facts.rule),
+        shares=shares_of(facts.rule),
         gap=GAP,
         comparison_rule=RULES[verdict.share],
         robustness=evaluations.robustness,
@@ -145,8 +142,8 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
         head_file=HEAD_FILE if adapter.has_head else "",
         revision=shorten(lineage.revision(), REVISION_WIDTH),
         reason=verdict.reason(),
-        trained_on=_counts(facts.train),
-        evaluated_on=_counts(facts.evaluation),
+        trained_on=counts_of(facts.train),
+        evaluated_on=counts_of(facts.evaluation),
         rows_by_category=[
             (in_markdown(found.category), f"{found.read:,}", f"{found.kept:,}", found.reasons())
             for found in _summarised(facts.categories)
@@ -161,9 +158,30 @@ def write_card(identity: CardIdentity, verdict: Verdict, evaluations: Evaluation
     )
 
 
+def card_environment() -> Environment:
+    """Return what renders the cards' templates; the filter `plain` escapes Markdown."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["plain"] = in_markdown
+    return environment
+
+
 def concerns(tuned: Evaluation, proof: LoraProof) -> list[str]:
     """Return warnings: a collapsed class, a loss that hardly fell, answers that differ when generated."""
-    metrics = tuned.metrics
+    found = collapse(tuned)
+    fall = 1 - proof.last_loss / proof.first_loss
+    if fall < SMALL_FALL:
+        found.append(f"The training loss fell by only {fall:.0%}: the model has learned little.")
+    disagreement = tuned.audit.concern()
+    return [*found, disagreement] if disagreement else found
+
+
+def collapse(found: Evaluation) -> list[str]:
+    """Return a warning if a class is recognised less often than by guessing."""
+    metrics = found.metrics
     recalls = {
         label: counts[index] / max(1, sum(counts))
         for index, (label, counts) in enumerate(zip(metrics.labels, metrics.confusion, strict=True))
@@ -175,12 +193,7 @@ def concerns(tuned: Evaluation, proof: LoraProof) -> list[str]:
         if recall < 1 / len(recalls)
     ]
     on = "a class" if len(collapsed) == 1 else f"{len(collapsed)} classes"
-    found = [f"Only {few(collapsed)} are recognised: the model collapsed on {on}."] if collapsed else []
-    fall = 1 - proof.last_loss / proof.first_loss
-    if fall < SMALL_FALL:
-        found.append(f"The training loss fell by only {fall:.0%}: the model has learned little.")
-    disagreement = tuned.audit.concern()
-    return [*found, disagreement] if disagreement else found
+    return [f"Only {few(collapsed)} are recognised: the model collapsed on {on}."] if collapsed else []
 
 
 def _figures(title: str, evaluation: Evaluation | None) -> list[str]:
@@ -216,14 +229,16 @@ def _costs(evaluations: Evaluations) -> list[tuple[str, ...]]:
     return [(row[0], *row[len(QUALITY) + 1 :]) for row in rows]
 
 
-def _shares(rule: DecisionRule) -> str:
+def shares_of(rule: DecisionRule) -> str:
+    """Return the labels' class shares as a text."""
     shares = list(zip(rule.labels, rule.prior, strict=True))
     if len(shares) > MAX_LABELS_NAMED:
         shares.sort(key=lambda item: -item[1])
     return few([f"{share:.1%} {in_sentence(label)}" for label, share in shares])
 
 
-def _counts(reviews: ReviewTable) -> str:
+def counts_of(reviews: ReviewTable) -> str:
+    """Return the numbers of reviews as a text."""
     return f"{len(reviews)} reviews ({few(counted(reviews.class_counts().items()))})"
 
 

@@ -7,19 +7,16 @@ other steps came from the cache.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.data.chats import REVIEW_COLUMNS
-from review_sentiment.data.data_report import reference_of
 from review_sentiment.evaluation.tradeoff import tradeoffs_json, tradeoffs_of
 from review_sentiment.registry.gate import still_against
 from review_sentiment.registry.judged import Judged, recorded_verdict
-from review_sentiment.registry.model_card import CardIdentity, RegisteredVersion, concerns, write_card
-from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_columns, save_rule
+from review_sentiment.registry.model_card import CardIdentity, RegisteredVersion
 from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
 from review_sentiment.tracking.evaluation_run import (
     IDENTITY_TAG,
@@ -40,11 +37,10 @@ from review_sentiment.tracking.mlflow_store import (
     TRADEOFFS_FILE,
 )
 from review_sentiment.tracking.provenance import software_here, trained_with
-from review_sentiment.tracking.served_model import log_served_model
+from review_sentiment.tracking.served_model import FILES_DIRECTORY, log_served_model
 
 if TYPE_CHECKING:
     from review_sentiment.evaluation.result import Evaluation
-    from review_sentiment.models.base_model import ModelIdentity
     from review_sentiment.registry.gate import Verdict
     from review_sentiment.tracking.model_versions import ModelVersion
 
@@ -59,7 +55,7 @@ def register(name: str, experiment: str, judged: Judged) -> RegisteredVersion:
     Raises:
         TrackingError: MLflow does not know the candidate's run.
     """
-    run_id = judged.facts.adapter.run_id
+    run_id = judged.model.run_id
     candidate.require_run(run_id)
     versions = model_versions.list_versions(name)
     champion = next((found for found in versions if model_versions.CHAMPION in found.aliases), None)
@@ -76,7 +72,7 @@ def register(name: str, experiment: str, judged: Judged) -> RegisteredVersion:
         judged = replace(judged, verdict=replace(judged.verdict, same_adapter_as=champion.version))
     evaluation_run = record_evaluation(judged.record(identity))
     if known is None:
-        warnings = concerns(judged.evaluations.tuned, judged.facts.adapter.proof)
+        warnings = judged.model.concerns(judged.evaluations.tuned)
         warnings += [] if own else _evaluated_before(same)
         links = {EVALUATION_RUN_TAG: evaluation_run, IDENTITY_TAG: identity}
         number = _register_new(name, judged, links, warnings)
@@ -112,9 +108,9 @@ def _evaluated_before(versions: Sequence[ModelVersion]) -> list[str]:
 
 def _register_new(name: str, judged: Judged, links: dict[str, str], warnings: list[str]) -> str:
     """Register a version and give it its card and its alias; return its number."""
-    verdict, evaluations, facts = judged.verdict, judged.evaluations, judged.facts
-    run_id = facts.adapter.run_id
-    tags = _tags(facts.adapter.base, evaluations.tuned, verdict) | facts.lineage.tags() | links
+    verdict, evaluations, model = judged.verdict, judged.evaluations, judged.model
+    run_id = model.run_id
+    tags = _tags(evaluations.tuned, verdict) | model.tags() | model.lineage.tags() | links
     tags[model_versions.COMPARED_TAG] = " ".join(found.model for found in evaluations.beside())
     tags |= {model_versions.WARNINGS_TAG: "\n".join(warnings)} if warnings else {}
     model_id = _log_model(judged)
@@ -122,7 +118,7 @@ def _register_new(name: str, judged: Judged, links: dict[str, str], warnings: li
     with model_versions.deleted_on_failure(name, version):
         software = trained_with(recorded_runs.recorded_tags(run_id)) | software_here()
         identity = CardIdentity(name, version, links[EVALUATION_RUN_TAG], tuple(warnings), software)
-        card = write_card(identity, verdict, evaluations, facts)
+        card = model.card(identity, verdict, evaluations)
         log_card(model_id, card)
         model_versions.describe_version(name, version, card)
         if verdict.passed:
@@ -134,27 +130,24 @@ def _register_new(name: str, judged: Judged, links: dict[str, str], warnings: li
 
 def _log_model(judged: Judged) -> str:
     """Log the version's files, and the evidence behind it; return the model's id."""
-    evaluations, facts = judged.evaluations, judged.facts
-    adapter = facts.adapter
+    evaluations, model = judged.evaluations, judged.model
     with mlflow_store.temporary_directory() as scratch:
-        files = Path(shutil.copytree(adapter.directory, Path(scratch) / "adapter"))
-        Serving(adapter.base, adapter.prompt).save(files)
-        save_columns(facts.columns, files)
-        save_rule(facts.rule, files)
-        reference_of(facts.train).to_parquet(files / REFERENCE_FILE, index=False)
-        model_id = log_served_model(adapter.run_id, files)
-    compute = {f"compute.{key}": value for key, value in adapter.compute.items()}
+        files = Path(scratch) / FILES_DIRECTORY
+        files.mkdir()
+        model.write_files(files)
+        model_id = log_served_model(model.run_id, files)
+    settings = {**model.settings, **model.training_settings(), **model.description()}
     texts = {
-        SETTINGS_FILE: json.dumps({**facts.settings, **adapter.settings, **compute}, indent=2),
+        SETTINGS_FILE: json.dumps(settings, indent=2),
         GATE_FILE: judged.gate_json(),
         TRADEOFFS_FILE: tradeoffs_json(tradeoffs_of(evaluations.of_models())),
     }
     evaluated = [*evaluations.beside(), evaluations.tuned]
-    log_evidence(model_id, texts, evaluated, facts.evaluation.frame[REVIEW_COLUMNS])
+    log_evidence(model_id, texts, evaluated, model.evaluation.frame[REVIEW_COLUMNS])
     return model_id
 
 
-def _tags(base: ModelIdentity, tuned: Evaluation, verdict: Verdict) -> dict[str, str]:
+def _tags(tuned: Evaluation, verdict: Verdict) -> dict[str, str]:
     metrics = tuned.metrics
     natural = model_versions.natural_tags(tuned.natural) if tuned.natural else {}
     return natural | {
@@ -164,9 +157,6 @@ def _tags(base: ModelIdentity, tuned: Evaluation, verdict: Verdict) -> dict[str,
         "roc_auc": f"{metrics.roc_auc:.6f}",
         "calibration_error": f"{metrics.calibration_error:.6f}",
         "evaluation_reviews": str(metrics.n),
-        "base_model": base.title,
-        "base_revision": base.revision or "newest",
-        "quantization": base.quantization,
         GATE_TAG: verdict.outcome,
         GATE_REASON_TAG: verdict.reason(),
     }

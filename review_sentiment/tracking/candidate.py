@@ -37,12 +37,13 @@ VERSIONS_LISTED = 20
 class RunDetails:
     """What a candidate's run records when it starts.
 
-    `settings` and `compute` become parameters, the versions of `packages` and the rest become tags.
+    `settings` and `compute` become parameters, the versions of `packages` and the rest become tags. `base` is
+    the model that the training starts from, None if it starts from nothing.
     """
 
     experiment: str
     name: str
-    base: ModelIdentity
+    base: ModelIdentity | None
     compute: Mapping[str, str]
     settings: Mapping[str, str]
     packages: tuple[str, ...]
@@ -66,8 +67,7 @@ class Candidate:
                 **{f"compute/{key}": value for key, value in details.compute.items()},
             },
             tags={
-                "base_model": details.base.title,
-                "base_model.revision": details.base.revision or "newest",
+                **_base_tags(details.base),
                 "mlflow.source.git.commit": details.commit,
                 **package_versions(details.packages),
             },
@@ -96,15 +96,24 @@ class Candidate:
         """Log the metrics of one optimizer step."""
         log_metrics(self.run_id, {f"train/{key}": value for key, value in figures.items()}, step)
 
+    def log_summary(self, figures: Mapping[str, float]) -> None:
+        """Log the figures of a finished training."""
+        log_metrics(self.run_id, {f"training/{key}": value for key, value in figures.items()})
+
     def log_training(self, trained: FinishedTraining) -> None:
         """Log the summary of a finished training, its curve and the LoRA proof."""
         from review_sentiment.training.curves import curve_figure
 
-        summary = asdict(trained.summary)
-        log_metrics(self.run_id, {f"training/{key}": value for key, value in summary.items()})
+        self.log_summary(asdict(trained.summary))
         _log_proof(self.run_id, trained.proof)
         figure = curve_figure(trained.curve, trained.validations)
         client().log_figure(self.run_id, figure, "training/curves.png")
+
+
+def _base_tags(base: ModelIdentity | None) -> dict[str, str]:
+    if base is None:
+        return {}
+    return {"base_model": base.title, "base_model.revision": base.revision or "newest"}
 
 
 def _log_proof(run_id: str, proof: LoraProof) -> None:

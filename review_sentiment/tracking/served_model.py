@@ -26,6 +26,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 """The directory of `review_sentiment`: every version ships it, so that it loads without this checkout."""
 VERSION_VARIABLE = "REVIEW_SENTIMENT_MODEL_VERSION"
 """Tells a served model which version it is: a model's files do not contain their version number."""
+FILES_DIRECTORY = "adapter"
+"""The directory of a version's files among MLflow's artifacts, whatever kind of model it is."""
 RUNTIME_PACKAGES = (
     "mlflow",
     "torch",
@@ -49,7 +51,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         """Load the version's model: a language model with its adapter, or another kind."""
         from review_sentiment.arms.version_scorer import version_scorer
 
-        self._scorer = version_scorer(Path(context.artifacts["adapter"]), plan_compute())
+        self._scorer = version_scorer(Path(context.artifacts[FILES_DIRECTORY]), plan_compute())
 
     def predict(
         self,
@@ -77,15 +79,15 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         return frame.assign(model_version=os.environ.get(VERSION_VARIABLE, ""))
 
 
-def log_served_model(run_id: str, adapter: Path) -> str:
+def log_served_model(run_id: str, files: Path) -> str:
     """Log a version's files and this package's code as a model of the run; return the model's id."""
     with mlflow.start_run(run_id=run_id, log_system_metrics=False):
         model = mlflow.pyfunc.log_model(
             name="model",
             python_model=ServedModel(),
-            artifacts={"adapter": str(adapter)},
+            artifacts={FILES_DIRECTORY: str(files)},
             code_paths=[str(PACKAGE)],
-            signature=_signature(load_rule(adapter)),
+            signature=_signature(load_rule(files)),
             pip_requirements=_requirements(),
         )
     return str(model.model_id)

@@ -110,7 +110,7 @@ def test_the_evaluations_page_has_card_figures_settings_and_where_it_comes_from(
         page.goto(site.run("evaluation_run_id"))
         page.get_by_text("This model labels customer reviews as").first.wait_for()
         page.get_by_text("Show more").click()
-        page.get_by_role("table").get_by_text("tuned (this model)").first.wait_for()
+        page.get_by_role("table").get_by_text("this model").first.wait_for()
         page.get_by_text("split/evaluation_per_category", exact=True).first.wait_for()
         page.get_by_placeholder("Search metrics").fill("tuned/accuracy")
         page.get_by_role("link", name="tuned/accuracy", exact=True).wait_for()
@@ -182,7 +182,7 @@ def test_the_version_shows_its_card_tags_and_alias(visit: Callable[..., Any], si
         page = found.page
         page.goto(f"{site.address}/#/models/review-sentiment/versions/1")
         page.get_by_text("This model labels customer reviews as").first.wait_for()
-        page.get_by_role("table").get_by_text("tuned (this model)").first.wait_for()
+        page.get_by_role("table").get_by_text("this model").first.wait_for()
         page.get_by_role("link", name=site.result["pipeline_run"]).wait_for()
         for text in ("@ champion", "accuracy_interval", "data_revision", "CC0-1.0", "from_pretrained"):
             page.get_by_text(text, exact=False).first.wait_for()

@@ -43,8 +43,9 @@ from review_sentiment.evaluation.plots import confusion_figure, probability_figu
 from review_sentiment.evaluation.result import Evaluation, decided, fitted_rule
 from review_sentiment.names import safe_names
 from review_sentiment.registry.gate import Champion, Evaluations, judge
-from review_sentiment.registry.model_card import CardFacts, CardIdentity, concerns, write_card
+from review_sentiment.registry.model_card import CardIdentity, concerns, write_card
 from review_sentiment.registry.paper_results import _balanced, _natural
+from review_sentiment.registry.tuned_model import TunedModel
 from review_sentiment.scoring.answered_file import BulkResult, LabelShare
 from review_sentiment.scoring.answers import answer_table, labels_of, probability_columns
 from review_sentiment.settings_files import load_settings
@@ -85,7 +86,7 @@ def card(found: Evaluation, directory: Path) -> str:
     labels = found.metrics.labels
     table = ReviewTable(reviews(labels, 6))
     assert found.rule
-    facts = CardFacts(
+    facts = TunedModel(
         adapter=replace(adapter(directory), prompt=prompt_of(labels)),
         settings={},
         lineage=LINEAGE,

@@ -23,7 +23,8 @@ from review_sentiment.models.label_head import LabelHead, save_head
 from review_sentiment.models.lora import HEAD_FILE
 from review_sentiment.registry.gate import Evaluations
 from review_sentiment.registry.lineage import Lineage
-from review_sentiment.registry.model_card import MAX_CATEGORIES, CardFacts, CardIdentity, concerns, write_card
+from review_sentiment.registry.model_card import MAX_CATEGORIES, CardIdentity, concerns, write_card
+from review_sentiment.registry.tuned_model import TunedModel
 from review_sentiment.tracking.model_versions import DESCRIPTION_LIMIT
 from review_sentiment.training.lora_proof import LoraProof
 from tests.families import random_model
@@ -94,7 +95,7 @@ def card(
         settings={"lora.rank": "16", "seed": "42", "model.revision": "None"},
     )
     dropped = {"3 stars": 90, "same text": 10}
-    facts = CardFacts(
+    facts = TunedModel(
         adapter=trained,
         settings={},
         lineage=lineage,

@@ -19,9 +19,9 @@ from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.registry.gate import Evaluations, GateCheck, Verdict
 from review_sentiment.registry.judged import Judged, recorded_verdict
-from review_sentiment.registry.model_card import CardFacts
 from review_sentiment.registry.paper_results import collect
 from review_sentiment.registry.registration import register
+from review_sentiment.registry.tuned_model import TunedModel
 from review_sentiment.registry.version_comparison import compare_versions, different_settings
 from review_sentiment.scoring.version_files import load_columns
 from review_sentiment.tracking import evidence, model_versions, run_log
@@ -43,7 +43,7 @@ def registered(
     balanced: bool = True,
     tuned: Evaluation | None = None,
 ) -> Any:
-    facts = CardFacts(
+    facts = TunedModel(
         adapter=replace(adapter(directory), run_id=run_id),
         settings={"training.balance": "undersample" if balanced else "none"},
         lineage=LINEAGE,

@@ -1,0 +1,80 @@
+"""Train a student on the teacher's probabilities and the training reviews: opens its MLflow run."""
+
+from typing import Annotated
+
+from zenml import step
+from zenml.config.cache_policy import CachePolicy
+
+from materializers.student import TrainedStudentMaterializer
+from review_sentiment.arms.student import TrainedStudent
+from review_sentiment.arms.teacher import TeacherAnswers
+from review_sentiment.config import ArmSettings, StudentSettings, TrackingSettings
+from review_sentiment.data.chats import ChatDataset
+from steps.evaluate_arm import PACKAGES
+from steps.source_fingerprint import fingerprint
+
+
+def depends_on() -> str:
+    """Return a key that changes when an earlier result is stale."""
+    return fingerprint(__name__, "train_student", packages=PACKAGES)
+
+
+@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=TrainedStudentMaterializer)
+def train_student(
+    train: ChatDataset,
+    validation: ChatDataset,
+    answers: TeacherAnswers,
+    student: StudentSettings,
+    arms: ArmSettings,
+    tracking: TrackingSettings,
+    seed: int,
+) -> Annotated[TrainedStudent, "student"]:
+    """Return the trained student, which names its MLflow run."""
+    from zenml import get_step_context
+
+    from review_sentiment.arms.arm import LabelledDocuments
+    from review_sentiment.arms.encoder_source import identify_encoder
+    from review_sentiment.arms.student import StudentTraining, fit_student
+    from review_sentiment.config import ENCODER_ARMS
+    from review_sentiment.settings_files import flat
+    from review_sentiment.tracking.candidate import Candidate, RunDetails
+    from review_sentiment.tracking.provenance import SOURCE_COMMIT
+    from steps.directory_until_exit import directory_until_exit
+    from steps.mlflow_connection import connect
+
+    encoder = None
+    if student.kind in ENCODER_ARMS:
+        encoder = identify_encoder(arms.encoder, arms.encoder_revision)
+    settings = {"seed": str(seed), "teacher": answers.teacher}
+    settings |= {name: str(value) for name, value in flat(student, "student.").items()}
+    connect()
+    run = get_step_context().pipeline_run
+    details = RunDetails(
+        experiment=tracking.experiment,
+        name=run.name,
+        base=encoder,
+        compute={},
+        settings=settings,
+        packages=PACKAGES,
+        commit=run.config.extra[SOURCE_COMMIT],
+    )
+    candidate = Candidate.open(details, train)
+    documents = LabelledDocuments.of(train)
+    training = StudentTraining(documents, LabelledDocuments.of(validation), answers, encoder, seed)
+    directory = directory_until_exit("student")
+    with candidate.recording():
+        seconds = fit_student(training, student, directory)
+        candidate.log_summary(
+            {"seconds": seconds, "labelled_reviews": len(train), "answered_reviews": len(answers)}
+        )
+    return TrainedStudent(
+        directory=directory,
+        kind=student.kind,
+        teacher=answers.teacher,
+        run_id=candidate.run_id,
+        encoder=encoder,
+        labelled=len(train),
+        answered=len(answers),
+        seconds=seconds,
+        settings=settings,
+    )
