@@ -68,7 +68,7 @@ def distil_student(
         unlabelled = unused_reviews(
             made.reviews,
             s.split,
-            undersamples=s.training.undersamples,
+            composition=s.training.composition,
             natural_interval=s.evaluation.natural_interval,
             seed=seed,
             most=student.reviews,

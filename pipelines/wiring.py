@@ -64,7 +64,7 @@ def prepare(
     train, validation, decision, evaluation = steps.split_reviews(
         reviews=reviews,
         split=s.split,
-        undersamples=s.training.undersamples,
+        composition=s.training.composition,
         natural_interval=s.evaluation.natural_interval,
         seed=seed,
     )

@@ -57,6 +57,9 @@ TrainedArm = Literal["tfidf", "static", "frozen_encoder", "tuned_encoder"]
 ENCODER_ARMS: tuple[TrainedArm, ...] = ("static", "frozen_encoder", "tuned_encoder")
 ArmName = TrainedArm | Literal["few_shot"]
 Balance = Literal["none", "undersample", "weights", "logit_adjusted"]
+Composition = Literal["equal", "rare_first", "natural"]
+"""Of the training reviews of a category: equally many of each label; all of the rare ones before more of the
+others, up to the cap; or the shares of the source."""
 
 DEFAULT_HEAD: Head = "labels"
 
@@ -262,11 +265,11 @@ class SplitSettings(Section):
     majority_ratio: Annotated[float, Field(ge=1, le=MAX_COUNT)] = 3.0
     """Maximum held-out reviews of a label per review of the rarest; precision in production needs them."""
 
-    def needed_per_class(self, undersamples: bool) -> int:
+    def needed_per_class(self, composition: Composition) -> int:
         """Return how many reviews of the rarest class fill all splits to their maximum, with a reserve."""
         training_fraction = 1 - self.evaluation_share - self.validation_share
         parts = (
-            self.train_per_category / training_fraction / (2 if undersamples else 1),
+            self.train_per_category / training_fraction / (2 if composition == "equal" else 1),
             self.evaluation_per_category / self.evaluation_share / 2,
             self.validation_per_category / self.validation_share / 2,
         )
@@ -404,9 +407,11 @@ class TrainingSettings(Section):
         return max_steps
 
     @property
-    def undersamples(self) -> bool:
-        """Return whether training takes equally many reviews of each label, or the shares of the source."""
-        return self.balance == "undersample"
+    def composition(self) -> Composition:
+        """Return which reviews of each label are trained on."""
+        if self.balance == "undersample":
+            return "equal"
+        return "natural" if self.balance == "none" else "rare_first"
 
     @model_validator(mode="after")
     def _check_patience(self) -> Self:
@@ -608,7 +613,7 @@ class Settings(Section):
     @property
     def needed_per_class(self) -> int:
         """Return how many reviews of the rarest class to keep for the splits."""
-        return self.split.needed_per_class(self.training.undersamples)
+        return self.split.needed_per_class(self.training.composition)
 
     @property
     def needs_time(self) -> bool:

@@ -6,7 +6,7 @@ from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
 from materializers.reviews import ReviewTableMaterializer
-from review_sentiment.config import SplitSettings
+from review_sentiment.config import Composition, SplitSettings
 from review_sentiment.data.review_table import ReviewTable
 from steps.source_fingerprint import fingerprint
 
@@ -25,7 +25,11 @@ def depends_on() -> str:
     output_materializers=dict.fromkeys(PARTS, ReviewTableMaterializer),
 )
 def split_reviews(
-    reviews: list[ReviewTable], split: SplitSettings, undersamples: bool, natural_interval: float, seed: int
+    reviews: list[ReviewTable],
+    split: SplitSettings,
+    composition: Composition,
+    natural_interval: float,
+    seed: int,
 ) -> tuple[
     Annotated[ReviewTable, "train"],
     Annotated[ReviewTable, "validation"],
@@ -36,6 +40,6 @@ def split_reviews(
     from review_sentiment.data.splits import SplitRules
     from review_sentiment.data.splits import split_reviews as divide
 
-    rules = SplitRules(**split.model_dump(), undersamples=undersamples, natural_interval=natural_interval)
+    rules = SplitRules(**split.model_dump(), composition=composition, natural_interval=natural_interval)
     parts = divide(reviews, rules, seed)
     return parts.train, parts.validation, parts.decision, parts.evaluation

@@ -7,7 +7,7 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.student import UnlabelledMaterializer
 from review_sentiment.arms.teacher import Unlabelled
-from review_sentiment.config import SplitSettings
+from review_sentiment.config import Composition, SplitSettings
 from review_sentiment.data.review_table import ReviewTable
 from steps.source_fingerprint import fingerprint
 
@@ -21,7 +21,7 @@ def depends_on() -> str:
 def unused_reviews(
     reviews: list[ReviewTable],
     split: SplitSettings,
-    undersamples: bool,
+    composition: Composition,
     natural_interval: float,
     seed: int,
     most: int,
@@ -30,5 +30,5 @@ def unused_reviews(
     from review_sentiment.arms.teacher import sampled
     from review_sentiment.data.splits import SplitRules, split_reviews
 
-    rules = SplitRules(**split.model_dump(), undersamples=undersamples, natural_interval=natural_interval)
+    rules = SplitRules(**split.model_dump(), composition=composition, natural_interval=natural_interval)
     return sampled(split_reviews(reviews, rules, seed).unused.frame, most, seed)

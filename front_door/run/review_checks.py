@@ -43,7 +43,7 @@ def check_reviews(settings: Settings, categories: Iterable[str], counts: LabelCo
 
 def _require_room(settings: Settings, labels: int) -> None:
     for part in PARTS:
-        balanced = part != "train" or settings.training.undersamples
+        balanced = part != "train" or settings.training.composition == "equal"
         places = getattr(settings.split, f"{part}_per_category")
         if balanced and places < labels:
             raise UsageError(

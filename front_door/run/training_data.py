@@ -65,15 +65,15 @@ def assumed(settings: Settings, counts: Mapping[str, Mapping[str, int]] | None =
     `counts` are the reviews of each category by label, if a local source could tell. Without them, every
     category is assumed to fill `split.train_per_category`.
     """
-    split, undersamples = settings.split, settings.training.undersamples
+    split, equal = settings.split, settings.training.composition == "equal"
     if counts is None:
         most = max(1, len(settings.data.categories)) * split.train_per_category
         return TrainingData(most, "at most: split.train_per_category for each category")
     left = 1 - split.evaluation_share - split.validation_share
     reviews = 0.0
     for labels in counts.values():
-        usable = len(labels) * min(labels.values()) if undersamples else sum(labels.values())
-        reviews += min(split.train_per_category, left * usable * (len(labels) > 1 or not undersamples))
+        usable = len(labels) * min(labels.values()) if equal else sum(labels.values())
+        reviews += min(split.train_per_category, left * usable * (len(labels) > 1 or not equal))
     return TrainingData(round(reviews), "about: from the number of reviews by label")
 
 

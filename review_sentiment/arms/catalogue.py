@@ -64,6 +64,11 @@ def save_arm(name: TrainedArm, arm: Arm, directory: Path) -> None:
     (directory / KIND_FILE).write_text(name, encoding="utf-8")
 
 
+def packages_of(directory: Path) -> tuple[str, ...]:
+    """Return the packages that an arm needs to answer, besides those that all need."""
+    return ("model2vec",) if (directory / KIND_FILE).read_text(encoding="utf-8") == "static" else ()
+
+
 def load_arm(directory: Path, device: str = "auto") -> Arm:
     """Read what `save_arm` wrote; an encoder answers on the device.
 

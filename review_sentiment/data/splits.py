@@ -36,7 +36,7 @@ from review_sentiment.errors import DataError
 from review_sentiment.hashing import stable_hash
 
 if TYPE_CHECKING:
-    from review_sentiment.config import Settings
+    from review_sentiment.config import Composition, Settings
 
 SAME_TEXT = "same text elsewhere"
 SAME_USER = "user in another part"
@@ -53,10 +53,9 @@ logger = logging.getLogger(__name__)
 class SplitRules:
     """Fractions of the groups (0-1), maximum rows per category, and the labels of the parts.
 
-    If the training part `undersamples`, it has equally many reviews of each label per category, otherwise the
-    shares of the source. `majority_ratio` is the maximum number of held-out reviews of a label per review of
-    the rarest one. In the evaluation set, there may be more until the rarest label's precision is known to
-    `natural_interval`.
+    `composition` is that of the training part. `majority_ratio` is the maximum number of held-out reviews of
+    a label per review of the rarest one. In the evaluation set, there may be more until the rarest label's
+    precision is known to `natural_interval`.
     """
 
     evaluation_share: float
@@ -64,7 +63,7 @@ class SplitRules:
     train_per_category: int
     validation_per_category: int
     evaluation_per_category: int
-    undersamples: bool
+    composition: Composition
     majority_ratio: float
     natural_interval: float = 0.0
     by: Literal["group", "time"] = "group"
@@ -74,7 +73,7 @@ class SplitRules:
         """Return the rules of a run's settings."""
         return cls(
             **settings.split.model_dump(),
-            undersamples=settings.training.undersamples,
+            composition=settings.training.composition,
             natural_interval=settings.evaluation.natural_interval,
         )
 
@@ -188,7 +187,11 @@ def _choice(name: str, rules: SplitRules) -> Choice:
     cap = getattr(rules, f"{name}_per_category")
     if name != "train":
         return partial(_stratified, cap, rules.majority_ratio)
-    return partial(_stratified, cap, 1.0) if rules.undersamples else partial(_natural, cap)
+    return {
+        "equal": partial(_stratified, cap, 1.0),
+        "rare_first": partial(_rare_first, cap),
+        "natural": partial(_natural, cap),
+    }[rules.composition]
 
 
 def _part(
@@ -280,6 +283,19 @@ def _stratified(
     most = ((in_source / in_source.min()).clip(upper=majority_ratio) * each).astype(int)
     chosen = labels.cumcount() < reviews["label"].map(most)
     return reviews.assign(balanced=labels.cumcount() < each)[chosen]
+
+
+def _rare_first(cap: int, source: CategoryCounts, reviews: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG001
+    """Return reviews up to the cap: equally many of each label, and more of the others if a label has fewer.
+
+    So a cap takes no rare review away as long as there is a frequent one to take.
+    """
+    sizes = reviews["label"].value_counts(ascending=True)
+    left, each = cap, {}
+    for place, (label, size) in enumerate(sizes.items()):
+        each[label] = min(int(size), left // (len(sizes) - place))
+        left -= each[label]
+    return reviews[reviews.groupby("label").cumcount() < reviews["label"].map(each)]
 
 
 def _natural(cap: int, source: CategoryCounts, reviews: pd.DataFrame) -> pd.DataFrame:

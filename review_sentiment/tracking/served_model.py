@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from review_sentiment.arms.catalogue import packages_of
 from review_sentiment.errors import DataError
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.scoring.answers import POSSIBLE, UNSURE, doubt_columns, probability_columns
-from review_sentiment.scoring.version_files import load_rule
+from review_sentiment.scoring.version_files import SERVING_FILE, load_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,16 +33,14 @@ RUNTIME_PACKAGES = (
     "mlflow",
     "torch",
     "transformers",
-    "peft",
-    "bitsandbytes",
-    "accelerate",
     "scikit-learn",
     "pandas",
     "pydantic",
     "rapidfuzz",
-    "gguf",
     "nvidia-ml-py",
 )
+LANGUAGE_MODEL_PACKAGES = ("peft", "bitsandbytes", "accelerate", "gguf")
+"""Further packages that a language model needs; `arms.catalogue.packages_of` has those of other kinds."""
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]
@@ -88,7 +87,7 @@ def log_served_model(run_id: str, files: Path) -> str:
             artifacts={FILES_DIRECTORY: str(files)},
             code_paths=[str(PACKAGE)],
             signature=_signature(load_rule(files)),
-            pip_requirements=_requirements(),
+            pip_requirements=_requirements(files),
         )
     return str(model.model_id)
 
@@ -110,8 +109,9 @@ def _signature(rule: DecisionRule) -> ModelSignature:
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
-def _requirements() -> list[str]:
+def _requirements(files: Path) -> list[str]:
     """Pin what a version needs to run, without the local label of a CPU build of torch."""
     # MLflow would log these lines. Given explicitly, they spare its own inference, which loads the model.
     logging.getLogger("mlflow.utils.requirements_utils").setLevel(logging.ERROR)
-    return [f"{package}=={version(package).split('+')[0]}" for package in RUNTIME_PACKAGES]
+    own = LANGUAGE_MODEL_PACKAGES if (files / SERVING_FILE).is_file() else packages_of(files)
+    return [f"{package}=={version(package).split('+')[0]}" for package in (*RUNTIME_PACKAGES, *own)]

@@ -32,7 +32,7 @@ RULES = SplitRules(
     train_per_category=40,
     validation_per_category=12,
     evaluation_per_category=20,
-    undersamples=True,
+    composition="equal",
     majority_ratio=3.0,
 )
 OPEN = replace(
@@ -40,7 +40,7 @@ OPEN = replace(
     train_per_category=10_000,
     validation_per_category=10_000,
     evaluation_per_category=10_000,
-    undersamples=False,
+    composition="natural",
 )
 SEEDS = st.integers(0, 2**32)
 OVERLAP = 0.4
@@ -99,6 +99,23 @@ def test_parts_share_no_product_no_user_and_no_text(seed: int, rules: SplitRules
         assert not set(some["text"].map(normalised)) & set(others["text"].map(normalised))
     for frame in frames:
         assert not frame["text"].map(normalised).duplicated().any()
+
+
+@settings(max_examples=25)
+@given(SEEDS)
+def test_unused_reviews_could_be_trained_on_and_are_in_no_part(seed: int) -> None:
+    """Every review that would be trained on without a cap is trained on with it, or left over."""
+    capped = split_reviews(tables_of(seed), replace(OPEN, train_per_category=20, composition="equal"), seed)
+    unused = capped.unused.frame
+    for frame in (capped.decision.frame, capped.evaluation.frame):
+        assert not set(unused["group"]) & set(frame["group"])
+        assert not set(unused["user"].dropna()) & set(frame["user"].dropna())
+        assert not set(unused["text"].map(normalised)) & set(frame["text"].map(normalised))
+    train = capped.train.frame
+    assert not set(unused["review_id"]) & set(train["review_id"])
+    whole = split_reviews(tables_of(seed), replace(OPEN, train_per_category=20_000), seed)
+    allowed = set(train["review_id"]) | set(unused["review_id"])
+    assert set(whole.train.frame["review_id"]) <= allowed
 
 
 @settings(max_examples=25)
@@ -277,6 +294,21 @@ def test_without_balance_a_category_fills_its_cap() -> None:
     rules = replace(OPEN, train_per_category=8)
     splits = split_reviews(tables_of(5), rules, seed=5)
     assert splits.train.frame["category"].value_counts().to_dict() == {"A": 8, "B": 8, "C": 8}
+
+
+@settings(max_examples=25)
+@given(SEEDS, st.integers(2, 60))
+def test_a_cap_takes_no_rare_review_away_before_a_frequent_one(seed: int, cap: int) -> None:
+    rules = replace(OPEN, composition="rare_first")
+    whole = split_reviews(tables_of(seed), rules, seed).train.frame
+    rules = replace(rules, train_per_category=cap)
+    kept = split_reviews(tables_of(seed), rules, seed).train.frame
+    for category, reviews in whole.groupby("category"):
+        available = reviews["label"].value_counts()
+        found = kept[kept["category"] == category]["label"].value_counts()
+        assert found.sum() == min(cap, available.sum())
+        rare = min(available.min(), cap // len(available))
+        assert found.min() >= rare
 
 
 def test_the_fractions_are_fractions_of_the_products() -> None:

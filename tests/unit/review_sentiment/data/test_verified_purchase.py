@@ -21,7 +21,7 @@ from review_sentiment.models.loading import load_tokenizer
 from tests.tiny import AMAZON_ROWS, prompt_of, review_rows
 
 RULES = SplitRules(
-    **SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump(), undersamples=True
+    **SplitSettings(evaluation_share=0.3, validation_share=0.2).model_dump(), composition="equal"
 )
 
 

@@ -1,0 +1,99 @@
+"""What a teacher answers, and the student that learns from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+
+from review_sentiment.arms.arm import LabelledDocuments
+from review_sentiment.arms.catalogue import load_arm
+from review_sentiment.arms.student import StudentTraining, fit_student
+from review_sentiment.arms.teacher import Unlabelled, ask_teacher, read_unlabelled, sampled
+from review_sentiment.config import StudentSettings
+from review_sentiment.decision.calibration import Calibration
+from review_sentiment.decision.rule import DecisionRule
+from review_sentiment.errors import UsageError
+from review_sentiment.scoring.column_choice import ColumnChoice
+from review_sentiment.scoring.scorer import Scorer
+
+LABELS = ("bad", "good")
+LONG = "the sleeves are far too long for me and the colour is dull"
+HELD_OUT = pd.DataFrame({"text": [LONG, "Fits well"]})
+
+
+class Counts:
+    """A model whose log odds are the number of times that a review says good, less one half."""
+
+    labels = LABELS
+    max_characters = 1_000
+
+    def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        odds = [f"{title} {text}".count("good") - 0.5 for title, text in zip(titles, texts, strict=True)]
+        return np.stack([np.zeros(len(odds)), np.array(odds)], axis=1)
+
+
+def teacher() -> Scorer:
+    """Return it with a calibration that doubles its log odds, and a rule for a share of 90 %."""
+    doubled = replace(Calibration.none(len(LABELS)), slopes=(2.0, 2.0))
+    return Scorer(Counts(), DecisionRule(LABELS, (0.1, 0.9), doubled, "accuracy"))
+
+
+def unlabelled(*texts: str) -> Unlabelled:
+    """Return reviews without titles."""
+    return Unlabelled(pd.DataFrame({"title": "", "text": texts}))
+
+
+def test_the_answers_are_calibrated_at_equal_class_shares() -> None:
+    answers = ask_teacher(teacher(), "reviews/3", unlabelled("good", "poor", "good good"))
+    assert (answers.teacher, answers.labels) == ("reviews/3", LABELS)
+    odds = np.array([0.5, -0.5, 1.5])
+    assert answers.probabilities[:, 1] == pytest.approx(1 / (1 + np.exp(-2 * odds)))
+    assert answers.documents().targets == pytest.approx(answers.probabilities)
+
+
+def test_a_sample_does_not_depend_on_the_order_of_the_reviews() -> None:
+    ids = [f"{number:02}" for number in range(50)]
+    reviews = pd.DataFrame({"review_id": ids, "title": "", "text": [f"text {number}" for number in ids]})
+    chosen = sampled(reviews, 10, seed=1).frame
+    assert len(chosen) == 10
+    again = sampled(reviews.sample(frac=1, random_state=3), 10, seed=1).frame
+    assert again["text"].to_list() == chosen["text"].to_list()
+    assert len(sampled(reviews, 1_000, seed=1)) == 50
+    with pytest.raises(UsageError, match="--reviews FILE"):
+        sampled(reviews.head(0), 10, seed=1)
+
+
+def test_a_file_gives_no_review_that_is_nearly_held_out(tmp_path: Path) -> None:
+    file = tmp_path / "reviews.csv"
+    near = LONG.replace("dull", "grey")
+    texts = ["<b>Lovely</b> coat", near, "fits  well", "", "Lovely coat", "warm"]
+    pd.DataFrame({"Body": texts, "Headline": ["4 stars", *["x"] * 5]}).to_csv(file, index=False)
+    choice = ColumnChoice("Body", "Headline")
+    found = read_unlabelled(file, choice, HELD_OUT, most=100, seed=0).frame
+    assert sorted(found["text"]) == ["Lovely coat", "warm"]
+    assert len(read_unlabelled(file, choice, HELD_OUT.tail(0), most=2, seed=0)) <= 2
+
+
+def test_a_file_of_held_out_reviews_alone_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "reviews.jsonl"
+    file.write_text(f'{{"text": "{LONG}"}}\n')
+    with pytest.raises(UsageError, match=r"No review of reviews\.jsonl can be used: of 1 rows"):
+        read_unlabelled(file, ColumnChoice(), HELD_OUT, most=100, seed=0)
+
+
+def test_a_student_learns_what_only_its_teacher_knows(tmp_path: Path) -> None:
+    """No labelled review has the word "good", and the teacher's answers decide what it means."""
+    targets = np.tile([[0.0, 1.0], [1.0, 0.0]], (4, 1))
+    labelled = LabelledDocuments(["warm coat", "thin coat"] * 4, targets, LABELS)
+    answers = ask_teacher(teacher(), "t/1", unlabelled(*["good good coat", "a coat"] * 20))
+    training = StudentTraining(labelled, labelled, answers, None, seed=0)
+    fit_student(training, StudentSettings(kind="tfidf"), tmp_path)
+    found = np.exp(load_arm(tmp_path).log_probs(["", ""], ["good good coat", "a coat"]))
+    assert found[0, 1] > 0.8
+    assert found[1, 1] < 0.4
