@@ -1,0 +1,96 @@
+"""`distill`: from the champion to a small model that answers like it, through the front door."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.front_door import Project
+
+pytestmark = pytest.mark.integration
+
+ALWAYS_PASSES = ("student.max_loss=1", "student.min_agreement=0", "student.max_calibration_error=1")
+
+
+def distill(project: Project, *arguments: str, **settings: str) -> Any:
+    """Run `distill` for a TF-IDF student under a name."""
+    chosen = {"kind": "tfidf", "reviews": "12"} | settings
+    given = [*ALWAYS_PASSES, *(f"student.{key}={value}" for key, value in chosen.items())]
+    options = [word for setting in given for word in ("--set", setting)]
+    return project.run("distill", *arguments, "--config", str(project.config), *options)
+
+
+def test_a_student_is_trained_registered_and_scores(
+    project: Project, first_run: dict[str, Any], tmp_path: Path
+) -> None:
+    done = distill(project, "champion", "--json", model_name="small")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["name"], found["version"], found["alias"]) == ("small", "1", "champion")
+    assert found["teacher"].endswith(f"version {first_run['model']['version']}")
+    assert found["gate"] == "passed"
+    assert found["metrics"]["student"]["reviews_per_second"] > 0
+    assert "cached   split_reviews" in done.stderr, "the teacher's steps come from the cache"
+
+    again = distill(project, "champion", model_name="small")
+    assert again.returncode == 0, again.stderr
+    assert "cached   ask_teacher" in again.stderr
+    assert "small version 1 (champion)" in again.stdout
+
+    source, output = tmp_path / "in.csv", tmp_path / "out.csv"
+    pd.DataFrame({"text": ["soft and warm", "thin and itchy"]}).to_csv(source, index=False)
+    config = ["--config", str(project.config)]
+    scored = project.run("score", str(source), "-o", str(output), "--name", "small", *config)
+    assert scored.returncode == 0, scored.stderr
+    assert len(pd.read_csv(output)) == 2
+
+
+def test_a_file_of_reviews_trains_a_student_that_the_gate_refuses(
+    project: Project, first_run: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "reviews.csv"
+    pd.DataFrame({"Body": [f"A coat with {n} buttons" for n in range(9)]}).to_csv(file, index=False)
+    options = ("--reviews", str(file), "--text-column", "Body")
+    done = distill(project, "champion", *options, model_name="refused", max_calibration_error="0")
+    assert done.returncode == 0, done.stderr
+    assert "9 of 9 rows of reviews.csv are used" in done.stderr
+    assert "refused version 1 (challenger)" in done.stdout
+    assert "The gate was not passed: calibration error is" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        (["99"], {}, "has no version '99'"),
+        (["champion", "--reviews", "nowhere.csv"], {}, "nowhere.csv"),
+        (["champion", "--text-column", "Body"], {}, "--reviews FILE"),
+        (["champion", "--set", "data.labels=stars"], {}, "Give the configuration of the version's run"),
+        (["champion"], {"kind": "huge"}, "student.kind"),
+        (["champion"], {"model_name": "review-sentiment"}, "set another student.model_name"),
+        (["champion", "--set", "arms.encoder=/nowhere"], {"kind": "static"}, "arms.encoder"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_runs(
+    project: Project,
+    first_run: dict[str, Any],
+    arguments: list[str],
+    settings: dict[str, str],
+    message: str,
+) -> None:
+    refused = distill(project, *arguments, **({"model_name": "none"} | settings))
+    assert refused.returncode == 2, refused.stderr
+    [error] = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]
+    assert message in error
+    assert "running" not in refused.stderr
+
+
+def test_other_reviews_than_the_teachers_are_refused(project: Project, first_run: dict[str, Any]) -> None:
+    """A student that is evaluated on other reviews may have learned from them."""
+    refused = distill(project, "champion", "--set", "seed=77", model_name="none")
+    assert refused.returncode == 2
+    assert "was evaluated on other reviews than these settings give" in refused.stderr
+    assert "none" not in project.run("models", "--name", "none", "--json").stdout
