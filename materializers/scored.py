@@ -35,5 +35,6 @@ class BulkResultMaterializer(RecordMaterializer):
             "labels": dict(data.labels),
             "shares": {label: share.estimate for label, share in data.shares.items()},
             "model_version": data.model_version,
+            "answered_by": dict(data.answered_by),
             "output": data.output,
         }

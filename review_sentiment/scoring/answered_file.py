@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from review_sentiment.data.files.catalogue import open_reviews
@@ -25,18 +26,16 @@ from review_sentiment.scoring.answers import UNSURE, answer_table
 from review_sentiment.scoring.bulk_scoring import VERSION_COLUMN, FileScores, ScoringJob, changed, chunks_of
 from review_sentiment.scoring.output_files import failed_file, parts_directory, unsure_file
 from review_sentiment.scoring.row_lists import UnsureRow, UnsureRows, append_failed
+from review_sentiment.scoring.scores import Scores
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from review_sentiment.data.data_report import DataReport
     from review_sentiment.decision.rule import DecisionRule
 
 SAMPLED_PER_CHUNK = 20
+"""Rows per chunk that are kept for the drift report."""
 SampledRow = tuple[str, str, int, int]
 """Label, language, and the number of words in text and title: `SCORED_COLUMNS`."""
-"""Rows per chunk that are kept for the drift report."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,9 @@ class Unsure:
 class BulkResult:
     """The result of scoring a file: rows by label, and the rows that failed with the file that lists them.
 
-    `columns` had the reviews. `prior` says which class shares the answers are for (`--prior`), `shares` which
-    these are. `unsure` is None if the version answers every review. `sample` has rows for the drift report.
+    `answered_by` has the number of rows that each model answered, by its name in the output. `columns` had
+    the reviews. `prior` says which class shares the answers are for (`--prior`), `shares` which these are.
+    `unsure` is None if the version answers every review. `sample` has rows for the drift report.
     """
 
     source: str
@@ -78,6 +78,7 @@ class BulkResult:
     rows: int
     failed: int
     labels: dict[str, int]
+    answered_by: dict[str, int]
     failed_file: str | None
     model_version: str
     prior: str
@@ -101,8 +102,8 @@ def answer_file(job: ScoringJob, scores: FileScores, prior: str = VERSION) -> Bu
         DataError: the file is not the one that was scored.
     """
     choice = parse_prior(prior, job.rule.labels)
-    log_probs = scores.log_probs.to_numpy()
-    estimate = estimate_shares(log_probs, job.rule)
+    found = scores.scores
+    estimate = estimate_shares(found.log_probs, job.rule)
     rule = choice.resolve(job.rule, estimate)
     file = open_reviews(job.source)
     writer = _Writer(file, job, scores.columns, rule)
@@ -110,12 +111,12 @@ def answer_file(job: ScoringJob, scores: FileScores, prior: str = VERSION) -> Bu
     for number, chunk in enumerate(chunks_of(file, scores.columns, job.rows_per_chunk)):
         rows = [row for row in chunk if not row.problem]
         end = start + len(rows)
-        if end > len(log_probs):
+        if end > len(found.log_probs):
             raise changed(job.source)
-        writer.add(number, rows, log_probs[start:end])
+        writer.add(number, rows, found.rows(start, end))
         writer.add_failed([row for row in chunk if row.problem])
         start = end
-    if start < len(log_probs) or file_fingerprint(job.source) != scores.content:
+    if start < len(found.log_probs) or file_fingerprint(job.source) != scores.content:
         raise changed(job.source)
     return writer.finish(prior, _shares(job.rule, rule, estimate))
 
@@ -149,18 +150,21 @@ class _Writer:
         self._unsure = UnsureRows(file, self._directory / "unsure")
         self._parts: list[Path] = []
         self._labels: Counter[str] = Counter()
+        self._models: Counter[str] = Counter()
         self._sample: list[SampledRow] = []
         self._failed = 0
 
-    def add(self, number: int, rows: Sequence[ReviewRow], log_probs: npt.NDArray[np.float64]) -> None:
-        """Answer rows of scores [n, c] and write them."""
+    def add(self, number: int, rows: Sequence[ReviewRow], scores: Scores) -> None:
+        """Answer rows by their scores and write them."""
         if not rows:
             return
-        answers = answer_table(self._rule, log_probs).assign(**{VERSION_COLUMN: self._job.version})
+        models = np.where(scores.by_student, self._job.student, self._job.version)
+        answers = answer_table(self._rule, scores.log_probs).assign(**{VERSION_COLUMN: models})
         added: Any = answers[list(self._job.added)].to_dict("records")
         self._parts.append(self._directory / f"{number:08d}.rows")
         self._file.write(self._parts[-1], rows, added)
         self._labels.update(answers["label"])
+        self._models.update(answers[VERSION_COLUMN])
         self._sample += _sampled(rows, self._columns, added)
         if UNSURE in answers:
             answered = zip(rows, added, answers["probability"], answers[UNSURE], strict=True)
@@ -190,6 +194,7 @@ class _Writer:
             rows=self._labels.total(),
             failed=self._failed,
             labels=dict(self._labels),
+            answered_by=dict(self._models),
             failed_file=str(failed) if self._failed else None,
             model_version=self._job.version,
             prior=prior,

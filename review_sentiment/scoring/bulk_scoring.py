@@ -1,8 +1,9 @@
 """Score a file of any size, chunk by chunk. An interrupted run resumes.
 
-The result is the labels' log-probabilities only: 16 bytes a row with two labels, so those of a million rows
-fit into memory. `answered_file.py` turns them into the output. It needs no model, so other class shares do
-not cost another scoring, and shares can be estimated from all rows before the first one is answered.
+The result is the labels' log-probabilities and which model gave them: 17 bytes a row with two labels, so
+those of a million rows fit into memory. `answered_file.py` turns them into the output. It needs no model, so
+other class shares do not cost another scoring, and shares can be estimated from all rows before the first one
+is answered.
 """
 
 from __future__ import annotations
@@ -28,20 +29,23 @@ from review_sentiment.scoring.output_files import check_output, failed_file, par
 from review_sentiment.scoring.part_files import PartFiles
 from review_sentiment.scoring.row_lists import append_failed
 from review_sentiment.scoring.scoreable import problem_of
+from review_sentiment.scoring.scores import Scores
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.scoring.scorer import Scorer
 
 ROWS_PER_CHUNK = 1_000
 VERSION_COLUMN = "model_version"
+BY_STUDENT = "by_student"
 
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """What to score, and with which version; `rule` is the version's, `columns` matter for scoring only."""
+    """What to score, and with which version; `rule` decides, `columns` matter for scoring only.
+
+    `student` is the name in the output of the model that answers some rows in the version's place, if any.
+    """
 
     source: Path
     output: Path
@@ -49,6 +53,7 @@ class ScoringJob:
     rule: DecisionRule
     columns: ColumnChoice = field(default_factory=ColumnChoice)
     rows_per_chunk: int = ROWS_PER_CHUNK
+    student: str = ""
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -61,12 +66,22 @@ class ScoringJob:
 class FileScores:
     """The log-probability of each label, a column each, for the rows of a file that can be scored.
 
-    `content` is the file's fingerprint, `columns` are those that were scored.
+    `content` is the file's fingerprint, `columns` are those that were scored. `by_student` has one column,
+    whether a student gave the row's scores; it is empty if there is no student.
     """
 
     content: str
     columns: ReviewColumns
     log_probs: pd.DataFrame
+    by_student: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def scores(self) -> Scores:
+        """Return the scores of the rows as arrays."""
+        log_probs = self.log_probs.to_numpy()
+        if self.by_student.empty:
+            return Scores.of_version(log_probs)
+        return Scores(log_probs, self.by_student[BY_STUDENT].to_numpy(dtype=bool))
 
 
 def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -> FileScores:
@@ -100,7 +115,7 @@ def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -
                 progress.skip(len(chunk))
                 continue
             rows = [row for row in chunk if not row.problem]
-            found = np.empty((0, len(labels)))
+            found = Scores.of_version(np.empty((0, len(labels))))
             if rows:
                 scorer = scorer or load_scorer()
                 found = _scores(scorer, columns, rows)
@@ -108,10 +123,11 @@ def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -
             progress.advance(len(chunk))
     if file_fingerprint(job.source) != content:
         raise changed(job.source)
-    log_probs = parts.joined()
-    if not len(log_probs):
+    scores = parts.joined()
+    if not len(scores.log_probs):
         raise _all_failed(file, columns, job, total)
-    return FileScores(content, columns, pd.DataFrame(log_probs, columns=list(labels)))
+    by_student = pd.DataFrame({BY_STUDENT: scores.by_student}) if job.student else pd.DataFrame()
+    return FileScores(content, columns, pd.DataFrame(scores.log_probs, columns=list(labels)), by_student)
 
 
 def chunks_of(file: ReviewFile, columns: ReviewColumns, size: int) -> Iterator[list[ReviewRow]]:
@@ -169,9 +185,9 @@ def _problem_of(row: ReviewRow, columns: ReviewColumns) -> str:
     return problem_of(columns.text_of(row.values), columns.title_of(row.values))
 
 
-def _scores(scorer: Scorer, columns: ReviewColumns, rows: Sequence[ReviewRow]) -> npt.NDArray[np.float64]:
+def _scores(scorer: Scorer, columns: ReviewColumns, rows: Sequence[ReviewRow]) -> Scores:
     titles = [columns.title_of(row.values) for row in rows]
-    return scorer.log_probs(
+    return scorer.scores(
         [title if isinstance(title, str) else "" for title in titles],
         [columns.text_of(row.values) for row in rows],
     )

@@ -6,14 +6,12 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from review_sentiment.scoring.output_files import parts_directory
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from review_sentiment.scoring.scores import Scores
 
 IDENTITY_FILE = "identity.json"
 
@@ -32,19 +30,24 @@ class PartFiles:
         """Return whether a chunk has been scored."""
         return self._file(number).is_file()
 
-    def write(self, number: int, log_probs: npt.NDArray[np.float64]) -> None:
-        """Write the scores [n, c] of a chunk, whole or not at all."""
+    def write(self, number: int, scores: Scores) -> None:
+        """Write the scores of a chunk, whole or not at all."""
         if not self._directory.is_dir():
             self._directory.mkdir()
             (self._directory / IDENTITY_FILE).write_text(self._identity)
         unfinished = self._file(number).with_suffix(".new")
         with unfinished.open("wb") as file:
-            np.save(file, log_probs)
+            np.savez(file, log_probs=scores.log_probs, by_student=scores.by_student)
         unfinished.rename(self._file(number))
 
-    def joined(self) -> npt.NDArray[np.float64]:
-        """Return the scores [n, c] of all chunks, of which there is at least one."""
-        return np.concatenate([np.load(file) for file in sorted(self._directory.glob("*.npy"))])
+    def joined(self) -> Scores:
+        """Return the scores of all chunks, of which there is at least one."""
+        return Scores.joined([_read(file) for file in sorted(self._directory.glob("*.npz"))])
 
     def _file(self, number: int) -> Path:
-        return self._directory / f"{number:08d}.npy"
+        return self._directory / f"{number:08d}.npz"
+
+
+def _read(file: Path) -> Scores:
+    with np.load(file) as arrays:
+        return Scores(arrays["log_probs"], arrays["by_student"])

@@ -12,6 +12,7 @@ from review_sentiment.data.files.review_file import TEXT, TITLE
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.scoring.answers import answer_columns, answer_table
 from review_sentiment.scoring.scoreable import problem_of
+from review_sentiment.scoring.scores import Scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +64,10 @@ class Scorer:
             [mask_title(_cleaned(title, limit)) for title in titles],
             [_cleaned(text, limit) for text in texts],
         )
+
+    def scores(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
+        """Return the scores of at least one review, and whether a student gave them."""
+        return Scores.of_version(self.log_probs(titles, texts))
 
     def answer(self, titles: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
         """Return the answers to reviews, as `answer_table` does."""

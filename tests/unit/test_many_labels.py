@@ -107,7 +107,7 @@ def card(found: Evaluation, directory: Path) -> str:
 def bulk_result(labels: tuple[str, ...]) -> BulkResult:
     """Return the result of a file with the estimated shares of labels."""
     shares = {label: LabelShare(n / 1e4, 0, 0.5, 0.1, 0.1) for n, label in enumerate(labels)}
-    return BulkResult("a", "b", ReviewColumns(), 9, 0, {}, None, "1", "version", shares, None, [])
+    return BulkResult("a", "b", ReviewColumns(), 9, 0, {}, {"1": 9}, None, "1", "version", shares, None, [])
 
 
 @every_size

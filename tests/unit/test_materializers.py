@@ -207,6 +207,7 @@ def test_adapters_keep_their_files_and_their_record(tmp_path: Path) -> None:
                 rows=2,
                 failed=1,
                 labels={"positive": 2},
+                answered_by={"3": 1, "student/2": 1},
                 failed_file=None,
                 model_version="3",
                 prior="estimate",

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 
@@ -31,10 +30,10 @@ from review_sentiment.scoring.column_choice import ColumnChoice
 from review_sentiment.scoring.output_files import locked
 from review_sentiment.scoring.prompted_model import tuned_scorer
 from review_sentiment.scoring.scorer import Scorer
+from review_sentiment.scoring.scores import Scores
 from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_rule
 from tests.tiny import prompt_of
 
-Scores = npt.NDArray[np.float64]
 PLAN = plan_compute("cpu", "fp32")
 LABELS = ("negative", "positive")
 RULE = DecisionRule.raw(LABELS, (0.5, 0.5))
@@ -246,7 +245,7 @@ def test_what_a_killed_process_left_is_not_in_the_output(tmp_path: Path) -> None
     result, output = answered(tmp_path, cautious, "version")
     parts = tmp_path / "out.csv.parts"
     parts.mkdir()
-    for name in ("failed", "unsure", "00000000.rows", "00000099.rows", "joined", "00000000.npy"):
+    for name in ("failed", "unsure", "00000000.rows", "00000099.rows", "joined", "00000000.npz"):
         (parts / name).write_text("left over\n")
     again, same = answered(tmp_path, cautious, "version")
     assert again == result
@@ -318,11 +317,11 @@ def test_an_interrupted_file_resumes(scorer: Scorer, tmp_path: Path) -> None:
 
         chunks = 0
 
-        def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
+        def scores(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
             self.chunks += 1
             if self.chunks > 3:
                 raise KeyboardInterrupt
-            return scorer.log_probs(titles, texts)
+            return scorer.scores(titles, texts)
 
     output = tmp_path / "out.csv"
     with pytest.raises(KeyboardInterrupt):
@@ -333,15 +332,40 @@ def test_an_interrupted_file_resumes(scorer: Scorer, tmp_path: Path) -> None:
     class Counting(Interrupted):
         """Notes the sizes of chunks."""
 
-        def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
+        def scores(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
             seen.append(len(texts))
-            return scorer.log_probs(titles, texts)
+            return scorer.scores(titles, texts)
 
     result = score(job(source, output), Counting)
     assert seen == [10, 10]
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert result.labels == whole.labels
     assert result.sample == whole.sample
+
+
+def test_a_row_names_the_model_that_answered_it_also_after_an_interruption(tmp_path: Path) -> None:
+    frame = reviews(50)
+    source, output = write(frame, tmp_path / "in.csv"), tmp_path / "out.csv"
+    task = replace(job(source, output), student="student/2")
+    asked: list[int] = []
+
+    class EveryThird:
+        """A student scores every third review; the second call is interrupted."""
+
+        def scores(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
+            asked.append(len(texts))
+            if len(asked) == 2:
+                raise KeyboardInterrupt
+            numbers = np.array([int(text.split()[-1]) for text in texts])
+            return Scores(np.zeros((len(texts), 2)), numbers % 3 == 0)
+
+    with pytest.raises(KeyboardInterrupt):
+        score(task, EveryThird)
+    result = score(task, EveryThird)
+    assert asked == [10] * 6, "the first chunk once"
+    assert result.answered_by == {"student/2": 17, "7": 33}
+    expected = ["student/2" if number % 3 == 0 else "7" for number in range(50)]
+    assert [row["model_version"] for row in rows_of(output)] == expected
 
 
 @pytest.mark.parametrize(
@@ -360,11 +384,11 @@ def test_chunks_of_another_job_are_not_reused(scorer: Scorer, tmp_path: Path, ch
     class Interrupted:
         """Scores one chunk."""
 
-        def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
+        def scores(self, titles: Sequence[str], texts: Sequence[str]) -> Scores:
             scored.append(len(texts))
             if len(scored) == 2:
                 raise KeyboardInterrupt
-            return np.zeros((len(texts), len(changed.rule.labels)))
+            return Scores.of_version(np.zeros((len(texts), len(changed.rule.labels))))
 
     first = job(source, tmp_path / "out.csv")
     model = change.pop("model", "tiny")
