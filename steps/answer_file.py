@@ -6,6 +6,7 @@ from zenml import step
 
 from materializers.report import DataReportMaterializer
 from materializers.scored import BulkResultMaterializer
+from review_sentiment.arms.combination import Combination
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.scoring.answered_file import BulkResult
 from review_sentiment.scoring.bulk_scoring import FileScores
@@ -17,11 +18,18 @@ from review_sentiment.scoring.bulk_scoring import FileScores
     output_materializers={"answered": BulkResultMaterializer, "drift": DataReportMaterializer},
 )
 def answer_file(
-    scores: FileScores, source: str, output: str, name: str, version: str, prior: str
+    scores: FileScores,
+    source: str,
+    output: str,
+    name: str,
+    version: str,
+    prior: str,
+    combination: Combination | None = None,
 ) -> tuple[Annotated[BulkResult, "answered"], Annotated[DataReport, "drift"]]:
     """Write the output; return counts, class shares and paths, and the drift from the training reviews.
 
-    `prior` says which class shares the answers are for.
+    `prior` says which class shares the answers are for, `combination` how a student answered with the
+    version, if one did.
     """
     import tempfile
     from pathlib import Path
@@ -38,5 +46,5 @@ def answer_file(
         found = model_versions.get_version(name, version)
         files = model_versions.download_files(found, Path(scratch))
         job = ScoringJob(Path(source), Path(output), version, load_rule(files))
-        result = write_answers(job, scores, prior)
+        result = write_answers(combination.applied_to(job) if combination else job, scores, prior)
         return result, drift_of(result, files)

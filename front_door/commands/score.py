@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from front_door.commands.options import CONFIG, JSON, NAME, OVERRIDES
+from front_door.commands.scored_file import ScoredFile
 from front_door.stack.configs import DEFAULT_STACK, default_config
 from front_door.state import new_log_file, tracking_uri
 from front_door.terminal.console import (
@@ -17,19 +18,17 @@ from front_door.terminal.console import (
     redirect_output,
     without_garbage_collection,
 )
-from review_sentiment.decision.prior_choice import ESTIMATE, VERSION, parse_prior
-from review_sentiment.errors import EXIT_FAILED
-from review_sentiment.names import counted, in_sentence
+from review_sentiment.decision.prior_choice import VERSION, parse_prior
+from review_sentiment.errors import EXIT_FAILED, UsageError
 from review_sentiment.settings_files import load_settings
 
 if TYPE_CHECKING:
     from review_sentiment.config import ModelSettings, Settings
-    from review_sentiment.data.data_report import DataReport
-    from review_sentiment.scoring.answered_file import BulkResult
+    from review_sentiment.registry.student_choice import Combined, StudentChoice
     from review_sentiment.tracking.model_versions import ModelVersion
 
-MAX_SHARES = 6
-"""Labels whose shares are shown, the most frequent ones."""
+MAX_LOSS = 0.005
+"""Accuracy that a cascade may lose, as a fraction of all reviews, unless --max-loss says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -42,89 +41,37 @@ class ScoringOptions:
     prior: str
     text_column: str | None
     title_column: str | None
+    cascade: bool
+    ensemble: bool
+    student: str | None
+    student_name: str | None
+    max_loss: float | None
     name: str | None
     config_file: Path | None
     overrides: tuple[str, ...]
 
+    def student_choice(self, settings: Settings) -> StudentChoice | None:
+        """Return how a student answers too and which one, or None.
 
-@dataclass(frozen=True)
-class ScoredFile:
-    """The result for a file, its drift report, and whether the scores came from the cache."""
+        Raises:
+            UsageError: the options contradict each other.
+        """
+        from review_sentiment.registry.student_choice import StudentChoice
 
-    result: BulkResult
-    drift: DataReport
-    drift_page: Path
-    cached: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the result for `--json`."""
-        result = asdict(self.result)
-        del result["sample"]
-        return result | {
-            "total": self.result.total,
-            "cached": self.cached,
-            "distances": dict(self.drift.distances),
-            "drifted": list(self.drift.drifted),
-            "drift_page": str(self.drift_page),
-        }
-
-    def as_text(self) -> str:
-        """Return the result for the terminal."""
-        found = self.result
-        labels = ", ".join(counted(sorted(found.labels.items())))
-        source = ", scores from the cache" if self.cached else ""
-        columns = f"texts from column '{found.columns.text}', "
-        columns += f"titles from '{found.columns.title}'" if found.columns.title else "no titles"
-        lines = [
-            f"{found.output}: {found.rows:,} rows by version {found.model_version} ({labels}){source}",
-            columns,
-            f"{found.rows:,} scored + {found.failed:,} failed = {found.total:,} rows of {found.source}",
-        ]
-        if found.failed:
-            lines.append(f"{found.failed_file} has each failed row with the reason")
-        lines += [*_unsure_lines(found), *_share_lines(found)]
-        distances = ", ".join(f"{column} {distance:.2f}" for column, distance in self.drift.distances.items())
-        drifted = f"drifted: {', '.join(self.drift.drifted)}" if self.drift.drifted else "no drift"
-        lines.append(f"distance from the training reviews: {distances}; {drifted} ({self.drift_page})")
-        return "\n".join(lines)
-
-
-def _unsure_lines(found: BulkResult) -> list[str]:
-    """Return how many rows are not answered, and which of them are the least certain."""
-    if found.unsure is None:
-        return []
-    count = f"{found.unsure.rows:,} of {found.rows:,} rows ({found.unsure.rows / found.rows:.1%}) are unsure"
-    if not found.unsure.file:
-        return [count]
-    first = ", ".join(
-        f"{row.number} ({in_sentence(row.label)} {row.confidence:.3f})" for row in found.unsure.least_certain
-    )
-    return [f"{count}: {found.unsure.file} has them, least certain first", f"least certain rows: {first}"]
-
-
-def _share_lines(found: BulkResult) -> list[str]:
-    """Return the estimated class shares beside those of the version, and whether they agree."""
-    every = found.shares.items()
-    shares = (
-        sorted(every, key=lambda item: -item[1].estimate)[:MAX_SHARES] if len(every) > MAX_SHARES else every
-    )
-    estimates = ", ".join(
-        f"{in_sentence(label)} {share.estimate:.1%} ({share.low:.1%} to {share.high:.1%})"
-        for label, share in shares
-    )
-    if more := len(every) - len(shares):
-        estimates += f" and {more} more labels (--json has all)"
-    version = ", ".join(f"{in_sentence(label)} {share.version:.1%}" for label, share in shares)
-    used = ", ".join(f"{in_sentence(label)} {share.used:.1%}" for label, share in shares)
-    answered = "" if found.prior == VERSION else f"; answered for {used}"
-    lines = [f"estimated class shares, with 95% intervals: {estimates}; the version's: {version}{answered}"]
-    if outside := [in_sentence(label) for label, share in every if not share.is_plausible]:
-        whose = "version's" if found.prior == VERSION else "given"
-        lines.append(
-            f"The {whose} shares lie outside these intervals ({', '.join(outside)}). Run the same command "
-            f"with --prior {ESTIMATE} to answer for the estimated shares; the file is not scored again."
+        if self.cascade and self.ensemble:
+            raise UsageError("--cascade and --ensemble cannot both be given: choose one.")
+        if self.max_loss is not None and not self.cascade:
+            raise UsageError("--max-loss is an option of --cascade: give that too.")
+        if not (self.cascade or self.ensemble):
+            if self.student or self.student_name:
+                raise UsageError("A student answers only with --cascade or --ensemble: give one of them.")
+            return None
+        return StudentChoice(
+            together="cascade" if self.cascade else "ensemble",
+            name=self.student_name or settings.student.model_name,
+            version=self.student,
+            max_loss=MAX_LOSS if self.max_loss is None else self.max_loss,
         )
-    return lines
 
 
 @click.command("score")
@@ -142,6 +89,23 @@ def _share_lines(found: BulkResult) -> list[str]:
 )
 @click.option("--text-column", help="Column with the reviews; by default that of the training, or `text`.")
 @click.option("--title-column", help="Column with their titles; by default that of the training, or `title`.")
+@click.option(
+    "--cascade",
+    is_flag=True,
+    help="A student answers what it is sure of, the version the other reviews.",
+)
+@click.option(
+    "--ensemble", is_flag=True, help="The version and its student answer each review together, by their mean."
+)
+@click.option("--student", help="Student, by number or alias. Default: the newest of the version's students.")
+@click.option(
+    "--student-name", help="Registered model of the students. Default: the setting student.model_name."
+)
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(0, 1),
+    help=f"Accuracy that --cascade may lose, as a fraction of all reviews. Default: {MAX_LOSS}.",
+)
 @click.option("--fail-on-drift", is_flag=True, help="Exit with code 1 if the reviews have drifted.")
 @NAME
 @CONFIG
@@ -175,27 +139,32 @@ def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
     """Score a file, or take the scores of the same file and version from the cache, and write the output.
 
     Raises:
-        UsageError: the file, the output, the version or the prior cannot be used.
+        UsageError: the file, the output, the version, its student or the prior cannot be used.
         DataError: the file cannot be read.
         TrackingError: MLflow cannot be reached.
         ModelUnavailableError: the base model is not the one that the version was trained on.
     """
     from review_sentiment.data.files.catalogue import open_reviews
+    from review_sentiment.registry.student_choice import combine
     from review_sentiment.scoring.output_files import check_output, locked
     from review_sentiment.tracking import mlflow_store, model_versions
 
+    choice = options.student_choice(settings)
     check_output(options.source, options.output, open_reviews(options.source).ending)
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(options.name or settings.registry.model_name, options.version)
     rule = model_versions.require_usable(found)
     parse_prior(options.prior, rule.labels)  # before hours of scoring
+    combined = combine(found, choice) if choice else None
     with locked(options.output):
-        scored = _run(options, settings.model, found)
+        scored = _run(options, settings.model, found, combined)
         scored.drift_page.write_text(scored.drift.html, encoding="utf-8")
     return scored
 
 
-def _run(options: ScoringOptions, model: ModelSettings, version: ModelVersion) -> ScoredFile:
+def _run(
+    options: ScoringOptions, model: ModelSettings, version: ModelVersion, combined: Combined | None
+) -> ScoredFile:
     """Run the pipeline.
 
     Raises:
@@ -223,9 +192,11 @@ def _run(options: ScoringOptions, model: ModelSettings, version: ModelVersion) -
                 model=model,
                 text_column=options.text_column,
                 title_column=options.title_column,
+                combination=combined.combination if combined else None,
             )
     except RunInterruptedException as error:  # how ZenML reports Ctrl-C in a step
         raise KeyboardInterrupt from error
     steps = Client().get_pipeline_run(finished.id).steps
     result, drift = (steps["answer_file"].outputs[name][0].load() for name in ("answered", "drift"))
-    return ScoredFile(result, drift, drift_page(options.output), str(steps["score_file"].status) == "cached")
+    cached = str(steps["score_file"].status) == "cached"
+    return ScoredFile(result, drift, drift_page(options.output), cached, combined)

@@ -1,4 +1,4 @@
-"""The scorer of a version, whatever kind of model it is."""
+"""The scorer of a version, whatever kind of model it is, or of a version and its student."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from review_sentiment.scoring.scorer import Scorer
 from review_sentiment.scoring.version_files import load_rule
 
 if TYPE_CHECKING:
+    from review_sentiment.arms.combination import Combination
     from review_sentiment.models.compute import ComputePlan
 
 
@@ -25,3 +26,13 @@ def version_scorer(files: Path, plan: ComputePlan) -> Scorer:
     from review_sentiment.scoring.prompted_model import tuned_scorer
 
     return tuned_scorer(files, plan)
+
+
+def combined_scorer(teacher: Path, student: Path, combination: Combination, plan: ComputePlan) -> Scorer:
+    """Load a version and its student from the directories of their files, to answer together.
+
+    Raises:
+        ModelUnavailableError: as for `version_scorer`.
+        DataError: as for `version_scorer`.
+    """
+    return combination.scorer(version_scorer(teacher, plan), version_scorer(student, plan))

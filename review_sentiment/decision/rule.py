@@ -84,6 +84,11 @@ class DecisionRule:
         return self.labels[self.prior.index(min(self.prior))]
 
     @property
+    def guarantees(self) -> bool:
+        """Return whether a precision, a recall or a risk was proved on the validation reviews."""
+        return self.band is not None or self.objective.startswith(("precision ", "recall "))
+
+    @property
     def described(self) -> str:
         """Return what the rule was fitted for."""
         if self.band is None:

@@ -25,7 +25,7 @@ from dashboard.queries.comparison import Choice, RecordedEvaluation
 from dashboard.queries.decision import RecordedDecision, effect_rows, figure_rows
 from dashboard.queries.trial_answers import Answer
 from dashboard.widgets import figures
-from front_door.commands.score import MAX_SHARES, _share_lines
+from front_door.commands.scored_file import MAX_SHARES, share_lines
 from front_door.run.summary import figures_table, natural_table
 from review_sentiment.config import DecisionSettings
 from review_sentiment.data.files.review_file import ReviewColumns
@@ -322,7 +322,7 @@ def test_stars_are_not_taken_for_numbers(tmp_path: Path) -> None:
     shown = unescape(_answer_card("x", Answer("1", 0.2, dict.fromkeys(STARS, 0.2))).text)
     assert '"1", 20.0%' in shown
     assert '"4" 20.0%, "5" 20.0%' in shown
-    (line,) = _share_lines(bulk_result(STARS))
+    (line,) = share_lines(bulk_result(STARS))
     assert '"1" 0.0% (' in line
 
 
@@ -352,6 +352,6 @@ def test_awkward_labels_keep_apart_in_mlflow() -> None:
 
 @every_size
 def test_a_scored_file_names_the_most_frequent_labels(count: int) -> None:
-    (line,) = _share_lines(bulk_result(names(count)))
+    (line,) = share_lines(bulk_result(names(count)))
     assert line.count("% to ") == min(count, MAX_SHARES)
     assert (f" and {count - MAX_SHARES} more labels" in line) == (count > MAX_SHARES)
