@@ -48,16 +48,17 @@ class ScoredFile:
         """Return the result for the terminal."""
         found = self.result
         labels = ", ".join(counted(sorted(found.labels.items())))
+        models = " and ".join(dict.fromkeys([found.model_version, *found.answered_by]))
         source = ", scores from the cache" if self.cached else ""
         columns = f"texts from column '{found.columns.text}', "
         columns += f"titles from '{found.columns.title}'" if found.columns.title else "no titles"
         lines = [
-            f"{found.output}: {found.rows:,} rows by version {found.model_version} ({labels}){source}",
+            f"{found.output}: {found.rows:,} rows by version {models} ({labels}){source}",
             columns,
             f"{found.rows:,} scored + {found.failed:,} failed = {found.total:,} rows of {found.source}",
         ]
         if self.combined:
-            lines += [*_model_lines(found), self.combined.in_words()]
+            lines += [*_model_lines(found, self.combined), self.combined.in_words()]
         if found.failed:
             lines.append(f"{found.failed_file} has each failed row with the reason")
         lines += [*_unsure_lines(found), *share_lines(found)]
@@ -67,12 +68,15 @@ class ScoredFile:
         return "\n".join(lines)
 
 
-def _model_lines(found: BulkResult) -> list[str]:
-    """Return how many rows each model answered, if there are two."""
-    if len(found.answered_by) == 1:
+def _model_lines(found: BulkResult, combined: Combined) -> list[str]:
+    """Return how many rows the version and its student answered, if they share them."""
+    student = combined.combination.student
+    if combined.combination.threshold is None:
         return []
-    parts = (f"{model} {rows:,} ({rows / found.rows:.1%})" for model, rows in found.answered_by.items())
-    return [f"rows answered by each version: {', '.join(parts)}"]
+    of_student = found.answered_by.get(student, 0)
+    rows = {combined.teacher: found.rows - of_student, student: of_student}
+    parts = (f"{count:,} rows ({count / found.rows:.1%}) by {model}" for model, count in rows.items())
+    return [f"answered: {', '.join(parts)}"]
 
 
 def _unsure_lines(found: BulkResult) -> list[str]:

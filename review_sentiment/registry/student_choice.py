@@ -11,7 +11,8 @@ from review_sentiment.decision.cascade import NEVER
 from review_sentiment.errors import UsageError
 from review_sentiment.evaluation.combination_plan import Validated, plan_cascade, plan_ensemble
 from review_sentiment.tracking import evidence, model_versions
-from review_sentiment.tracking.model_versions import CHAMPION, TEACHER_TAG
+from review_sentiment.tracking.mlflow_store import TEACHER_TAG
+from review_sentiment.tracking.model_versions import CHAMPION
 
 if TYPE_CHECKING:
     from review_sentiment.evaluation.combination_plan import ExpectedAccuracy

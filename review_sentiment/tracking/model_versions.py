@@ -34,8 +34,6 @@ WARNINGS_TAG = "warnings"
 """Tag of a version with what its readers must know, one warning a line."""
 COMPARED_TAG = "compared_models"
 """Tag of a version with the models that were evaluated beside it, separated by spaces."""
-TEACHER_TAG = "teacher"
-"""Tag of a student's version with its teacher: NAME/VERSION."""
 MODEL_SCHEME = "models:/"
 MODEL_DESCRIPTION = """\
 Fine-tuned language models that label customer reviews. **champion** is the version in use, \
