@@ -144,8 +144,8 @@ def _aligned(student: Validated, teacher: Validated) -> Validated:
     if not same or not (theirs["gold"].to_numpy()[order] == ours["gold"].to_numpy()).all():
         raise UsageError(
             f"{student.title} was calibrated on other validation reviews ({len(theirs):,}) than "
-            f"{teacher.title} ({len(ours):,}), so what they reach together is not known. Distil a student of "
-            "this version again."
+            f"{teacher.title} ({len(ours):,}), so what they reach together is not known. Train another "
+            "student: python run_pipeline.py distill VERSION"
         )
     return replace(student, predictions=student.predictions.iloc[order].reset_index(drop=True))
 
