@@ -370,8 +370,8 @@ class TrainingSettings(Section):
     """Decoupled weight decay of AdamW."""
     batch_size: Count = 16
     """Reviews per optimizer step."""
-    balance: Balance = "undersample"
-    """For rare labels: `undersample` the others, or `weights` or `logit_adjusted` in the loss; or `none`."""
+    balance: Balance = "weights"
+    """For rare labels: `weights` or `logit_adjusted` in the loss; `undersample` the others; or `none`."""
     tokens_per_pass: Count | Literal["auto"] = 1_536
     """Token budget of a micro-batch, including padding; larger batches are split. `auto`: what fits."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0

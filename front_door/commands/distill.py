@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,15 +87,15 @@ class Distilled:
     def as_text(self) -> str:
         """Return the result for the terminal."""
         from front_door.terminal.text_table import columns
-        from review_sentiment.evaluation.model_titles import title_of
         from review_sentiment.evaluation.tradeoff import HEADING, tradeoff_table, tradeoffs_of
 
-        rows = tradeoff_table(tradeoffs_of([self.student_evaluation, self.teacher_evaluation]))
+        student = replace(self.student_evaluation, model="student")
+        rows = tradeoff_table(tradeoffs_of([student, self.teacher_evaluation]))
         found = self.registered
         alias = f" ({found.alias})" if found.alias else ""
         return "\n".join(
             [
-                columns([HEADING, *((title_of(row[0]), *row[1:]) for row in rows)]),
+                columns([HEADING, *rows]),
                 "",
                 *(f"{check.name}: {check.measured}; {check.required}" for check in self.verdict.checks),
                 f"{found.name} version {found.version}{alias}, student of {self.teacher}. "

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.integration
 ALWAYS_PASSES = ("student.max_loss=1", "student.min_agreement=0", "student.max_calibration_error=1")
 
 
-def distill(project: Project, *arguments: str, **settings: str) -> Any:
+def distill(project: Project, *arguments: str, **student: str) -> Any:
     """Run `distill` for a TF-IDF student under a name."""
-    chosen = {"kind": "tfidf", "reviews": "12"} | settings
+    chosen = {"kind": "tfidf", "reviews": "12"} | student
     given = [*ALWAYS_PASSES, *(f"student.{key}={value}" for key, value in chosen.items())]
     options = [word for setting in given for word in ("--set", setting)]
     return project.run("distill", *arguments, "--config", str(project.config), *options)
@@ -63,26 +63,27 @@ def test_a_file_of_reviews_trains_a_student_that_the_gate_refuses(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "message"),
+    ("arguments", "student", "message", "code"),
     [
-        (["99"], {}, "has no version '99'"),
-        (["champion", "--reviews", "nowhere.csv"], {}, "nowhere.csv"),
-        (["champion", "--text-column", "Body"], {}, "--reviews FILE"),
-        (["champion", "--set", "data.labels=stars"], {}, "Give the configuration of the version's run"),
-        (["champion"], {"kind": "huge"}, "student.kind"),
-        (["champion"], {"model_name": "review-sentiment"}, "set another student.model_name"),
-        (["champion", "--set", "arms.encoder=/nowhere"], {"kind": "static"}, "arms.encoder"),
+        (["99"], {}, "has no version '99'", 2),
+        (["champion", "--reviews", "nowhere.csv"], {}, "nowhere.csv", 2),
+        (["champion", "--text-column", "Body"], {}, "--reviews FILE", 2),
+        (["champion", "--set", "data.labels=stars"], {}, "Give the configuration of the version's run", 2),
+        (["champion"], {"kind": "huge"}, "student.kind", 2),
+        (["champion"], {"model_name": "review-sentiment"}, "set another student.model_name", 2),
+        (["champion", "--set", "arms.encoder=/nowhere"], {"kind": "static"}, "arms.encoder", 1),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_runs(
     project: Project,
     first_run: dict[str, Any],
     arguments: list[str],
-    settings: dict[str, str],
+    student: dict[str, str],
     message: str,
+    code: int,
 ) -> None:
-    refused = distill(project, *arguments, **({"model_name": "none"} | settings))
-    assert refused.returncode == 2, refused.stderr
+    refused = distill(project, *arguments, **({"model_name": "none"} | student))
+    assert refused.returncode == code, refused.stderr
     [error] = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]
     assert message in error
     assert "running" not in refused.stderr
