@@ -3,10 +3,11 @@
 
 python benchmarks/class_balance.py [--negatives 16] [--steps 40] [--seeds 5] [--json]
 
-With the defaults, a training takes about 80 s on two quiet cores. All methods have the same negative reviews and the same number of optimizer steps: undersampling repeats few
-reviews, the others see many once. Each trained model gets a decision rule for the best macro-F1 at a share of
-5 %, fitted on one half of the validation reviews; the figure is the macro-F1 at this share on the other half.
-Seeds choose the reviews and the start of the adapters; the differences are paired by seed.
+All methods have the same negative reviews and the same number of optimizer steps: undersampling repeats few
+reviews, the others see many once. With the defaults, a training takes about 80 s on two quiet cores. Each
+trained model gets a decision rule for the best macro-F1 at a share of 5 %, fitted on one half of the
+validation reviews; the figure is the macro-F1 at this share on the other half. Seeds choose the reviews and
+the start of the adapters; the differences are paired by seed.
 """
 
 from __future__ import annotations

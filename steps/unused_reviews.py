@@ -26,9 +26,10 @@ def unused_reviews(
     seed: int,
     most: int,
 ) -> Annotated[Unlabelled, "unlabelled"]:
-    """Return a random sample of at most `most` reviews; their labels are not used."""
+    """Return a random sample of at most `most` reviews, topped up with training reviews; without labels."""
     from review_sentiment.arms.teacher import sampled
     from review_sentiment.data.splits import SplitRules, split_reviews
 
     rules = SplitRules(**split.model_dump(), composition=composition, natural_interval=natural_interval)
-    return sampled(split_reviews(reviews, rules, seed).unused.frame, most, seed)
+    parts = split_reviews(reviews, rules, seed)
+    return sampled(parts.unused.frame, parts.train.frame, most, seed)

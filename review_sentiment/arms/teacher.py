@@ -69,21 +69,17 @@ class TeacherAnswers:
         return LabelledDocuments(found, self.probabilities, self.labels)
 
 
-def sampled(reviews: pd.DataFrame, most: int, seed: int) -> Unlabelled:
-    """Return a random sample of at most `most` reviews of a table with `review_id`, `title` and `text`.
+def sampled(unused: pd.DataFrame, train: pd.DataFrame, most: int, seed: int) -> Unlabelled:
+    """Return a random sample of at most `most` reviews for the teacher to answer.
 
-    Raises:
-        UsageError: there are none.
+    Both tables have `review_id`, `title` and `text`. Those that nothing was trained on come first. If they
+    are too few, training reviews follow: the teacher is surer of these than it should be, but its
+    probabilities still tell more than their labels alone.
     """
-    if reviews.empty:
-        raise UsageError(
-            "The splits left no review over: all that may be trained on are training reviews. Give a file of "
-            "reviews without labels: --reviews FILE."
-        )
-    in_order = reviews.sort_values("review_id")
-    chosen = in_order.sample(min(most, len(reviews)), random_state=seed)
-    logger.info("%s of %s reviews beyond the splits are used", f"{len(chosen):,}", f"{len(reviews):,}")
-    return Unlabelled(chosen[["title", "text"]].reset_index(drop=True))
+    first = _sample(unused, most, seed)
+    second = _sample(train, most - len(first), seed)
+    logger.info("%s reviews beyond the splits and %s training reviews are answered", len(first), len(second))
+    return Unlabelled(pd.concat([first, second])[["title", "text"]].reset_index(drop=True))
 
 
 def read_unlabelled(
@@ -136,6 +132,11 @@ def ask_teacher(teacher: Scorer, title: str, reviews: Unlabelled) -> TeacherAnsw
     probabilities = teacher.rule.probabilities(np.concatenate(found), equal)
     columns = dict(zip(probability_columns(labels), probabilities.T, strict=True))
     return TeacherAnswers(frame.assign(**columns), labels, title)
+
+
+def _sample(reviews: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    in_order = reviews.sort_values("review_id")
+    return in_order.sample(min(most, len(reviews)), random_state=seed)
 
 
 def _without_held_out(reviews: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:

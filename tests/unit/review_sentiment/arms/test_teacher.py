@@ -57,16 +57,20 @@ def test_the_answers_are_calibrated_at_equal_class_shares() -> None:
     assert answers.documents().targets == pytest.approx(answers.probabilities)
 
 
-def test_a_sample_does_not_depend_on_the_order_of_the_reviews() -> None:
-    ids = [f"{number:02}" for number in range(50)]
-    reviews = pd.DataFrame({"review_id": ids, "title": "", "text": [f"text {number}" for number in ids]})
-    chosen = sampled(reviews, 10, seed=1).frame
+def test_a_sample_does_not_depend_on_the_order_and_takes_training_reviews_last() -> None:
+    def reviews(start: int, count: int) -> pd.DataFrame:
+        ids = [f"{number:02}" for number in range(start, start + count)]
+        return pd.DataFrame({"review_id": ids, "title": "", "text": [f"text {number}" for number in ids]})
+
+    unused, train = reviews(0, 30), reviews(50, 20)
+    chosen = sampled(unused, train, 10, seed=1).frame
     assert len(chosen) == 10
-    again = sampled(reviews.sample(frac=1, random_state=3), 10, seed=1).frame
+    assert set(chosen["text"]) <= set(unused["text"])
+    again = sampled(unused.sample(frac=1, random_state=3), train, 10, seed=1).frame
     assert again["text"].to_list() == chosen["text"].to_list()
-    assert len(sampled(reviews, 1_000, seed=1)) == 50
-    with pytest.raises(UsageError, match="--reviews FILE"):
-        sampled(reviews.head(0), 10, seed=1)
+    more = sampled(unused, train, 40, seed=1).frame
+    assert (len(more), set(more["text"][:30])) == (40, set(unused["text"]))
+    assert len(sampled(unused.head(0), train, 1_000, seed=1)) == 20
 
 
 def test_a_file_gives_no_review_that_is_nearly_held_out(tmp_path: Path) -> None:
