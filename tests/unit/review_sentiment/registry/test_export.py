@@ -15,6 +15,7 @@ from review_sentiment.errors import UsageError
 from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_adapted_model, load_model, load_tokenizer
+from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.registry.export import export
 from review_sentiment.registry.serving_files import export_adapter
@@ -22,7 +23,8 @@ from review_sentiment.scoring.label_scoring import score_labels
 from review_sentiment.scoring.version_files import Serving, load_rule, save_rule
 from review_sentiment.training.job import TrainingJob
 from review_sentiment.training.qlora import finetune
-from tests.tiny import prompt_of, write_adapter_with_head
+from tests.many_labels import STARS, names
+from tests.tiny import move_adapters, prompt_of, write_adapter_with_head
 
 PLAN = plan_compute("cpu", "fp32")
 
@@ -55,6 +57,25 @@ def test_merged_weights_answer_as_the_adapter_does(
     np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-4)
     untuned = score_labels(load_model(base, PLAN), tokenizer, prompts, tiny_chats.labels, PLAN, 4096)
     assert np.abs(untuned.probabilities - expected.probabilities).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "labels", [STARS, names(18)], ids=["five stars", "18 labels, some of which begin alike"]
+)
+def test_any_labels_are_exported(
+    tiny_model: ModelIdentity, tiny_chats: ChatDataset, tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    model = add_adapters(load_model(tiny_model, PLAN), LoraSettings(rank=4))
+    move_adapters(model)
+    save_adapter(model, tiny_model, tmp_path / "adapter")
+    save_rule(DecisionRule.raw(labels, (1 / len(labels),) * len(labels)), tmp_path / "adapter")
+    serving = Serving(tiny_model, prompt_of(labels, max_tokens=400))
+    reviews = tiny_chats.frame.assign(label=labels[-1])
+    report = export(serving, tmp_path / "adapter", PLAN, reviews, tmp_path / "merged")
+    assert (report.n, report.changed_fraction) == (len(reviews), 0.0)
+    assert report.largest_difference < 1e-4
+    assert Serving.load(tmp_path / "merged").labels == labels
+    assert load_rule(tmp_path / "merged").labels == labels
 
 
 def test_a_version_with_a_head_is_refused_before_anything_is_written(
