@@ -97,7 +97,9 @@ class ScoringOptions:
 @click.option(
     "--ensemble", is_flag=True, help="The version and its student answer each review together, by their mean."
 )
-@click.option("--student", help="Student, by number or alias. Default: the newest of the version's students.")
+@click.option(
+    "--student", help="Student, by number or alias. Default: the champion among the version's, or the newest."
+)
 @click.option(
     "--student-name", help="Registered model of the students. Default: the setting student.model_name."
 )
@@ -155,7 +157,7 @@ def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
     found = model_versions.get_version(options.name or settings.registry.model_name, options.version)
     rule = model_versions.require_usable(found)
     parse_prior(options.prior, rule.labels)  # before hours of scoring
-    combined = combine(found, choice) if choice else None
+    combined = combine(found, rule, choice) if choice else None
     with locked(options.output):
         scored = _run(options, settings.model, found, combined)
         scored.drift_page.write_text(scored.drift.html, encoding="utf-8")

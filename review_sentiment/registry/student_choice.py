@@ -15,6 +15,7 @@ from review_sentiment.tracking.mlflow_store import TEACHER_TAG
 from review_sentiment.tracking.model_versions import CHAMPION
 
 if TYPE_CHECKING:
+    from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.evaluation.combination_plan import ExpectedAccuracy
     from review_sentiment.tracking.model_versions import ModelVersion
 
@@ -79,8 +80,8 @@ class Combined:
         )
 
 
-def combine(teacher: ModelVersion, choice: StudentChoice) -> Combined:
-    """Choose the student of a version, how they answer together, and what to expect of it.
+def combine(teacher: ModelVersion, rule: DecisionRule, choice: StudentChoice) -> Combined:
+    """Choose the student of a version with this rule, how they answer together, and what to expect of it.
 
     Raises:
         UsageError: there is no such student, or the two cannot answer together.
@@ -88,7 +89,7 @@ def combine(teacher: ModelVersion, choice: StudentChoice) -> Combined:
         TrackingError: the answers to the validation reviews are no longer in the artifact store.
     """
     student = student_of(teacher, choice)
-    both = _validated(teacher), _validated(student)
+    both = _validated(teacher, rule), _validated(student, model_versions.require_usable(student))
     plan = plan_cascade(*both, choice.max_loss) if choice.together == "cascade" else plan_ensemble(*both)
     combination = Combination(
         student_name=student.name,
@@ -97,7 +98,7 @@ def combine(teacher: ModelVersion, choice: StudentChoice) -> Combined:
         threshold=plan.threshold,
         rule=plan.rule,
     )
-    guarantee = both[0].rule.described if both[0].rule.guarantees else ""
+    guarantee = rule.described if rule.guarantees else ""
     found = Combined(_title(teacher), combination, plan.expected, guarantee)
     logger.info("%s", found.in_words())
     return found
@@ -132,8 +133,7 @@ def _other_students(teacher: ModelVersion, students: list[ModelVersion]) -> str:
     return f"--student takes one of: {', '.join(found.version for found in students)}."
 
 
-def _validated(version: ModelVersion) -> Validated:
-    rule = model_versions.require_usable(version)
+def _validated(version: ModelVersion, rule: DecisionRule) -> Validated:
     return Validated(_title(version), rule, evidence.decision_of(version))
 
 

@@ -18,6 +18,7 @@ from review_sentiment.tracking.mlflow_store import TEACHER_TAG
 from review_sentiment.tracking.model_versions import ModelVersion
 from tests.unit.review_sentiment.registry.test_redecision import larger_evaluation, predictions
 from tests.unit.review_sentiment.registry.test_registration import NAME, registered
+from tests.unit.test_materializers import RULE
 
 STUDENTS = "students"
 
@@ -69,7 +70,7 @@ def test_the_newest_student_of_the_version_is_taken_or_the_champion_among_them(t
 
 def test_a_cascade_is_planned_from_the_evidence_of_both(teacher: ModelVersion) -> None:
     register_students(teacher, STUDENTS, [f"{NAME}/1"])
-    found = combine(teacher, choice())
+    found = combine(teacher, RULE, choice())
     assert found.combination.student == f"{STUDENTS}/1"
     assert found.combination.student_run == teacher.run_id
     # It answers exactly like its teacher, so it may answer everything.
