@@ -228,10 +228,12 @@ def _explain(problem: Mapping[str, Any]) -> tuple[str, str]:
             section = [name for name in keys if name.startswith(f"{path[0]}.")]
             return key, f"{shown} is not a setting.{did_you_mean(key, section)}"
         # People who forget the section remember the last part of the key.
-        meant = {name.split(".")[-1]: name for name in keys} | {name: name for name in SECTIONS}
+        meant: dict[str, list[str]] = {name: [name] for name in SECTIONS}
+        for name in keys:
+            meant.setdefault(name.split(".")[-1], []).append(name)
         suggestion = nearest(key, meant)
-        hint = f" Did you mean '{meant[suggestion]}'?" if suggestion else ""
-        return key, f"{shown} is not a setting.{hint}"
+        named = " or ".join(f"'{name}'" for name in meant[suggestion]) if suggestion else ""
+        return key, f"{shown} is not a setting.{f' Did you mean {named}?' if named else ''}"
     # After the key, pydantic's path names the alternative of a union or the position in a list.
     key = next((name for name in (".".join(path[:depth]) for depth in (3, 2, 1)) if name in keys), key)
     if problem["type"] == "value_error":

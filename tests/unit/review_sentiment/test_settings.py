@@ -130,7 +130,7 @@ def test_an_override_fills_a_section_that_the_file_leaves_empty(tmp_path: Path) 
     [
         ("training.lerning_rate=1", "training.learning_rate"),
         ("trainin.epochs=1", "training"),
-        ("epochs=3", "training.epochs"),
+        ("epochs=3", "training.epochs' or 'student.epochs"),
         ("sed=3", "seed"),
     ],
 )
