@@ -48,6 +48,19 @@ def test_a_student_is_trained_registered_and_scores(
     assert scored.returncode == 0, scored.stderr
     assert len(pd.read_csv(output)) == 2
 
+    # Its teacher, the champion, answers what it is not sure of.
+    score = ("score", str(source), "-o", str(output), *config, "--cascade", "--json")
+    refused = project.run(*score, "--student-name", "none")
+    assert refused.returncode == 2
+    assert "Train one: python run_pipeline.py distill" in refused.stderr
+    done = project.run(*score, "--student-name", "small", "--max-loss", "1")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    rows = pd.read_csv(output)["model_version"].astype(str)
+    assert result["answered_by"] == rows.value_counts().to_dict()
+    expected = result["student"]["expected"]
+    assert expected["by_student"] == expected["reviews"], "any loss is allowed"
+
 
 def test_a_file_of_reviews_trains_a_student_that_the_gate_refuses(
     project: Project, first_run: dict[str, Any], tmp_path: Path
