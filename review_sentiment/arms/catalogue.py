@@ -66,6 +66,11 @@ def save_arm(name: TrainedArm, arm: Arm, directory: Path) -> None:
 
 def packages_of(directory: Path) -> tuple[str, ...]:
     """Return the packages that an arm needs to answer, besides those that all need."""
+    from review_sentiment.arms.encoder_classifier import ENCODER_DIRECTORY
+    from review_sentiment.arms.onnx_encoder import GRAPH_FILE
+
+    if (directory / ENCODER_DIRECTORY / GRAPH_FILE).is_file():
+        return ("onnxruntime",)
     return ("model2vec",) if (directory / KIND_FILE).read_text(encoding="utf-8") == "static" else ()
 
 

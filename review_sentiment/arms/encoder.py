@@ -71,11 +71,17 @@ class Encoder:
         self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
+    @property
+    def max_tokens(self) -> int:
+        """Return how many tokens of a text are read, with the special ones."""
+        places = getattr(self.model.config, "max_position_embeddings", MAX_TOKENS)
+        return int(min(MAX_TOKENS, self.tokenizer.model_max_length, places))
+
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text, with the special ones, cut at the encoder's maximum."""
-        places = getattr(self.model.config, "max_position_embeddings", MAX_TOKENS)
-        longest = min(MAX_TOKENS, self.tokenizer.model_max_length, places)
-        rows: list[list[int]] = self.tokenizer(list(texts), truncation=True, max_length=longest)["input_ids"]
+        rows: list[list[int]] = self.tokenizer(list(texts), truncation=True, max_length=self.max_tokens)[
+            "input_ids"
+        ]
         return rows
 
     def pooled(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:

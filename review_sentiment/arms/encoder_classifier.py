@@ -7,6 +7,7 @@ to find a frozen one again, but not on a machine without its package, directory 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from review_sentiment.arms.arm import documents
 from review_sentiment.arms.encoder import Encoder, normalised
 from review_sentiment.arms.linear import DocumentArm, LinearHead
+from review_sentiment.arms.onnx_encoder import GRAPH_FILE, OnnxEncoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 ENCODER_DIRECTORY = "encoder"
 FEATURES_FILE = "features.json"
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class EncoderClassifier(DocumentArm):
     """An encoder, a linear layer, and whether vectors are normalised in between."""
 
-    encoder: Encoder
+    encoder: Encoder | OnnxEncoder
     head: LinearHead
     normalises: bool
 
@@ -39,7 +43,11 @@ class EncoderClassifier(DocumentArm):
 
     def log_probs(self, titles: Sequence[str], texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the labels' log-probabilities [n, c]."""
-        return self.head.log_probs(self.features(documents(titles, texts)))
+        return self.document_log_probs(documents(titles, texts))
+
+    def document_log_probs(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the labels' log-probabilities [n, c] of documents."""
+        return self.head.log_probs(self.features(texts))
 
     def save(self, directory: Path) -> None:
         """Write the encoder and the linear layer."""
@@ -49,7 +57,20 @@ class EncoderClassifier(DocumentArm):
 
     @classmethod
     def load(cls, directory: Path, device: str = "auto") -> EncoderClassifier:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            ModelUnavailableError: the encoder is damaged, or ONNX Runtime is needed and not installed.
+            UsageError: there is no such device.
+        """
         features = json.loads((directory / FEATURES_FILE).read_text("utf-8"))
-        encoder = Encoder.load(directory / ENCODER_DIRECTORY, device)
+        encoder = _load_encoder(directory / ENCODER_DIRECTORY, device)
         return cls(encoder, LinearHead.load(directory), features["normalises"])
+
+
+def _load_encoder(directory: Path, device: str) -> Encoder | OnnxEncoder:
+    if not (directory / GRAPH_FILE).is_file():
+        return Encoder.load(directory, device)
+    if device == "cuda":
+        logger.info("The encoder answers on the CPU: %s is computed by ONNX Runtime for CPUs", GRAPH_FILE)
+    return OnnxEncoder.load(directory)

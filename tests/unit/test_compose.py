@@ -64,5 +64,5 @@ def test_the_image_installs_extras_that_exist() -> None:
     """The image reads pyproject.toml in a shell command, which nothing else checks before it is built."""
     named = set(re.findall(r"x\['(\w+)'\]", (DOCKER / "Dockerfile").read_text()))
     project = tomllib.loads((DOCKER.parent / "pyproject.toml").read_text())["project"]
-    assert named == {"remote"}
+    assert named == {"onnx", "remote"}
     assert named <= project["optional-dependencies"].keys()

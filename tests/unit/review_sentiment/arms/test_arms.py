@@ -23,6 +23,7 @@ from review_sentiment.scoring.version_files import save_rule
 from tests.unit.review_sentiment.arms.conftest import WORDS
 
 SEED = 7
+EPOCHS = 10
 
 
 def reviews(labels: tuple[str, ...], each: int = 12) -> LabelledDocuments:
@@ -38,7 +39,6 @@ def reviews(labels: tuple[str, ...], each: int = 12) -> LabelledDocuments:
 def quick(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     """Train a random encoder on few reviews: it needs more and larger steps."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(directory / "cache"))
-    monkeypatch.setattr(tuned_encoder, "EPOCHS", 10)
     monkeypatch.setattr(tuned_encoder, "REVIEWS_PER_STEP", 8)
     monkeypatch.setattr(tuned_encoder, "LEARNING_RATE", 0.005)
 
@@ -56,7 +56,7 @@ def test_an_arm_answers_and_is_the_same_after_loading(
     saved = tmp_path / "arm"
     saved.mkdir()
     train, unseen = reviews(labels), ["A lovely warm coat", "Thin and torn", "Average, just usual"]
-    arm = fit_arm(name, train, reviews(labels, each=4), SEED, tiny_encoder)
+    arm = fit_arm(name, train, reviews(labels, each=4), SEED, tiny_encoder, EPOCHS)
     found = arm.log_probs(["", "", ""], unseen)
     assert arm.labels == labels
     assert found.shape == (3, len(labels))
@@ -96,8 +96,12 @@ def test_an_arm_learns_how_sure_its_teacher_is(
     plain = reviews(("bad", "good"), each=24)
     sure = np.where(plain.targets == 1, 0.8, 0.2)
     taught = LabelledDocuments(plain.documents, sure, plain.labels)
-    found = np.exp(fit_arm(name, taught, taught, SEED, tiny_encoder).log_probs(["", ""], ["soft", "thin"]))
-    certain = np.exp(fit_arm(name, plain, plain, SEED, tiny_encoder).log_probs(["", ""], ["soft", "thin"]))
+    found = np.exp(
+        fit_arm(name, taught, taught, SEED, tiny_encoder, EPOCHS).log_probs(["", ""], ["soft", "thin"])
+    )
+    certain = np.exp(
+        fit_arm(name, plain, plain, SEED, tiny_encoder, EPOCHS).log_probs(["", ""], ["soft", "thin"])
+    )
     assert [row.argmax() for row in found] == [1, 0]
     assert found.max() < min(0.9, certain.max() - 0.05)
 
