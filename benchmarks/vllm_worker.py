@@ -1,6 +1,7 @@
 """Answer prompts with vLLM: a JSON list of prompts on each line of standard input, seconds and answers out.
 
-Runs in vLLM's own environment, started by `benchmarks/against_vllm.py`: python vllm_worker.py MODEL DTYPE
+Runs in vLLM's own environment, started by `benchmarks/vllm_process.py`:
+python vllm_worker.py MODEL DTYPE TOKENS
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def main() -> None:
     os.environ["VLLM_NO_USAGE_STATS"] = os.environ["HF_HUB_OFFLINE"] = "1"
     from vllm import LLM, SamplingParams
 
-    model, dtype = sys.argv[1:]
+    model, dtype, tokens = sys.argv[1:]
     longest = json.loads((Path(model) / "config.json").read_text())["max_position_embeddings"]
     engine = LLM(
         model,
@@ -33,13 +34,13 @@ def main() -> None:
         enable_prefix_caching=True,
         kv_cache_memory_bytes=CACHE_BYTES,
     )
-    tokenizer, one_token = engine.get_tokenizer(), SamplingParams(temperature=0, max_tokens=1)
+    tokenizer, greedy = engine.get_tokenizer(), SamplingParams(temperature=0, max_tokens=int(tokens))
     os.write(answers, b"ready\n")
     for line in sys.stdin:
         prompts = json.loads(line)
         started = time.perf_counter()
         rows = [{"prompt_token_ids": tokenizer.encode(text, add_special_tokens=False)} for text in prompts]
-        found = engine.generate(rows, one_token, use_tqdm=False)
+        found = engine.generate(rows, greedy, use_tqdm=False)
         seconds = time.perf_counter() - started
         texts = [one.outputs[0].text.strip() for one in found]
         os.write(answers, json.dumps({"seconds": seconds, "answers": texts}).encode() + b"\n")

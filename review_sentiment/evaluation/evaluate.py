@@ -85,7 +85,7 @@ def evaluate_model(
     rows = list(dict.fromkeys([*audited, *shown])) if generates else []
     generated = generate_answers(model, tokenizer, [prompts[row] for row in rows], labels, plan)
     p50, p95 = latencies(answer, [(prompt,) for prompt in prompts])
-    cost = Cost(len(frame) / seconds, p50, p95, _megabytes(base, adapter), training_seconds)
+    cost = Cost(len(frame) / seconds, p50, p95, megabytes_with_base(base, adapter), training_seconds)
     del model, answer
     free_memory()
     answers = dict(zip(rows, generated, strict=True))
@@ -104,7 +104,8 @@ def evaluate_model(
     return replace(found, decision=table.iloc[len(evaluated) :].reset_index(drop=True), cost=cost)
 
 
-def _megabytes(base: ModelIdentity, adapter: Path | None) -> float:
+def megabytes_with_base(base: ModelIdentity, adapter: Path | None) -> float:
+    """Return the size of a base model and of its adapter, if there is one, in units of 1e6 bytes."""
     return sum(megabytes_of(directory) for directory in (local_directory(base), adapter) if directory)
 
 

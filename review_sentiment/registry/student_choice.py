@@ -110,10 +110,7 @@ def student_of(teacher: ModelVersion, choice: StudentChoice) -> ModelVersion:
     Raises:
         UsageError: the teacher has no student, or the chosen version is not one of them.
     """
-    whose = _title(teacher)
-    students = [
-        found for found in model_versions.list_versions(choice.name) if found.tags.get(TEACHER_TAG) == whose
-    ]
+    whose, students = _title(teacher), students_of(teacher, choice.name)
     if choice.version is not None:
         found = model_versions.get_version(choice.name, choice.version)
         if found not in students:
@@ -124,6 +121,12 @@ def student_of(teacher: ModelVersion, choice: StudentChoice) -> ModelVersion:
     if not students:
         raise UsageError(f"'{choice.name}' has no student of {whose}. {_other_students(teacher, students)}")
     return next((found for found in students if CHAMPION in found.aliases), students[0])
+
+
+def students_of(teacher: ModelVersion, name: str) -> list[ModelVersion]:
+    """Return the versions of the registered model `name` that are students of the teacher, newest first."""
+    whose = _title(teacher)
+    return [found for found in model_versions.list_versions(name) if found.tags.get(TEACHER_TAG) == whose]
 
 
 def _other_students(teacher: ModelVersion, students: list[ModelVersion]) -> str:
