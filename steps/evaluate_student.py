@@ -11,12 +11,12 @@ from review_sentiment.config import DecisionSettings
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.evaluation.result import Evaluation
 from steps.evaluate_arm import PACKAGES
-from steps.source_fingerprint import fingerprint
+from steps.source_fingerprint import fingerprint, installed
 
 
 def depends_on() -> str:
     """Return a key that changes when an earlier result is stale."""
-    return fingerprint(__name__, "evaluate_student", packages=PACKAGES)
+    return fingerprint(__name__, "evaluate_student", packages=(*PACKAGES, *installed("onnxruntime")))
 
 
 @step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=EvaluationMaterializer)

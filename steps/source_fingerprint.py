@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from review_sentiment.cache import cache_directory, write_whole
@@ -49,6 +50,11 @@ def fingerprint(module: str, step: str, packages: tuple[str, ...] = (), files: t
         digest.update(file.read_bytes())
     digest.update(_code_hash(module, step).encode())
     return digest.hexdigest()
+
+
+def installed(*packages: str) -> tuple[str, ...]:
+    """Return those of the packages that are installed: without an optional one, a result is another."""
+    return tuple(package for package in packages if find_spec(package))
 
 
 def _code_hash(module: str, step: str) -> str:

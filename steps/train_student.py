@@ -11,12 +11,12 @@ from review_sentiment.arms.teacher import TeacherAnswers
 from review_sentiment.config import ArmSettings, StudentSettings, TrackingSettings
 from review_sentiment.data.chats import ChatDataset
 from steps.evaluate_arm import PACKAGES
-from steps.source_fingerprint import fingerprint
+from steps.source_fingerprint import fingerprint, installed
 
 
 def depends_on() -> str:
     """Return a key that changes when an earlier result is stale."""
-    return fingerprint(__name__, "train_student", packages=PACKAGES)
+    return fingerprint(__name__, "train_student", packages=(*PACKAGES, *installed("onnx", "onnxruntime")))
 
 
 @step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=TrainedStudentMaterializer)
@@ -63,9 +63,9 @@ def train_student(
     training = StudentTraining(documents, LabelledDocuments.of(validation), answers, encoder, seed)
     directory = directory_until_exit("student")
     with candidate.recording():
-        seconds = fit_student(training, student, directory)
+        fitted = fit_student(training, student, directory)
         candidate.log_summary(
-            {"seconds": seconds, "labelled_reviews": len(train), "answered_reviews": len(answers)}
+            {"seconds": fitted.seconds, "labelled_reviews": len(train), "answered_reviews": len(answers)}
         )
     return TrainedStudent(
         directory=directory,
@@ -75,6 +75,7 @@ def train_student(
         encoder=encoder,
         labelled=len(train),
         answered=len(answers),
-        seconds=seconds,
+        seconds=fitted.seconds,
         settings=settings,
+        export=fitted.export,
     )

@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 
 from review_sentiment.arms.arm import LabelledDocuments
-from review_sentiment.arms.catalogue import load_arm
-from review_sentiment.arms.student import StudentTraining, fit_student
+from review_sentiment.arms.catalogue import load_arm, packages_of
+from review_sentiment.arms.student import FittedStudent, StudentTraining, fit_student
 from review_sentiment.arms.teacher import Unlabelled, ask_teacher, read_unlabelled, sampled
 from review_sentiment.config import StudentSettings
 from review_sentiment.decision.calibration import Calibration
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import UsageError
+from review_sentiment.models.base_model import ModelIdentity
 from review_sentiment.scoring.column_choice import ColumnChoice
 from review_sentiment.scoring.scorer import Scorer
 
@@ -101,3 +102,30 @@ def test_a_student_learns_what_only_its_teacher_knows(tmp_path: Path) -> None:
     found = np.exp(load_arm(tmp_path).log_probs(["", ""], ["good good coat", "a coat"]))
     assert found[0, 1] > 0.8
     assert found[1, 1] < 0.4
+
+
+def test_an_encoder_answers_with_the_runtime_that_was_asked_for(
+    tiny_encoder: ModelIdentity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default with ONNX Runtime if it is installed, and the record says how it was chosen."""
+    texts = ["soft warm coat", "torn thin coat"] * 8
+    labelled = LabelledDocuments(texts, np.tile([[0.0, 1.0], [1.0, 0.0]], (8, 1)), LABELS)
+    answers = ask_teacher(teacher(), "t/1", unlabelled("good", "a coat"))
+    training = StudentTraining(labelled, labelled, answers, tiny_encoder, seed=0)
+
+    def fitted(runtime: str) -> FittedStudent:
+        chosen = StudentSettings.model_validate({"kind": "frozen_encoder", "runtime": runtime})
+        (tmp_path / runtime).mkdir()
+        return fit_student(training, chosen, tmp_path / runtime)
+
+    exported, plain = fitted("auto").export, fitted("torch").export
+    assert exported is not None
+    assert exported.fp32.largest_change < 1e-4
+    assert plain is None
+    answered = [load_arm(tmp_path / runtime).log_probs([""] * 16, texts) for runtime in ("auto", "torch")]
+    assert answered[0] == pytest.approx(answered[1], abs=0.05)
+    assert packages_of(tmp_path / "auto") == ("onnxruntime",)
+
+    (tmp_path / "auto").rename(tmp_path / "before")
+    monkeypatch.setattr("review_sentiment.arms.student.find_spec", lambda name: None)
+    assert fitted("auto").export is None

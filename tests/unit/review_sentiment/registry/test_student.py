@@ -94,7 +94,18 @@ def student(directory: Path, run_id: str) -> TrainedStudent:
     train = LabelledDocuments(texts, np.tile(np.eye(2), (8, 1)), LABELS)
     directory.mkdir()
     save_arm("tfidf", fit_arm("tfidf", train, train, seed=0), directory)
-    return TrainedStudent(directory, "tfidf", "reviews/3", run_id, None, 8, 8, 1.5, {"student.kind": "tfidf"})
+    return TrainedStudent(
+        directory=directory,
+        kind="tfidf",
+        teacher="reviews/3",
+        run_id=run_id,
+        encoder=None,
+        labelled=8,
+        answered=8,
+        seconds=1.5,
+        settings={"student.kind": "tfidf"},
+        export=None,
+    )
 
 
 def registered(directory: Path) -> Any:
