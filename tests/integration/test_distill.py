@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.front_door import Project
+from tests.served_version import ask, serving
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +47,12 @@ def test_a_student_is_trained_registered_and_scores(
     config = ["--config", str(project.config)]
     scored = project.run("score", str(source), "-o", str(output), "--name", "small", *config)
     assert scored.returncode == 0, scored.stderr
-    assert len(pd.read_csv(output)) == 2
+    rows = pd.read_csv(output)
+    assert len(rows) == 2
+    with serving(project, "--name", "small") as address:
+        answers = ask(address, rows[["text"]].to_dict("records"))
+    assert [answer["label"] for answer in answers] == rows["label"].to_list()
+    assert [answer["p_negative"] for answer in answers] == pytest.approx(rows["p_negative"].to_list())
 
     # Its teacher, the champion, answers what it is not sure of.
     score = ("score", str(source), "-o", str(output), *config, "--cascade", "--json")

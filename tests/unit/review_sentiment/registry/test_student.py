@@ -135,6 +135,7 @@ def test_a_registered_student_is_a_version_like_any_other(
     one = registered(tmp_path / "student")
     assert (one.name, one.version, one.alias) == (NAME, "1", "champion")
     assert one.card.startswith("This student (TF-IDF + logistic regression) answers like version reviews/3")
+    assert "\n| --- | --- |" in one.card, "a table has a line of dashes below its headings"
     version = model_versions.get_version(NAME, "champion")
     assert version.tags["teacher"] == "reviews/3"
     assert version.compared_models == ("teacher",)
