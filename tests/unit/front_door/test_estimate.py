@@ -88,10 +88,12 @@ def test_counted_reviews_are_those_that_a_balanced_split_leaves() -> None:
         "Trend": {"positive": 50},
         "Dresses": {"negative": 10**6, "positive": 10**6},
     }
-    balanced = Settings.model_validate({"split": {"train_per_category": 1_000}})
+    split = {"train_per_category": 1_000}
+    balanced = Settings.model_validate({"split": split, "training": {"balance": "undersample"}})
     assert assumed(balanced, counts).reviews == 0.72 * 200 + 0 + 1_000
-    natural = {"split": {"train_per_category": 1_000}, "training": {"balance": "none"}}
-    assert assumed(Settings.model_validate(natural), counts).reviews == 720 + 36 + 1_000
+    for balance in ("none", "weights"):
+        natural = Settings.model_validate({"split": split, "training": {"balance": balance}})
+        assert assumed(natural, counts).reviews == 720 + 36 + 1_000
 
 
 def test_known_chats_give_the_rows_that_training_plans_memory_for(

@@ -71,7 +71,8 @@ def test_versions_are_found_from_every_end(start: str, expected: list[str]) -> N
 
 
 def test_tags_have_everything_that_is_shown_and_looked_for() -> None:
-    elsewhere = {"base_model", "base_revision", "evaluation_run"}  # from the adapter and its evaluation
+    # From the adapter or the student, and from the evaluation.
+    elsewhere = {"base_model", "base_revision", "teacher", "student", "evaluation_run"}
     assert set(TITLES) - set(LINEAGE.tags()) == elsewhere
     assert set(IDENTIFIERS) < set(TITLES)
     assert all(LINEAGE.tags().values())

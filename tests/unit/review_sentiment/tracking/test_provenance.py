@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from front_door.commands.run import _given_options, cli
+from front_door.commands.options import given_options
+from front_door.commands.run import cli
 from review_sentiment.tracking.provenance import (
     command_line,
     source_commit,
@@ -60,8 +61,8 @@ def test_the_options_that_were_given_are_kept() -> None:
     words = ["--config", "configs/smoke.yaml", "--set", "a.b=1", "--set", "c.d=2", "--rerun", "evaluate"]
     context = cli.make_context("run_pipeline.py", [*words, "--json"], resilient_parsing=True)
     assert isinstance(context, click.Context)
-    assert _given_options(context) == words
-    assert _given_options(cli.make_context("run_pipeline.py", [], resilient_parsing=True)) == []
+    assert given_options(context) == words
+    assert given_options(cli.make_context("run_pipeline.py", [], resilient_parsing=True)) == []
 
 
 def test_versions_of_packages_come_back_from_tags() -> None:
