@@ -1,7 +1,6 @@
 """The base of materializers for models: a record, beside a directory with the model's files."""
 
 import hashlib
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,19 +24,20 @@ class DirectoryMaterializer(RecordMaterializer):
         stored = self.path(FILES)
         with self.get_temporary_directory(delete_at_exit=False) as directory:
             for place, _, names in self.artifact_store.walk(stored):
-                target = Path(directory, os.path.relpath(str(place), stored))
+                target = Path(directory, str(place).removeprefix(stored).strip("/"))
                 target.mkdir(exist_ok=True)
                 for name in map(str, names):
-                    with self.artifact_store.open(os.path.join(str(place), name), "rb") as file:
+                    with self.artifact_store.open(f"{place}/{name}", "rb") as file:
                         (target / name).write_bytes(file.read())
         return replace(record, directory=Path(directory))
 
     def save(self, data: Any) -> None:
         """Write the record, and copy the files to the artifact store."""
         for path in _files(data.directory):
-            folder = os.path.join(self.path(FILES), path.relative_to(data.directory).parent)
-            self.artifact_store.makedirs(folder)
-            with self.artifact_store.open(os.path.join(folder, path.name), "wb") as file:
+            # Not by `os.path`: a store's addresses are not paths, and "files/./name" is another object in S3.
+            place = f"{self.path(FILES)}/{path.relative_to(data.directory).as_posix()}"
+            self.artifact_store.makedirs(place.rpartition("/")[0])
+            with self.artifact_store.open(place, "wb") as file:
                 file.write(path.read_bytes())
         super().save(_portable(data))
 

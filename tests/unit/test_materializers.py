@@ -22,6 +22,8 @@ from materializers.report import ClassificationReportMaterializer, DataReportMat
 from materializers.reviews import ChatDatasetMaterializer, ReviewTableMaterializer
 from materializers.robustness import RobustnessMaterializer
 from materializers.scored import BulkResultMaterializer
+from materializers.student import TrainedStudentMaterializer
+from review_sentiment.arms.student import TrainedStudent
 from review_sentiment.data.chats import COLUMNS, ChatDataset
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.data.files.review_file import ReviewColumns
@@ -181,6 +183,34 @@ def test_a_champion_keeps_its_version_and_evaluation(tmp_path: Path) -> None:
         for champion in (Champion(), Champion("3", evaluation()), Champion("4", evaluation()))
     }
     assert len(hashes) == 3
+
+
+def test_files_keep_their_folders_and_have_plain_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In S3, files/./name is not the object files/name."""
+    directory = tmp_path / "model"
+    (directory / "encoder" / "deep").mkdir(parents=True)
+    names = ("kind.txt", "encoder/tokenizer.json", "encoder/deep/weights.bin")
+    for name in names:
+        (directory / name).write_text(name)
+    student = TrainedStudent(directory, "tfidf", "reviews/3", "run", None, 1, 2, 1.5, {"seed": "1"}, None)
+    opened: list[str] = []
+    place = tmp_path / "artifact"
+    store = local_store(place)
+    usual = store.open
+
+    def recorded(path: Any, mode: str = "r") -> Any:
+        opened.append(str(path))
+        return usual(path, mode)
+
+    monkeypatch.setattr(store, "open", recorded)
+    materializer = TrainedStudentMaterializer(str(place), store)
+    materializer.save(student)
+    loaded = materializer.load(TrainedStudent)
+    assert {name: (loaded.directory / name).read_text() for name in names} == {name: name for name in names}
+    assert replace(loaded, directory=directory) == student
+    assert all("/./" not in address and "//" not in address for address in opened)
 
 
 def test_adapters_keep_their_files_and_their_record(tmp_path: Path) -> None:
