@@ -86,7 +86,13 @@ def distil_student(
         model=s.model.without_head(),
     )
     trained = train_student(
-        made.train_chats, made.validation_chats, answers, student, s.arms, s.tracking, seed=seed
+        made.train_chats,
+        made.validation_chats,
+        answers,
+        student,
+        s.tracking,
+        seed=seed,
+        **s.arms.encoder_of(student.kind),
     )
     found = evaluate_student(trained, **made.held_out, decision=s.decision)
     verdict, recorded = compare_student(trained, found, made.evaluation_chats, settings=student)

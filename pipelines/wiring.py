@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from review_sentiment.config import ENCODER_ARMS, Settings
+from review_sentiment.config import Settings
 from review_sentiment.names import safe_names
 
 
@@ -100,8 +100,7 @@ def wire(steps: Any, settings: Settings, available: Sequence[str], revisions: Ma
             made.validation_chats,
             **held_out,
             arm=arm,
-            encoder=s.arms.encoder if arm in ENCODER_ARMS else None,
-            encoder_revision=s.arms.encoder_revision if arm in ENCODER_ARMS else None,
+            **s.arms.encoder_of(arm),
             decision=s.decision,
             seed=seed,
             id=f"evaluate_arm_{arm}",

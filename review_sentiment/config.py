@@ -501,6 +501,14 @@ class ArmSettings(Section):
     shots: Annotated[int, Field(ge=1, le=100)] = 4
     """Examples of each label in the prompt of the arm `few_shot`."""
 
+    def encoder_of(self, arm: TrainedArm) -> dict[str, str | None]:
+        """Return the settings of an arm's encoder, which are None for an arm without one."""
+        has_encoder = arm in ENCODER_ARMS
+        return {
+            "encoder": self.encoder if has_encoder else None,
+            "encoder_revision": self.encoder_revision if has_encoder else None,
+        }
+
     @property
     def needs_encoder(self) -> bool:
         """Return whether an arm has an encoder."""

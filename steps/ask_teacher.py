@@ -44,4 +44,4 @@ def ask_teacher(
     with tempfile.TemporaryDirectory(prefix="review-sentiment-teacher-") as scratch:
         files = model_versions.download_files(found, Path(scratch))
         scorer = version_scorer(files, plan_compute(model.device, model.precision))
-        return answers_of(scorer, f"{teacher}/{version}", unlabelled)
+        return answers_of(scorer, found.title, unlabelled)

@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.student import TrainedStudentMaterializer
 from review_sentiment.arms.student import TrainedStudent
 from review_sentiment.arms.teacher import TeacherAnswers
-from review_sentiment.config import ArmSettings, StudentSettings, TrackingSettings
+from review_sentiment.config import StudentSettings, TrackingSettings
 from review_sentiment.data.chats import ChatDataset
 from steps.evaluate_arm import PACKAGES
 from steps.source_fingerprint import fingerprint, installed
@@ -25,26 +25,24 @@ def train_student(
     validation: ChatDataset,
     answers: TeacherAnswers,
     student: StudentSettings,
-    arms: ArmSettings,
     tracking: TrackingSettings,
     seed: int,
+    encoder: str | None,
+    encoder_revision: str | None,
 ) -> Annotated[TrainedStudent, "student"]:
-    """Return the trained student, which names its MLflow run."""
+    """Return the trained student, which names its MLflow run; `encoder` is None for kinds without one."""
     from zenml import get_step_context
 
     from review_sentiment.arms.arm import LabelledDocuments
     from review_sentiment.arms.encoder_source import identify_encoder
     from review_sentiment.arms.student import StudentTraining, fit_student
-    from review_sentiment.config import ENCODER_ARMS
     from review_sentiment.settings_files import flat
     from review_sentiment.tracking.candidate import Candidate, RunDetails
     from review_sentiment.tracking.provenance import SOURCE_COMMIT
     from steps.directory_until_exit import directory_until_exit
     from steps.mlflow_connection import connect
 
-    encoder = None
-    if student.kind in ENCODER_ARMS:
-        encoder = identify_encoder(arms.encoder, arms.encoder_revision)
+    base = identify_encoder(encoder, encoder_revision) if encoder else None
     settings = {"seed": str(seed), "teacher": answers.teacher}
     settings |= {name: str(value) for name, value in flat(student, "student.").items()}
     connect()
@@ -52,7 +50,7 @@ def train_student(
     details = RunDetails(
         experiment=tracking.experiment,
         name=run.name,
-        base=encoder,
+        base=base,
         compute={},
         settings=settings,
         packages=PACKAGES,
@@ -60,7 +58,7 @@ def train_student(
     )
     candidate = Candidate.open(details, train)
     documents = LabelledDocuments.of(train)
-    training = StudentTraining(documents, LabelledDocuments.of(validation), answers, encoder, seed)
+    training = StudentTraining(documents, LabelledDocuments.of(validation), answers, base, seed)
     directory = directory_until_exit("student")
     with candidate.recording():
         fitted = fit_student(training, student, directory)
@@ -72,7 +70,7 @@ def train_student(
         kind=student.kind,
         teacher=answers.teacher,
         run_id=candidate.run_id,
-        encoder=encoder,
+        encoder=base,
         labelled=len(train),
         answered=len(answers),
         seconds=fitted.seconds,

@@ -17,6 +17,7 @@ from front_door.terminal.console import (
     redirect_output,
     without_garbage_collection,
 )
+from review_sentiment.config import ENCODER_ARMS
 from review_sentiment.data.labels import scheme_of
 from review_sentiment.errors import UsageError
 from review_sentiment.settings_files import flat, load_settings
@@ -205,30 +206,28 @@ def _run(
         KeyboardInterrupt: the run was interrupted.
     """
     from zenml.client import Client
-    from zenml.exceptions import RunInterruptedException
 
     from front_door.run.launch import pin_encoder, pin_model, provenance
     from front_door.stack.active import active_stack
     from pipelines.distil_student import RUN_A_MODEL, Teacher, distil_student
 
-    settings = pin_encoder(pin_model(settings))
-    try:
-        with active_stack(place.stack) as stack:
-            gpu = stack.gpu_options
-            finished = distil_student.with_options(
-                steps={name: gpu for name in RUN_A_MODEL if gpu},
-                extra=provenance(place.command, flat(settings)),
-                **stack.pipeline_options,
-            )(
-                settings=settings,
-                available=source.available,
-                revisions=source.revisions,
-                teacher=Teacher(name=teacher.name, version=teacher.version, run_id=teacher.run_id),
-                file=unlabelled,
-            )
-            steps = Client().get_pipeline_run(finished.id).steps
-    except RunInterruptedException as error:  # how ZenML reports Ctrl-C in a step
-        raise KeyboardInterrupt from error
+    settings = pin_model(settings)
+    if settings.student.kind in ENCODER_ARMS:
+        settings = pin_encoder(settings)
+    with active_stack(place.stack) as stack:
+        gpu = stack.gpu_options
+        finished = distil_student.with_options(
+            steps={name: gpu for name in RUN_A_MODEL if gpu},
+            extra=provenance(place.command, flat(settings)),
+            **stack.pipeline_options,
+        )(
+            settings=settings,
+            available=source.available,
+            revisions=source.revisions,
+            teacher=Teacher(name=teacher.name, version=teacher.version, run_id=teacher.run_id),
+            file=unlabelled,
+        )
+        steps = Client().get_pipeline_run(finished.id).steps
 
     def output(step: str, name: str) -> Any:
         return steps[step].outputs[name][0].load()

@@ -204,8 +204,6 @@ def _seconds_since_start() -> float:
 @contextmanager
 def _prepared(file: StackFile, settings: Settings) -> Iterator[ActiveStack]:
     """Check the services that the run needs, and activate its stack for the block, which Ctrl-C ends."""
-    from zenml.exceptions import RunInterruptedException
-
     from front_door.doctor.services import require_services
     from front_door.stack.active import active_stack
     from review_sentiment.tracking import mlflow_store
@@ -213,11 +211,8 @@ def _prepared(file: StackFile, settings: Settings) -> Iterator[ActiveStack]:
     if file.image is not None:
         require_services(file, settings)
     mlflow_store.configure(tracking_uri())
-    try:
-        with active_stack(file) as stack:
-            yield stack
-    except RunInterruptedException as error:  # Ctrl-C in a step
-        raise KeyboardInterrupt from error
+    with active_stack(file) as stack:
+        yield stack
 
 
 def _chosen_steps(options: RunOptions, settings: Settings) -> tuple[list[str], str | None]:

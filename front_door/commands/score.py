@@ -173,7 +173,6 @@ def _run(
         KeyboardInterrupt: the run was interrupted.
     """
     from zenml.client import Client
-    from zenml.exceptions import RunInterruptedException
 
     from front_door.stack.active import active_stack
     from front_door.stack.files import read_stack
@@ -181,23 +180,20 @@ def _run(
     from review_sentiment.fingerprints import file_fingerprint
     from review_sentiment.scoring.output_files import drift_page
 
-    try:
-        with active_stack(read_stack(DEFAULT_STACK)):
-            finished = score_reviews(
-                source=str(options.source.resolve()),
-                content=file_fingerprint(options.source),
-                output=str(options.output),
-                name=version.name,
-                version=version.version,
-                run_id=version.run_id,
-                prior=options.prior,
-                model=model,
-                text_column=options.text_column,
-                title_column=options.title_column,
-                combination=combined.combination if combined else None,
-            )
-    except RunInterruptedException as error:  # how ZenML reports Ctrl-C in a step
-        raise KeyboardInterrupt from error
+    with active_stack(read_stack(DEFAULT_STACK)):
+        finished = score_reviews(
+            source=str(options.source.resolve()),
+            content=file_fingerprint(options.source),
+            output=str(options.output),
+            name=version.name,
+            version=version.version,
+            run_id=version.run_id,
+            prior=options.prior,
+            model=model,
+            text_column=options.text_column,
+            title_column=options.title_column,
+            combination=combined.combination if combined else None,
+        )
     steps = Client().get_pipeline_run(finished.id).steps
     result, drift = (steps["answer_file"].outputs[name][0].load() for name in ("answered", "drift"))
     cached = str(steps["score_file"].status) == "cached"

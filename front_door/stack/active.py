@@ -78,7 +78,12 @@ def active_stack(file: StackFile) -> Iterator[ActiveStack]:
     """Create or update the stack, and activate it for the block through the environment.
 
     The user's configuration stays as it is, even if this process is killed.
+
+    Raises:
+        KeyboardInterrupt: a run within the block was interrupted.
     """
+    from zenml.exceptions import RunInterruptedException
+
     _drop_integrations_except({component.flavor for component in file.components.values()})
     _list_packages_by_their_directories()
     client = connect()
@@ -87,6 +92,8 @@ def active_stack(file: StackFile) -> Iterator[ActiveStack]:
     try:
         os.environ[ACTIVE_STACK] = _registered(client, file)
         yield ActiveStack(file.name, operator.flavor if operator else None, file.image)
+    except RunInterruptedException as error:  # how ZenML reports Ctrl-C in a step
+        raise KeyboardInterrupt from error
     finally:
         os.environ.pop(ACTIVE_STACK, None)
         if before is not None:

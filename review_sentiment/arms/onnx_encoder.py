@@ -1,7 +1,7 @@
 """An encoder that ONNX Runtime computes on the CPU, from two files: it needs no weights of PyTorch.
 
 Each text is computed alone by a single thread, and as many texts at once as PyTorch has threads. So
-there is no padding, no thread waits for another, and a vector is the same bit for bit in any company.
+there is no padding, no thread waits for another, and a vector is bit-identical in any batch.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,18 +17,15 @@ from review_sentiment.arms.onnx_export import OnnxExport, export_onnx
 from review_sentiment.config import TrainedArm
 from review_sentiment.models.base_model import ModelIdentity
 
-EXPORTED = ("frozen_encoder", "tuned_encoder")
-"""Kinds with an encoder that runs; of static vectors, there is nothing to speed up but the tokenizer."""
+if TYPE_CHECKING:
+    from review_sentiment.arms.teacher import TeacherAnswers
+    from review_sentiment.config import StudentSettings
+
 EXPORT_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 EXPORT_REVIEWS = 600
 """Validation reviews on which an export is proved and int8 is judged."""
 
 logger = logging.getLogger(__name__)
-
-if TYPE_CHECKING:
-    from review_sentiment.arms.encoder_classifier import EncoderClassifier
-    from review_sentiment.arms.teacher import TeacherAnswers
-    from review_sentiment.config import StudentSettings
 
 
 @dataclass(frozen=True)
@@ -80,13 +77,16 @@ def fit_student(training: StudentTraining, settings: StudentSettings, directory:
         ModelUnavailableError: the encoder, or ONNX Runtime, is not available.
         TrainingError: the training did not converge, or the export answers otherwise.
     """
+    from review_sentiment.arms.encoder_classifier import EncoderClassifier
+
     start = time.perf_counter()
     train = joined(training.train, training.answers.documents())
     arm = fit_arm(settings.kind, train, training.validation, training.seed, training.encoder, settings.epochs)
     seconds = time.perf_counter() - start
     export = None
-    if settings.kind in EXPORTED and _uses_onnx(settings.runtime):
-        arm, export = export_onnx(cast("EncoderClassifier", arm), training.validation.head(EXPORT_REVIEWS))
+    # Of static vectors, there is nothing to speed up but the tokenizer.
+    if isinstance(arm, EncoderClassifier) and _uses_onnx(settings.runtime):
+        arm, export = export_onnx(arm, training.validation.head(EXPORT_REVIEWS))
     save_arm(settings.kind, arm, directory)
     return FittedStudent(seconds, export)
 

@@ -18,7 +18,6 @@ from review_sentiment.data.cleaning import clean_text, mask_title, normalised
 from review_sentiment.data.files.catalogue import open_reviews
 from review_sentiment.data.near_duplicates import near_duplicates
 from review_sentiment.errors import UsageError
-from review_sentiment.progress import Progress
 from review_sentiment.scoring.answers import probability_columns
 from review_sentiment.scoring.bulk_scoring import chunks_of
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from review_sentiment.scoring.column_choice import ColumnChoice
     from review_sentiment.scoring.scorer import Scorer
 
-REVIEWS_PER_CHUNK = 10_000
-"""Answered at once; a language model reports its progress within a chunk."""
 ROWS_PER_CHUNK = 5_000
 
 logger = logging.getLogger(__name__)
@@ -121,15 +118,10 @@ def read_unlabelled(
 def ask_teacher(teacher: Scorer, title: str, reviews: Unlabelled) -> TeacherAnswers:
     """Return the teacher's calibrated probabilities at equal class shares; `title` names the teacher."""
     frame, labels = reviews.frame, teacher.labels
-    found = []
-    with Progress(f"{title} answers", len(frame)) as progress:
-        for start in range(0, len(frame), REVIEWS_PER_CHUNK):
-            chunk = frame.iloc[start : start + REVIEWS_PER_CHUNK]
-            # They are clean, so they go to the model itself.
-            found.append(teacher.model.log_probs(list(chunk["title"]), list(chunk["text"])))
-            progress.advance(len(chunk))
+    # They are clean, so they go to the model itself.
+    found = teacher.model.log_probs(list(frame["title"]), list(frame["text"]))
     equal = [1 / len(labels)] * len(labels)
-    probabilities = teacher.rule.probabilities(np.concatenate(found), equal)
+    probabilities = teacher.rule.probabilities(found, equal)
     columns = dict(zip(probability_columns(labels), probabilities.T, strict=True))
     return TeacherAnswers(frame.assign(**columns), labels, title)
 

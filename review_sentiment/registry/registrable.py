@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from review_sentiment.data.files.review_file import ReviewColumns
     from review_sentiment.data.review_table import ReviewTable
     from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.evaluation.result import Evaluation
@@ -26,6 +27,14 @@ class Registrable(Protocol):
 
     @property
     def rule(self) -> DecisionRule: ...  # noqa: D102
+
+    @property
+    def columns(self) -> ReviewColumns: ...  # noqa: D102
+
+    @property
+    def train(self) -> ReviewTable:
+        """Return the reviews with a label that it was trained on."""
+        ...
 
     @property
     def evaluation(self) -> ReviewTable:
@@ -54,7 +63,7 @@ class Registrable(Protocol):
         ...
 
     def write_files(self, directory: Path) -> None:
-        """Write all that the version needs to answer, to an empty directory."""
+        """Write the model to an empty directory; registration adds the files that all versions have."""
         ...
 
     def card(self, identity: CardIdentity, verdict: Verdict, evaluations: Evaluations) -> str:

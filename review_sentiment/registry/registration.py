@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from review_sentiment.data.chats import REVIEW_COLUMNS
+from review_sentiment.data.data_report import reference_of
 from review_sentiment.evaluation.tradeoff import tradeoffs_json, tradeoffs_of
 from review_sentiment.registry.gate import still_against
 from review_sentiment.registry.judged import Judged, recorded_verdict
 from review_sentiment.registry.model_card import CardIdentity, RegisteredVersion
+from review_sentiment.scoring.version_files import REFERENCE_FILE, save_columns, save_rule
 from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
 from review_sentiment.tracking.evaluation_run import (
     IDENTITY_TAG,
@@ -135,6 +137,9 @@ def _log_model(judged: Judged) -> str:
         files = Path(scratch) / FILES_DIRECTORY
         files.mkdir()
         model.write_files(files)
+        save_columns(model.columns, files)
+        save_rule(model.rule, files)
+        reference_of(model.train).to_parquet(files / REFERENCE_FILE, index=False)
         model_id = log_served_model(model.run_id, files)
     settings = {**model.settings, **model.training_settings(), **model.description()}
     texts = {

@@ -99,7 +99,7 @@ def combine(teacher: ModelVersion, rule: DecisionRule, choice: StudentChoice) ->
         rule=plan.rule,
     )
     guarantee = rule.described if rule.guarantees else ""
-    found = Combined(_title(teacher), combination, plan.expected, guarantee)
+    found = Combined(teacher.title, combination, plan.expected, guarantee)
     logger.info("%s", found.in_words())
     return found
 
@@ -110,13 +110,13 @@ def student_of(teacher: ModelVersion, choice: StudentChoice) -> ModelVersion:
     Raises:
         UsageError: the teacher has no student, or the chosen version is not one of them.
     """
-    whose, students = _title(teacher), students_of(teacher, choice.name)
+    whose, students = teacher.title, students_of(teacher, choice.name)
     if choice.version is not None:
         found = model_versions.get_version(choice.name, choice.version)
         if found not in students:
             of = found.tags.get(TEACHER_TAG)
             what = f"a student of {of}, not of {whose}" if of else "not a student"
-            raise UsageError(f"{_title(found)} is {what}. {_other_students(teacher, students)}")
+            raise UsageError(f"{found.title} is {what}. {_other_students(teacher, students)}")
         return found
     if not students:
         raise UsageError(f"'{choice.name}' has no student of {whose}. {_other_students(teacher, students)}")
@@ -125,7 +125,7 @@ def student_of(teacher: ModelVersion, choice: StudentChoice) -> ModelVersion:
 
 def students_of(teacher: ModelVersion, name: str) -> list[ModelVersion]:
     """Return the versions of the registered model `name` that are students of the teacher, newest first."""
-    whose = _title(teacher)
+    whose = teacher.title
     return [found for found in model_versions.list_versions(name) if found.tags.get(TEACHER_TAG) == whose]
 
 
@@ -137,8 +137,4 @@ def _other_students(teacher: ModelVersion, students: list[ModelVersion]) -> str:
 
 
 def _validated(version: ModelVersion, rule: DecisionRule) -> Validated:
-    return Validated(_title(version), rule, evidence.decision_of(version))
-
-
-def _title(version: ModelVersion) -> str:
-    return f"{version.name}/{version.version}"
+    return Validated(version.title, rule, evidence.decision_of(version))

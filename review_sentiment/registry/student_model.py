@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.data.data_report import reference_of
 from review_sentiment.registry.model_card import collapse
 from review_sentiment.registry.student_card import StudentFacts, write_student_card
-from review_sentiment.scoring.version_files import REFERENCE_FILE, save_columns, save_rule
 from review_sentiment.tracking.mlflow_store import TEACHER_TAG
 
 if TYPE_CHECKING:
@@ -49,11 +47,8 @@ class StudentModel(StudentFacts):
         return collapse(found)
 
     def write_files(self, directory: Path) -> None:
-        """Write the student, and what decides and monitors its reviews."""
+        """Write the student."""
         shutil.copytree(self.student.directory, directory, dirs_exist_ok=True)
-        save_columns(self.columns, directory)
-        save_rule(self.rule, directory)
-        reference_of(self.train).to_parquet(directory / REFERENCE_FILE, index=False)
 
     def card(self, identity: CardIdentity, verdict: Verdict, evaluations: Evaluations) -> str:
         """Return the card as Markdown."""

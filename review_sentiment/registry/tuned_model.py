@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.data.data_report import reference_of
 from review_sentiment.registry.model_card import CardFacts, concerns, write_card
-from review_sentiment.scoring.version_files import REFERENCE_FILE, Serving, save_columns, save_rule
+from review_sentiment.scoring.version_files import Serving
 
 if TYPE_CHECKING:
     from review_sentiment.evaluation.result import Evaluation
@@ -47,13 +46,10 @@ class TunedModel(CardFacts):
         return concerns(found, self.adapter.proof)
 
     def write_files(self, directory: Path) -> None:
-        """Write the adapter, and what formats, decides and monitors its reviews."""
+        """Write the adapter, and what formats its reviews."""
         adapter = self.adapter
         shutil.copytree(adapter.directory, directory, dirs_exist_ok=True)
         Serving(adapter.base, adapter.prompt).save(directory)
-        save_columns(self.columns, directory)
-        save_rule(self.rule, directory)
-        reference_of(self.train).to_parquet(directory / REFERENCE_FILE, index=False)
 
     def card(self, identity: CardIdentity, verdict: Verdict, evaluations: Evaluations) -> str:
         """Return the card as Markdown."""

@@ -60,6 +60,11 @@ class ModelVersion:
     model_id: str
 
     @property
+    def title(self) -> str:
+        """Return NAME/VERSION, by which a student names its teacher."""
+        return f"{self.name}/{self.version}"
+
+    @property
     def evaluation_run(self) -> str:
         """Return the id of the MLflow run of the version's evaluation; its training is `run_id`."""
         return self.tags.get(EVALUATION_RUN_TAG, "")
