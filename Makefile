@@ -2,6 +2,7 @@
 # make test          run the tests
 # make browser       install Debian's chromium for tests/browser (needs root)
 # make test-remote   run the tests with real services (needs Debian and root)
+# make test-cluster  run the tests on a real Kubernetes, which the first run builds in six minutes (the same)
 # make check         run what a commit must pass: ruff, mypy and marimo check
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ RUN_OPTIONS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run install test test-unit browser engines test-remote check format clean
+.PHONY: run install test test-unit browser engines test-remote test-cluster check format clean
 
 run: install
 	$(BIN)/python run_pipeline.py $(RUN_OPTIONS)
@@ -42,6 +43,9 @@ engines:
 
 test-remote: install engines
 	SERVERS_VENV=$(SERVERS_VENV) $(BIN)/python -m pytest tests/remote
+
+test-cluster: install engines
+	SERVERS_VENV=$(SERVERS_VENV) $(BIN)/python -m pytest tests/cluster
 
 check: install
 	$(BIN)/ruff check .

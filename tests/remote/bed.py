@@ -1,4 +1,4 @@
-"""The test bed: every engine that `--stack gpu-ssh` needs, and the environment that leads to them."""
+"""The test bed: every engine that a remote stack needs, and the environment that leads to them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,47 @@ class TestBed:
 
 @contextmanager
 def test_bed(directory: Path, kept: Path, model: Path) -> Iterator[TestBed]:
-    """Start the engines and the Hub that has the model, and stop them by their ids.
+    """Start the engines of `--stack gpu-ssh` and the Hub that has the model, and stop them by their ids.
 
     Images stay in the directory `kept`: what is built and pushed once need not be again.
     """
+    registry_port, ssh_port = free_ports(2)
+    docker = docker_engine(directory, kept / "docker", f"127.0.0.1:{registry_port}")
+    with running(docker), services(directory, kept, model, docker, registry_port) as bed:
+        sshd = ssh_engine(directory, ssh_port, docker, Path(bed.environment["DOCKER_CONFIG"]))
+        host = {
+            "GPU_HOST": "127.0.0.1",
+            "GPU_USER": getpass.getuser(),
+            "GPU_PORT": str(ssh_port),
+            "GPU_SSH_KEY": str(directory / "ssh" / "user"),
+            "GPU_KNOWN_HOSTS": str(directory / "ssh" / "known_hosts"),
+            "GPU_CONTAINER_NETWORK": "host",
+        }
+        with running(sshd):
+            yield replace(bed, servers=bed.servers | {"sshd": sshd}, environment=bed.environment | host)
+
+
+@contextmanager
+def running(*servers: Server) -> Iterator[None]:
+    """Start servers in this order, and stop them in the opposite one."""
+    with ExitStack() as started:
+        for server in servers:
+            started.callback(server.stop)
+            server.start()
+        yield
+
+
+@contextmanager
+def services(
+    directory: Path, kept: Path, model: Path, docker: Server, registry_port: int
+) -> Iterator[TestBed]:
+    """Start the services of a remote stack, beside a running Docker daemon, and the Hub with the model."""
     logins = {
         name: Login(f"{name}-user", secrets.token_urlsafe(24))
         for name in ("registry", "s3", "mariadb", "postgres", "mlflow", "zenml")
     }
-    ports = dict(zip((*logins, "ssh"), free_ports(len(logins) + 1), strict=True))
-    registry = f"127.0.0.1:{ports['registry']}"
+    ports = dict(zip(logins, free_ports(len(logins)), strict=True)) | {"registry": registry_port}
+    registry = f"127.0.0.1:{registry_port}"
     s3_url, zenml_url, mlflow_url = (f"http://127.0.0.1:{ports[name]}" for name in ("s3", "zenml", "mlflow"))
     docker_login = directory / "docker-login"
     docker_login.mkdir(parents=True)
@@ -93,9 +124,7 @@ def test_bed(directory: Path, kept: Path, model: Path) -> Iterator[TestBed]:
     both = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
     (docker_login / "config.json").write_text(json.dumps({"auths": {registry: {"auth": both}}}))
 
-    docker = docker_engine(directory, kept / "docker", registry)
     servers = [
-        docker,
         registry_engine(directory, kept / "registry", ports["registry"], login),
         s3_engine(directory, ports["s3"], logins["s3"], BUCKETS),
         mariadb_engine(directory, ports["mariadb"], logins["mariadb"]),
@@ -114,13 +143,8 @@ def test_bed(directory: Path, kept: Path, model: Path) -> Iterator[TestBed]:
             logins["zenml"],
             _database("mysql", logins["mariadb"], ports["mariadb"], "zenml"),
         ),
-        ssh_engine(directory, ports["ssh"], docker, docker_login),
     ]
-    with ExitStack() as running:
-        for server in servers:
-            running.callback(server.stop)
-            server.start()
-        hub = running.enter_context(serving(model))
+    with running(*servers), serving(model) as hub:
         hub.gated, hub.token = True, f"hf_{secrets.token_urlsafe(24)}"
         api_key = zenml_api_key(zenml_url, logins["zenml"])
         own = {
@@ -133,12 +157,6 @@ def test_bed(directory: Path, kept: Path, model: Path) -> Iterator[TestBed]:
             "HF_HUB_OFFLINE": "0",
             "HF_ENDPOINT": hub.url,
             "HF_TOKEN": hub.token,
-            "GPU_HOST": "127.0.0.1",
-            "GPU_USER": getpass.getuser(),
-            "GPU_PORT": str(ports["ssh"]),
-            "GPU_SSH_KEY": str(directory / "ssh" / "user"),
-            "GPU_KNOWN_HOSTS": str(directory / "ssh" / "known_hosts"),
-            "GPU_CONTAINER_NETWORK": "host",
             "S3_BUCKET": BUCKETS[0],
             "S3_ENDPOINT_URL": s3_url,
             "AWS_ACCESS_KEY_ID": logins["s3"].user,
@@ -156,7 +174,7 @@ def test_bed(directory: Path, kept: Path, model: Path) -> Iterator[TestBed]:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("ZENML_", "MLFLOW_", "HF_"))}
         passwords = {name: login.password for name, login in logins.items()}
         yield TestBed(
-            {server.name: server for server in servers},
+            {server.name: server for server in (docker, *servers)},
             inherited | own,
             passwords | {"Hub token": hub.token, "ZenML key": api_key},
         )

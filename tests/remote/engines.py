@@ -40,7 +40,7 @@ def _folder(parent: Path, name: str) -> Path:
     return directory
 
 
-def docker_engine(parent: Path, images: Path, registry: str) -> Server:
+def docker_engine(parent: Path, images: Path, registry: str, *options: str) -> Server:
     """Return dockerd without a bridge; containers share the network of this machine."""
     directory = _folder(parent, "docker")
     programs = _folder(directory, "bin")
@@ -56,7 +56,7 @@ def docker_engine(parent: Path, images: Path, registry: str) -> Server:
     command = [
         "dockerd", "--host", address, "--data-root", str(images), "--exec-root", f"{directory}/exec",
         "--pidfile", f"{directory}/docker.pid", "--bridge", "none", "--iptables=false",
-        "--ip6tables=false", "--insecure-registry", registry,
+        "--ip6tables=false", "--insecure-registry", registry, *options,
     ]  # fmt: skip
     path = f"{programs}:{os.environ['PATH']}"
     return Server(

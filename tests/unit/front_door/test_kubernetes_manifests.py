@@ -18,12 +18,14 @@ import yaml
 
 from front_door.stack.active import ROOT
 from front_door.stack.files import StackFile, read_stack
+from operators.step_end import SECONDS_TO_STOP
 from tests.unit.front_door.test_stack_files import VARIABLES
 
 IMAGE = "127.0.0.1:5000/zenml@sha256:0123"
 KUBERNETES = "1.31"
 API_VERSIONS = {"jobs": "batch/v1", "secrets": "v1"}
 KINDS = {"jobs": "Job", "secrets": "Secret"}
+SNAPSHOT = uuid4()
 
 
 class _ApiServer(BaseHTTPRequestHandler):
@@ -119,10 +121,13 @@ def submit_run(file: StackFile, environment: dict[str, str]) -> None:
 def submit_step(file: StackFile, step: str, environment: dict[str, str]) -> None:
     from zenml.enums import StackComponentType
     from zenml.integrations.kubernetes.flavors import KubernetesStepOperatorConfig
-    from zenml.integrations.kubernetes.step_operators import KubernetesStepOperator
 
-    operator = KubernetesStepOperator(
-        config=KubernetesStepOperatorConfig(**file.components["step_operator"].configuration),
+    from operators.kubernetes_gpu import KubernetesGpuStepOperator
+
+    configuration = file.components["step_operator"].configuration
+    operator = KubernetesGpuStepOperator(
+        # Here as from outside the cluster: only pods have the credentials for the API within.
+        config=KubernetesStepOperatorConfig(**configuration | {"incluster": False}),
         type=StackComponentType.STEP_OPERATOR,
         **identity(),
     )
@@ -131,7 +136,7 @@ def submit_step(file: StackFile, step: str, environment: dict[str, str]) -> None
         pipeline_configuration=SimpleNamespace(settings={}),
         pipeline=SimpleNamespace(name="review_sentiment"),
         pipeline_step_name=step,
-        snapshot=SimpleNamespace(project_id=uuid4()),
+        snapshot=SimpleNamespace(id=SNAPSHOT, project_id=uuid4()),
         run_id=uuid4(),
         run_name="run",
         step_run_id=uuid4(),
@@ -143,7 +148,9 @@ def submit_step(file: StackFile, step: str, environment: dict[str, str]) -> None
 
 
 def test_a_steps_job_is_valid_and_requests_a_gpu(created: list[dict[str, Any]]) -> None:
-    submit_step(read_stack("gpu"), "finetune", {"HF_TOKEN": "hf_word"})
+    submit_step(
+        read_stack("gpu"), "finetune", {"ZENML_STORE_API_TOKEN": "zenml_word", "HF_ENDPOINT": "http://h"}
+    )
     (job,) = created
     assert job["path"] == "/apis/batch/v1/namespaces/zenml/jobs"
     manifest = job["manifest"]
@@ -154,8 +161,12 @@ def test_a_steps_job_is_valid_and_requests_a_gpu(created: list[dict[str, Any]]) 
     assert container["image"] == IMAGE
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
-    assert {"name": "HF_TOKEN", "value": "hf_word"} in container["env"]
-    assert "hf_word" not in json.dumps({**container, "env": []}) + json.dumps(manifest["metadata"])
+    assert {"name": "HF_ENDPOINT", "value": "http://h"} in container["env"]
+    assert "zenml_word" not in json.dumps(manifest)
+    (token,) = [variable for variable in container["env"] if variable["name"] == "ZENML_STORE_API_TOKEN"]
+    assert token["valueFrom"]["secretKeyRef"]["name"] == f"zenml-token-{SNAPSHOT}"
+    assert pod["terminationGracePeriodSeconds"] > SECONDS_TO_STOP
+    assert "hostNetwork" not in pod
     assert {"name": "shared-memory", "mountPath": "/dev/shm"} in container["volumeMounts"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert {"name": "cache", "mountPath": "/cache"} in container["volumeMounts"]
@@ -169,6 +180,9 @@ def test_a_clusters_own_names_reach_the_job(
 ) -> None:
     monkeypatch.setenv("GPU_NODE_SELECTOR", "{cloud.google.com/gke-accelerator: nvidia-l4}")
     monkeypatch.setenv("GPU_RUNTIME_CLASS", "nvidia")
+    monkeypatch.setenv("GPU_POD_CPU", "500m")
+    monkeypatch.setenv("GPU_POD_MEMORY", "8Gi")
+    monkeypatch.setenv("KUBERNETES_HOST_NETWORK", "true")
     claim = "{name: cache, persistentVolumeClaim: {claimName: review-sentiment-cache}}"
     monkeypatch.setenv("GPU_CACHE_VOLUME", claim)
     submit_step(read_stack("gpu"), "finetune", {})
@@ -177,6 +191,12 @@ def test_a_clusters_own_names_reach_the_job(
     pod = manifest["spec"]["template"]["spec"]
     assert pod["nodeSelector"] == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
     assert pod["runtimeClassName"] == "nvidia"
+    assert pod["containers"][0]["resources"]["requests"] == {
+        "cpu": "500m",
+        "memory": "8Gi",
+        "nvidia.com/gpu": "1",
+    }
+    assert pod["hostNetwork"] is True
     assert yaml.safe_load(claim) in pod["volumes"]
     cache = yaml.safe_load((ROOT / "docker" / "kubernetes" / "cache.yaml").read_text(encoding="utf-8"))
     kubernetes_validate.validate(cache, KUBERNETES, strict=True)

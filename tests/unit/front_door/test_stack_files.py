@@ -151,7 +151,7 @@ def test_gpu_steps_run_on_the_step_operator(environment: None) -> None:
         "TORCH_BUILD": "",
     }
 
-    cluster = ActiveStack("gpu", "kubernetes", remote.image)
+    cluster = ActiveStack("gpu", "kubernetes_gpu", remote.image)
     assert cluster.gpu_options["retry"]["max_retries"] > 0
     local = ActiveStack("gpu-local", "local_gpu", None)
     assert local.gpu_options == {"step_operator": True}
