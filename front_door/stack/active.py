@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN_FLAVORS = {
+    "kubernetes_gpu": "operators.kubernetes_gpu.KubernetesGpuFlavor",
     "local_gpu": "operators.local_gpu.LocalGpuFlavor",
     "ssh_host": "operators.ssh_host.SshHostFlavor",
 }
 """Our own step operators, and the classes of their flavors."""
 CLUSTER_RETRIES = {"max_retries": 3, "delay": 15, "backoff": 2}
 """For GPU steps on a cluster, whose pods may be killed: retries after 15, 30 and 60 s; training resumes from
-its checkpoint. Our own operators restart steps themselves, and only those that were killed."""
+its checkpoint. Our operators for other machines restart steps themselves, and only those that were killed."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ActiveStack:
         """Return the options of steps that run a model: on the step operator, if there is one."""
         if self.step_operator is None:
             return {}
-        retry = {} if self.step_operator in OWN_FLAVORS else {"retry": CLUSTER_RETRIES}
+        retry = {"retry": CLUSTER_RETRIES} if self.step_operator == "kubernetes_gpu" else {}
         return {"step_operator": True} | retry
 
     @property

@@ -22,7 +22,8 @@ from tests.remote.engines import docker_engine, run
 from tests.remote.server import Server, wait_until
 
 CONTEXT = "tests"
-NODE = "node1"
+NODE = "localhost"
+"""The name at which the API server reaches the kubelet, for logs."""
 PAUSE_IMAGE = "pause:tests"
 RUNC = Path(__file__).with_name("runc-without-oom-score")
 AUDIT = {

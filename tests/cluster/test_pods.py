@@ -1,0 +1,142 @@
+"""What happens to the pod of a GPU step: where it is placed, and how training survives its end."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.cluster.bed import NAMESPACE, ClusterBed
+from tests.cluster.conftest import STACK
+from tests.cluster.control_plane import NODE
+from tests.front_door import Project, trained_steps, wait_for
+from tests.remote.bed import BUCKETS
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
+
+GPU = "nvidia.com/gpu"
+STEPS = 300
+OTHER_NODE = "without-gpu"
+
+
+def gpu_pods(bed: ClusterBed) -> list[Any]:
+    """Return the pods that request a GPU, with the newest last."""
+    pods = bed.cluster.core().list_namespaced_pod(NAMESPACE).items
+    found = [pod for pod in pods if GPU in (pod.spec.containers[0].resources.limits or {})]
+    return sorted(found, key=lambda pod: pod.metadata.creation_timestamp)
+
+
+def test_steps_that_run_a_model_request_the_gpu_of_their_node(
+    bed: ClusterBed, first_run: dict[str, Any]
+) -> None:
+    pods = gpu_pods(bed)
+    assert {"finetune", "evaluate", "evaluate_baseline"} <= {pod.metadata.labels["step_name"] for pod in pods}
+    for pod in pods:
+        assert pod.spec.node_name == NODE
+        assert pod.spec.containers[0].resources.requests[GPU] == "1"
+        assert pod.status.phase == "Succeeded"
+
+
+@pytest.fixture
+def other_node(bed: ClusterBed) -> Iterator[str]:
+    """Return the name of a node with more of everything but GPUs. No kubelet runs its pods."""
+    core = bed.cluster.core()
+    capacity = {"cpu": "64", "memory": "512Gi", "pods": "100"}
+    core.create_node({"metadata": {"name": OTHER_NODE}})
+    core.patch_node_status(
+        OTHER_NODE,
+        {"status": {"capacity": capacity, "conditions": [{"type": "Ready", "status": "True"}]}},
+    )
+    yield OTHER_NODE
+    core.delete_node(OTHER_NODE)
+
+
+def test_the_scheduler_places_a_gpu_step_by_its_request_alone(
+    bed: ClusterBed, first_run: dict[str, Any], other_node: str
+) -> None:
+    template = next(pod for pod in gpu_pods(bed) if pod.metadata.labels["step_name"] == "finetune")
+    for requests_gpu, expected in ((False, other_node), (True, NODE)):
+        spec = bed.cluster.api().sanitize_for_serialization(template.spec)
+        del spec["nodeName"]
+        if not requests_gpu:
+            for amounts in spec["containers"][0]["resources"].values():
+                del amounts[GPU]
+            spec["containers"][0]["resources"]["requests"]["cpu"] = "32"
+        pod = {"metadata": {"generateName": "placed-"}, "spec": spec}
+        core = bed.cluster.core()
+        name = core.create_namespaced_pod(NAMESPACE, pod).metadata.name
+        try:
+            assert placed_at(bed, name) == expected
+        finally:
+            core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=0)
+
+
+def placed_at(bed: ClusterBed, pod: str) -> str:
+    """Return the name of the node that the scheduler chooses within 30 seconds."""
+    for _ in range(60):
+        node = bed.cluster.core().read_namespaced_pod(pod, NAMESPACE).spec.node_name
+        if node is not None:
+            return str(node)
+        time.sleep(0.5)
+    pytest.fail(f"{pod} was not placed")
+
+
+@pytest.fixture
+def training(project: Project, first_run: dict[str, Any], request: pytest.FixtureRequest) -> Project:
+    """Return a project that trains anew, alone, on what the first run has prepared."""
+    own = project.with_settings(
+        tracking={"experiment": request.node.name},
+        training={"max_steps": STEPS, "checkpoint_steps": 10, "validations": 0},
+    )
+    return replace(own, settings=own.settings | {"seed": zlib.crc32(request.node.name.encode())})
+
+
+def checkpoints(bed: ClusterBed) -> set[str]:
+    listed = bed.s3.list_objects_v2(Bucket=BUCKETS[0], Prefix="checkpoints/")
+    return {entry["Key"] for entry in listed.get("Contents", []) if entry["Key"].endswith("manifest.json")}
+
+
+def started_and_past_a_checkpoint(bed: ClusterBed, training: Project) -> tuple[subprocess.Popen[str], Any]:
+    """Return the process of the front door, and the pod that trains."""
+    before = checkpoints(bed)
+    process = training.start(*STACK, "--only", "finetune")
+    wait_for(lambda: checkpoints(bed) - before, process)
+    return process, gpu_pods(bed)[-1]
+
+
+def went_on(process: subprocess.Popen[str], training: Project, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Insist on success, in one MLflow run; return the steps of its training, in order, with repetitions."""
+    _, said = process.communicate(timeout=training.timeout_seconds)
+    assert process.returncode == 0, said
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, training.environment[name])
+    steps = trained_steps(training)
+    assert set(steps) == set(range(1, STEPS + 1))
+    return steps
+
+
+def test_a_training_whose_container_is_killed_resumes_in_the_same_run(
+    bed: ClusterBed, training: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, pod = started_and_past_a_checkpoint(bed, training)
+    (container,) = bed.docker(
+        "ps", "--quiet", "--filter", f"label=io.kubernetes.pod.uid={pod.metadata.uid}",
+        "--filter", "label=io.kubernetes.container.name=main",
+    ).split()  # fmt: skip
+    bed.docker("kill", container)
+    assert len(went_on(process, training, monkeypatch)) < 2 * STEPS
+
+
+def test_a_training_whose_pod_is_drained_saves_a_checkpoint_first(
+    bed: ClusterBed, training: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, pod = started_and_past_a_checkpoint(bed, training)
+    eviction = {"metadata": {"name": pod.metadata.name}}  # what `kubectl drain` creates
+    bed.cluster.core().create_namespaced_pod_eviction(pod.metadata.name, NAMESPACE, eviction)
+    steps = went_on(process, training, monkeypatch)
+    assert len(steps) == STEPS, "no step is trained twice"
