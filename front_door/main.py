@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import click
 
+from front_door.commands.attach import attach
 from front_door.commands.decide import decide
 from front_door.commands.distill import distill
 from front_door.commands.export import export_command
@@ -25,10 +26,8 @@ from front_door.commands.servers import mlflow_ui, serve
 from front_door.commands.sweep import sweep
 from front_door.commands.versions import compare, models, promote, results, rollback
 from front_door.state import prepare_environment
-from front_door.terminal.error_text import INTERRUPTED, error_text, exit_code_of
+from front_door.terminal.error_text import EXIT_INTERRUPTED, INTERRUPTED, error_text, exit_code_of
 from review_sentiment.errors import EXIT_FAILED, EXIT_USAGE
-
-EXIT_INTERRUPTED = 130
 
 for _command in (
     doctor,
@@ -46,6 +45,7 @@ for _command in (
     parity_command,
     results,
     score_command,
+    attach,
     serve,
     mlflow_ui,
 ):

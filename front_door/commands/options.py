@@ -27,6 +27,7 @@ REFUSALS = {
     "rerun": OF_A_RUN,
     "only": OF_A_RUN,
     "dry_run": OF_A_RUN,
+    "detach": OF_A_RUN,
     "event_file": OF_A_RUN,
 }
 """Why a command that lacks an option of the main command refuses it."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,7 @@ class RunOptions:
     overrides: tuple[str, ...]
     rerun: tuple[str, ...]
     only: str | None
+    detach: bool
     dry_run: bool
     as_json: bool
     debug: bool
@@ -85,6 +87,7 @@ class RunOptions:
     help="Run this step even if it is cached. Can be repeated.",
 )
 @click.option("--only", metavar="STEP", help="Run only this step, on the inputs of the latest run.")
+@click.option("--detach", is_flag=True, help="Start the run on a cluster and return; `attach` follows it.")
 @click.option("--dry-run", is_flag=True, help="Show the settings and which steps would run, without running.")
 @JSON
 @click.option("--debug", is_flag=True, help="Show tracebacks and the output of libraries.")
@@ -112,9 +115,14 @@ def run(options: RunOptions) -> None:
     if options.only is not None and options.rerun:
         raise UsageError("--only and --rerun cannot be combined: --only always runs its step.")
     from front_door.run.summary import summary
-    from front_door.stack.files import stack_path
+    from front_door.stack.files import read_stack, stack_path
 
     stack_path(options.stack)
+    if options.detach and not read_stack(options.stack).runs_on_cluster:
+        raise UsageError(
+            f"--detach: the stack {options.stack} runs on this machine and ends with this process. Leave "
+            "--detach out, or use a stack whose orchestrator is a cluster, such as --stack gpu."
+        )
     settings = load_settings(options.config_file or default_config(options.stack), options.overrides)
     settings = with_categories(settings)
     if options.dry_run:
@@ -125,8 +133,13 @@ def run(options: RunOptions) -> None:
         return
     with recorded(options.event_file) as events:
         result = replace(_launch(options, settings, events), seconds=_seconds_since_start())
-        events.end("completed", result=asdict(result))
-    click.echo(json.dumps(asdict(result)) if options.as_json else summary(result))
+        events.end("detached" if options.detach else "completed", result=asdict(result))
+    if options.as_json:
+        click.echo(json.dumps(asdict(result)))
+    elif options.detach:
+        click.echo(f"{result.status}: python run_pipeline.py attach {result.pipeline_run}")
+    else:
+        click.echo(summary(result))
 
 
 def _plan(options: RunOptions, settings: Settings) -> Plan:
@@ -155,13 +168,15 @@ def _plan(options: RunOptions, settings: Settings) -> Plan:
 
 
 def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunResult:
+    from front_door.cluster.session import name_unfinished, on_cluster
     from front_door.run import launch
     from front_door.run.examination import check_reviews_once, examine_once
     from front_door.run.preflight import Preflight
+    from front_door.run.result import read_result
     from front_door.stack.files import read_stack
     from review_sentiment.tracking.provenance import command_line
 
-    command = command_line(given_options(click.get_current_context()))
+    new = launch.new_launch(command_line(given_options(click.get_current_context())))
     rerun, only = _chosen_steps(options, settings)
     file = read_stack(options.stack)
     ready = Preflight(settings, file)
@@ -186,9 +201,14 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
             if only:
                 if only in gpu_steps(settings):
                     ready.require(trains=only == "finetune")
-                return launch.run_only(ready.settings, source, stack, only, command)
-            examine_once(ready, rerun)
-            return launch.run(ready.settings, source, stack, rerun, command)
+                start = partial(launch.run_only, ready.settings, source, stack, only, new)
+            else:
+                examine_once(ready, rerun)
+                start = partial(launch.run, ready.settings, source, stack, rerun, new)
+            if file.runs_on_cluster:
+                name_unfinished(stack.id)
+                start = partial(on_cluster, start, new.name, options.detach)
+            return read_result(start(), stack.name)
 
 
 def _seconds_since_start() -> float:

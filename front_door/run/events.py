@@ -7,8 +7,8 @@ since 1970) and `event`:
     step      `step`, `status` (cached, running, completed, failed, interrupted), `seconds`
     progress  `task`, `done`, `total`, `seconds_left` (or null), `detail`
     message   `level`, `text`: a message to the user
-    end       `status` (completed, failed, interrupted), `text`: the error message,
-              `result`: as `--json` prints it, if the run completed,
+    end       `status` (completed, detached, failed, interrupted), `text`: the error message,
+              `result`: as `--json` prints it, if the run completed or goes on in a cluster (detached),
               `exit_code`: of a failed run, 2 if the settings were refused; otherwise 0
 
 If the last line is not an `end`, the run is in progress or its process was killed.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from front_door.run.result import RunResult, read_result
 from pipelines.step_names import gpu_steps, step_names
 from review_sentiment.data.categories import validate_categories
 from review_sentiment.data.sources.catalogue import with_categories
@@ -14,7 +14,7 @@ from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.settings_files import flat
 
 if TYPE_CHECKING:
-    from zenml.models import StepRunResponse
+    from zenml.models import PipelineRunResponse, StepRunResponse
 
     from front_door.stack.active import ActiveStack
     from review_sentiment.config import Settings
@@ -68,10 +68,23 @@ def pin_encoder(settings: Settings) -> Settings:
     return settings.model_copy(update={"arms": arms})
 
 
+@dataclass(frozen=True)
+class Launch:
+    """How a run is identified: its name in ZenML, and the command that is stored with it."""
+
+    name: str
+    command: str
+
+
+def new_launch(command: str) -> Launch:
+    """Return a launch with a new name, so that the run can be found even if its start is interrupted."""
+    return Launch(f"review_sentiment-{datetime.now():%Y_%m_%d-%H_%M_%S_%f}", command)
+
+
 def run(
-    settings: Settings, source: SourceState, stack: ActiveStack, rerun: Sequence[str], command: str
-) -> RunResult:
-    """Run the pipeline, ignoring the cache of the steps in `rerun`; `command` is stored with the run."""
+    settings: Settings, source: SourceState, stack: ActiveStack, rerun: Sequence[str], launch: Launch
+) -> PipelineRunResponse:
+    """Run the pipeline, ignoring the cache of the steps in `rerun`; on a cluster, only start it."""
     from pipelines.review_sentiment import review_sentiment
 
     options: dict[str, dict[str, Any]] = {name: {} for name in step_names(settings)}
@@ -81,17 +94,22 @@ def run(
         options[name] |= {"enable_cache": False}
     configured = review_sentiment.with_options(
         steps={name: own for name, own in options.items() if own},
-        extra=provenance(command, flat(settings)),
+        extra=provenance(launch.command, flat(settings)),
+        run_name=launch.name,
         **stack.pipeline_options,
     )
-    finished = configured(settings=settings, available=source.available, revisions=source.revisions)
-    return read_result(finished, stack.name)
+    started: PipelineRunResponse = configured(
+        settings=settings, available=source.available, revisions=source.revisions
+    )
+    return started
 
 
 def run_only(
-    settings: Settings, source: SourceState, stack: ActiveStack, step: str, command: str
-) -> RunResult:
+    settings: Settings, source: SourceState, stack: ActiveStack, step: str, launch: Launch
+) -> PipelineRunResponse:
     """Run one step, ignoring its cache, with these settings, on the inputs of the latest run that has them.
+
+    On a cluster, only start it.
 
     Raises:
         ReviewSentimentError: no run of the pipeline has the inputs.
@@ -118,13 +136,14 @@ def run_only(
         name="review_sentiment_only",
         enable_cache=False,
         execution_mode=ExecutionMode.FAIL_FAST,
-        extra=provenance(command, _settings_of(earlier) | given),
+        extra=provenance(launch.command, _settings_of(earlier) | given),
         **stack.pipeline_options,
     )
     def only() -> None:
         function(**inputs, **parameters, id=step)
 
-    return read_result(only(), stack.name)
+    started: PipelineRunResponse = only.with_options(run_name=launch.name)()
+    return started
 
 
 def provenance(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:

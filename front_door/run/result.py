@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.errors import ReviewSentimentError
-
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
 
@@ -44,20 +42,15 @@ class RunResult:
     outputs: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_result(finished: PipelineRunResponse | None, stack: str) -> RunResult:
-    """Return the result of a pipeline run, as ZenML returned it, without its `seconds`.
+def read_result(run: PipelineRunResponse, stack: str) -> RunResult:
+    """Return the result of a pipeline run, finished or not, without its `seconds`.
 
     Raises:
-        ReviewSentimentError: the stack's orchestrator did not wait for the run.
         TrackingError: everything came from the cache, but MLflow no longer has the version.
     """
     from zenml.client import Client
 
-    if finished is None:
-        raise ReviewSentimentError(
-            f"The orchestrator of the stack {stack} runs pipelines in the background: see ZenML's dashboard."
-        )
-    latest = Client().get_pipeline_run(finished.id)
+    latest = Client().get_pipeline_run(run.id)
     steps = dict(sorted(latest.steps.items(), key=lambda item: item[1].created))
     return RunResult(
         pipeline_run=latest.name,

@@ -79,6 +79,12 @@ class StackFile(BaseModel):
         return "step_operator" in self.components
 
     @property
+    def runs_on_cluster(self) -> bool:
+        """Return whether the run itself is in a cluster: it goes on without the process that started it."""
+        orchestrator = self.components.get("orchestrator")
+        return orchestrator is not None and orchestrator.flavor == "kubernetes"
+
+    @property
     def gpus(self) -> int | None:
         """Return the GPUs that the step operator gives to a step; None if it gives all there are."""
         operator = self.components.get("step_operator")

@@ -11,6 +11,7 @@ from review_sentiment.cache import cache_directory
 from review_sentiment.errors import EXIT_FAILED, ReviewSentimentError, first_line, is_out_of_memory
 from review_sentiment.resources.memory_limit import tightest_limit
 
+EXIT_INTERRUPTED = 130
 INTERRUPTED = "Interrupted. Finished steps are kept: the next run resumes from the cache."
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The disk is full, the quota is used up, or the file is larger than the user may write."""

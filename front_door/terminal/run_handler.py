@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 from review_sentiment.progress import ATTRIBUTE, Snapshot
@@ -18,6 +19,24 @@ STEP_MESSAGES: dict[StepStatus, re.Pattern[str]] = {
     "completed": re.compile(r"Step `([^`]+)` has finished"),
     "failed": re.compile(r"Failed to run step `([^`]+)`"),
 }
+
+STEP = "step_change"
+"""Attribute of a log record that holds a `StepChange`."""
+STEPS = logging.getLogger("review_sentiment.steps")
+
+
+@dataclass(frozen=True)
+class StepChange:
+    """A step's new status, `seconds` after it started."""
+
+    step: str
+    status: StepStatus
+    seconds: float
+
+
+def log_step(step: str, status: StepStatus, seconds: float) -> None:
+    """Log the new status of a step that runs elsewhere: ZenML logs it in the step's own process only."""
+    STEPS.info("step %s: %s", step, status, extra={STEP: StepChange(step, status, seconds)})
 
 
 class RunHandler(logging.Handler):
@@ -32,6 +51,8 @@ class RunHandler(logging.Handler):
         snapshot = getattr(record, ATTRIBUTE, None)
         if isinstance(snapshot, Snapshot):
             self.on_progress(snapshot)
+        elif isinstance(change := getattr(record, STEP, None), StepChange):
+            self.on_step(change.step, change.status, change.seconds)
         elif record.name.startswith("review_sentiment"):
             self.on_message(record)
         elif record.name.startswith("zenml") and (found := step_status(record.getMessage())):
