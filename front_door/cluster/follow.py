@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from front_door.cluster.pod_end import PodEnd, end_of
-from front_door.cluster.pod_log import PodLog
+from front_door.cluster.pod_log import POD_LOGS, PodLog
 from front_door.cluster.pods import (
     FORBIDDEN,
     JOB_LABEL,
@@ -161,7 +161,7 @@ def _raise_if_final(error: Exception, cluster: Cluster, run: str, seconds: float
             f"The cluster has not responded for {SECONDS_WITHOUT_CLUSTER / 60:.0f} minutes "
             f"({first_line(error)}). The run goes on there: python run_pipeline.py attach {run}"
         ) from error
-    logging.getLogger("pods").info("The cluster did not respond: %s", first_line(error))
+    POD_LOGS.info("The cluster did not respond: %s", first_line(error))
 
 
 def _require_completed(run: PipelineRunResponse, view: RunView) -> PipelineRunResponse:

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from front_door.cluster.pods import SECONDS_TO_ANSWER, Cluster
+from front_door.cluster.pods import FORBIDDEN, SECONDS_TO_ANSWER, Cluster, is_active
 from review_sentiment.progress import LOGGER as PROGRESS
 from review_sentiment.progress import RemoteProgress
 
@@ -19,6 +19,8 @@ RECORD = re.compile(r"(?P<level>[A-Z]+) (?P<name>review_sentiment[\w.]*): (?P<te
 OVERLAP_SECONDS = 5
 """Requests for new lines overlap by so much, because they take a while; lines that were shown are dropped."""
 CONTAINER = "main"
+POD_LOGS = logging.getLogger("pods")
+"""What it logs is in the log file only."""
 LAST_LINES = 3
 """Lines that an error message quotes."""
 
@@ -35,12 +37,22 @@ class PodLog:
     complete: bool = False
 
     def show(self, cluster: Cluster, pod: Any) -> None:
-        """Log the lines that are new; a pod that has ended is read for the last time."""
+        """Log the lines that are new; a pod that has ended is read for the last time.
+
+        A log that cannot be read, because the node is gone or its kubelet does not respond, is left out.
+        """
+        from kubernetes.client import ApiException
+
         if self.complete or not _has_started(pod):
             return
-        self.complete = pod.status.phase in ("Succeeded", "Failed")
-        for line in self._new_lines(cluster, pod.metadata.name):
-            self._show(line)
+        self.complete = not is_active(pod)
+        try:
+            for line in self._new_lines(cluster, pod.metadata.name):
+                self._show(line)
+        except ApiException as error:
+            if error.status == FORBIDDEN:
+                raise
+            POD_LOGS.warning("The log of %s cannot be read: %s", pod.metadata.name, error.body)
 
     def _new_lines(self, cluster: Cluster, pod: str) -> list[str]:
         now, before = time.monotonic(), self.asked_at
@@ -74,7 +86,7 @@ class PodLog:
             level = logging.getLevelNamesMapping().get(record["level"], logging.INFO)
             logging.getLogger(record["name"]).log(level, "%s: %s", self.step, record["text"])
         else:
-            logging.getLogger("pods").info("%s: %s", self.step, line)
+            POD_LOGS.info("%s: %s", self.step, line)
 
 
 def _has_started(pod: Any) -> bool:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("review_sentiment.cluster")
 
 
-def name_unfinished(stack_id: str) -> None:
-    """Name the runs of a stack that have not ended: their command was detached or killed."""
+def name_unfinished() -> None:
+    """Name the runs of the active stack that have not ended: their command was detached or killed."""
     from zenml.client import Client
 
-    for run in Client().list_pipeline_runs(stack=stack_id, size=100).items:
+    client = Client()
+    for run in client.list_pipeline_runs(stack=client.active_stack_model.id, size=100).items:
         if not run.status.is_finished:
             logger.warning(
                 "The run %s has not ended. Follow it: python run_pipeline.py attach %s", run.name, run.name

@@ -206,7 +206,7 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
                 examine_once(ready, rerun)
                 start = partial(launch.run, ready.settings, source, stack, rerun, new)
             if file.runs_on_cluster:
-                name_unfinished(stack.id)
+                name_unfinished()
                 start = partial(on_cluster, start, new.name, options.detach)
             return read_result(start(), stack.name)
 

@@ -31,10 +31,9 @@ its checkpoint. Our operators for other machines restart steps themselves, and o
 
 @dataclass(frozen=True)
 class ActiveStack:
-    """The stack that this process runs on; `id` is ZenML's, `step_operator` the flavor."""
+    """The stack that this process runs on; `step_operator` is its flavor."""
 
     name: str
-    id: str
     step_operator: str | None
     image: Image | None
 
@@ -92,8 +91,8 @@ def active_stack(file: StackFile) -> Iterator[ActiveStack]:
     before = os.environ.pop(ACTIVE_STACK, None)  # ZenML saves an update of the stack that is active
     operator = file.components.get("step_operator")
     try:
-        os.environ[ACTIVE_STACK] = registered = _registered(client, file)
-        yield ActiveStack(file.name, registered, operator.flavor if operator else None, file.image)
+        os.environ[ACTIVE_STACK] = _registered(client, file)
+        yield ActiveStack(file.name, operator.flavor if operator else None, file.image)
     except RunInterruptedException as error:  # how ZenML reports Ctrl-C in a step
         raise KeyboardInterrupt from error
     finally:
