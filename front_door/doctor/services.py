@@ -11,6 +11,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from front_door.cluster.checks import check_cluster, require_cluster
+from front_door.cluster.connection import Cluster, cluster_of
+from front_door.cluster.probe import check_from_a_pod, last_built_image
 from front_door.doctor.checks import Check, run_check
 from front_door.doctor.four_bit import train_a_4bit_layer
 from front_door.doctor.gpu_host import GPU_QUERY, SECONDS_TO_ANSWER, check_host
@@ -35,15 +38,34 @@ def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
         yield run_check(name, probe)
     if file.image is not None:
         yield run_check("Docker", _docker, "Start Docker here: it builds the image for remote steps.")
-        yield from check_services(file, settings)
+        remote = list(check_services(file, settings))
+        if cluster := cluster_of(file):
+            remote += check_cluster(cluster)
+        yield from remote
+        if cluster and all(check.ok for check in remote):
+            yield from _check_from_a_pod(cluster, file, file.image.base_image)
+
+
+def _check_from_a_pod(cluster: Cluster, file: StackFile, base_image: str) -> Iterator[Check]:
+    from operators.zenml_store import connect
+
+    services = {
+        "S3": file.components["artifact_store"].configuration["client_kwargs"]["endpoint_url"],
+        "MLflow": file.components["experiment_tracker"].configuration["tracking_uri"],
+        "ZenML": connect().zen_store.url,
+    }
+    yield from check_from_a_pod(cluster, last_built_image(file.zenml_name) or base_image, services)
 
 
 def require_services(file: StackFile, settings: Settings) -> None:
     """Check the services of a remote stack, which takes a few seconds, before anything runs.
 
     Raises:
+        UsageError: the stack names something that its cluster does not have.
         ReviewSentimentError: a service is unavailable; the message has the advice for each of them.
     """
+    if cluster := cluster_of(file):
+        require_cluster(cluster)
     failed = [check for check in check_services(file, settings) if not check.ok]
     if failed:
         problems = " ".join(f"{check.name}: {check.found} {check.advice}" for check in failed)
@@ -66,10 +88,6 @@ def check_services(file: StackFile, settings: Settings) -> Iterator[Check]:
         advice = "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY. New host? ssh-keyscan HOST >> known_hosts"
         build = file.image.torch_build if file.image else ""
         yield run_check("GPU host", lambda: check_host(operator.configuration, build, settings), advice)
-    else:
-        advice = "Check KUBERNETES_CONTEXT with `kubectl get nodes`; GPU nodes need NVIDIA's device plugin."
-        context = operator.configuration["kubernetes_context"]
-        yield run_check("Kubernetes", lambda: _kubernetes(context), advice)
 
 
 def _gpu() -> str:
@@ -128,14 +146,3 @@ def _s3(store: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
         raise RuntimeError(f"{object_path} does not contain what was written to it")
     files.rm_file(object_path)
     return f"{store['path']}: written, read, deleted"
-
-
-def _kubernetes(context: str) -> str:
-    from kubernetes import client, config
-
-    api = client.CoreV1Api(config.new_client_from_config(context=context))
-    nodes = api.list_node(_request_timeout=SECONDS_TO_ANSWER).items
-    gpus = sum(int(node.status.allocatable.get("nvidia.com/gpu", 0)) for node in nodes)
-    if not gpus:
-        raise RuntimeError(f"context {context}: {len(nodes)} nodes, none with an allocatable nvidia.com/gpu")
-    return f"context {context}: {len(nodes)} nodes, {gpus} GPUs"

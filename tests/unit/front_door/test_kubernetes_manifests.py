@@ -185,6 +185,8 @@ def test_a_clusters_own_names_reach_the_job(
     monkeypatch.setenv("KUBERNETES_HOST_NETWORK", "true")
     claim = "{name: cache, persistentVolumeClaim: {claimName: review-sentiment-cache}}"
     monkeypatch.setenv("GPU_CACHE_VOLUME", claim)
+    monkeypatch.setenv("GPU_TOLERATIONS", "[{key: dedicated, value: gpu, effect: NoSchedule}]")
+    monkeypatch.setenv("IMAGE_PULL_SECRET", "registry")
     submit_step(read_stack("gpu"), "finetune", {})
     manifest = created[0]["manifest"]
     kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
@@ -197,10 +199,51 @@ def test_a_clusters_own_names_reach_the_job(
         "nvidia.com/gpu": "1",
     }
     assert pod["hostNetwork"] is True
+    assert pod["tolerations"] == [{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
     assert yaml.safe_load(claim) in pod["volumes"]
     cache = yaml.safe_load((ROOT / "docker" / "kubernetes" / "cache.yaml").read_text(encoding="utf-8"))
     kubernetes_validate.validate(cache, KUBERNETES, strict=True)
     assert cache["metadata"]["name"] in claim
+
+
+def test_a_storage_class_reaches_the_volume_of_a_step(
+    created: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "60Gi"}},
+    }
+    volume = {"name": "cache", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
+    monkeypatch.setenv("GPU_CACHE_VOLUME", json.dumps(volume))
+    submit_step(read_stack("gpu"), "finetune", {})
+    manifest = created[0]["manifest"]
+    kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    assert volume in manifest["spec"]["template"]["spec"]["volumes"]
+
+
+def test_the_pull_secret_reaches_the_pods_of_the_run_and_of_its_steps(
+    created: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGE_PULL_SECRET", "registry")
+    file = read_stack("gpu")
+    submit_run(file, {"ZENML_STORE_API_TOKEN": "zenml_word"})
+    pod = created[1]["manifest"]["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    # The pod of the run gives its steps without a GPU these settings.
+    steps = file.components["orchestrator"].configuration["pod_settings"]
+    assert steps["image_pull_secrets"] == ["registry"]
+
+
+def test_the_kustomization_is_valid_and_has_one_namespace() -> None:
+    """`kubectl kustomize` builds what `apply -k` sends; tests/cluster applies it to a real server."""
+    directory = ROOT / "docker" / "kubernetes"
+    listed = yaml.safe_load((directory / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+    assert {path.name for path in directory.glob("*.yaml")} == {*listed, "kustomization.yaml"}
+    for name in listed:
+        for manifest in yaml.safe_load_all((directory / name).read_text(encoding="utf-8")):
+            kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
 def test_a_runs_job_is_valid_and_has_the_token_as_a_secret(created: list[dict[str, Any]]) -> None:

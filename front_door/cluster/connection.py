@@ -1,0 +1,107 @@
+"""The cluster that a stack file names, and requests to its API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from review_sentiment.errors import ReviewSentimentError, UsageError, did_you_mean, first_line
+
+if TYPE_CHECKING:
+    from front_door.stack.files import StackFile
+
+FLAVOR = "kubernetes"
+SECONDS_TO_ANSWER = 10
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+
+
+class NotAllowedError(ReviewSentimentError):
+    """The person's account may not make this request."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster of a stack; `pods` and `gpu_pods` are ZenML's settings of pods without and with a GPU."""
+
+    context: str
+    namespace: str
+    account: str
+    pods: Mapping[str, Any]
+    gpu_pods: Mapping[str, Any]
+
+    @cached_property
+    def api(self) -> Any:
+        """Return the client that the Kubernetes package's API classes take.
+
+        Raises:
+            UsageError: the kubeconfig does not have the context.
+        """
+        from kubernetes import client, config
+
+        try:
+            known = [each["name"] for each in config.list_kube_config_contexts()[0]]
+            if self.context not in known:
+                raise UsageError(
+                    f"KUBERNETES_CONTEXT={self.context} is not in your kubeconfig."
+                    f"{did_you_mean(self.context, known)} `kubectl config get-contexts` lists its contexts."
+                )
+            configuration = client.Configuration()
+            config.load_kube_config(context=self.context, client_configuration=configuration)
+        except config.ConfigException as error:
+            raise UsageError(
+                f"The kubeconfig cannot be read for KUBERNETES_CONTEXT={self.context}: {first_line(error)} "
+                "Set KUBECONFIG to its path, and check it with `kubectl config view`."
+            ) from error
+        configuration.retries = False  # by default, three more tries, each as long as the first
+        return client.ApiClient(configuration)
+
+    def ask(self, request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Make a request, and return the answer; None if the object does not exist.
+
+        Raises:
+            NotAllowedError: the person may not make it.
+            UsageError: the sign-in is wrong or has expired.
+            ReviewSentimentError: the API server refuses it for another reason, or does not respond.
+        """
+        import json
+
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return request(*arguments, _request_timeout=SECONDS_TO_ANSWER, **options)
+        except ApiException as error:
+            if error.status == NOT_FOUND:
+                return None
+            if error.status == UNAUTHORIZED:
+                raise UsageError(
+                    f"The cluster of KUBERNETES_CONTEXT={self.context} does not accept your sign-in. "
+                    f"Sign in again, and check with `kubectl --context {self.context} get pods`."
+                ) from error
+            is_json = (error.headers or {}).get("Content-Type", "").startswith("application/json")
+            message = json.loads(error.body)["message"] if is_json else f"{error.status} {error.reason}"
+            kind = NotAllowedError if error.status == FORBIDDEN else ReviewSentimentError
+            raise kind(f"The cluster of KUBERNETES_CONTEXT={self.context} answered: {message}") from error
+        except HTTPError as error:
+            raise ReviewSentimentError(
+                f"The cluster of KUBERNETES_CONTEXT={self.context}, {self.api.configuration.host}, does not "
+                f"respond: {first_line(error).rpartition(': ')[2]}. Check your network or VPN, and "
+                f"`kubectl --context {self.context} get nodes`."
+            ) from error
+
+
+def cluster_of(file: StackFile) -> Cluster | None:
+    """Return the cluster that a stack runs on; None if it is not Kubernetes."""
+    orchestrator = file.components["orchestrator"]
+    if orchestrator.flavor != FLAVOR:
+        return None
+    own = orchestrator.configuration
+    return Cluster(
+        context=own["kubernetes_context"],
+        namespace=own["kubernetes_namespace"],
+        account=own["service_account_name"],
+        pods=own.get("pod_settings", {}),
+        gpu_pods=file.components["step_operator"].configuration.get("pod_settings", {}),
+    )

@@ -1,0 +1,131 @@
+"""Checks the access to services from a pod: a short job in the cluster, which is always deleted."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from front_door.cluster import reach
+from front_door.cluster.connection import Cluster
+from front_door.doctor.checks import Check, run_check
+from review_sentiment.errors import ReviewSentimentError
+
+SECONDS_TO_FINISH = 180
+"""For a node to pull the image and to run the probe."""
+SECONDS_BETWEEN_LOOKS = 1.0
+NOT_RECOVERABLE = ("InvalidImageName", "ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError")
+RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
+
+
+def check_from_a_pod(cluster: Cluster, image: str, services: Mapping[str, str]) -> Iterator[Check]:
+    """Yield whether a pod starts with the image, and whether it reaches each service (a URL by name)."""
+    answers: dict[str, str | None] = {}
+
+    def start() -> str:
+        answers.update(ask_from_a_pod(cluster, image, list(services.values())))
+        return f"{image} started"
+
+    check = run_check("pod", start)
+    yield check
+    if check.ok:
+        for name, url in services.items():
+            problem = answers[url]
+            found = url if problem is None else f"{url}: {problem}"
+            advice = "Pods must reach it under this address; 127.0.0.1 and localhost are the pod itself."
+            yield Check(f"{name} in pod", problem is None, found, advice)
+
+
+def ask_from_a_pod(cluster: Cluster, image: str, urls: list[str]) -> dict[str, str | None]:
+    """Return why each URL does not respond in a pod without a GPU; None if it does.
+
+    Raises:
+        ReviewSentimentError: the pod did not start or failed; the message has Kubernetes' reason.
+    """
+    from kubernetes import client
+
+    name = f"review-sentiment-doctor-{uuid.uuid4().hex[:8]}"
+    jobs = client.BatchV1Api(cluster.api)
+    body = _job(cluster, name, image, urls)
+    cluster.ask(jobs.create_namespaced_job, cluster.namespace, body)
+    try:
+        return json.loads(_log_of(cluster, name))  # type: ignore[no-any-return]
+    finally:
+        cluster.ask(jobs.delete_namespaced_job, name, cluster.namespace, propagation_policy="Background")
+
+
+def _job(cluster: Cluster, name: str, image: str, urls: list[str]) -> Any:
+    """Return the job as ZenML makes those of steps, so that the stack's settings of pods apply."""
+    from zenml.integrations.kubernetes.manifest_utils import (
+        build_job_manifest,
+        build_pod_manifest,
+        pod_template_manifest_from_pod,
+    )
+    from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
+
+    pod = build_pod_manifest(
+        pod_name=None,
+        image_name=image,
+        command=["python3", "-c", Path(reach.__file__).read_text(encoding="utf-8")],
+        args=urls,
+        privileged=False,
+        pod_settings=KubernetesPodSettings(**{**cluster.pods, "resources": RESOURCES}),
+        service_account_name=cluster.account,
+    )
+    return build_job_manifest(
+        name,
+        pod_template_manifest_from_pod(pod),
+        backoff_limit=0,
+        active_deadline_seconds=SECONDS_TO_FINISH,
+        ttl_seconds_after_finished=SECONDS_TO_FINISH,  # if this process is killed
+    )
+
+
+def _log_of(cluster: Cluster, job: str) -> str:
+    """Wait for the job's pod to finish, and return its log."""
+    from kubernetes import client
+    from zenml.integrations.kubernetes.kube_utils import (
+        get_container_status,
+        get_pod_failure_details,
+        get_pod_pending_details,
+    )
+
+    core = client.CoreV1Api(cluster.api)
+    stop = time.monotonic() + SECONDS_TO_FINISH
+    waiting_for = "the job controller made no pod"
+    while time.monotonic() < stop:
+        listed = cluster.ask(core.list_namespaced_pod, cluster.namespace, label_selector=f"job-name={job}")
+        for pod in listed.items:
+            if pod.status.phase == "Succeeded":
+                return str(cluster.ask(core.read_namespaced_pod_log, pod.metadata.name, cluster.namespace))
+            if pod.status.phase == "Failed":
+                details = get_pod_failure_details(pod, "main")
+                raise ReviewSentimentError(f"A pod with the image of the check failed: {details}.")
+            waiting_for = get_pod_pending_details(pod, "main") or waiting_for
+            state = get_container_status(pod, "main")
+            if state and state.waiting and state.waiting.reason in NOT_RECOVERABLE:
+                raise ReviewSentimentError(
+                    f"A pod cannot start: {waiting_for}. If the registry asks for a password, set "
+                    "IMAGE_PULL_SECRET to a secret of the namespace (docs/gpu.md)."
+                )
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    events = cluster.ask(
+        core.list_namespaced_event, cluster.namespace, field_selector=f"involvedObject.name={job}"
+    ).items
+    told = f" {events[-1].message}" if events else ""
+    raise ReviewSentimentError(f"A pod did not start within {SECONDS_TO_FINISH} s: {waiting_for}.{told}")
+
+
+def last_built_image(stack: str) -> str | None:
+    """Return the image that was built last for a stack of this name; None if there is none."""
+    from operators.zenml_store import connect
+
+    client = connect()
+    stacks = client.list_stacks(name=stack).items
+    if not stacks:
+        return None
+    builds = client.list_builds(stack_id=stacks[0].id, sort_by="desc:created", size=1, hydrate=True).items
+    return next((item.image for build in builds for item in build.images.values()), None)
