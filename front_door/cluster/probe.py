@@ -100,7 +100,14 @@ def _log_of(cluster: Cluster, job: str) -> str:
         listed = cluster.ask(core.list_namespaced_pod, cluster.namespace, label_selector=f"job-name={job}")
         for pod in listed.items:
             if pod.status.phase == "Succeeded":
-                return str(cluster.ask(core.read_namespaced_pod_log, pod.metadata.name, cluster.namespace))
+                # The client would parse the log if it is JSON, and return it as Python prints it.
+                log = cluster.ask(
+                    core.read_namespaced_pod_log,
+                    pod.metadata.name,
+                    cluster.namespace,
+                    _preload_content=False,
+                )
+                return str(log.data.decode())
             if pod.status.phase == "Failed":
                 details = get_pod_failure_details(pod, "main")
                 raise ReviewSentimentError(f"A pod with the image of the check failed: {details}.")
@@ -108,15 +115,24 @@ def _log_of(cluster: Cluster, job: str) -> str:
             state = get_container_status(pod, "main")
             if state and state.waiting and state.waiting.reason in NOT_RECOVERABLE:
                 raise ReviewSentimentError(
-                    f"A pod cannot start: {waiting_for}. If the registry asks for a password, set "
-                    "IMAGE_PULL_SECRET to a secret of the namespace (docs/gpu.md)."
+                    f"A pod cannot start ({state.waiting.reason}): {_warning(cluster, pod.metadata.name)} "
+                    "If the registry asks for a password, set IMAGE_PULL_SECRET to a secret of the namespace "
+                    "that has it (docs/gpu.md)."
                 )
         time.sleep(SECONDS_BETWEEN_LOOKS)
-    events = cluster.ask(
-        core.list_namespaced_event, cluster.namespace, field_selector=f"involvedObject.name={job}"
-    ).items
-    told = f" {events[-1].message}" if events else ""
-    raise ReviewSentimentError(f"A pod did not start within {SECONDS_TO_FINISH} s: {waiting_for}.{told}")
+    reason = f"{waiting_for}. {_warning(cluster, job)}"
+    raise ReviewSentimentError(f"A pod did not start within {SECONDS_TO_FINISH} s: {reason}")
+
+
+def _warning(cluster: Cluster, name: str) -> str:
+    """Return the last warning about an object that has a reason, "" if there is none."""
+    from kubernetes import client
+
+    listed = client.CoreV1Api(cluster.api).list_namespaced_event
+    events = cluster.ask(listed, cluster.namespace, field_selector=f"involvedObject.name={name},type=Warning")
+    # The kubelet repeats a reason as "Error: ImagePullBackOff".
+    messages = [event.message for event in events.items if not event.message.startswith("Error: ")]
+    return f"{messages[-1].rstrip('.')}." if messages else ""
 
 
 def last_built_image(stack: str) -> str | None:
