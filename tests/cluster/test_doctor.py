@@ -1,4 +1,4 @@
-"""An empty cluster passes `doctor` after one command; what is wrong ends a run with code 2 and one paragraph."""
+"""An empty cluster passes `doctor` after one command; what a run lacks there ends it with code 2."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from kubernetes import client
-from tests.cluster.bed import ClusterBed
 
 from front_door.cluster.checks import PROBES, check_cluster, require_cluster
 from front_door.cluster.connection import Cluster, cluster_of
 from front_door.cluster.probe import ask_from_a_pod
 from front_door.stack.files import read_stack
 from review_sentiment.errors import ReviewSentimentError, UsageError
+from tests.cluster.bed import ClusterBed
 from tests.cluster.namespaces import kubeconfig_of_account, namespace
 from tests.front_door import Project
 

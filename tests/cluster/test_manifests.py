@@ -1,4 +1,4 @@
-"""docker/kubernetes on a real API server: one command makes a namespace with the rights that runs use, no more."""
+"""docker/kubernetes on a real API server: a namespace with the rights that runs use, and no others."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from kubernetes import client, config
-from tests.cluster.bed import ClusterBed
 
 from front_door.cluster.rights import OF_PODS
+from tests.cluster.bed import ClusterBed
 from tests.cluster.namespaces import kubeconfig_of_account, namespace
 
 pytestmark = [pytest.mark.remote, pytest.mark.timeout(600)]
