@@ -1,1 +1,1 @@
-"""The Kubernetes cluster of a stack: what a run needs there, its pods and their logs, and how it is stopped."""
+"""A run on Kubernetes, seen from outside: its pods, what they wait for, their logs, and how it is stopped."""

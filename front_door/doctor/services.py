@@ -11,10 +11,10 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from front_door.cluster.checks import check_cluster, require_cluster
-from front_door.cluster.connection import Cluster, cluster_of
-from front_door.cluster.probe import check_from_a_pod, last_built_image
 from front_door.doctor.checks import Check, run_check
+from front_door.doctor.cluster.checks import check_cluster, require_cluster
+from front_door.doctor.cluster.connection import StackCluster, cluster_of_stack
+from front_door.doctor.cluster.probe import check_from_a_pod, last_built_image
 from front_door.doctor.four_bit import train_a_4bit_layer
 from front_door.doctor.gpu_host import GPU_QUERY, SECONDS_TO_ANSWER, check_host
 from front_door.run.preflight import Preflight
@@ -39,14 +39,14 @@ def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
     if file.image is not None:
         yield run_check("Docker", _docker, "Start Docker here: it builds the image for remote steps.")
         remote = list(check_services(file, settings))
-        if cluster := cluster_of(file):
+        if cluster := cluster_of_stack(file):
             remote += check_cluster(cluster)
         yield from remote
         if cluster and all(check.ok for check in remote):
             yield from _check_from_a_pod(cluster, file, file.image.base_image)
 
 
-def _check_from_a_pod(cluster: Cluster, file: StackFile, base_image: str) -> Iterator[Check]:
+def _check_from_a_pod(cluster: StackCluster, file: StackFile, base_image: str) -> Iterator[Check]:
     from operators.zenml_store import connect
 
     services = {
@@ -64,7 +64,7 @@ def require_services(file: StackFile, settings: Settings) -> None:
         UsageError: the stack names something that its cluster does not have.
         ReviewSentimentError: a service is unavailable; the message has the advice for each of them.
     """
-    if cluster := cluster_of(file):
+    if cluster := cluster_of_stack(file):
         require_cluster(cluster)
     failed = [check for check in check_services(file, settings) if not check.ok]
     if failed:

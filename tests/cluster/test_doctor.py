@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from front_door.cluster.checks import PROBES, check_cluster, require_cluster
-from front_door.cluster.connection import Cluster, cluster_of
-from front_door.cluster.probe import ask_from_a_pod
+from front_door.doctor.cluster.checks import PROBES, check_cluster, require_cluster
+from front_door.doctor.cluster.connection import StackCluster, cluster_of_stack
+from front_door.doctor.cluster.probe import ask_from_a_pod
 from front_door.stack.files import read_stack
 from review_sentiment.errors import ReviewSentimentError, UsageError
 from tests.cluster.bed import ClusterBed
@@ -40,8 +40,8 @@ def use_kubeconfig(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
 
 
-def cluster() -> Cluster:
-    found = cluster_of(read_stack("gpu"))
+def cluster() -> StackCluster:
+    found = cluster_of_stack(read_stack("gpu"))
     assert found is not None
     return found
 
@@ -155,7 +155,7 @@ def test_a_pod_that_does_not_start_is_reported_with_kubernetes_reason_and_delete
     changes: dict[str, Any],
     message: str,
 ) -> None:
-    monkeypatch.setattr("front_door.cluster.probe.SECONDS_TO_FINISH", 30)
+    monkeypatch.setattr("front_door.doctor.cluster.probe.SECONDS_TO_FINISH", 30)
     with pytest.raises(ReviewSentimentError, match=message):
         ask_from_a_pod(replace(cluster(), **changes), image or bed.environment["BASE_IMAGE"], [])
     assert client.BatchV1Api(bed.cluster.api()).list_namespaced_job(team).items == []

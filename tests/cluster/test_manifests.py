@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 
-from front_door.cluster.rights import OF_PODS
+from front_door.doctor.cluster.rights import OF_PODS
 from tests.cluster.bed import ClusterBed
 from tests.cluster.namespaces import kubeconfig_of_account, namespace
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from review_sentiment.errors import UsageError
 
 if TYPE_CHECKING:
-    from front_door.cluster.connection import Cluster
+    from front_door.doctor.cluster.connection import StackCluster
 
 GPU = "nvidia.com/gpu"
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
 
 
-def check_gpus(cluster: Cluster) -> str:
+def check_gpus(cluster: StackCluster) -> str:
     """Return how many GPUs are on nodes that a GPU step's pod can be scheduled on.
 
     Raises:
@@ -74,7 +74,7 @@ def _tolerates(toleration: Mapping[str, Any], taint: Any) -> bool:
     )
 
 
-def check_quota(cluster: Cluster) -> str:
+def check_quota(cluster: StackCluster) -> str:
     """Return what the namespace's quotas leave of what a GPU step requests.
 
     Raises:

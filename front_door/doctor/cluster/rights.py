@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from review_sentiment.errors import UsageError
 
 if TYPE_CHECKING:
-    from front_door.cluster.connection import Cluster
+    from front_door.doctor.cluster.connection import StackCluster
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ OF_PODS = (
 """What ZenML 0.98 does within the cluster; docker/kubernetes/access.yaml grants this and nothing else."""
 
 
-def check_submitter(cluster: Cluster, needed: Sequence[Right] = OF_SUBMITTER) -> str:
+def check_submitter(cluster: StackCluster, needed: Sequence[Right] = OF_SUBMITTER) -> str:
     """Return how many rights the person has.
 
     Raises:
@@ -83,7 +83,7 @@ def check_submitter(cluster: Cluster, needed: Sequence[Right] = OF_SUBMITTER) ->
     return f"you may submit, follow and stop runs ({len(needed)} rights)"
 
 
-def check_account(cluster: Cluster) -> str:
+def check_account(cluster: StackCluster) -> str:
     """Return how many rights the account of pods has.
 
     Raises:

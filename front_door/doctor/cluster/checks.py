@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from front_door.cluster.capacity import check_gpus, check_quota
-from front_door.cluster.connection import Cluster, NotAllowedError
-from front_door.cluster.objects import (
+from front_door.doctor.checks import Check, run_check
+from front_door.doctor.cluster.capacity import check_gpus, check_quota
+from front_door.doctor.cluster.connection import NotAllowedError, StackCluster
+from front_door.doctor.cluster.objects import (
     check_namespace,
     check_pull_secret,
     check_runtime_class,
     check_server,
     check_volumes,
 )
-from front_door.cluster.rights import check_account, check_submitter
-from front_door.doctor.checks import Check, run_check
+from front_door.doctor.cluster.rights import check_account, check_submitter
 
-Probe = Callable[[Cluster], str]
+Probe = Callable[[StackCluster], str]
 BASE: dict[str, Probe] = {"Kubernetes": check_server, "namespace": check_namespace}
 """If one of these fails, so do all others."""
 PROBES: dict[str, Probe] = BASE | {
@@ -31,7 +31,7 @@ PROBES: dict[str, Probe] = BASE | {
 }
 
 
-def check_cluster(cluster: Cluster) -> Iterator[Check]:
+def check_cluster(cluster: StackCluster) -> Iterator[Check]:
     """Yield the checks of what a run needs in the cluster; they change nothing there."""
     for name, probe in PROBES.items():
         check = run_check(name, partial(_result, probe, cluster))
@@ -40,7 +40,7 @@ def check_cluster(cluster: Cluster) -> Iterator[Check]:
             return
 
 
-def require_cluster(cluster: Cluster) -> None:
+def require_cluster(cluster: StackCluster) -> None:
     """Make the same checks before a run is submitted.
 
     Raises:
@@ -50,7 +50,7 @@ def require_cluster(cluster: Cluster) -> None:
         _result(probe, cluster)
 
 
-def _result(probe: Probe, cluster: Cluster) -> str:
+def _result(probe: Probe, cluster: StackCluster) -> str:
     """Return what a probe found. What a person may not read may be right, so it does not count as failed."""
     try:
         return probe(cluster)

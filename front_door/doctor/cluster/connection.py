@@ -22,7 +22,7 @@ class NotAllowedError(ReviewSentimentError):
 
 
 @dataclass(frozen=True)
-class Cluster:
+class StackCluster:
     """The cluster of a stack; `pods` and `gpu_pods` are ZenML's settings of pods without and with a GPU."""
 
     context: str
@@ -92,13 +92,13 @@ class Cluster:
             ) from error
 
 
-def cluster_of(file: StackFile) -> Cluster | None:
+def cluster_of_stack(file: StackFile) -> StackCluster | None:
     """Return the cluster that a stack runs on; None if it is not Kubernetes."""
     orchestrator = file.components["orchestrator"]
     if orchestrator.flavor != FLAVOR:
         return None
     own = orchestrator.configuration
-    return Cluster(
+    return StackCluster(
         context=own["kubernetes_context"],
         namespace=own["kubernetes_namespace"],
         account=own["service_account_name"],

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from front_door.cluster.checks import PROBES, check_cluster, require_cluster
-from front_door.cluster.connection import Cluster, cluster_of
-from front_door.cluster.reach import problem_of
-from front_door.cluster.rights import OF_PODS
+from front_door.doctor.cluster.checks import PROBES, check_cluster, require_cluster
+from front_door.doctor.cluster.connection import StackCluster, cluster_of_stack
+from front_door.doctor.cluster.reach import problem_of
+from front_door.doctor.cluster.rights import OF_PODS
 from front_door.stack.active import ROOT
 from front_door.stack.files import read_stack
 from review_sentiment.errors import ReviewSentimentError, UsageError
@@ -121,8 +121,8 @@ def write_kubeconfig(file: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
 
 
-def cluster() -> Cluster:
-    found = cluster_of(read_stack("gpu"))
+def cluster() -> StackCluster:
+    found = cluster_of_stack(read_stack("gpu"))
     assert found is not None
     return found
 

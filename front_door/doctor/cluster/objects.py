@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from review_sentiment.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from front_door.cluster.connection import Cluster
+    from front_door.doctor.cluster.connection import StackCluster
 
 PULL_SECRET_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 BOUND_BY_A_POD = "WaitForFirstConsumer"
 
 
-def check_server(cluster: Cluster) -> str:
+def check_server(cluster: StackCluster) -> str:
     """Return the API server's version.
 
     Raises:
@@ -27,7 +27,7 @@ def check_server(cluster: Cluster) -> str:
     return f"context {cluster.context}, version {version.git_version}"
 
 
-def check_namespace(cluster: Cluster) -> str:
+def check_namespace(cluster: StackCluster) -> str:
     """Return the namespace.
 
     Raises:
@@ -44,7 +44,7 @@ def check_namespace(cluster: Cluster) -> str:
     return cluster.namespace
 
 
-def check_pull_secret(cluster: Cluster) -> str:
+def check_pull_secret(cluster: StackCluster) -> str:
     """Return the secrets with the registry's credentials.
 
     Raises:
@@ -69,7 +69,7 @@ def check_pull_secret(cluster: Cluster) -> str:
     return ", ".join(names) or "none; nodes pull without one unless IMAGE_PULL_SECRET is set"
 
 
-def check_runtime_class(cluster: Cluster) -> str:
+def check_runtime_class(cluster: StackCluster) -> str:
     """Return the runtime class of GPU steps.
 
     Raises:
@@ -92,7 +92,7 @@ def check_runtime_class(cluster: Cluster) -> str:
     return str(name)
 
 
-def check_volumes(cluster: Cluster) -> str:
+def check_volumes(cluster: StackCluster) -> str:
     """Return the claims of GPU steps' volumes, and whether they are bound.
 
     Raises:
@@ -109,7 +109,7 @@ def check_volumes(cluster: Cluster) -> str:
     return ", ".join(found) or "none: each GPU step downloads its model. GPU_CACHE_VOLUME sets one"
 
 
-def _claim(cluster: Cluster, name: str) -> str:
+def _claim(cluster: StackCluster, name: str) -> str:
     from kubernetes import client
 
     read = client.CoreV1Api(cluster.api).read_namespaced_persistent_volume_claim
@@ -131,7 +131,7 @@ def _claim(cluster: Cluster, name: str) -> str:
     )
 
 
-def _storage_class(cluster: Cluster, name: str | None, owner: str) -> Any:
+def _storage_class(cluster: StackCluster, name: str | None, owner: str) -> Any:
     """Return a storage class, the cluster's default if it has no name.
 
     Raises:

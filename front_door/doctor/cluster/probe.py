@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from front_door.cluster import reach
-from front_door.cluster.connection import Cluster
 from front_door.doctor.checks import Check, run_check
+from front_door.doctor.cluster.connection import StackCluster
 from review_sentiment.errors import ReviewSentimentError
 
 SECONDS_TO_FINISH = 180
@@ -21,7 +21,7 @@ NOT_RECOVERABLE = ("InvalidImageName", "ErrImagePull", "ImagePullBackOff", "Crea
 RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
 
 
-def check_from_a_pod(cluster: Cluster, image: str, services: Mapping[str, str]) -> Iterator[Check]:
+def check_from_a_pod(cluster: StackCluster, image: str, services: Mapping[str, str]) -> Iterator[Check]:
     """Yield whether a pod starts with the image, and whether it reaches each service (a URL by name)."""
     answers: dict[str, str | None] = {}
 
@@ -39,7 +39,7 @@ def check_from_a_pod(cluster: Cluster, image: str, services: Mapping[str, str]) 
             yield Check(f"{name} in pod", problem is None, found, advice)
 
 
-def ask_from_a_pod(cluster: Cluster, image: str, urls: list[str]) -> dict[str, str | None]:
+def ask_from_a_pod(cluster: StackCluster, image: str, urls: list[str]) -> dict[str, str | None]:
     """Return why each URL does not respond in a pod without a GPU; None if it does.
 
     Raises:
@@ -57,7 +57,7 @@ def ask_from_a_pod(cluster: Cluster, image: str, urls: list[str]) -> dict[str, s
         cluster.ask(jobs.delete_namespaced_job, name, cluster.namespace, propagation_policy="Background")
 
 
-def _job(cluster: Cluster, name: str, image: str, urls: list[str]) -> Any:
+def _job(cluster: StackCluster, name: str, image: str, urls: list[str]) -> Any:
     """Return the job as ZenML makes those of steps, so that the stack's settings of pods apply."""
     from zenml.integrations.kubernetes.manifest_utils import (
         build_job_manifest,
@@ -84,7 +84,7 @@ def _job(cluster: Cluster, name: str, image: str, urls: list[str]) -> Any:
     )
 
 
-def _log_of(cluster: Cluster, job: str) -> str:
+def _log_of(cluster: StackCluster, job: str) -> str:
     """Wait for the job's pod to finish, and return its log."""
     from kubernetes import client
     from zenml.integrations.kubernetes.kube_utils import (
@@ -124,7 +124,7 @@ def _log_of(cluster: Cluster, job: str) -> str:
     raise ReviewSentimentError(f"A pod did not start within {SECONDS_TO_FINISH} s: {reason}")
 
 
-def _warning(cluster: Cluster, name: str) -> str:
+def _warning(cluster: StackCluster, name: str) -> str:
     """Return the last warning about an object that has a reason, "" if there is none."""
     from kubernetes import client
 
