@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from front_door.cluster import reach
 from front_door.doctor.checks import Check, run_check
+from front_door.doctor.cluster import reach
 from front_door.doctor.cluster.connection import StackCluster
 from review_sentiment.errors import ReviewSentimentError
 
