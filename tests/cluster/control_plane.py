@@ -111,6 +111,7 @@ def cluster(
             started.callback(server.stop)
             server.start()
             if server is docker:
+                started.callback(_remove_containers, running.docker_host)
                 _import_pause_image(running, programs)
         _wait_for_node(running)
         running.set_gpus(1)
@@ -250,11 +251,18 @@ def _shared_mount(state: Path) -> Iterator[None]:
 
 def _import_pause_image(running: Cluster, programs: Path) -> None:
     """Give dockerd the image of sandboxes, the pause program alone; remove what earlier clusters left."""
-    run("docker", "--host", running.docker_host, "container", "prune", "--force")
+    _remove_containers(running.docker_host)
     archive = running.servers["dockerd"].directory / "pause.tar"
     run("tar", "--create", "--file", str(archive), "--directory", str(programs), "pause")
     entry = 'ENTRYPOINT ["/pause"]'
     run("docker", "--host", running.docker_host, "import", "--change", entry, str(archive), PAUSE_IMAGE)
+
+
+def _remove_containers(docker_host: str) -> None:
+    """Remove all containers, which would outlive dockerd: nobody is left to end them."""
+    docker = ("docker", "--host", docker_host)
+    if containers := run(*docker, "ps", "--all", "--quiet").split():
+        run(*docker, "rm", "--force", *containers)
 
 
 def _wait_for_node(running: Cluster) -> None:
