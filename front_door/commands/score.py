@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from review_sentiment.registry.student_choice import Combined, StudentChoice
     from review_sentiment.tracking.model_versions import ModelVersion
 
+RAY = "ray"
 MAX_LOSS = 0.005
 """Accuracy that a cascade may lose, as a fraction of all reviews, unless --max-loss says otherwise."""
 
@@ -35,8 +36,10 @@ MAX_LOSS = 0.005
 class ScoringOptions:
     """The files and the version, under the names that click passes."""
 
-    source: Path
+    source: str
     output: Path
+    engine: str
+    address: str | None
     version: str
     prior: str
     text_column: str | None
@@ -49,6 +52,27 @@ class ScoringOptions:
     name: str | None
     config_file: Path | None
     overrides: tuple[str, ...]
+
+    def check_files(self) -> None:
+        """Check the input, the output and the engine before anything is run.
+
+        Raises:
+            UsageError: one of them cannot be used.
+            DataError: the input cannot be read.
+        """
+        from review_sentiment.data.files.catalogue import open_reviews
+        from review_sentiment.scoring.file_set import check_inputs
+        from review_sentiment.scoring.output_files import check_output
+        from review_sentiment.scoring.ray_cluster import require_ray
+
+        if self.engine == RAY:
+            require_ray(self.address)
+            check_inputs(self.source, self.output)
+            return
+        if self.address is not None:
+            raise UsageError("--address is that of a Ray cluster: add --engine ray.")
+        source = Path(self.source)
+        check_output(source, self.output, open_reviews(source).ending)
 
     def student_choice(self, settings: Settings) -> StudentChoice | None:
         """Return how a student answers too and which one, or None.
@@ -75,10 +99,22 @@ class ScoringOptions:
 
 
 @click.command("score")
-@click.argument("source", type=click.Path(path_type=Path), metavar="INPUT")
+@click.argument("source", metavar="INPUT")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="A file of the same format."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A file of the same format; a directory with --engine ray.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", RAY]),
+    default="local",
+    show_default=True,
+    help="Score one file in this process, or many files in parallel on Ray.",
+)
+@click.option("--address", help="Ray cluster, such as ray://HOST:10001. Default: Ray on this machine.")
 @click.option("--version", default="champion", show_default=True, help="Version number or alias.")
 @click.option(
     "--prior",
@@ -121,6 +157,9 @@ def score_command(fail_on_drift: bool, as_json: bool, **options: Any) -> None:
     the label, the probability of each label, and the model version. Rows that cannot be scored are in
     OUTPUT.failed.jsonl, rows that the version leaves unanswered in OUTPUT.unsure.jsonl too. If interrupted,
     run the same command again to resume.
+
+    With --engine ray, INPUT may also be a directory, a quoted pattern or a prefix such as s3://bucket/reviews,
+    and OUTPUT is a directory with an output and its lists for each file.
     """
     chosen = ScoringOptions(**options)
     settings = load_settings(chosen.config_file or default_config(), chosen.overrides)
@@ -146,13 +185,12 @@ def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
         TrackingError: MLflow cannot be reached.
         ModelUnavailableError: the base model is not the one that the version was trained on.
     """
-    from review_sentiment.data.files.catalogue import open_reviews
     from review_sentiment.registry.student_choice import combine
-    from review_sentiment.scoring.output_files import check_output, locked
+    from review_sentiment.scoring.output_files import locked
     from review_sentiment.tracking import mlflow_store, model_versions
 
     choice = options.student_choice(settings)
-    check_output(options.source, options.output, open_reviews(options.source).ending)
+    options.check_files()
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(options.name or settings.registry.model_name, options.version)
     rule = model_versions.require_usable(found)
@@ -176,25 +214,31 @@ def _run(
 
     from front_door.stack.active import active_stack
     from front_door.stack.files import read_stack
+    from pipelines.score_files import score_files
     from pipelines.score_reviews import score_reviews
     from review_sentiment.fingerprints import file_fingerprint
     from review_sentiment.scoring.output_files import drift_page
 
+    common: dict[str, Any] = {
+        "output": str(options.output),
+        "name": version.name,
+        "version": version.version,
+        "run_id": version.run_id,
+        "prior": options.prior,
+        "model": model,
+        "text_column": options.text_column,
+        "title_column": options.title_column,
+        "combination": combined.combination if combined else None,
+    }
     with active_stack(read_stack(DEFAULT_STACK)):
-        finished = score_reviews(
-            source=str(options.source.resolve()),
-            content=file_fingerprint(options.source),
-            output=str(options.output),
-            name=version.name,
-            version=version.version,
-            run_id=version.run_id,
-            prior=options.prior,
-            model=model,
-            text_column=options.text_column,
-            title_column=options.title_column,
-            combination=combined.combination if combined else None,
-        )
+        if options.engine == RAY:
+            source = options.source if "://" in options.source else str(Path(options.source).resolve())
+            finished = score_files(source=source, address=options.address, **common)
+        else:
+            path = Path(options.source)
+            finished = score_reviews(source=str(path.resolve()), content=file_fingerprint(path), **common)
     steps = Client().get_pipeline_run(finished.id).steps
-    result, drift = (steps["answer_file"].outputs[name][0].load() for name in ("answered", "drift"))
-    cached = str(steps["score_file"].status) == "cached"
+    answered = steps["score_files" if options.engine == RAY else "answer_file"]
+    result, drift = (answered.outputs[name][0].load() for name in ("answered", "drift"))
+    cached = options.engine != RAY and str(steps["score_file"].status) == "cached"
     return ScoredFile(result, drift, drift_page(options.output), cached, combined)

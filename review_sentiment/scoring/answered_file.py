@@ -29,6 +29,8 @@ from review_sentiment.scoring.row_lists import UnsureRow, UnsureRows, append_fai
 from review_sentiment.scoring.scores import Scores
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from review_sentiment.data.data_report import DataReport
     from review_sentiment.decision.rule import DecisionRule
 
@@ -52,6 +54,15 @@ class LabelShare:
     def is_plausible(self) -> bool:
         """Return whether the share that the answers are for is in the interval."""
         return self.low <= self.used <= self.high
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Class shares: the choice (`--prior`), the rule that answers for it, and all shares by label."""
+
+    prior: str
+    rule: DecisionRule
+    by_label: dict[str, LabelShare]
 
 
 @dataclass(frozen=True)
@@ -101,12 +112,30 @@ def answer_file(job: ScoringJob, scores: FileScores, prior: str = VERSION) -> Bu
         UsageError: the prior cannot be used.
         DataError: the file is not the one that was scored.
     """
-    choice = parse_prior(prior, job.rule.labels)
+    return answer_rows(job, scores, decide_shares(scores.scores.log_probs, job.rule, prior))
+
+
+def decide_shares(log_probs: npt.NDArray[np.float64], rule: DecisionRule, prior: str) -> Shares:
+    """Estimate the class shares of reviews with log-probabilities [n, c], and return the rule to answer by.
+
+    Raises:
+        UsageError: the prior cannot be used.
+    """
+    choice = parse_prior(prior, rule.labels)
+    estimate = estimate_shares(log_probs, rule)
+    used = choice.resolve(rule, estimate)
+    return Shares(prior, used, _shares(rule, used, estimate))
+
+
+def answer_rows(job: ScoringJob, scores: FileScores, shares: Shares) -> BulkResult:
+    """Write the output as `answer_file` does, for class shares that are decided.
+
+    Raises:
+        DataError: the file is not the one that was scored.
+    """
     found = scores.scores
-    estimate = estimate_shares(found.log_probs, job.rule)
-    rule = choice.resolve(job.rule, estimate)
     file = open_reviews(job.source)
-    writer = _Writer(file, job, scores.columns, rule)
+    writer = _Writer(file, job, scores.columns, shares.rule)
     start = 0
     for number, chunk in enumerate(chunks_of(file, scores.columns, job.rows_per_chunk)):
         rows = [row for row in chunk if not row.problem]
@@ -118,7 +147,7 @@ def answer_file(job: ScoringJob, scores: FileScores, prior: str = VERSION) -> Bu
         start = end
     if start < len(found.log_probs) or file_fingerprint(job.source) != scores.content:
         raise changed(job.source)
-    return writer.finish(prior, _shares(job.rule, rule, estimate))
+    return writer.finish(shares.prior, shares.by_label)
 
 
 def drift_of(result: BulkResult, adapter: Path) -> DataReport:
@@ -183,9 +212,10 @@ class _Writer:
         failed.unlink(missing_ok=True)
         if self._failed:
             self._failures.replace(failed)
-        joined = self._directory / "joined"
-        self._file.join(self._parts, joined, self._job.added)
-        joined.replace(output)
+        if self._parts:  # in a set of files, one may have no row that could be scored
+            joined = self._directory / "joined"
+            self._file.join(self._parts, joined, self._job.added)
+            joined.replace(output)
         shutil.rmtree(self._directory)
         return BulkResult(
             source=str(self._job.source),

@@ -9,11 +9,11 @@ is answered.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -96,18 +96,10 @@ def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -
     """
     file = open_reviews(job.source)
     check_output(job.source, job.output, file.ending)
-    total, columns = _check_rows(file, job)
+    total, columns = check_rows(file, job)
     content = file_fingerprint(job.source)
     labels = job.rule.labels
-    identity = {
-        "content": content,
-        "model": model,
-        "version": job.version,
-        "labels": list(labels),
-        "columns": columns.names(),
-        "rows_per_chunk": job.rows_per_chunk,
-    }
-    parts = PartFiles(job.output, identity)
+    parts = PartFiles(job.output, identity_of(job, columns, content, model))
     scorer: Scorer | None = None
     with Progress(f"scoring {job.source.name}", total) as progress:
         for number, chunk in enumerate(chunks_of(file, columns, job.rows_per_chunk)):
@@ -118,7 +110,7 @@ def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -
             found = Scores.of_version(np.empty((0, len(labels))))
             if rows:
                 scorer = scorer or load_scorer()
-                found = _scores(scorer, columns, rows)
+                found = scorer.scores(*reviews_of(columns, rows))
             parts.write(number, found)
             progress.advance(len(chunk))
     if file_fingerprint(job.source) != content:
@@ -126,8 +118,26 @@ def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -
     scores = parts.joined()
     if not len(scores.log_probs):
         raise _all_failed(file, columns, job, total)
+    return file_scores(job, columns, content, scores)
+
+
+def file_scores(job: ScoringJob, columns: ReviewColumns, content: str, scores: Scores) -> FileScores:
+    """Return the scores of a file as tables."""
     by_student = pd.DataFrame({BY_STUDENT: scores.by_student}) if job.student else pd.DataFrame()
-    return FileScores(content, columns, pd.DataFrame(scores.log_probs, columns=list(labels)), by_student)
+    log_probs = pd.DataFrame(scores.log_probs, columns=list(job.rule.labels))
+    return FileScores(content, columns, log_probs, by_student)
+
+
+def identity_of(job: ScoringJob, columns: ReviewColumns, content: str, model: str) -> Mapping[str, Any]:
+    """Return what scores depend on: those of another identity are not used to resume."""
+    return {
+        "content": content,
+        "model": model,
+        "version": job.version,
+        "labels": list(job.rule.labels),
+        "columns": columns.names(),
+        "rows_per_chunk": job.rows_per_chunk,
+    }
 
 
 def chunks_of(file: ReviewFile, columns: ReviewColumns, size: int) -> Iterator[list[ReviewRow]]:
@@ -142,7 +152,7 @@ def changed(source: Path) -> DataError:
     return DataError(f"{source.name} changed while it was scored. Run again.")
 
 
-def _check_rows(file: ReviewFile, job: ScoringJob) -> tuple[int, ReviewColumns]:
+def check_rows(file: ReviewFile, job: ScoringJob) -> tuple[int, ReviewColumns]:
     """Read the whole file before anything is scored; return its number of rows and the columns to score.
 
     Raises:
@@ -185,9 +195,10 @@ def _problem_of(row: ReviewRow, columns: ReviewColumns) -> str:
     return problem_of(columns.text_of(row.values), columns.title_of(row.values))
 
 
-def _scores(scorer: Scorer, columns: ReviewColumns, rows: Sequence[ReviewRow]) -> Scores:
+def reviews_of(columns: ReviewColumns, rows: Sequence[ReviewRow]) -> tuple[list[str], list[str]]:
+    """Return the titles and the texts of rows that can be scored."""
     titles = [columns.title_of(row.values) for row in rows]
-    return scorer.scores(
+    return (
         [title if isinstance(title, str) else "" for title in titles],
         [columns.text_of(row.values) for row in rows],
     )

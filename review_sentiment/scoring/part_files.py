@@ -30,19 +30,23 @@ class PartFiles:
         """Return whether a chunk has been scored."""
         return self._file(number).is_file()
 
+    def numbers(self) -> frozenset[int]:
+        """Return the chunks that have been scored."""
+        return frozenset(int(file.stem) for file in self._directory.glob("*.npz"))
+
     def write(self, number: int, scores: Scores) -> None:
         """Write the scores of a chunk, whole or not at all."""
         if not self._directory.is_dir():
-            self._directory.mkdir()
+            self._directory.mkdir(parents=True)
             (self._directory / IDENTITY_FILE).write_text(self._identity)
         unfinished = self._file(number).with_suffix(".new")
         with unfinished.open("wb") as file:
             np.savez(file, log_probs=scores.log_probs, by_student=scores.by_student)
         unfinished.rename(self._file(number))
 
-    def joined(self) -> Scores:
-        """Return the scores of all chunks, of which there is at least one."""
-        return Scores.joined([_read(file) for file in sorted(self._directory.glob("*.npz"))])
+    def joined(self, every: int = 1) -> Scores:
+        """Return the scores of all chunks, of which there is at least one, or of `every` n-th as a sample."""
+        return Scores.joined([_read(file) for file in sorted(self._directory.glob("*.npz"))[::every]])
 
     def _file(self, number: int) -> Path:
         return self._directory / f"{number:08d}.npz"

@@ -9,6 +9,9 @@ import pandas as pd
 
 from review_sentiment.data.cleaning import clean_text
 
+MARKS = ("<", "&", "[[")
+"""What `clean_text` can remove besides white space starts with one of these. Without the check it takes 30 of
+the 60 microseconds in which a row is read."""
 INVISIBLE = frozenset({"Cc", "Cf"})
 """Unicode categories that show nothing: control characters, and marks such as the zero-width space."""
 
@@ -25,7 +28,7 @@ def problem_of(text: object, title: object = None) -> str:
         return problem
     if not _visible(str(text)):
         return "`text` is empty"
-    if not _visible(clean_text(str(text))):
+    if any(mark in str(text) for mark in MARKS) and not _visible(clean_text(str(text))):
         return "`text` is empty after cleaning: it has only tags, shop markers or white space"
     return "" if _missing(title) else _problem_of_value("title", title)
 

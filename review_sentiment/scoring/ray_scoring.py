@@ -1,0 +1,181 @@
+"""Check and score the chunks of many files on a connected Ray cluster.
+
+Ray Data streams: a task reads each file chunk by chunk, and actors that have loaded the model score them. It
+holds a few chunks at a time, whatever the size of the files. A chunk is the same as on one machine, so the
+model gets the same batches and gives the same scores.
+
+A task that is lost with its node runs again from the start of its file. What it yields must not depend on
+when it runs, so the chunks to leave out (`done`) are fixed before.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from review_sentiment.data.files.catalogue import open_reviews
+from review_sentiment.data.files.review_file import ReviewColumns
+from review_sentiment.errors import DataError, ReviewSentimentError, UsageError
+from review_sentiment.scoring.bulk_scoring import ScoringJob, check_rows, chunks_of, reviews_of
+from review_sentiment.scoring.input_files import local_copy
+from review_sentiment.scoring.scores import Scores
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from review_sentiment.scoring.actor_plan import ActorPlan
+    from review_sentiment.scoring.scorer import Scorer
+
+MAX_READERS = 8
+"""Files that are read at a time."""
+
+
+@dataclass(frozen=True)
+class FileToScore:
+    """A file of the input: its format, its rows, the columns to score, and the chunks that are scored."""
+
+    address: str
+    ending: str
+    rows: int
+    columns: ReviewColumns
+    rows_per_chunk: int
+    done: frozenset[int] = frozenset()
+
+    @property
+    def chunks(self) -> int:
+        """Return the number of chunks."""
+        return -(-self.rows // self.rows_per_chunk)
+
+    @property
+    def rows_done(self) -> int:
+        """Return the rows of the chunks that are scored."""
+        size = self.rows_per_chunk
+        return sum(min(size, self.rows - number * size) for number in self.done)
+
+
+@dataclass(frozen=True)
+class ScoredChunk:
+    """The scores of a chunk: the number of its file, its own, and its rows with those that failed."""
+
+    file: int
+    number: int
+    rows: int
+    scores: Scores
+
+
+def check_files(addresses: Sequence[str], job: ScoringJob) -> Iterator[FileToScore]:
+    """Read every file whole before anything is scored, as `score_file` does; yield them in their order.
+
+    Raises:
+        UsageError: a file cannot be scored: it is damaged, or has no rows or columns to score.
+    """
+    import ray
+
+    check: Any = ray.remote(num_cpus=1)(_check)
+    waiting = [check.remote(address, job) for address in addresses]
+    for one in waiting:
+        with _own_errors():
+            yield ray.get(one)
+
+
+def score_chunks(
+    files: Sequence[FileToScore], labels: int, load_scorer: Callable[[], Scorer], plan: ActorPlan
+) -> Iterator[ScoredChunk]:
+    """Yield the scores of all chunks that are not done, in any order.
+
+    Raises:
+        ReviewSentimentError: the model cannot be loaded, or a file changed or cannot be read any more.
+    """
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = 1  # a block for each chunk: Ray would collect 128 MB before it is scored
+    context.enable_progress_bars = False
+    items = [{"job": pickle.dumps((number, file))} for number, file in enumerate(files)]
+    chunks = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        _read,
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=0,  # actors have all cores, and would wait for ever for a task that waits for one
+        compute=ray.data.TaskPoolStrategy(size=min(len(items), plan.actors, MAX_READERS)),
+    )
+    scored = chunks.map_batches(
+        _ChunkScorer,
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=plan.cores,
+        num_gpus=plan.gpus,
+        compute=ray.data.ActorPoolStrategy(size=plan.actors),
+        fn_constructor_args=(load_scorer, labels),
+    )
+    with _own_errors():
+        for row in scored.iter_rows():
+            yield ScoredChunk(row["file"], row["chunk"], row["rows"], pickle.loads(row["data"]))
+
+
+def _check(address: str, job: ScoringJob) -> FileToScore:
+    with local_copy(address) as path:
+        try:
+            reviews = open_reviews(path)
+            rows, columns = check_rows(reviews, replace(job, source=path))
+        except DataError as error:
+            raise UsageError(str(error)) from error  # nothing has been scored
+    return FileToScore(address, reviews.ending, rows, columns, job.rows_per_chunk)
+
+
+def _read(batch: pa.Table) -> Iterator[pa.Table]:
+    for packed in batch["job"].to_pylist():
+        number, file = pickle.loads(packed)
+        with local_copy(file.address) as path:
+            chunks = chunks_of(open_reviews(path), file.columns, file.rows_per_chunk)
+            for chunk, rows in enumerate(chunks):
+                if chunk not in file.done:
+                    good = [row for row in rows if not row.problem]
+                    yield _table(number, chunk, len(rows), reviews_of(file.columns, good))
+
+
+class _ChunkScorer:
+    """An actor with a model, which is loaded with its first chunk."""
+
+    def __init__(self, load_scorer: Callable[[], Scorer], labels: int) -> None:
+        self._load = load_scorer
+        self._labels = labels
+        self._scorer: Scorer | None = None
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        (row,) = batch.to_pylist()
+        titles, texts = pickle.loads(row["data"])
+        scores = Scores.of_version(np.empty((0, self._labels)))
+        if texts:
+            self._scorer = self._scorer or self._load()
+            scores = self._scorer.scores(titles, texts)
+        return _table(row["file"], row["chunk"], row["rows"], scores)
+
+
+def _table(file: int, chunk: int, rows: int, data: Any) -> pa.Table:
+    import pyarrow as pa
+
+    packed = pa.array([pickle.dumps(data)], pa.large_binary())
+    return pa.table({"file": [file], "chunk": [chunk], "rows": [rows], "data": packed})
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raise an error of ours, which Ray has wrapped, as it was."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - always raised again
+        cause: BaseException | None = error
+        while cause is not None and not _is_own(cause):
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        raise cause or error from None
+
+
+def _is_own(error: BaseException) -> bool:
+    """Return whether an error is ours. Ray's wrapper is a subclass of what it wraps, made on the fly."""
+    return isinstance(error, ReviewSentimentError) and not hasattr(error, "cause")
