@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import urlsplit
 
 from review_sentiment.errors import UsageError, first_line
@@ -14,11 +15,7 @@ from review_sentiment.errors import UsageError, first_line
 INSTALL = "pip install --constraint constraints.txt '.[ray]'"
 CONNECT_SECONDS = 5
 OBJECT_STORE_BYTES = 200 * 2**20
-"""Of a cluster on this machine. Chunks of 1,000 reviews are below 1 MB, and few are on their way at a time."""
-LOCAL = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray replaces 127.0.0.1 by the machine's address
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+"""Of a cluster on this machine. A chunk of 1,000 reviews is below 1 MB, and few are on their way."""
 
 
 def require_ray(address: str | None) -> None:
@@ -58,7 +55,11 @@ def connected(address: str | None) -> Iterator[list[Mapping[str, float]]]:
     Raises:
         UsageError: the cluster refuses the connection.
     """
-    os.environ.update(LOCAL if address is None else {"RAY_USAGE_STATS_ENABLED": "0"})
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if address is None:
+        # Ray would write a token to the home directory, and replace 127.0.0.1 by the machine's address.
+        own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token_hex(32)}
+        os.environ.update(own | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
     import ray
 
     options = {"logging_level": "WARNING", "log_to_driver": False}

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from review_sentiment.scoring.actor_plan import ActorPlan
     from review_sentiment.scoring.scorer import Scorer
 
+HEAD = "node:__internal_head__"
+"""A resource that Ray gives to the head node."""
 MAX_READERS = 8
 """Files that are read at a time."""
 
@@ -91,6 +93,34 @@ def score_chunks(
     Raises:
         ReviewSentimentError: the model cannot be loaded, or a file changed or cannot be read any more.
     """
+    import ray
+
+    # Ray Data (2.60) does not run in a client, so it runs beside the head, without which nothing runs anyway.
+    actor: Any = ray.remote(num_cpus=0, resources={HEAD: 0.001})(_Stream)
+    stream = actor.remote(files, labels, load_scorer, plan)
+    with _own_errors():
+        while (chunk := ray.get(stream.next.remote())) is not None:
+            yield chunk
+
+
+class _Stream:
+    """An actor that runs Ray Data."""
+
+    def __init__(
+        self, files: Sequence[FileToScore], labels: int, load_scorer: Callable[[], Scorer], plan: ActorPlan
+    ) -> None:
+        self._rows = _streamed(files, labels, load_scorer, plan)
+
+    def next(self) -> ScoredChunk | None:
+        """Return the next chunk, None at the end."""
+        with _own_errors():
+            row = next(self._rows, None)
+        return row and ScoredChunk(row["file"], row["chunk"], row["rows"], pickle.loads(row["data"]))
+
+
+def _streamed(
+    files: Sequence[FileToScore], labels: int, load_scorer: Callable[[], Scorer], plan: ActorPlan
+) -> Iterator[Any]:
     import ray.data
 
     context = ray.data.DataContext.get_current()
@@ -113,9 +143,7 @@ def score_chunks(
         compute=ray.data.ActorPoolStrategy(size=plan.actors),
         fn_constructor_args=(load_scorer, labels),
     )
-    with _own_errors():
-        for row in scored.iter_rows():
-            yield ScoredChunk(row["file"], row["chunk"], row["rows"], pickle.loads(row["data"]))
+    yield from scored.iter_rows()
 
 
 def _check(address: str, job: ScoringJob) -> FileToScore:
