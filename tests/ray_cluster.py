@@ -14,6 +14,7 @@ from typing import Self
 from tests.ports import free_ports
 
 START_SECONDS = 240
+SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": str(START_SECONDS)}
 RAY = Path(sys.executable).with_name("ray")
 
 
@@ -34,13 +35,20 @@ class RayNodes:
         return f"ray://127.0.0.2:{self._client}"
 
     def __enter__(self) -> Self:
+        try:
+            self._start_all()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start_all(self) -> None:
         head = ("--head", f"--port={self._gcs}", f"--ray-client-server-port={self._client}")
         self._start(2, *head, "--include-dashboard=false", "--num-cpus=0")
         self._wait()
         for number in range(self._workers):
             self.add_worker(number)
         self._wait()
-        return self
 
     def __exit__(self, *_: object) -> None:
         for process in reversed(self._processes):
@@ -55,7 +63,7 @@ class RayNodes:
         self._kill(self._processes[1 + number])
 
     def _start(self, host: int, *options: str) -> None:
-        environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "240"} | self.token
+        environment = os.environ | SETTINGS | self.token
         log = self._log(len(self._processes)).open("wb")
         self._processes.append(
             subprocess.Popen(
