@@ -232,14 +232,14 @@ def wait_for(found: Callable[[], Found], process: subprocess.Popen[str]) -> Foun
     return thing
 
 
-def wait_for_line(text: str, process: subprocess.Popen[str]) -> None:
-    """Wait until the process writes a line with the text to standard error; fail if it ends first."""
+def wait_for_line(text: str, process: subprocess.Popen[str]) -> str:
+    """Return the line with the text once the process writes it to standard error; fail if it ends first."""
     assert process.stderr is not None
     lines = []
     for line in process.stderr:
         lines.append(line)
         if text in line:
-            return
+            return line
     pytest.fail(f"{text!r} is not in the output: {''.join(lines)}")
 
 

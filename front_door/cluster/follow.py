@@ -74,7 +74,8 @@ class RunView:
         for pod in pods:
             self._logs.setdefault(pod.metadata.name, PodLog(step_of(pod))).show(self._cluster, pod)
         for pod in pods:
-            if pod.status.phase == "Failed" and pod.metadata.name not in self._ended:
+            ends = pod.status.phase == "Failed" or (is_active(pod) and pod.metadata.deletion_timestamp)
+            if ends and pod.metadata.name not in self._ended:
                 self._ended.add(pod.metadata.name)
                 self._show_end(pod)
         waits = self._waiting(jobs, pods)

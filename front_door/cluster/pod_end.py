@@ -21,7 +21,13 @@ class PodEnd:
 
 
 def end_of(pod: Any, last_lines: Iterable[str]) -> PodEnd:
-    """Return how a failed pod ended whose log ends with these lines."""
+    """Return how a pod ended that failed or is being deleted; its log ends with these lines."""
+    if pod.metadata.deletion_timestamp:
+        return PodEnd(
+            f"its pod is being deleted from the node {pod.spec.node_name}: the node is drained, a pod of higher "
+            "priority needs its place, or somebody deleted it",
+            killed=True,
+        )
     ended, disruption = _terminated(pod), _disruption(pod)
     if pod.status.reason == "Evicted" or disruption:
         said = (pod.status.message or disruption).strip().rstrip(".")

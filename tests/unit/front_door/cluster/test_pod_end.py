@@ -24,6 +24,14 @@ def test_an_evicted_pod_with_the_kubelets_reason() -> None:
     assert "evicted from the node node1 (The node was low on resource: memory)" in found.text
 
 
+def test_a_pod_that_is_deleted_by_a_drain_or_a_person() -> None:
+    pod = recorded("runs")
+    pod.metadata.deletion_timestamp = pod.metadata.creation_timestamp
+    found = end_of(pod, [])
+    assert found.killed
+    assert "deleted from the node node1: the node is drained" in found.text
+
+
 def test_an_error_of_the_process_itself_with_the_end_of_its_log() -> None:
     found = end_of(recorded("exit1"), ["Traceback", "ValueError: bad"])
     assert not found.killed
