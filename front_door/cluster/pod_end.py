@@ -24,8 +24,8 @@ def end_of(pod: Any, last_lines: Iterable[str]) -> PodEnd:
     """Return how a pod ended that failed or is being deleted; its log ends with these lines."""
     if pod.metadata.deletion_timestamp:
         return PodEnd(
-            f"its pod is being deleted from the node {pod.spec.node_name}: the node is drained, a pod of higher "
-            "priority needs its place, or somebody deleted it",
+            f"its pod is being deleted from the node {pod.spec.node_name}: the node is drained, a pod of "
+            "higher priority needs its place, or somebody deleted it",
             killed=True,
         )
     ended, disruption = _terminated(pod), _disruption(pod)
