@@ -70,9 +70,10 @@ class PodLog:
         found = []
         for stamped in answer.data.decode(errors="replace").splitlines():
             at, _, line = stamped.partition(" ")
-            if _sortable(at) > self.shown_until:
+            at = at.removesuffix("Z")  # then times sort as text, with and without a fraction
+            if at > self.shown_until:
                 found.append(line)
-                self.shown_until = _sortable(at)
+                self.shown_until = at
         return found
 
     def _show(self, line: str) -> None:
@@ -92,9 +93,3 @@ class PodLog:
 def _has_started(pod: Any) -> bool:
     states = [container.state for container in pod.status.container_statuses or []]
     return any(state.running or state.terminated for state in states)
-
-
-def _sortable(timestamp: str) -> str:
-    """Return a time of the log with all nine digits; Go drops trailing zeros."""
-    seconds, _, fraction = timestamp.removesuffix("Z").partition(".")
-    return f"{seconds}.{fraction:0<9}"
