@@ -38,6 +38,8 @@ SECONDS_WITHOUT_CLUSTER = 600.0
 """Time after which we give up on a cluster that does not respond; the run goes on there."""
 SECONDS_TO_REPORT = 30.0
 """Time that ZenML's server has to know the end of a run whose orchestrator has ended."""
+SECONDS_TO_START = 600.0
+"""Time that another command has to create the orchestrator's job of a run that it has registered."""
 SHOWN: Mapping[str, StepStatus] = {
     "cached": "cached",
     "running": "running",
@@ -127,19 +129,18 @@ def follow(run: PipelineRunResponse, cluster: Cluster) -> PipelineRunResponse:
     view, responded, ended_at = RunView(cluster, run.id), time.monotonic(), None
     while True:
         try:
-            orchestrator_ended = view.show()
+            if view.show():
+                ended_at = ended_at or time.monotonic()
+                latest = Client().get_pipeline_run(run.id)
+                if latest.status.is_finished:
+                    _delete_active_jobs(cluster, str(run.id))
+                    return _require_completed(latest, view)
+                is_new = str(latest.status) == "initializing"
+                if time.monotonic() - ended_at > (SECONDS_TO_START if is_new else SECONDS_TO_REPORT):
+                    raise _lost(latest, view)
             responded = time.monotonic()
         except connection_errors() as error:
             _raise_if_final(error, cluster, run.name, time.monotonic() - responded)
-            orchestrator_ended = False
-        if orchestrator_ended:
-            ended_at = ended_at or time.monotonic()
-            latest = Client().get_pipeline_run(run.id)
-            if latest.status.is_finished:
-                _delete_active_jobs(cluster, str(run.id))
-                return _require_completed(latest, view)
-            if time.monotonic() - ended_at > SECONDS_TO_REPORT:
-                raise _lost(latest, view)
         time.sleep(SECONDS_BETWEEN_POLLS)
 
 
@@ -201,8 +202,8 @@ def _lost(run: PipelineRunResponse, view: RunView) -> RunFailedError:
     end = view.end_of(ORCHESTRATOR)
     return RunFailedError(
         f"The run {run.name} ended without a result: "
-        f"{end.text if end else 'its job is gone from the cluster'}. Start it again: finished steps are in "
-        "the cache, and training resumes from its checkpoint."
+        f"{end.text if end else 'its orchestrator stopped or was deleted'}. Start it again: finished steps "
+        "are in the cache, and training resumes from its checkpoint."
     )
 
 

@@ -78,6 +78,13 @@ def test_a_pull_that_fails_again_is_no_news() -> None:
     assert len(found) == 1
 
 
+def test_a_mount_that_fails_once_is_no_reason_to_wait() -> None:
+    pod, events = recorded("secretvolume"), events_of("secretvolume")
+    for event in events:
+        event.count = 1
+    assert waits_of_pod(pod, events) is None
+
+
 def test_a_pod_that_starts_waits_for_nothing() -> None:
     assert waits_of_pod(recorded("runs"), events_of("runs")) is None
 
