@@ -16,7 +16,7 @@ from tests.ports import free_ports
 START_SECONDS = 240
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_raylet_start_wait_time_s": str(START_SECONDS),
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(START_SECONDS),
     "RAY_worker_niceness": "0",  # Ray's 15 gets almost no time beside other tests
 }
 RAY = Path(sys.executable).with_name("ray")
@@ -52,7 +52,7 @@ class RayNodes:
         self._wait()
         for number in range(self._workers):
             self.add_worker(number)
-        self._wait()
+            self._wait()  # two that start together take the same names of sockets
 
     def __exit__(self, *_: object) -> None:
         for process in reversed(self._processes):
@@ -78,7 +78,7 @@ class RayNodes:
                 stdout=log,
                 stderr=log,
                 env=environment,
-                start_new_session=True,
+                process_group=0,
             )
         )
 

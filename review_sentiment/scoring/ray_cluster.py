@@ -10,7 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from urllib.parse import urlsplit
 
-from review_sentiment.errors import UsageError, first_line
+from review_sentiment.errors import ReviewSentimentError, UsageError, first_line
 
 INSTALL = "pip install --constraint constraints.txt '.[ray]'"
 CONNECT_SECONDS = 5
@@ -54,6 +54,7 @@ def connected(address: str | None) -> Iterator[list[Mapping[str, float]]]:
 
     Raises:
         UsageError: the cluster refuses the connection.
+        ReviewSentimentError: Ray does not start on this machine.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address is None:
@@ -74,7 +75,13 @@ def connected(address: str | None) -> Iterator[list[Mapping[str, float]]]:
         else:
             package = Path(__file__).resolve().parents[1]
             ray.init(address, runtime_env={"py_modules": [str(package)]}, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:  # versions that differ, a wrong token
+    except Exception as error:  # Ray raises any kind
+        ray.shutdown()
+        if address is None:
+            raise ReviewSentimentError(
+                f"Ray does not start on this machine: {first_line(error)} It waits 30 s. Run again when less "
+                "is running."
+            ) from error
         raise UsageError(
             f"--address {address}: Ray refuses the connection: {first_line(error)}. The cluster needs the "
             f"same versions of Ray and Python as this machine ({ray.__version__})."

@@ -56,7 +56,7 @@ def drive(reviews: Path, output: Path, cluster: RayNodes, seconds: float) -> sub
         str(seconds),
     ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | cluster.token
-    return subprocess.Popen(command, cwd=output.parent, env=environment, start_new_session=True)
+    return subprocess.Popen(command, cwd=output.parent, env=environment)
 
 
 def wait_for_parts(output: Path, count: int) -> list[Path]:
