@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,11 +37,11 @@ def cluster_bed(directory: Path, kept: Path, model: Path) -> Iterator[ClusterBed
         docker = running.servers["dockerd"]
         with services(directory, kept, model, docker, registry_port) as bed:
             _prepare_namespace(running, Path(bed.environment["DOCKER_CONFIG"]) / "config.json")
+            _add_cache_volume(running, directory / "cache-volume")
             own = {
                 "KUBECONFIG": str(running.kubeconfig),
                 "KUBERNETES_CONTEXT": CONTEXT,
                 "KUBERNETES_NAMESPACE": NAMESPACE,
-                "KUBERNETES_HOST_NETWORK": "true",
                 "IMAGE_PULL_SECRET": PULL_SECRET,
                 "GPU_POD_CPU": "500m",
                 "GPU_POD_MEMORY": "4Gi",
@@ -58,3 +59,16 @@ def _prepare_namespace(running: Cluster, docker_login: Path) -> None:
         *kubectl, "--namespace", NAMESPACE, "create", "secret", "docker-registry", PULL_SECRET,
         f"--from-file=.dockerconfigjson={docker_login}",
     )  # fmt: skip
+
+
+def _add_cache_volume(running: Cluster, directory: Path) -> None:
+    """Add the volume for the claim of docker/kubernetes/cache.yaml: a directory that pods can write."""
+    directory.mkdir()
+    shutil.chown(directory, 1000)
+    spec = {
+        "capacity": {"storage": "60Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "hostPath": {"path": str(directory)},
+        "claimRef": {"namespace": NAMESPACE, "name": "review-sentiment-cache"},
+    }
+    running.core().create_persistent_volume({"metadata": {"name": "cache"}, "spec": spec})

@@ -1,7 +1,7 @@
 """A Kubernetes cluster of one node on loopback: etcd, the control plane, dockerd and a kubelet.
 
-Pods must use the network of the node (`hostNetwork: true`): there is no network plugin. The node has GPUs as
-a resource that the scheduler counts; a container gets no device.
+Pods are in the network of the node, where all services listen on loopback. The node has GPUs as a resource
+that the scheduler counts; a container gets no device.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ CONTEXT = "tests"
 NODE = "localhost"
 """The name at which the API server reaches the kubelet, for logs."""
 PAUSE_IMAGE = "pause:tests"
-RUNC = Path(__file__).with_name("runc-without-oom-score")
+RUNC = Path(__file__).with_name("runc-for-tests")
+NETWORK_PLUGIN = """#!/bin/sh
+cat >/dev/null
+test "$CNI_COMMAND" = DEL || echo '{"cniVersion": "0.3.1", "supportedVersions": ["0.3.1"]}'
+"""
+"""A plugin that adds no network to a pod. The kubelet then takes the address of eth0 for that of the pod."""
 AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -228,14 +233,29 @@ def _kubelet(parent: Path, programs: Path, docker: Server, kubeconfig: Path) -> 
         "--address=127.0.0.1", f"--port={port}", "--read-only-port=0",
         "--healthz-bind-address=127.0.0.1", f"--healthz-port={health}",
         "--cgroup-driver=cgroupfs", "--cgroups-per-qos=false", "--enforce-node-allocatable=",
-        "--fail-swap-on=false", "--eviction-hard=", "--make-iptables-util-chains=false",
-        "--resolv-conf=/etc/resolv.conf", "--serialize-image-pulls=false",
+        "--network-plugin=cni", *_network_plugin(directory), "--make-iptables-util-chains=false",
+        "--cluster-dns=127.0.0.1",
+        "--fail-swap-on=false", "--eviction-hard=", "--resolv-conf=/etc/resolv.conf",
+        "--serialize-image-pulls=false",
     ]  # fmt: skip
 
     def answers() -> None:
         httpx2.get(f"http://127.0.0.1:{health}/healthz").raise_for_status()
 
     return Server("kubelet", command, directory, answers)
+
+
+def _network_plugin(parent: Path) -> list[str]:
+    """Write the network plugin, also under the name that the kubelet asks for; return the options for it."""
+    programs, configuration = _own(parent, "cni-programs"), _own(parent, "cni")
+    for name in ("node", "loopback"):
+        program = programs / name
+        program.write_text(NETWORK_PLUGIN)
+        program.chmod(0o755)
+    content = {"cniVersion": "0.3.1", "name": "node", "type": "node"}
+    (configuration / "node.conf").write_text(json.dumps(content))
+    cache = parent / "cni-cache"
+    return [f"--cni-bin-dir={programs}", f"--cni-conf-dir={configuration}", f"--cni-cache-dir={cache}"]
 
 
 @contextmanager

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.cluster.bed import NAMESPACE, ClusterBed
+from tests.cluster.bed import NAMESPACE, PULL_SECRET, ClusterBed
 from tests.cluster.conftest import STACK
-from tests.cluster.control_plane import NODE
-from tests.front_door import Project, trained_steps, wait_for
+from tests.cluster.control_plane import NODE, PAUSE_IMAGE
+from tests.front_door import Project, trained_steps, wait_for, wait_for_line
 from tests.remote.bed import BUCKETS
+from tests.remote.engines import run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 
@@ -67,23 +70,34 @@ def test_the_scheduler_places_a_gpu_step_by_its_request_alone(
             for amounts in spec["containers"][0]["resources"].values():
                 del amounts[GPU]
             spec["containers"][0]["resources"]["requests"]["cpu"] = "32"
-        pod = {"metadata": {"generateName": "placed-"}, "spec": spec}
-        core = bed.cluster.core()
-        name = core.create_namespaced_pod(NAMESPACE, pod).metadata.name
-        try:
-            assert placed_at(bed, name) == expected
-        finally:
-            core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=0)
+        with pod_of(bed, spec) as name:
+            message = reasons(bed, name, {"Scheduled"})["Scheduled"]
+        assert message.endswith(f" to {expected}")
 
 
-def placed_at(bed: ClusterBed, pod: str) -> str:
-    """Return the name of the node that the scheduler chooses within 30 seconds."""
-    for _ in range(60):
-        node = bed.cluster.core().read_namespaced_pod(pod, NAMESPACE).spec.node_name
-        if node is not None:
-            return str(node)
+@contextmanager
+def pod_of(bed: ClusterBed, spec: dict[str, Any]) -> Iterator[str]:
+    """Create a pod, yield its name, and remove it."""
+    core = bed.cluster.core()
+    pod = {"metadata": {"generateName": "test-"}, "spec": spec}
+    name = core.create_namespaced_pod(NAMESPACE, pod).metadata.name
+    try:
+        yield name
+    finally:
+        core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=0)
+
+
+def reasons(bed: ClusterBed, pod: str, awaited: set[str]) -> dict[str, str]:
+    """Return the messages of a pod's events by reason, as soon as one has an awaited reason."""
+    for _ in range(120):
+        events = bed.cluster.core().list_namespaced_event(
+            NAMESPACE, field_selector=f"involvedObject.name={pod}"
+        )
+        found = {event.reason: str(event.message) for event in events.items}
+        if awaited & found.keys():
+            return found
         time.sleep(0.5)
-    pytest.fail(f"{pod} was not placed")
+    pytest.fail(f"{pod} has no event of {awaited}: {found}")
 
 
 @pytest.fixture
@@ -140,3 +154,31 @@ def test_a_training_whose_pod_is_drained_saves_a_checkpoint_first(
     bed.cluster.core().create_namespaced_pod_eviction(pod.metadata.name, NAMESPACE, eviction)
     steps = went_on(process, training, monkeypatch)
     assert len(steps) == STEPS, "no step is trained twice"
+
+
+def test_an_eviction_is_reported_as_such(bed: ClusterBed, training: Project) -> None:
+    small = "{name: cache, emptyDir: {sizeLimit: 64Ki}}"  # the model alone is larger
+    process = training.start(*STACK, "--only", "finetune", GPU_CACHE_VOLUME=small)
+    wait_for_line("was evicted from the node", process)
+    pod = next(pod for pod in reversed(gpu_pods(bed)) if pod.status.phase == "Failed")
+    assert pod.status.reason == "Evicted"
+    assert "cache" in pod.status.message
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=training.timeout_seconds)
+    assert process.returncode == 130, said
+
+
+def test_a_pod_pulls_its_image_with_the_registrys_password(
+    bed: ClusterBed, first_run: dict[str, Any]
+) -> None:
+    image = f"{bed.environment['CONTAINER_REGISTRY']}/small:1"
+    bed.docker("tag", PAUSE_IMAGE, image)
+    run("docker", "push", image, env=bed.environment)
+    bed.docker("rmi", image)
+    template = next(pod for pod in gpu_pods(bed) if pod.metadata.labels["step_name"] == "finetune")
+    assert template.spec.image_pull_secrets[0].name == PULL_SECRET
+    for secrets, expected in (([], "Failed"), ([{"name": PULL_SECRET}], "Pulled")):
+        container = {"name": "main", "image": image}
+        spec = {"containers": [container], "imagePullSecrets": secrets}
+        with pod_of(bed, spec) as name:
+            assert expected in reasons(bed, name, {"Failed", "Pulled"})

@@ -166,7 +166,6 @@ def test_a_steps_job_is_valid_and_requests_a_gpu(created: list[dict[str, Any]]) 
     (token,) = [variable for variable in container["env"] if variable["name"] == "ZENML_STORE_API_TOKEN"]
     assert token["valueFrom"]["secretKeyRef"]["name"] == f"zenml-token-{SNAPSHOT}"
     assert pod["terminationGracePeriodSeconds"] > SECONDS_TO_STOP
-    assert "hostNetwork" not in pod
     assert {"name": "shared-memory", "mountPath": "/dev/shm"} in container["volumeMounts"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert {"name": "cache", "mountPath": "/cache"} in container["volumeMounts"]
@@ -182,7 +181,6 @@ def test_a_clusters_own_names_reach_the_job(
     monkeypatch.setenv("GPU_RUNTIME_CLASS", "nvidia")
     monkeypatch.setenv("GPU_POD_CPU", "500m")
     monkeypatch.setenv("GPU_POD_MEMORY", "8Gi")
-    monkeypatch.setenv("KUBERNETES_HOST_NETWORK", "true")
     claim = "{name: cache, persistentVolumeClaim: {claimName: review-sentiment-cache}}"
     monkeypatch.setenv("GPU_CACHE_VOLUME", claim)
     monkeypatch.setenv("GPU_TOLERATIONS", "[{key: dedicated, value: gpu, effect: NoSchedule}]")
@@ -198,7 +196,6 @@ def test_a_clusters_own_names_reach_the_job(
         "memory": "8Gi",
         "nvidia.com/gpu": "1",
     }
-    assert pod["hostNetwork"] is True
     assert pod["tolerations"] == [{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}]
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
     assert yaml.safe_load(claim) in pod["volumes"]
