@@ -59,8 +59,8 @@ def connected(address: str | None) -> Iterator[list[Mapping[str, float]]]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address is None:
         # Ray would write a token to the home directory, and replace 127.0.0.1 by the machine's address.
-        own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token_hex(32)}
-        os.environ.update(own | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
+        os.environ.update({"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
+        os.environ.setdefault("RAY_AUTH_TOKEN", token_hex(32))  # Ray reads it once in a process
     import ray
 
     options = {"logging_level": "WARNING", "log_to_driver": False}
