@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -189,7 +189,10 @@ class _Writer:
             return
         models = np.where(scores.by_student, self._job.student, self._job.version)
         answers = answer_table(self._rule, scores.log_probs).assign(**{VERSION_COLUMN: models})
-        added: Any = answers[list(self._job.added)].to_dict("records")
+        names = self._job.added
+        columns = [answers[name].tolist() for name in names]
+        # `to_dict` takes 17 microseconds a row, more than the writing of a row of CSV.
+        added = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
         self._parts.append(self._directory / f"{number:08d}.rows")
         self._file.write(self._parts[-1], rows, added)
         self._labels.update(answers["label"])

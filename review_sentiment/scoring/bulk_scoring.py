@@ -144,7 +144,7 @@ def chunks_of(file: ReviewFile, columns: ReviewColumns, size: int) -> Iterator[l
     """Yield the rows in lists of at most `size`; a row whose review cannot be scored has a problem."""
     rows = file.rows(columns.names())
     while chunk := list(islice(rows, size)):
-        yield [row if row.problem else replace(row, problem=_problem_of(row, columns)) for row in chunk]
+        yield [_judged(row, columns) for row in chunk]
 
 
 def changed(source: Path) -> DataError:
@@ -191,8 +191,11 @@ def _all_failed(file: ReviewFile, columns: ReviewColumns, job: ScoringJob, total
     return DataError(f"None of the {total:,} rows could be scored. {failed.name} has the reasons.")
 
 
-def _problem_of(row: ReviewRow, columns: ReviewColumns) -> str:
-    return problem_of(columns.text_of(row.values), columns.title_of(row.values))
+def _judged(row: ReviewRow, columns: ReviewColumns) -> ReviewRow:
+    if row.problem:
+        return row
+    problem = problem_of(columns.text_of(row.values), columns.title_of(row.values))
+    return replace(row, problem=problem) if problem else row
 
 
 def reviews_of(columns: ReviewColumns, rows: Sequence[ReviewRow]) -> tuple[list[str], list[str]]:

@@ -132,7 +132,7 @@ def _streamed(
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=0,  # actors have all cores, and would wait for ever for a task that waits for one
-        compute=ray.data.TaskPoolStrategy(size=min(len(items), plan.actors, MAX_READERS)),
+        compute=ray.data.TaskPoolStrategy(size=min(len(items), plan.actors * plan.cores, MAX_READERS)),
     )
     scored = chunks.map_batches(
         _ChunkScorer,
