@@ -101,8 +101,7 @@ class RunView:
     def _show_end(self, pod: Any) -> None:
         step, on_gpu = step_of(pod), STEP_RUN_LABEL in pod.metadata.labels
         end = self._ends[step, on_gpu] = end_of(pod, self._logs[pod.metadata.name].last)
-        if end.killed:
-            logger.warning("%s: %s", step, end.text)
+        logger.warning("%s: %s", step, end.text)
 
     def _waiting(self, jobs: Sequence[Any], pods: Sequence[Any]) -> dict[str, Waiting]:
         """Return what each step waits for whose pod has not started."""

@@ -131,7 +131,7 @@ def waits_of_pod(pod: Any, events: Sequence[Any]) -> Waiting | None:
         if condition.type == "PodScheduled" and condition.status == "False":
             return _cause(condition.reason or "FailedScheduling", condition.message or "")
     # What happened once may be over: a node often mounts a secret at its second attempt.
-    troubles = [event for event in events if event.type == "Warning" and event.count != 1]
+    troubles = [event for event in events if event.reason.startswith("Failed") and event.count != 1]
     if troubles:
         return _cause(troubles[-1].reason, troubles[-1].message)
     if events and events[-1].reason == "Pulling":

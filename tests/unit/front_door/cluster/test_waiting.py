@@ -85,6 +85,13 @@ def test_a_mount_that_fails_once_is_no_reason_to_wait() -> None:
     assert waits_of_pod(pod, events) is None
 
 
+def test_a_warning_that_delays_nothing_is_no_reason_to_wait() -> None:
+    events = events_of("secretvolume")
+    for event in events:
+        event.type, event.reason = "Warning", "MissingClusterDNS"
+    assert waits_of_pod(recorded("secretvolume"), events) is None
+
+
 def test_a_pod_that_starts_waits_for_nothing() -> None:
     assert waits_of_pod(recorded("runs"), events_of("runs")) is None
 
