@@ -21,6 +21,7 @@ from front_door.commands.lineage import lineage
 from front_door.commands.machine import doctor, estimate_command
 from front_door.commands.parity import parity_command
 from front_door.commands.run import cli
+from front_door.commands.schedule import schedule
 from front_door.commands.score import score_command
 from front_door.commands.servers import mlflow_ui, serve
 from front_door.commands.sweep import sweep
@@ -46,6 +47,7 @@ for _command in (
     results,
     score_command,
     attach,
+    schedule,
     serve,
     mlflow_ui,
 ):

@@ -150,4 +150,11 @@ OVERRIDES = click.option(
     callback=_from_both,
     help="Change one setting, such as training.epochs=2. Can be repeated.",
 )
+RERUN = click.option(
+    "--rerun",
+    multiple=True,
+    metavar="STEP",
+    callback=_from_both,
+    help="Run this step even if it is cached. Can be repeated.",
+)
 JSON = click.option("--json", "as_json", is_flag=True, callback=_from_both, help="Print the result as JSON.")

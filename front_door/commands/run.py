@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import psutil
 
-from front_door.commands.options import CONFIG, JSON, OVERRIDES, STACK, MainCommand, given_options
+from front_door.commands.options import CONFIG, JSON, OVERRIDES, RERUN, STACK, MainCommand, given_options
 from front_door.run.events import EventFile, recorded
 from front_door.stack.configs import default_config
 from front_door.state import new_log_file, tracking_uri
@@ -80,12 +80,7 @@ class RunOptions:
 @STACK
 @CONFIG
 @OVERRIDES
-@click.option(
-    "--rerun",
-    multiple=True,
-    metavar="STEP",
-    help="Run this step even if it is cached. Can be repeated.",
-)
+@RERUN
 @click.option("--only", metavar="STEP", help="Run only this step, on the inputs of the latest run.")
 @click.option("--detach", is_flag=True, help="Start the run on a cluster and return; `attach` follows it.")
 @click.option("--dry-run", is_flag=True, help="Show the settings and which steps would run, without running.")

@@ -14,6 +14,7 @@ from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.settings_files import flat
 
 if TYPE_CHECKING:
+    from zenml.config.schedule import Schedule
     from zenml.models import PipelineRunResponse, StepRunResponse
 
     from front_door.stack.active import ActiveStack
@@ -85,6 +86,27 @@ def run(
     settings: Settings, source: SourceState, stack: ActiveStack, rerun: Sequence[str], launch: Launch
 ) -> PipelineRunResponse:
     """Run the pipeline, ignoring the cache of the steps in `rerun`; on a cluster, only start it."""
+    started: PipelineRunResponse = _configured(settings, stack, rerun, launch)(
+        settings=settings, available=source.available, revisions=source.revisions
+    )
+    return started
+
+
+def repeat(
+    settings: Settings,
+    source: SourceState,
+    stack: ActiveStack,
+    rerun: Sequence[str],
+    launch: Launch,
+    schedule: Schedule,
+) -> None:
+    """Let the stack's cluster repeat the pipeline with these settings; `launch.name` is a template."""
+    _configured(settings, stack, rerun, launch).with_options(schedule=schedule)(
+        settings=settings, available=source.available, revisions=source.revisions
+    )
+
+
+def _configured(settings: Settings, stack: ActiveStack, rerun: Sequence[str], launch: Launch) -> Any:
     from pipelines.review_sentiment import review_sentiment
 
     options: dict[str, dict[str, Any]] = {name: {} for name in step_names(settings)}
@@ -92,16 +114,12 @@ def run(
         options[name] |= stack.gpu_options
     for name in rerun:
         options[name] |= {"enable_cache": False}
-    configured = review_sentiment.with_options(
+    return review_sentiment.with_options(
         steps={name: own for name, own in options.items() if own},
         extra=provenance(launch.command, flat(settings)),
         run_name=launch.name,
         **stack.pipeline_options,
     )
-    started: PipelineRunResponse = configured(
-        settings=settings, available=source.available, revisions=source.revisions
-    )
-    return started
 
 
 def run_only(

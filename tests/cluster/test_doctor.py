@@ -20,7 +20,7 @@ from tests.cluster.bed import ClusterBed
 from tests.cluster.namespaces import kubeconfig_of_account, namespace
 from tests.front_door import Project
 
-pytestmark = [pytest.mark.remote, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 CACHE = "{name: cache, persistentVolumeClaim: {claimName: review-sentiment-cache}}"
 
 
@@ -172,7 +172,7 @@ def test_doctor_checks_the_cluster_and_the_services_from_a_pod(project: Project)
 def test_a_run_with_a_wrong_name_ends_with_code_2_and_submits_nothing(
     bed: ClusterBed, project: Project
 ) -> None:
-    wrong = replace(project, environment=project.environment | {"IMAGE_PULL_SECRET": "missing"})
+    wrong = replace(project, services={**project.services, "IMAGE_PULL_SECRET": "missing"})
     jobs = client.BatchV1Api(bed.cluster.api()).list_job_for_all_namespaces
     before = len(jobs().items)
     finished = wrong.run("--stack", "gpu", "--config", str(project.config))

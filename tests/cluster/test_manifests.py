@@ -13,7 +13,7 @@ from front_door.doctor.cluster.rights import OF_PODS
 from tests.cluster.bed import ClusterBed
 from tests.cluster.namespaces import kubeconfig_of_account, namespace
 
-pytestmark = [pytest.mark.remote, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 OF_EVERYONE = {
     ("create", "selfsubjectaccessreviews", "authorization.k8s.io"),
     ("create", "selfsubjectrulesreviews", "authorization.k8s.io"),

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 
 FLAVOR = "kubernetes"
 SECONDS_TO_ANSWER = 10
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, INVALID = 401, 403, 404, 422
 
 
 class NotAllowedError(ReviewSentimentError):
     """The person's account may not make this request."""
+
+
+class InvalidObjectError(UsageError):
+    """The API server finds a value of an object invalid."""
+
+
+REFUSALS = {FORBIDDEN: NotAllowedError, INVALID: InvalidObjectError}
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class StackCluster:
 
         Raises:
             NotAllowedError: the person may not make it.
+            InvalidObjectError: an object in it is invalid.
             UsageError: the sign-in is wrong or has expired.
             ReviewSentimentError: the API server refuses it for another reason, or does not respond.
         """
@@ -82,7 +90,7 @@ class StackCluster:
                 ) from error
             is_json = (error.headers or {}).get("Content-Type", "").startswith("application/json")
             message = json.loads(error.body)["message"] if is_json else f"{error.status} {error.reason}"
-            kind = NotAllowedError if error.status == FORBIDDEN else ReviewSentimentError
+            kind = REFUSALS.get(error.status, ReviewSentimentError)
             raise kind(f"The cluster of KUBERNETES_CONTEXT={self.context} answered: {message}") from error
         except HTTPError as error:
             raise ReviewSentimentError(

@@ -67,6 +67,9 @@ class ApiServer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if not self.path.split("/")[2].startswith("authorization"):
+            self._answer(*self.objects.get(f"POST {self.path}", (404, {})))
+            return
         asked = review["spec"]["resourceAttributes"]
         resource = "/".join(filter(None, (asked["resource"], asked["subresource"])))
         who = "pods" if "user" in review["spec"] else "you"

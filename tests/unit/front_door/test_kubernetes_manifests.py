@@ -23,8 +23,8 @@ from tests.unit.front_door.test_stack_files import VARIABLES
 
 IMAGE = "127.0.0.1:5000/zenml@sha256:0123"
 KUBERNETES = "1.31"
-API_VERSIONS = {"jobs": "batch/v1", "secrets": "v1"}
-KINDS = {"jobs": "Job", "secrets": "Secret"}
+API_VERSIONS = {"cronjobs": "batch/v1", "jobs": "batch/v1", "secrets": "v1"}
+KINDS = {"cronjobs": "CronJob", "jobs": "Job", "secrets": "Secret"}
 SNAPSHOT = uuid4()
 
 
@@ -96,7 +96,7 @@ def identity() -> dict[str, Any]:
     }
 
 
-def submit_run(file: StackFile, environment: dict[str, str]) -> None:
+def submit_run(file: StackFile, environment: dict[str, str], schedule: Any = None) -> None:
     from zenml.enums import StackComponentType
     from zenml.integrations.kubernetes.flavors import KubernetesOrchestratorConfig
     from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
@@ -112,7 +112,7 @@ def submit_run(file: StackFile, environment: dict[str, str]) -> None:
         pipeline_configuration=SimpleNamespace(name="review_sentiment", settings={}),
         step_configurations={},
         build=SimpleNamespace(get_image=lambda component_key, step: IMAGE),
-        schedule=None,
+        schedule=schedule,
     )
     stack: Any = None
     orchestrator.submit_pipeline(snapshot, stack, environment, {})
@@ -257,6 +257,29 @@ def test_a_runs_job_is_valid_and_has_the_token_as_a_secret(created: list[dict[st
     (token,) = [variable for variable in container["env"] if variable["name"] == "ZENML_STORE_API_TOKEN"]
     assert token["valueFrom"]["secretKeyRef"]["name"] == secret["metadata"]["name"]
     assert "nvidia.com/gpu" not in json.dumps(pod)  # the orchestrator itself needs no GPU
+
+
+def test_a_schedules_cron_job_is_valid_and_starts_the_job_of_a_run(created: list[dict[str, Any]]) -> None:
+    """The server in tests/cluster is too old for it, so a newer schema judges the object."""
+    schedule = SimpleNamespace(cron_expression="30 2 * * 1-5")
+    submit_run(read_stack("gpu"), {"ZENML_STORE_API_TOKEN": "zenml_word"}, schedule)
+    secret, cron_job = (item["manifest"] for item in created)
+    assert created[1]["path"] == "/apis/batch/v1/namespaces/zenml/cronjobs"
+    kubernetes_validate.validate(cron_job, KUBERNETES, strict=True)
+    assert cron_job["spec"]["schedule"] == "30 2 * * 1-5"
+    assert cron_job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert "zenml_word" not in json.dumps(cron_job)
+
+    created.clear()
+    submit_run(read_stack("gpu"), {"ZENML_STORE_API_TOKEN": "zenml_word"})
+    job = created[1]["manifest"]
+    pod, scheduled = (each["spec"]["template"]["spec"] for each in (job, cron_job["spec"]["jobTemplate"]))
+    names = [[variable["name"] for variable in each["containers"][0].pop("env")] for each in (pod, scheduled)]
+    assert names[0] == names[1]
+    assert secret["metadata"]["name"].startswith("zenml-token-")
+    for each in (pod, scheduled):
+        each["containers"][0].pop("args")  # with the id of the snapshot
+    assert scheduled == pod
 
 
 def test_an_invalid_manifest_is_rejected(created: list[dict[str, Any]]) -> None:
