@@ -114,6 +114,5 @@ def _add(
 def _as_text(known: list[PlannedRuns]) -> str:
     if not known:
         return "There are no schedules."
-    return columns(
-        [("schedule", "cron", "next (UTC)"), *((each.name, each.cron, each.next) for each in known)]
-    )
+    rows = [(each.name, each.cron, each.last) for each in known]
+    return columns([("schedule", "cron", "last run (UTC)"), *rows])
