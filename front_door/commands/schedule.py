@@ -73,7 +73,7 @@ def schedule(
         elif action == "remove":
             remove_schedule(file.zenml_name, arguments[0], cluster)
         known = planned_runs(file.zenml_name, cluster)
-    click.echo(json.dumps([asdict(each) for each in known]) if as_json else _as_text(known))
+    click.echo(json.dumps([asdict(each) for each in known]) if as_json else as_text(known))
 
 
 def _add(
@@ -111,7 +111,8 @@ def _add(
         )
 
 
-def _as_text(known: list[PlannedRuns]) -> str:
+def as_text(known: list[PlannedRuns]) -> str:
+    """Return the schedules as a table."""
     if not known:
         return "There are no schedules."
     rows = [(each.name, each.cron, each.last) for each in known]

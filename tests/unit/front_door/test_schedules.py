@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from front_door.cluster.schedules import PlannedRuns, require_name, require_schedulable
+from front_door.commands.schedule import as_text
 from front_door.main import main
 from review_sentiment.errors import UsageError
 from tests.unit.front_door.test_cluster_checks import ApiServer, cluster, server
@@ -79,3 +80,16 @@ def test_a_person_who_may_not_create_cron_jobs_is_told(server: type[ApiServer]) 
     server.denied.add("you create cronjobs")
     with pytest.raises(UsageError, match=r"may not create cronjobs\.batch"):
         require_schedulable(cluster(), "nightly", "30 2 * * 1-5")
+
+
+def test_schedules_are_a_table() -> None:
+    assert as_text([]) == "There are no schedules."
+    known = [
+        PlannedRuns("nightly", "30 2 * * *", "a-b", "2026-11-29 02:30"),
+        PlannedRuns("weekly", "0 0 * * 0"),
+    ]
+    assert as_text(known).splitlines() == [
+        "schedule  cron        last run (UTC)",
+        "nightly   30 2 * * *  2026-11-29 02:30",
+        "weekly    0 0 * * 0",
+    ]
