@@ -15,6 +15,8 @@ from zenml.materializers.base_materializer import BaseMaterializer
 
 RECORD_FILE = "record.json"
 HASHED_ROWS = 10_000
+GROUP_ROWS = 20_000
+"""A reader of some columns or rows has one row group in memory: of reviews, these are 10 MB."""
 PREVIEW_ROWS = 20
 
 
@@ -27,22 +29,28 @@ class RecordMaterializer(BaseMaterializer):
     def load(self, data_type: type[Any]) -> Any:
         """Read the record."""
         kind = self.ASSOCIATED_TYPES[0]
-        with self.artifact_store.open(self.path(RECORD_FILE), "r") as file:
-            saved = json.load(file)
-        values: dict[str, Any] = {}
+        tables: dict[str, pd.DataFrame] = {}
         for name, annotation in _annotations(kind).items():
             if annotation is pd.DataFrame:
-                with self.artifact_store.open(self.path(f"{name}.parquet"), "rb") as file:
-                    values[name] = pq.read_table(pa.BufferReader(file.read())).to_pandas()
-            else:
-                values[name] = TypeAdapter(annotation).validate_python(saved[name])
-        return kind(**values)
+                with self.artifact_store.open(self.table_path(name), "rb") as file:
+                    tables[name] = pq.read_table(pa.BufferReader(file.read())).to_pandas()
+        return kind(**tables, **self.without_tables())
+
+    def without_tables(self) -> dict[str, Any]:
+        """Read the fields that are not data frames."""
+        with self.artifact_store.open(self.path(RECORD_FILE), "r") as file:
+            saved = json.load(file)
+        return {
+            name: TypeAdapter(annotation).validate_python(saved[name])
+            for name, annotation in _annotations(self.ASSOCIATED_TYPES[0]).items()
+            if annotation is not pd.DataFrame
+        }
 
     def save(self, data: Any) -> None:
         """Write the record."""
         for name, table in _tables(data).items():
-            with self.artifact_store.open(self.path(f"{name}.parquet"), "wb") as file:
-                pq.write_table(table, file)
+            with self.artifact_store.open(self.table_path(name), "wb") as file:
+                pq.write_table(table, file, row_group_size=GROUP_ROWS)
         self.write_text(RECORD_FILE, _json(data))
 
     def compute_content_hash(self, data: Any) -> str:
@@ -59,6 +67,10 @@ class RecordMaterializer(BaseMaterializer):
     def path(self, name: str) -> str:
         """Return the path of one of the artifact's files."""
         return os.path.join(self.uri, name)
+
+    def table_path(self, name: str) -> str:
+        """Return the path of a data frame's parquet file."""
+        return self.path(f"{name}.parquet")
 
     def page(self, name: str, text: str) -> dict[str, VisualizationType]:
         """Write an HTML or Markdown page, and return it as a visualization."""

@@ -1,13 +1,14 @@
 """Review tables and chats."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
 from materializers.record import RecordMaterializer
 from review_sentiment.data.chats import ChatDataset
-from review_sentiment.data.review_table import ReviewTable
+from review_sentiment.data.review_table import Reviews, ReviewTable
+from review_sentiment.data.stored_reviews import StoredReviews
 
 
 class ReviewTableMaterializer(RecordMaterializer):
@@ -15,6 +16,13 @@ class ReviewTableMaterializer(RecordMaterializer):
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (ReviewTable,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA
+
+    def load(self, data_type: type[Any]) -> Reviews:
+        """Read the reviews, or only their counts if a step asks for `Reviews`: it reads what it needs."""
+        if data_type is not Reviews:
+            return cast("ReviewTable", super().load(data_type))
+        rows = self.table_path("frame")
+        return StoredReviews(lambda: self.artifact_store.open(rows, "rb"), **self.without_tables())
 
     def extract_metadata(self, data: ReviewTable) -> dict[str, MetadataType]:
         """Show the numbers of rows, and of dropped rows by reason."""

@@ -7,7 +7,7 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.report import DataReportMaterializer
 from review_sentiment.data.data_report import DataReport
-from review_sentiment.data.review_table import ReviewTable
+from review_sentiment.data.review_table import Reviews, ReviewTable
 from steps.source_fingerprint import fingerprint
 
 
@@ -18,7 +18,7 @@ def depends_on() -> str:
 
 @step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=DataReportMaterializer)
 def data_report(
-    reviews: list[ReviewTable], train: ReviewTable, validation: ReviewTable, evaluation: ReviewTable
+    reviews: list[Reviews], train: ReviewTable, validation: ReviewTable, evaluation: ReviewTable
 ) -> Annotated[DataReport, "data_report"]:
     """Return the page and each column's distance between evaluation and training reviews."""
     from review_sentiment.data.data_report import data_report as compare

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from zenml import StepContext
     from zenml.models import PipelineRunResponse
 
-    from review_sentiment.data.review_table import ReviewTable
+    from review_sentiment.data.review_table import Reviews, ReviewTable
     from review_sentiment.registry.model_card import RegisteredVersion
 
 
@@ -21,7 +21,7 @@ def lineage_of(
     context: StepContext,
     trained: str,
     source: str,
-    reviews: list[ReviewTable],
+    reviews: list[Reviews],
     train: ReviewTable,
     evaluation: ReviewTable,
 ) -> Lineage:

@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.decisions import RegisteredVersionMaterializer
 from review_sentiment.config import DataSettings, RegistrySettings, TrackingSettings
 from review_sentiment.data.data_report import DataReport
-from review_sentiment.data.review_table import ReviewTable
+from review_sentiment.data.review_table import Reviews, ReviewTable
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.evaluation.classification_report import ClassificationReport
 from review_sentiment.evaluation.result import Evaluation
@@ -34,7 +34,7 @@ def register_model(
     classification: ClassificationReport,
     rule: DecisionRule,
     *,
-    reviews: list[ReviewTable],
+    reviews: list[Reviews],
     train: ReviewTable,
     decision: ReviewTable,
     evaluation: ReviewTable,

@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.decisions import RegisteredVersionMaterializer
 from review_sentiment.arms.student import TrainedStudent
 from review_sentiment.config import DataSettings, StudentSettings, TrackingSettings
-from review_sentiment.data.review_table import ReviewTable
+from review_sentiment.data.review_table import Reviews, ReviewTable
 from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.registry.gate import Verdict
 from review_sentiment.registry.model_card import RegisteredVersion
@@ -28,7 +28,7 @@ def register_student(
     found: Evaluation,
     teacher: Evaluation,
     *,
-    reviews: list[ReviewTable],
+    reviews: list[Reviews],
     train: ReviewTable,
     evaluation: ReviewTable,
     data: DataSettings,

@@ -7,7 +7,7 @@ from zenml.config.cache_policy import CachePolicy
 
 from materializers.reviews import ReviewTableMaterializer
 from review_sentiment.config import Composition, SplitSettings
-from review_sentiment.data.review_table import ReviewTable
+from review_sentiment.data.review_table import Reviews, ReviewTable
 from steps.source_fingerprint import fingerprint
 
 PARTS = ("train", "validation", "decision", "evaluation")
@@ -25,7 +25,7 @@ def depends_on() -> str:
     output_materializers=dict.fromkeys(PARTS, ReviewTableMaterializer),
 )
 def split_reviews(
-    reviews: list[ReviewTable],
+    reviews: list[Reviews],
     split: SplitSettings,
     composition: Composition,
     natural_interval: float,

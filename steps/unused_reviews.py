@@ -8,7 +8,7 @@ from zenml.config.cache_policy import CachePolicy
 from materializers.student import UnlabelledMaterializer
 from review_sentiment.arms.teacher import Unlabelled
 from review_sentiment.config import Composition, SplitSettings
-from review_sentiment.data.review_table import ReviewTable
+from review_sentiment.data.review_table import Reviews
 from steps.source_fingerprint import fingerprint
 
 
@@ -19,7 +19,7 @@ def depends_on() -> str:
 
 @step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=UnlabelledMaterializer)
 def unused_reviews(
-    reviews: list[ReviewTable],
+    reviews: list[Reviews],
     split: SplitSettings,
     composition: Composition,
     natural_interval: float,
@@ -32,4 +32,4 @@ def unused_reviews(
 
     rules = SplitRules(**split.model_dump(), composition=composition, natural_interval=natural_interval)
     parts = split_reviews(reviews, rules, seed)
-    return sampled(parts.unused.frame, parts.train.frame, most, seed)
+    return sampled(parts.unused.sample(most, seed), parts.train.frame, most, seed)

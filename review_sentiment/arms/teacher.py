@@ -69,14 +69,14 @@ class TeacherAnswers:
 def sampled(unused: pd.DataFrame, train: pd.DataFrame, most: int, seed: int) -> Unlabelled:
     """Return a random sample of at most `most` reviews for the teacher to answer.
 
-    Both tables have `review_id`, `title` and `text`. Those that nothing was trained on come first. If they
-    are too few, training reviews follow: the teacher is surer of these than it should be, but its
-    probabilities still tell more than their labels alone.
+    Both tables have `review_id`, `title` and `text`. `unused` is a sample already, of reviews that nothing
+    was trained on: they come first. If they are too few, training reviews follow: the teacher is surer of
+    these than it should be, but its probabilities still tell more than their labels alone.
     """
-    first = _sample(unused, most, seed)
-    second = _sample(train, most - len(first), seed)
-    logger.info("%s reviews beyond the splits and %s training reviews are answered", len(first), len(second))
-    return Unlabelled(pd.concat([first, second])[["title", "text"]].reset_index(drop=True))
+    in_order = train.sort_values("review_id")
+    second = in_order.sample(min(most - len(unused), len(train)), random_state=seed)
+    logger.info("%s reviews beyond the splits and %s training reviews are answered", len(unused), len(second))
+    return Unlabelled(pd.concat([unused, second])[["title", "text"]].reset_index(drop=True))
 
 
 def read_unlabelled(
@@ -126,15 +126,10 @@ def ask_teacher(teacher: Scorer, title: str, reviews: Unlabelled) -> TeacherAnsw
     return TeacherAnswers(frame.assign(**columns), labels, title)
 
 
-def _sample(reviews: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    in_order = reviews.sort_values("review_id")
-    return in_order.sample(min(most, len(reviews)), random_state=seed)
-
-
 def _without_held_out(reviews: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
     known = [normalised(text) for text in held_out["text"]]
     plain = [normalised(text) for text in reviews["text"]]
-    same = near_duplicates(plain, known) | np.isin(plain, known)
+    same = near_duplicates([plain], [known]) | np.isin(plain, known)
     return reviews[~same].reset_index(drop=True)
 
 

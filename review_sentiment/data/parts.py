@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from review_sentiment.data.near_duplicates import similar_texts
 from review_sentiment.hashing import unit_interval
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 PARTS = ("train", "validation", "evaluation")
+TRAIN, VALIDATION, EVALUATION = range(len(PARTS))
+UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -27,37 +31,32 @@ class HeldOutShares:
         return self.evaluation + self.validation
 
 
-def assigned_parts(
-    reviews: pd.DataFrame, by: Literal["group", "time"], shares: HeldOutShares, seed: int
-) -> pd.Series:
-    """Return the part of each review, whose columns `plain` and `dropped` `splits` has added."""
-    return _by_time(reviews, shares) if by == "time" else _by_group(reviews, shares, seed)
-
-
-def _by_group(reviews: pd.DataFrame, shares: HeldOutShares, seed: int) -> pd.Series:
+def part_of_group(group: str, shares: HeldOutShares, seed: int) -> int:
+    """Return the part of the reviews of a group."""
     # `place` is in [0, 1) and belongs to the group. The parts are three intervals, and evaluation is the
     # first: a larger validation share takes groups from training only.
-    place = _groups(reviews).map(lambda group: unit_interval(str(seed), "product", group))
-    in_part = [place < shares.evaluation, place < shares.both]
-    return pd.Series(np.select(in_part, ["evaluation", "validation"], "train"), index=reviews.index)
+    place = unit_interval(str(seed), "product", group)
+    if place < shares.evaluation:
+        return EVALUATION
+    return VALIDATION if place < shares.both else TRAIN
 
 
-def _groups(reviews: pd.DataFrame) -> pd.Series:
-    """Return the group of each review: its own, or else its user, or else the reviews that are similar."""
+def parts_by_group(reviews: pd.DataFrame, shares: HeldOutShares, seed: int) -> npt.NDArray[np.int8]:
+    """Return the part of each review by its `group` or else its `user`; `UNKNOWN` if it has neither."""
     groups = reviews["group"].fillna("user " + reviews["user"])
-    alone = groups.isna() & (reviews["dropped"] == "")
-    ids = reviews.loc[alone, "review_id"]
-    clusters = pd.Series(similar_texts(reviews.loc[alone, "plain"].tolist()), index=ids.index)
-    # The smallest id of a cluster names it, so that the order of the reviews does not matter.
-    return groups.fillna(ids.groupby(clusters).transform("min")).fillna(reviews["review_id"])
+    parts = np.full(len(groups), UNKNOWN, np.int8)
+    known = groups.notna().to_numpy()
+    parts[known] = [part_of_group(group, shares, seed) for group in groups[known]]
+    return parts
 
 
-def _by_time(reviews: pd.DataFrame, shares: HeldOutShares) -> pd.Series:
+def parts_by_time(times: npt.NDArray[np.float64], shares: HeldOutShares) -> npt.NDArray[np.int8]:
     """Return the parts of the past, of the time before the latest reviews, and of these.
 
     Reviews of the same time, such as those of a day, are in one part.
     """
-    times = reviews["time"]
-    starts = [times.quantile(1 - share, interpolation="higher") for share in (shares.evaluation, shares.both)]
-    in_part = [times >= start for start in starts]
-    return pd.Series(np.select(in_part, ["evaluation", "validation"], "train"), index=reviews.index)
+    of_all = pd.Series(times)
+    parts = np.full(len(times), TRAIN, np.int8)
+    for part, share in ((VALIDATION, shares.both), (EVALUATION, shares.evaluation)):
+        parts[times >= of_all.quantile(1 - share, interpolation="higher")] = part
+    return parts

@@ -1,12 +1,20 @@
 """A table of clean, labelled reviews, and the counts of dropped rows."""
 
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
 from review_sentiment.hashing import stable_hash
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 COLUMNS = {
     "review_id": "str",
@@ -24,6 +32,8 @@ COLUMNS = {
     "balanced": "bool",
 }
 """Column names and pandas types. `group`, `user` and `verified_purchase` are missing if the source has none.
+
+`review_id` is a 64-bit hash of the content, as 16 hexadecimal digits.
 
 `group` is the product, customer or thread, `source_label` the value that the source has for the label, and
 `language` a code of ISO 639, or `unknown` for a text that is too short to tell. `time` is in seconds since
@@ -62,18 +72,44 @@ class CategoryCounts:
         return ", ".join(f"{reason} ({count:,})" for reason, count in by_count if count) or "nothing"
 
 
-@dataclass(frozen=True)
-class ReviewTable:
+class Reviews(ABC):
     """Reviews of one or more categories, one row each, with the columns of `COLUMNS`.
 
     `counts` has an entry for each category that rows were read of, also if all of them were dropped.
     """
+
+    counts: tuple[CategoryCounts, ...]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    @abstractmethod
+    def batches(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Yield these columns of all rows, some rows at a time."""
+
+    @abstractmethod
+    def rows(self, numbers: npt.NDArray[np.int64]) -> pd.DataFrame:
+        """Return all columns of the rows with these numbers, which ascend."""
+
+
+@dataclass(frozen=True)
+class ReviewTable(Reviews):
+    """Reviews in memory."""
 
     frame: pd.DataFrame
     counts: tuple[CategoryCounts, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """Yield the columns."""
+        yield self.frame[list(columns)]
+
+    def rows(self, numbers: npt.NDArray[np.int64]) -> pd.DataFrame:
+        """Return the rows."""
+        return self.frame.iloc[numbers]
 
     @property
     def read(self) -> int:
@@ -121,7 +157,15 @@ def table_of(
     return ReviewTable(frame, (counts,))
 
 
-def whole_counts(ingested: Sequence[ReviewTable], parts: Sequence[ReviewTable]) -> tuple[CategoryCounts, ...]:
+class Counted(Protocol):
+    """Anything with counts of categories."""
+
+    @property
+    def counts(self) -> tuple[CategoryCounts, ...]:
+        """Return the counts."""
+
+
+def whole_counts(ingested: Sequence[Counted], parts: Sequence[Counted]) -> tuple[CategoryCounts, ...]:
     """Return for each category the rows that its source had, those in any part, and the dropped ones."""
     split = [one for part in parts for one in part.counts]
     whole = []

@@ -85,7 +85,7 @@ def _near(texts: Sequence[Any], keys: Sequence[int | None], rng: Random) -> tupl
     chosen = rng.sample(first, min(NEAR_TEXTS + NEAR_REFERENCES, len(first)))
     words = [normalised(str(texts[index])) for index in chosen]
     compared = min(NEAR_TEXTS, len(words) // 2)
-    near = near_duplicates(words[:compared], words[compared:])
+    near = near_duplicates([words[:compared]], [words[compared:]])
     return float(near.sum()) / max(1, compared), (compared, len(words) - compared)
 
 
