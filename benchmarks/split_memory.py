@@ -4,7 +4,8 @@
 python benchmarks/split_memory.py [--rows 1000000 --rows 5000000] [--words 20] [--json]
 
 The reviews are synthetic, of ten categories, in parquet files as ingestion stores them: a product per 20
-reviews, a user per three. Texts are random words; one in 50 has another's words but for one.
+reviews, and as many users as reviews, of whom some have several. Texts are random words; one in 50 has
+another's words but for one.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def write_category(path: Path, category: str, rows: int, words: int) -> None:
                 "review_id": [f"{number:016x}" for number in draw.integers(0, 2**63, size)],
                 "category": category,
                 "group": [f"B{number:09}" for number in draw.integers(0, 1 + rows // 20, size)],
-                "user": [f"AE{number:026}" for number in draw.integers(0, 1 + rows // 3, size)],
+                "user": [f"AE{category}{number:025}" for number in draw.integers(0, rows, size)],
                 "source_label": np.where(label == "negative", "1", "5"),
                 "language": "en",
                 "time": np.nan,
