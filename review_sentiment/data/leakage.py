@@ -62,5 +62,5 @@ def drop_shared(keys: SplitKeys, *, users: bool) -> None:
 
 
 def _users(keys: SplitKeys, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
-    found: npt.NDArray[np.uint64] = np.unique(keys.users[rows])
-    return found[found != NO_USER]
+    found = np.unique(keys.users[rows])
+    return np.asarray(found[found != NO_USER], dtype=np.uint64)

@@ -38,15 +38,15 @@ class SplitKeys:
     ids: npt.NDArray[np.uint64]
     words: npt.NDArray[np.uint64]
     users: npt.NDArray[np.uint64]
-    categories: pd.Categorical
-    labels: pd.Categorical
+    categories: pd.Categorical[str]
+    labels: pd.Categorical[str]
     parts: npt.NDArray[np.int8]
     reasons: npt.NDArray[np.int8]
 
     def left(self, *parts: int) -> npt.NDArray[np.bool_]:
         """Return which reviews are in these parts and not dropped."""
-        in_parts: npt.NDArray[np.bool_] = np.isin(self.parts, parts)
-        return in_parts & (self.reasons == REASONS.index(KEPT))
+        kept = self.reasons == REASONS.index(KEPT)
+        return np.asarray(np.isin(self.parts, parts) & kept, dtype=np.bool_)
 
     def drop(self, which: npt.NDArray[Any], reason: str) -> None:
         """Drop reviews, given by a mask or by their numbers."""
@@ -117,7 +117,7 @@ class _Names:
         self._rows[self._end : self._end + len(numbers)] = numbers
         self._end += len(numbers)
 
-    def sorted(self) -> pd.Categorical:
+    def sorted(self) -> pd.Categorical[str]:
         """Return all rows; the names are in alphabetical order."""
         names = sorted(self._numbers)
         ranks = np.argsort([self._numbers[name] for name in names]).astype(np.int16)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pandas as pd
 import pytest
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore, LocalArtifactStoreConfig
@@ -27,7 +28,7 @@ from review_sentiment.arms.student import TrainedStudent
 from review_sentiment.data.chats import COLUMNS, ChatDataset
 from review_sentiment.data.data_report import DataReport
 from review_sentiment.data.files.review_file import ReviewColumns
-from review_sentiment.data.review_table import ReviewTable, table_of
+from review_sentiment.data.review_table import Reviews, ReviewTable, table_of
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.evaluation.classification_report import ClassificationReport
 from review_sentiment.evaluation.comparison import Comparison, PairedDifference
@@ -159,6 +160,20 @@ def test_review_tables_keep_types_missing_users_and_counts(tmp_path: Path) -> No
     pd.testing.assert_frame_equal(loaded.frame, reviews().frame)
     assert loaded.counts == reviews().counts
     assert (loaded.read, loaded.dropped) == (5, {"3 stars": 3})
+
+
+def test_a_step_that_asks_for_reviews_reads_some_columns_and_rows(tmp_path: Path) -> None:
+    table = ReviewTable(pd.concat([reviews().frame] * 30, ignore_index=True), reviews().counts)
+    frame = table.frame.assign(title=[f"title {number}" for number in range(len(table))])
+    store = local_store(tmp_path)
+    ReviewTableMaterializer(uri=str(tmp_path), artifact_store=store).save(replace(table, frame=frame))
+    loaded = ReviewTableMaterializer(uri=str(tmp_path), artifact_store=store).load(Reviews)
+    assert not isinstance(loaded, ReviewTable)
+    assert (len(loaded), loaded.counts) == (len(frame), table.counts)
+    read = pd.concat(loaded.batches(["title", "label"]), ignore_index=True)
+    pd.testing.assert_frame_equal(read, frame[["title", "label"]])
+    chosen = np.array([1, 7, len(frame) - 1])
+    pd.testing.assert_frame_equal(loaded.rows(chosen), frame.iloc[chosen].reset_index(drop=True))
 
 
 def test_chats_keep_types_and_labels(tmp_path: Path) -> None:
