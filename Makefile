@@ -3,6 +3,7 @@
 # make browser       install Debian's chromium for tests/browser (needs root)
 # make test-remote   run the tests with real services (needs Debian and root)
 # make test-cluster  run the tests on a real Kubernetes, which the first run builds in six minutes (the same)
+# make test-ray      run the tests of bulk scoring on Ray, which need the cores for themselves
 # make check         run what a commit must pass: ruff, mypy and marimo check
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ TESTS ?= tests/cluster
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run install test test-unit browser engines test-remote test-cluster check format clean
+.PHONY: run install test test-unit browser engines test-ray test-remote test-cluster check format clean
 
 run: install
 	$(BIN)/python run_pipeline.py $(RUN_OPTIONS)
@@ -38,6 +39,9 @@ test-unit: install
 browser:
 	command -v chromium >/dev/null || { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
 	    apt-get install --quiet=2 --yes --no-install-recommends chromium >/dev/null; }
+
+test-ray: install
+	$(BIN)/python -m pytest tests/ray
 
 engines:
 	tests/remote/install.sh $(SERVERS_VENV)

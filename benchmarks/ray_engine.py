@@ -33,7 +33,7 @@ from review_sentiment.data.files.review_file import Added, ReviewColumns
 from review_sentiment.scoring.bulk_scoring import ScoringJob, chunks_of
 from review_sentiment.scoring.file_set import RayCluster, answer_files, check_inputs, score_files
 from review_sentiment.scoring.ray_cluster import connected
-from tests.ray_driver import RULE, Stub
+from tests.ray.driver import RULE, Stub
 
 SHARE_OF_ROWS = 10
 

@@ -13,12 +13,12 @@ from time import monotonic, sleep
 import pandas as pd
 import pytest
 
-from tests import ray_driver
-from tests.ray_cluster import RayNodes
-from tests.ray_driver import job_of, score_here
+from tests.ray import driver as driving
+from tests.ray.driver import job_of, score_here
+from tests.ray.nodes import RayNodes
 
 pytest.importorskip("ray", reason="Ray is an extra: pip install '.[ray]'")
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS, CHUNK = 1_200, 50
@@ -48,7 +48,7 @@ def reviews(tmp_path: Path) -> Path:
 def drive(reviews: Path, output: Path, cluster: RayNodes, seconds: float) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
-        ray_driver.__file__,
+        driving.__file__,
         reviews,
         output,
         cluster.address,
