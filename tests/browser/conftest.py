@@ -82,9 +82,12 @@ def visit(browser: Browser, tmp_path: Path) -> Callable[..., AbstractContextMana
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """Return a page of a profile of its own, which fails where the page asks another server."""
+    from playwright.sync_api import expect
+
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(WAIT_MILLISECONDS)
+    expect.set_options(timeout=WAIT_MILLISECONDS)  # Playwright's 5 s are too few for a slow machine
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(request.url))
     yield page

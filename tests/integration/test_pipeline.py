@@ -511,7 +511,7 @@ def test_edited_functions_run_the_steps_that_reach_them(copied_project: Project)
         {"evaluate_arm_tfidf", "register_model"} <= ran <= {"evaluate_arm_tfidf", "compare", "register_model"}
     )
 
-    edit(sources / "data" / "splits.py", '"order", row', '"other order", row')
+    edit(sources / "data" / "stratification.py", '"order", f', '"other order", f')
     fates = copied_project.result("--dry-run")["steps"]
     assert fates["ingest_reviews_Tops"] == "cached"
     assert fates["split_reviews"] == "runs"

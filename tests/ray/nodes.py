@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import Self
 
@@ -27,6 +28,7 @@ class RayNodes:
 
     def __init__(self, directory: Path, workers: int = 2) -> None:
         self._directory = directory
+        self._sockets = TemporaryDirectory(prefix="ray-")  # a socket's path has at most 107 characters
         self._gcs, self._client = free_ports(2)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._workers = workers
@@ -57,6 +59,7 @@ class RayNodes:
     def __exit__(self, *_: object) -> None:
         for process in reversed(self._processes):
             self._kill(process)
+        self._sockets.cleanup()
 
     def add_worker(self, number: int) -> None:
         """Start a worker node."""
@@ -73,7 +76,7 @@ class RayNodes:
             subprocess.Popen(
                 [
                     *(RAY, "start", "--block", f"--node-ip-address=127.0.0.{host}", *options),
-                    *("--object-store-memory=100000000", f"--temp-dir={self._directory / 'ray'}"),
+                    *("--object-store-memory=100000000", f"--temp-dir={self._sockets.name}"),
                 ],
                 stdout=log,
                 stderr=log,
