@@ -161,13 +161,9 @@ def check_rows(file: ReviewFile, job: ScoringJob) -> tuple[int, ReviewColumns]:
     """
     name = job.source.name
     count = file.count()
-    present = dict.fromkeys(file.columns or ())
-    rows = units = 0
-    for row in file.rows():
-        rows, units = rows + 1, units + row.units
-        if file.columns is None:
-            present.update(dict.fromkeys(row.values))
-    if not rows:
+    survey = file.survey()
+    present = survey.columns
+    if not survey.rows:
         raise UsageError(f"{name} has no rows.")
     # JSON of which no row can be read has no columns; the list of the rows that failed says why.
     columns = job.columns.among(present, name) if present else ReviewColumns()
@@ -176,9 +172,11 @@ def check_rows(file: ReviewFile, job: ScoringJob) -> tuple[int, ReviewColumns]:
             f"{name} already has a column {', '.join(taken)}, which would be overwritten. "
             "Rename or remove it."
         )
-    if units != count:
-        raise DataError(f"{units:,} of {count:,} rows of {name} were read. This is a bug. Please report it.")
-    return rows, columns
+    if survey.units != count:
+        raise DataError(
+            f"{survey.units:,} of {count:,} rows of {name} were read. This is a bug. Please report it."
+        )
+    return survey.rows, columns
 
 
 def _all_failed(file: ReviewFile, columns: ReviewColumns, job: ScoringJob, total: int) -> DataError:

@@ -14,6 +14,8 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from review_sentiment.scoring.input_files import local_copy
 from review_sentiment.scoring.scores import Scores
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from review_sentiment.scoring.actor_plan import ActorPlan
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 HEAD = "node:__internal_head__"
 """A resource that Ray gives to the head node."""
+BLOCKS_PER_ACTOR, MAX_CHUNKS = 32, 16
+"""Chunks travel in blocks: large ones cost Ray less, 32 for each actor keep all busy to the end."""
 MAX_READERS = 8
 """Files that are read at a time."""
 
@@ -115,7 +121,7 @@ class _Stream:
         """Return the next chunk, None at the end."""
         with _own_errors():
             row = next(self._rows, None)
-        return row and ScoredChunk(row["file"], row["chunk"], row["rows"], pickle.loads(row["data"]))
+        return row and pickle.loads(row["data"])
 
 
 def _streamed(
@@ -124,11 +130,12 @@ def _streamed(
     import ray.data
 
     context = ray.data.DataContext.get_current()
-    context.target_max_block_size = 1  # a block for each chunk: Ray would collect 128 MB before it is scored
+    context.target_max_block_size = 1  # a block for each row: Ray would collect 128 MB before it is scored
     context.enable_progress_bars = False
-    items = [{"job": pickle.dumps((number, file))} for number, file in enumerate(files)]
+    items = [{"data": pickle.dumps((number, file))} for number, file in enumerate(files)]
+    left = sum(file.chunks - len(file.done) for file in files)
     chunks = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        _read,
+        partial(_read, max(1, min(MAX_CHUNKS, left // (plan.actors * BLOCKS_PER_ACTOR)))),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=0,  # actors have all cores, and would wait for ever for a task that waits for one
@@ -156,15 +163,21 @@ def _check(address: str, job: ScoringJob) -> FileToScore:
     return FileToScore(address, reviews.ending, rows, columns, job.rows_per_chunk)
 
 
-def _read(batch: pa.Table) -> Iterator[pa.Table]:
-    for packed in batch["job"].to_pylist():
+def _read(chunks_per_block: int, batch: pa.Table) -> Iterator[pa.Table]:
+    """Yield the chunks of a file in blocks: the number of each, its rows, and its titles and texts."""
+    for packed in batch["data"].to_pylist():
         number, file = pickle.loads(packed)
         with local_copy(file.address) as path:
-            chunks = chunks_of(open_reviews(path), file.columns, file.rows_per_chunk)
-            for chunk, rows in enumerate(chunks):
-                if chunk not in file.done:
-                    good = [row for row in rows if not row.problem]
-                    yield _table(number, chunk, len(rows), reviews_of(file.columns, good))
+            chunks = _chunks(file, path)
+            while block := list(islice(chunks, chunks_per_block)):
+                yield _block((number, block))
+
+
+def _chunks(file: FileToScore, path: Path) -> Iterator[tuple[int, int, tuple[list[str], list[str]]]]:
+    for number, rows in enumerate(chunks_of(open_reviews(path), file.columns, file.rows_per_chunk)):
+        if number not in file.done:
+            good = [row for row in rows if not row.problem]
+            yield number, len(rows), reviews_of(file.columns, good)
 
 
 class _ChunkScorer:
@@ -175,21 +188,21 @@ class _ChunkScorer:
         self._labels = labels
         self._scorer: Scorer | None = None
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        (row,) = batch.to_pylist()
-        titles, texts = pickle.loads(row["data"])
-        scores = Scores.of_version(np.empty((0, self._labels)))
-        if texts:
-            self._scorer = self._scorer or self._load()
-            scores = self._scorer.scores(titles, texts)
-        return _table(row["file"], row["chunk"], row["rows"], scores)
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Yield the scores of each chunk as soon as it has them, so that a killed command loses little."""
+        file, chunks = pickle.loads(batch["data"][0].as_py())
+        for number, rows, (titles, texts) in chunks:
+            scores = Scores.of_version(np.empty((0, self._labels)))
+            if texts:
+                self._scorer = self._scorer or self._load()
+                scores = self._scorer.scores(titles, texts)
+            yield _block(ScoredChunk(file, number, rows, scores))
 
 
-def _table(file: int, chunk: int, rows: int, data: Any) -> pa.Table:
+def _block(data: Any) -> pa.Table:
     import pyarrow as pa
 
-    packed = pa.array([pickle.dumps(data)], pa.large_binary())
-    return pa.table({"file": [file], "chunk": [chunk], "rows": [rows], "data": packed})
+    return pa.table({"data": pa.array([pickle.dumps(data)], pa.large_binary())})
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from review_sentiment.data.files.recognition import not_utf8
-from review_sentiment.data.files.review_file import TEXT, Added, ReviewRow, refuse_equal
+from review_sentiment.data.files.review_file import TEXT, Added, ReviewRow, Survey, refuse_equal
 from review_sentiment.data.files.text_lines import (
     NOT_UTF8,
     append_files,
@@ -50,7 +50,7 @@ class CsvFile:
             header = self._records(file).header()
         if not all(is_valid(name) and "\0" not in name for name in header):
             raise not_utf8(path, "see the header")
-        self.columns = tuple(header)
+        self.columns: tuple[str, ...] = tuple(header)
         refuse_equal(path.name, header)
 
     def rows(self, columns: Sequence[str] = ()) -> Iterator[ReviewRow]:  # noqa: ARG002 - all are read anyway
@@ -100,6 +100,10 @@ class CsvFile:
             records.header()
             header = sum(bool(_content(line)) for line in records.taken)
         return count_lines(self._path, _content) - header
+
+    def survey(self) -> Survey:
+        """Read the whole file and return what it has."""
+        return Survey.of(self.rows(), self.columns)
 
     def values_of(self, row: ReviewRow) -> Mapping[str, Any]:
         """Return all values of a row."""

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from review_sentiment.data.files.review_file import Added, ReviewRow
+from pydantic_core import from_json
+
+from review_sentiment.data.files.review_file import Added, ReviewRow, Survey
 from review_sentiment.data.files.text_lines import (
     NOT_UTF8,
     append_files,
@@ -45,7 +47,7 @@ class JsonFile:
     def rows(self, columns: Sequence[str] = ()) -> Iterator[ReviewRow]:  # noqa: ARG002 - all are read anyway
         """Yield every row with all its values, in the order of the file."""
         with opened_text(self._path) as file:
-            yield from _rows(_lines(file) if self._lines else _Splitter().pieces(file))
+            yield from _rows(self._pieces(file))
 
     def rows_of_part(self, part: TextIO, characters: int) -> Iterator[ReviewRow]:
         """Yield the rows that start within the first `characters` of a part of JSON lines."""
@@ -63,6 +65,16 @@ class JsonFile:
         with opened_text(self._path) as file:
             return sum(1 for _ in _Splitter().pieces(file))
 
+    def survey(self) -> Survey:
+        """Read the whole file and return what it has."""
+        rows, columns = 0, dict.fromkeys(())
+        with opened_text(self._path) as file:
+            for _, raw in self._pieces(file):
+                rows += 1
+                if not _is_known(raw, columns):
+                    columns.update(dict.fromkeys(_parse(raw)[0]))
+        return Survey(rows, rows, tuple(columns))
+
     def values_of(self, row: ReviewRow) -> Mapping[str, Any]:
         """Return all values of a row."""
         return row.values
@@ -71,13 +83,17 @@ class JsonFile:
         """Write rows with added values."""
         with path.open("w", encoding="utf-8", newline="") as file:
             for row, more in zip(rows, added, strict=True):
-                start = _LINE_BREAK.sub(" ", row.origin)[:-1].rstrip()
-                file.write(f"{start}, {json.dumps(more, ensure_ascii=False)[1:]}\n")
+                # A line has no line break: only then, the search for them takes 2 microseconds a row.
+                line = row.origin if self._lines else _LINE_BREAK.sub(" ", row.origin)
+                file.write(f"{line[:-1].rstrip()}, {_ENCODER.encode(more)[1:]}\n")
 
     def join(self, parts: Sequence[Path], output: Path, added: Sequence[str]) -> None:  # noqa: ARG002
         """Write the parts."""
         output.write_bytes(b"")
         append_files(parts, output)
+
+    def _pieces(self, file: TextIO) -> Iterator[tuple[int, str]]:
+        return _lines(file) if self._lines else _Splitter().pieces(file)
 
 
 def _rows(pieces: Iterable[tuple[int, str]]) -> Iterator[ReviewRow]:
@@ -167,12 +183,23 @@ def _piece(text: str, first: int) -> Iterator[tuple[int, str]]:
         yield first + text[: len(text) - len(text.lstrip())].count("\n"), stripped
 
 
+def _is_known(raw: str, columns: Mapping[str, Any]) -> bool:
+    """Return whether a row certainly adds no column.
+
+    This parser is ten times as fast as `_parse`, which finds more problems.
+    """
+    try:
+        return bool(from_json(raw, cache_strings="keys").keys() <= columns.keys())
+    except (ValueError, AttributeError):  # also UnicodeEncodeError; a list has no keys
+        return False
+
+
 def _parse(raw: str) -> tuple[dict[str, Any], str]:
     """Return the values of a row, or why it cannot be read or written."""
     if not is_valid(raw):
         return {}, NOT_UTF8
     try:
-        values = json.loads(raw, object_pairs_hook=_without_equal_keys)
+        values = _DECODER.decode(raw)
         if "\\ud" in raw.lower():
             json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -189,3 +216,8 @@ def _without_equal_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         raise ValueError("an object has the same key twice")
     return values
+
+
+# `json.loads` and `json.dumps` make a decoder or an encoder for each row, a fifth of the time of a row.
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_equal_keys)
+_ENCODER = json.JSONEncoder(ensure_ascii=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from review_sentiment.data.files.review_file import Added, ReviewRow, refuse_equal
+from review_sentiment.data.files.review_file import Added, ReviewRow, Survey, refuse_equal
 from review_sentiment.errors import DataError, first_line
 
 BATCH = 1_000
@@ -78,6 +78,10 @@ class ParquetFile:
     def count(self) -> int:
         """Return the rows by the file's metadata."""
         return self._rows
+
+    def survey(self) -> Survey:
+        """Read the whole file and return what it has."""
+        return Survey.of(self.rows(), self.columns)
 
     def values_of(self, row: ReviewRow) -> Mapping[str, Any]:
         """Return all values of a row that Python can represent."""

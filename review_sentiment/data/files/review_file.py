@@ -6,7 +6,7 @@ row that cannot be read has a `problem`, and costs only itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -57,6 +57,23 @@ class ReviewRow:
     origin: Any = None
 
 
+@dataclass(frozen=True)
+class Survey:
+    """A whole file: its number of rows, the sum of their `units`, and the columns of its good rows."""
+
+    rows: int
+    units: int
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, rows: Iterable[ReviewRow], columns: tuple[str, ...]) -> Survey:
+        """Return that of rows which all have the same columns."""
+        count = units = 0
+        for row in rows:
+            count, units = count + 1, units + row.units
+        return cls(count, units, columns)
+
+
 class ReviewFile(Protocol):
     """A file of one format."""
 
@@ -77,6 +94,14 @@ class ReviewFile(Protocol):
 
         Raises:
             DataError: the file is in another encoding than UTF-8.
+        """
+        ...
+
+    def survey(self) -> Survey:
+        """Read the whole file and return what it has, without keeping a row.
+
+        Raises:
+            DataError: the file is damaged.
         """
         ...
 

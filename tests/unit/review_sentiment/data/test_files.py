@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from review_sentiment.data.files.catalogue import open_reviews
 from review_sentiment.data.files.csv_file import MAX_LINES
-from review_sentiment.data.files.review_file import ReviewRow
+from review_sentiment.data.files.review_file import ReviewRow, Survey
 from review_sentiment.errors import DataError, ReviewSentimentError, UsageError
 
 
@@ -33,6 +33,8 @@ def rows_of(path: Path) -> list[ReviewRow]:
     """Read a file and check that every row is accounted for, in the order of the file."""
     file = open_reviews(path)
     rows = list(file.rows(("text", "title")))
+    in_rows = dict.fromkeys(name for row in rows if not row.problem for name in row.values)
+    assert file.survey() == Survey(len(rows), file.count(), file.columns or tuple(in_rows))
     assert sum(row.units for row in rows) == file.count()
     assert [row.number for row in rows] == list(range(1, len(rows) + 1))
     return rows
@@ -410,3 +412,10 @@ def test_missing_files_and_directories_are_errors(tmp_path: Path) -> None:
         open_reviews(tmp_path / "in.csv")
     with pytest.raises(ReviewSentimentError, match="is a directory"):
         open_reviews(tmp_path)
+
+
+def test_a_survey_finds_a_late_column_but_none_of_a_row_with_a_problem(tmp_path: Path) -> None:
+    lines = ['{"text": "x"}', '{"text": "x", "bad": 1, "bad": 2}', "[1]", "", '{"late": null, "text": "y"}']
+    path = tmp_path / "in.jsonl"
+    path.write_text("\n".join(lines))
+    assert open_reviews(path).survey() == Survey(4, 4, ("text", "late"))
