@@ -188,10 +188,13 @@ def _is_known(raw: str, columns: Mapping[str, Any]) -> bool:
 
     This parser is ten times as fast as `_parse`, which finds more problems.
     """
-    try:
-        return bool(from_json(raw, cache_strings="keys").keys() <= columns.keys())
-    except (ValueError, AttributeError):  # also UnicodeEncodeError; a list has no keys
+    if not is_valid(raw):
         return False
+    try:
+        values = from_json(raw, cache_strings="keys")
+    except ValueError:
+        return False
+    return isinstance(values, dict) and values.keys() <= columns.keys()
 
 
 def _parse(raw: str) -> tuple[dict[str, Any], str]:
