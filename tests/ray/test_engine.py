@@ -21,7 +21,7 @@ pytest.importorskip("ray", reason="Ray is an extra: pip install '.[ray]'")
 pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS, CHUNK = 1_200, 50
+ROWS, CHUNK = 1_200, 10  # 240 chunks: three travel in a block
 SECONDS = 480
 
 
@@ -84,7 +84,7 @@ def test_after_a_killed_driver_the_same_command_scores_only_the_rest(
     cluster: RayNodes, reviews: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    first = drive(reviews, output, cluster, 0.3)
+    first = drive(reviews, output, cluster, 0.06)
     scored = wait_for_parts(output, 5)
     first.send_signal(signal.SIGKILL)
     first.wait()
@@ -97,7 +97,7 @@ def test_after_a_killed_driver_the_same_command_scores_only_the_rest(
 
 def test_a_killed_node_costs_no_row(cluster: RayNodes, reviews: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    driver = drive(reviews, output, cluster, 0.5)
+    driver = drive(reviews, output, cluster, 0.1)
     wait_for_parts(output, 5)
     cluster.kill_worker(0)
     assert driver.wait(SECONDS) == 0
