@@ -61,6 +61,8 @@ def connected(address: str | None) -> Iterator[list[Mapping[str, float]]]:
         # Ray would write a token to the home directory, and replace 127.0.0.1 by the machine's address.
         os.environ.update({"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"})
         os.environ.setdefault("RAY_AUTH_TOKEN", token_hex(32))  # Ray reads it once in a process
+        # Ray's 15 would get almost no time beside other processes; the local engine runs at 0.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
     options = {"logging_level": "WARNING", "log_to_driver": False}

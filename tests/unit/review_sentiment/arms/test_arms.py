@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import get_args
 
@@ -12,7 +13,8 @@ import pytest
 from review_sentiment.arms import tuned_encoder
 from review_sentiment.arms.arm import LabelledDocuments
 from review_sentiment.arms.catalogue import KIND_FILE, fit_arm, load_arm, save_arm
-from review_sentiment.arms.version_scorer import version_scorer
+from review_sentiment.arms.combination import Combination
+from review_sentiment.arms.version_scorer import PackedVersion, version_scorer
 from review_sentiment.config import TrainedArm
 from review_sentiment.data.chats import ChatDataset
 from review_sentiment.decision.rule import DecisionRule
@@ -126,3 +128,22 @@ def test_the_files_of_an_arm_are_scored_as_those_of_any_version(tmp_path: Path) 
     assert found["p_good"] == pytest.approx(rule.probabilities(log_probs)[0, 1])
     assert found["label"] == "good"
     assert failed == {"error": "`text` is empty"}
+
+
+def test_a_worker_scores_with_a_version_and_its_student_as_this_machine_does(tmp_path: Path) -> None:
+    scorers = []
+    for name, each in (("teacher", 12), ("student", 6)):
+        train = reviews(("bad", "good"), each)
+        (tmp_path / name).mkdir()
+        save_arm("tfidf", fit_arm("tfidf", train, train, SEED), tmp_path / name)
+        save_rule(DecisionRule.raw(train.labels, (0.5, 0.5)), tmp_path / name)
+        scorers.append(version_scorer(tmp_path / name, plan_compute("cpu", "fp32")))
+    cascade = Combination(
+        student_name="s", student_version="1", student_run="r", threshold=0.8, rule=scorers[0].rule
+    )
+    packed = PackedVersion.of(tmp_path / "teacher", tmp_path / "student", cascade, "fp32")
+    texts = ["lovely soft warm", "unknown", "torn itchy thin", "lovely thin"]
+    found = pickle.loads(pickle.dumps(packed)).load("cpu").scores([""] * 4, texts)
+    expected = cascade.scorer(*scorers).scores([""] * 4, texts)
+    np.testing.assert_array_equal(found.log_probs, expected.log_probs)
+    assert found.by_student.tolist() == expected.by_student.tolist() == [True, False, True, False]
