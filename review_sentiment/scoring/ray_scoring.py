@@ -14,7 +14,6 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +134,8 @@ def _streamed(
     items = [{"data": pickle.dumps((number, file))} for number, file in enumerate(files)]
     left = sum(file.chunks - len(file.done) for file in files)
     chunks = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        partial(_read, max(1, min(MAX_CHUNKS, left // (plan.actors * BLOCKS_PER_ACTOR)))),
+        _read,
+        fn_args=(max(1, min(MAX_CHUNKS, left // (plan.actors * BLOCKS_PER_ACTOR))),),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=0,  # actors have all cores, and would wait for ever for a task that waits for one
@@ -163,7 +163,7 @@ def _check(address: str, job: ScoringJob) -> FileToScore:
     return FileToScore(address, reviews.ending, rows, columns, job.rows_per_chunk)
 
 
-def _read(chunks_per_block: int, batch: pa.Table) -> Iterator[pa.Table]:
+def _read(batch: pa.Table, chunks_per_block: int) -> Iterator[pa.Table]:
     """Yield the chunks of a file in blocks: the number of each, its rows, and its titles and texts."""
     for packed in batch["data"].to_pylist():
         number, file = pickle.loads(packed)
