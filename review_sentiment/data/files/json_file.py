@@ -67,12 +67,13 @@ class JsonFile:
 
     def survey(self) -> Survey:
         """Read the whole file and return what it has."""
-        rows, columns = 0, dict.fromkeys(())
+        rows = 0
+        columns: dict[str, None] = {}
         with opened_text(self._path) as file:
             for _, raw in self._pieces(file):
                 rows += 1
                 if not _is_known(raw, columns):
-                    columns.update(dict.fromkeys(_parse(raw)[0]))
+                    columns |= dict.fromkeys(_parse(raw)[0])
         return Survey(rows, rows, tuple(columns))
 
     def values_of(self, row: ReviewRow) -> Mapping[str, Any]:
