@@ -194,7 +194,7 @@ def _reason(step: StepRunResponse, view: RunView) -> str:
 
 
 def _lost(run: PipelineRunResponse, view: RunView) -> RunFailedError:
-    """Mark a run as failed whose orchestrator has ended without a word, and return the error."""
+    """Mark a run as failed whose orchestrator ended without reporting a result, and return the error."""
     from zenml.orchestrators.publish_utils import publish_failed_pipeline_run
 
     publish_failed_pipeline_run(run.id)

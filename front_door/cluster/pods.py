@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from review_sentiment.errors import ReviewSentimentError, UsageError, first_line
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from zenml.models import PipelineRunResponse
 
 STEP_LABEL, RUN_LABEL, STEP_RUN_LABEL, JOB_LABEL = "step_name", "run_id", "step_run_id", "job-name"
@@ -95,9 +97,10 @@ class Cluster:
         """Delete a job; it is gone when its pods are."""
         self._delete(self.batch.delete_namespaced_job, job.metadata.name, propagation_policy="Foreground")
 
-    def delete_secret(self, name: str) -> None:
-        """Delete a secret if it exists."""
-        self._delete(self.core.delete_namespaced_secret, name)
+    def delete_token(self, snapshot: UUID) -> None:
+        """Delete the secret with the token of a snapshot's runs, if it exists."""
+        # How KubernetesOrchestrator.get_token_secret_name (ZenML 0.98) names it.
+        self._delete(self.core.delete_namespaced_secret, f"zenml-token-{snapshot}")
 
     def _listed(self, call: Any, selector: str) -> Sequence[Any]:
         found: Sequence[Any] = call(

@@ -115,7 +115,7 @@ def remove_schedule(stack: str, name: str, cluster: StackCluster) -> None:
     snapshots = client.list_snapshots(schedule_id=found[name].id, named_only=False).items
     client.delete_schedule(found[name].id)
     for snapshot in snapshots:  # ZenML (0.98) leaves the secret there
-        Cluster(cluster.context, cluster.namespace).delete_secret(f"zenml-token-{snapshot.id}")
+        Cluster(cluster.context, cluster.namespace).delete_token(snapshot.id)
 
 
 def _schedules(stack: str) -> Sequence[ScheduleResponse]:

@@ -111,7 +111,7 @@ def _remove(run: PipelineRunResponse, cluster: Cluster) -> None:
             cluster.delete_job(job)
         time.sleep(SECONDS_BETWEEN_POLLS)
     if run.snapshot:
-        cluster.delete_secret(f"zenml-token-{run.snapshot.id}")
+        cluster.delete_token(run.snapshot.id)
 
 
 def _mark(run: PipelineRunResponse, status: str) -> None:
