@@ -1,29 +1,42 @@
-"""A step operator for GPU nodes of a Kubernetes cluster: ZenML's own, without the run's token in manifests.
+"""A step operator for GPU nodes of a Kubernetes cluster: ZenML's own (0.98), with two faults mended.
 
-The orchestrator keeps the token in a secret until the run's end, and its own pods read it from there. ZenML's
-step operator (0.98) writes it into the step's job, where everyone who may read jobs or pods finds it.
+The orchestrator keeps the run's token in a secret until the run's end, and its own pods read it from there.
+ZenML's step operator writes it into the step's job, where everyone who may read jobs or pods finds it.
+
+A step has two pods: one waits for the step's job, the other trains. If the first is evicted, ZenML leaves the
+job running and the retry starts a second trainer beside it. Here no job outlives the pod that waits for it.
 """
 
 from __future__ import annotations
 
+import time
+from http.client import NOT_FOUND
 from typing import TYPE_CHECKING, Any
 
+from kubernetes.client import ApiException
 from zenml.integrations.kubernetes.constants import KUBERNETES_SECRET_TOKEN_KEY_NAME
 from zenml.integrations.kubernetes.flavors import KubernetesStepOperatorFlavor
 from zenml.integrations.kubernetes.flavors.kubernetes_step_operator_flavor import (
     KubernetesStepOperatorSettings,
 )
+from zenml.integrations.kubernetes.kube_utils import delete_job, sanitize_label_value
 from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 from zenml.integrations.kubernetes.step_operators import KubernetesStepOperator
+from zenml.logger import get_logger
 
 if TYPE_CHECKING:
     from zenml.config.step_run_info import StepRunInfo
+    from zenml.models import StepRunResponse
 
 TOKEN = "ZENML_STORE_API_TOKEN"  # the name of the variable
+POLL_SECONDS = 2.0
+SECONDS_TO_END = 600
+"""For a job that was deleted: more than three times the grace period of stacks/gpu.yaml."""
+logger = get_logger(__name__)
 
 
 class KubernetesGpuStepOperator(KubernetesStepOperator):
-    """Runs steps as jobs, whose pods read the run's token from the orchestrator's secret."""
+    """Runs each step as a job that reads the run's token from a secret and ends before a retry starts."""
 
     def get_settings(self, container: Any) -> KubernetesStepOperatorSettings:
         """Return ZenML's settings, with the token's place in the environment of the pod."""
@@ -41,9 +54,56 @@ class KubernetesGpuStepOperator(KubernetesStepOperator):
         environment: dict[str, str],
         allocated_resource_request: Any,
     ) -> None:
-        """Start the step's job."""
+        """Start the step's job, once the jobs of earlier attempts are gone.
+
+        An attempt whose waiting pod was killed without notice (its node failed) has left its job running.
+        """
+        run, step = map(sanitize_label_value, (str(info.run_id), info.pipeline_step_name))
+        self._end_jobs(f"run_id={run},step_name={step}")
         others = {name: value for name, value in environment.items() if name != TOKEN}
         super().submit_with_allocation(info, entrypoint_command, others, allocated_resource_request)
+
+    def cleanup_step_submission(self, step_run: StepRunResponse) -> None:
+        """End the step's job if it is still running: the pod that waited for it was stopped."""
+        self._end_jobs(f"step_run_id={sanitize_label_value(str(step_run.id))}")
+
+    def _end_jobs(self, labels: str) -> None:
+        """Delete the unfinished jobs with these labels, and wait until their pods are gone.
+
+        A trainer has its grace period to save a checkpoint, from which the next attempt resumes.
+
+        Raises:
+            RuntimeError: they do not end. Two trainers would overwrite each other's checkpoints.
+        """
+        batch, namespace = self._k8s_batch_api, self.config.kubernetes_namespace
+
+        def unfinished() -> list[Any]:
+            jobs = batch.list_namespaced_job(namespace, label_selector=labels).items
+            return [job for job in jobs if not is_finished(job)]
+
+        for job in unfinished():
+            logger.info("Ending the job `%s`, which nothing waits for any more.", job.metadata.name)
+            # In the foreground: the job is listed until its pods are gone.
+            try:
+                delete_job(batch, namespace, job.metadata.name)
+            except ApiException as error:
+                if error.status != NOT_FOUND:  # it has gone meanwhile
+                    raise
+        deadline = time.monotonic() + SECONDS_TO_END
+        while remaining := unfinished():
+            if time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"The job {remaining[0].metadata.name} of an earlier attempt has not ended in "
+                    f"{SECONDS_TO_END} s. Its node may be unreachable: remove the node, or delete the job's "
+                    "pod with `kubectl delete pod --force`, then run again."
+                )
+            time.sleep(POLL_SECONDS)
+
+
+def is_finished(job: Any) -> bool:
+    """Return whether a job has completed or failed."""
+    conditions = job.status.conditions or ()
+    return any(one.status == "True" and one.type in {"Complete", "Failed"} for one in conditions)
 
 
 class KubernetesGpuFlavor(KubernetesStepOperatorFlavor):

@@ -156,6 +156,23 @@ def test_a_training_whose_pod_is_drained_saves_a_checkpoint_first(
     assert len(steps) == STEPS, "no step is trained twice"
 
 
+def test_a_training_ends_before_the_retry_of_the_pod_that_waits_for_it(
+    bed: ClusterBed, training: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, trainer = started_and_past_a_checkpoint(bed, training)
+    steps = bed.cluster.core().list_namespaced_pod(NAMESPACE, label_selector="step_name=finetune").items
+    run_id = trainer.metadata.labels["run_id"]
+    (waiting,) = (
+        pod
+        for pod in steps
+        if pod.metadata.labels["run_id"] == run_id and pod.metadata.name != trainer.metadata.name
+    )
+    bed.cluster.core().delete_namespaced_pod(waiting.metadata.name, NAMESPACE)
+    assert len(went_on(process, training, monkeypatch)) == STEPS, "no step is trained twice"
+    retry = gpu_pods(bed)[-1]
+    assert retry.metadata.name != trainer.metadata.name
+
+
 def test_an_eviction_is_reported_as_such(bed: ClusterBed, training: Project) -> None:
     small = "{name: cache, emptyDir: {sizeLimit: 64Ki}}"  # the model alone is larger
     process = training.start(*STACK, "--only", "finetune", GPU_CACHE_VOLUME=small)

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID, uuid4
 
 import kubernetes_validate
 import pytest
@@ -21,21 +22,46 @@ from front_door.stack.files import StackFile, read_stack
 from operators.step_end import SECONDS_TO_STOP
 from tests.unit.front_door.test_stack_files import VARIABLES
 
+if TYPE_CHECKING:
+    from operators.kubernetes_gpu import KubernetesGpuStepOperator
+
 IMAGE = "127.0.0.1:5000/zenml@sha256:0123"
 KUBERNETES = "1.31"
 API_VERSIONS = {"cronjobs": "batch/v1", "jobs": "batch/v1", "secrets": "v1"}
 KINDS = {"cronjobs": "CronJob", "jobs": "Job", "secrets": "Secret"}
-SNAPSHOT = uuid4()
+SNAPSHOT, RUN, ATTEMPT = uuid4(), uuid4(), uuid4()
 
 
 class _ApiServer(BaseHTTPRequestHandler):
-    """Stores created resources and does nothing else."""
+    """Stores created resources, and lists and deletes jobs."""
 
     created: list[dict[str, Any]]
+    deleted: list[str]
 
     def do_GET(self) -> None:
-        """Answer that no resource exists yet."""
-        self.send_error(404)
+        """List the jobs with the labels that are asked for; answer that any other resource does not exist."""
+        address = urlsplit(self.path)
+        if not address.path.endswith("/jobs"):
+            self.send_error(404)
+            return
+        (selector,) = parse_qs(address.query)["labelSelector"]
+        wanted = dict(pair.split("=") for pair in selector.split(","))
+        jobs = [one["manifest"] for one in self.created if one["path"] == address.path]
+        self._answer(
+            {
+                "items": [
+                    {"status": {}} | job
+                    for job in jobs
+                    if wanted.items() <= job["metadata"]["labels"].items()
+                    and job["metadata"]["name"] not in self.deleted
+                ]
+            }
+        )
+
+    def do_DELETE(self) -> None:
+        """Delete a job."""
+        self.deleted.append(urlsplit(self.path).path.rsplit("/", 1)[1])
+        self._answer({})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -43,8 +69,11 @@ class _ApiServer(BaseHTTPRequestHandler):
         resource = self.path.rsplit("/", 1)[1]
         known = {"apiVersion": API_VERSIONS[resource], "kind": KINDS[resource]}
         self.created.append({"path": self.path, "manifest": known | body})
+        self._answer(body, 201)
+
+    def _answer(self, body: dict[str, Any], code: int = 200) -> None:
         answer = json.dumps(body).encode()
-        self.send_response(201)
+        self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -57,7 +86,7 @@ class _ApiServer(BaseHTTPRequestHandler):
 @pytest.fixture
 def created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """Yield the resources created at an API server on loopback, which the context `team` points to."""
-    handler = type("Handler", (_ApiServer,), {"created": []})
+    handler = type("Handler", (_ApiServer,), {"created": [], "deleted": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     kubeconfig = tmp_path / "kubeconfig"
@@ -79,6 +108,7 @@ def created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[di
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(_ApiServer, "deleted", handler.deleted, raising=False)
     yield handler.created
     server.shutdown()
     server.server_close()
@@ -118,31 +148,34 @@ def submit_run(file: StackFile, environment: dict[str, str], schedule: Any = Non
     orchestrator.submit_pipeline(snapshot, stack, environment, {})
 
 
-def submit_step(file: StackFile, step: str, environment: dict[str, str]) -> None:
+def step_operator(file: StackFile) -> KubernetesGpuStepOperator:
     from zenml.enums import StackComponentType
     from zenml.integrations.kubernetes.flavors import KubernetesStepOperatorConfig
 
     from operators.kubernetes_gpu import KubernetesGpuStepOperator
 
     configuration = file.components["step_operator"].configuration
-    operator = KubernetesGpuStepOperator(
+    return KubernetesGpuStepOperator(
         # Here as from outside the cluster: only pods have the credentials for the API within.
         config=KubernetesStepOperatorConfig(**configuration | {"incluster": False}),
         type=StackComponentType.STEP_OPERATOR,
         **identity(),
     )
+
+
+def submit_step(file: StackFile, step: str, environment: dict[str, str], attempt: UUID = ATTEMPT) -> None:
     run: Any = SimpleNamespace(
         config=SimpleNamespace(command=None, settings={}),
         pipeline_configuration=SimpleNamespace(settings={}),
         pipeline=SimpleNamespace(name="review_sentiment"),
         pipeline_step_name=step,
         snapshot=SimpleNamespace(id=SNAPSHOT, project_id=uuid4()),
-        run_id=uuid4(),
+        run_id=RUN,
         run_name="run",
-        step_run_id=uuid4(),
+        step_run_id=attempt,
         get_image=lambda key: IMAGE,
     )
-    operator.submit_with_allocation(
+    step_operator(file).submit_with_allocation(
         run, ["python", "-m", "zenml.entrypoints.entrypoint", "--step_name", step], environment, None
     )
 
@@ -172,6 +205,29 @@ def test_a_steps_job_is_valid_and_requests_a_gpu(created: list[dict[str, Any]]) 
     assert "nodeSelector" not in pod  # the request chooses the node: no label is common to all clusters
     assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert pod["serviceAccountName"] == "zenml"
+
+
+def test_a_retry_first_ends_the_job_of_the_attempt_before(created: list[dict[str, Any]]) -> None:
+    stack = read_stack("gpu")
+    for step in ("evaluate", "finetune", "finetune"):
+        submit_step(stack, step, {}, uuid4())
+    names = [job["manifest"]["metadata"]["name"] for job in created]
+    assert _ApiServer.deleted == [names[1]], "the other step's job goes on"
+
+
+@pytest.mark.parametrize("end", ["Complete", "Failed", None])
+def test_a_job_does_not_outlive_the_pod_that_waits_for_it(
+    created: list[dict[str, Any]], end: str | None
+) -> None:
+    stack = read_stack("gpu")
+    submit_step(stack, "finetune", {})
+    job = created[0]["manifest"]
+    if end is not None:
+        condition = {"type": end, "status": "True"}
+        job["status"] = {"conditions": [condition]}
+    waited_for: Any = SimpleNamespace(id=ATTEMPT)
+    step_operator(stack).cleanup_step_submission(waited_for)
+    assert _ApiServer.deleted == ([] if end else [job["metadata"]["name"]]), "finished jobs keep their logs"
 
 
 def test_a_clusters_own_names_reach_the_job(
