@@ -6,27 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import marimo as mo
-
 from dashboard.runs.process import active_run
 from dashboard.runs.progress import RunFollower, has_started
-from dashboard.widgets.layout import notice
 from front_door.state import tracking_uri
 from review_sentiment.config import Settings
-from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dashboard.settings_form import Form
+    from starlette.requests import Request
+
     from review_sentiment.tracking.model_versions import ModelVersion
 
-SEARCHABLE_FROM = 12
-"""A choice among more versions has a search field."""
 SQLITE = "sqlite:///"
-NOTHING_YET = (
-    "No version is registered yet. A run registers one: see Configure and Run, or: python run_pipeline.py"
-)
+MODEL_PARAMETER = "model"
+"""URL parameter with the name of the registered model, if it is not the default one."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +40,23 @@ class Registry:
         return next((version for version in self.versions if version.version == number), None)
 
 
-def read_registry(model: str) -> Registry:
-    """Read a model's versions from MLflow.
+def registry_of(request: Request) -> Registry:
+    """Return the versions of the model that an address names, or of the default one.
 
     Raises:
         TrackingError: MLflow cannot be reached.
     """
+    return read_registry(request.query_params.get(MODEL_PARAMETER) or Settings().registry.model_name)
+
+
+def read_registry(model: str) -> Registry:
+    """Read a model's versions from MLflow; there are none before the first run has made a store.
+
+    Raises:
+        TrackingError: MLflow cannot be reached.
+    """
+    if not store_exists():
+        return Registry(model, [])
     from review_sentiment.tracking import mlflow_store, model_versions
 
     use_mlflow()
@@ -74,30 +79,6 @@ def store_exists() -> bool:
     return record is None or has_started(RunFollower(record.event_file).read(alive=True))
 
 
-def registry_or_notice(model: str) -> tuple[Registry | None, mo.Html | None]:
-    """Return a model's versions, or a notice if MLflow cannot be reached."""
-    if not store_exists():
-        return Registry(model, []), None
-    try:
-        return read_registry(model), None
-    except ReviewSentimentError as error:
-        return None, notice("MLflow cannot be reached", str(error), "danger")
-
-
-def version_chooser(registry: Registry, label: str, value: str | None = None) -> mo.ui.dropdown:
-    """Return a choice of version numbers; `value` is selected, or the newest."""
-    options = {title_of(version): version.version for version in registry.versions}
-    wanted = registry.find(value) if value else None
-    first = title_of(wanted) if wanted else next(iter(options), None)
-    return mo.ui.dropdown(options, value=first, label=label, searchable=len(options) > SEARCHABLE_FROM)
-
-
-def trial_chooser(registry: Registry) -> mo.ui.dropdown:
-    """Return a choice of versions with the champion selected."""
-    champion = registry.champion
-    return version_chooser(registry, "Version", champion.version if champion else None)
-
-
 def use_mlflow() -> None:
     """Point this process at the MLflow store, once.
 
@@ -108,16 +89,6 @@ def use_mlflow() -> None:
 
     if mlflow_store.current_uri() != tracking_uri():
         mlflow_store.configure(tracking_uri())
-
-
-def model_of(form: Form) -> str:
-    """Return the registered model of the form's settings, or the default one while they are invalid."""
-    return (form.settings or Settings()).registry.model_name
-
-
-def experiment_of(form: Form) -> str:
-    """Return the experiment of the form's settings, or the default one while they are invalid."""
-    return (form.settings or Settings()).tracking.experiment
 
 
 def title_of(version: ModelVersion) -> str:

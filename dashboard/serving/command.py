@@ -24,9 +24,10 @@ DASHBOARD_PORT = 8080
 )
 @click.option("--name", "names", multiple=True, help="Additional host name to accept. Can be repeated.")
 def ui(port: int, host: str, names: tuple[str, ...]) -> None:
-    """Serve the dashboard: machine, settings, runs, comparisons, models. Ctrl-C stops it."""
+    """Serve the dashboard: runs, models, comparisons, settings. Ctrl-C stops it."""
     try:
-        import marimo  # noqa: F401
+        import multipart  # noqa: F401
+        import plotly  # noqa: F401
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise UsageError(
@@ -39,5 +40,5 @@ def ui(port: int, host: str, names: tuple[str, ...]) -> None:
         click.echo(f"The dashboard is starting (a few seconds), log {log_file}", err=True)
         with quiet(log_file, messages=False) as console:
             serve_dashboard(host, door, names, console.print_line)
-    # marimo's kernels are threads, and Python would wait for them although their pages are closed.
+    # Threads may still read from a slow store, and Python would wait for them.
     os._exit(0)

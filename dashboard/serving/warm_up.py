@@ -8,10 +8,7 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING
 
-import marimo as mo
-
 from dashboard.queries.versions import SQLITE, store_exists
-from dashboard.widgets.layout import Panel, plot
 from front_door.stack.configs import DEFAULT_STACK
 from front_door.state import tracking_uri
 from review_sentiment.errors import ReviewSentimentError
@@ -20,22 +17,15 @@ if TYPE_CHECKING:
     from review_sentiment.config import Settings
 
 MODULES = (
-    "dashboard.pages.machine",
-    "dashboard.pages.configure",
-    "dashboard.pages.run_controls",
+    "dashboard.figures",
     "front_door.run.estimate",
     "torch",
-    "dashboard.pages.compare",
-    "dashboard.pages.models",
     "review_sentiment.tracking.model_versions",
     "review_sentiment.tracking.evidence",
     "review_sentiment.tracking.recorded_runs",
     "sklearn.metrics",
     "sklearn.calibration",
 )
-"""In the order of the tabs that need them."""
-MIN_HEIGHT = 10
-"""Pixels; Plotly accepts no smaller figure."""
 logger = logging.getLogger(__name__)
 
 
@@ -62,21 +52,6 @@ def warm_up() -> None:
     """
     load()
     query_mlflow()
-
-
-def unseen_figure() -> Panel:
-    """Return an invisible figure: a browser loads Plotly with its first figure, which takes up to a second.
-
-    The browser requests it when the page is complete and the user is idle (head.html).
-    """
-
-    def draw() -> mo.Html:
-        import plotly.graph_objects as go
-
-        return plot(go.Figure(layout={"height": MIN_HEIGHT}))
-
-    later = mo.lazy(draw)
-    return Panel(mo.Html(f"<div class=rs-unseen aria-hidden=true>{later.text}</div>"), (later,))
 
 
 @cache

@@ -1,0 +1,119 @@
+"""Work that would make pages wait, in processes of its own: loaded models, and slow computations.
+
+A page asks for a result by its key, and shows that it is in progress until it is there. Each kind of work has
+one process, so that a slow computation does not wait for a model that is being loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from threading import Lock
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
+
+from review_sentiment.errors import ReviewSentimentError
+
+Kind = Literal["models", "computations"]
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+RESULTS_KEPT = 200
+NICENESS = 5
+"""A page, and a run that the dashboard started, come before this work if they compete for the cores."""
+
+
+@dataclass(frozen=True)
+class Job(Generic[Result]):
+    """The state of some work: in progress if it has neither a result nor a problem."""
+
+    seconds: float
+    result: Result | None = None
+    problem: str = ""
+
+    @property
+    def in_progress(self) -> bool:
+        """Return whether there is no result yet."""
+        return self.result is None and not self.problem
+
+
+class Jobs:
+    """The processes and the results of their work, which are kept for the next page that asks."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._pools: dict[Kind, ProcessPoolExecutor] = {}
+        self._futures: OrderedDict[Hashable, tuple[float, Future[Any]]] = OrderedDict()
+
+    def ask(
+        self,
+        kind: Kind,
+        key: Hashable,
+        work: Callable[Arguments, Result],
+        *arguments: Arguments.args,
+        **options: Arguments.kwargs,
+    ) -> Job[Result]:
+        """Return the state of the work with a key, which is started if nobody has asked for it before.
+
+        `work` is a function of a module, and its arguments and result can be pickled; the result is not None.
+        Work that failed is started again by whoever asks next after its problem was shown.
+        """
+        with self._lock:
+            if key not in self._futures:
+                self._futures[key] = (time.monotonic(), self._pool(kind).submit(work, *arguments, **options))
+            self._futures.move_to_end(key)
+            since, future = self._futures[key]
+            job = _state(since, future)
+            if job.problem:
+                del self._futures[key]
+            if isinstance(future.done() and future.exception(), BrokenProcessPool):
+                self._pools.pop(kind, None)
+            while len(self._futures) > RESULTS_KEPT:
+                self._futures.popitem(last=False)
+        return job
+
+    def forget(self, key: Hashable) -> None:
+        """Do the work again when somebody asks next."""
+        with self._lock:
+            self._futures.pop(key, None)
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        for pool in self._pools.values():
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _pool(self, kind: Kind) -> ProcessPoolExecutor:
+        if kind not in self._pools:
+            # A forked process would inherit the server's threads and locks.
+            self._pools[kind] = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
+        return self._pools[kind]
+
+
+def _state(since: float, future: Future[Result]) -> Job[Result]:
+    seconds = time.monotonic() - since
+    if not future.done():
+        return Job(seconds)
+    error = future.exception()
+    if error is None:
+        return Job(seconds, future.result())
+    if isinstance(error, ReviewSentimentError):
+        return Job(seconds, problem=str(error))
+    if isinstance(error, BrokenProcessPool):
+        return Job(seconds, problem="The process was killed. This happens if memory runs out.")
+    return Job(seconds, problem=f"This is a bug in the dashboard: {type(error).__name__}: {error}")
+
+
+def _begin() -> None:
+    """Prepare a process: Ctrl-C is for the server, which ends it."""
+    from front_door.state import prepare_environment
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)
+    prepare_environment()

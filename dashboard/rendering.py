@@ -1,0 +1,80 @@
+"""Pages from templates: what every template can use, and what a page shows if something is missing."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse
+
+from dashboard.duration import clock
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from starlette.requests import Request
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+NAVIGATION = {
+    "Overview": "/",
+    "Runs": "/runs",
+    "Models": "/models",
+    "Compare": "/compare",
+    "Try it": "/try",
+    "Data": "/data",
+    "Learn": "/learn",
+}
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a page; templates escape every text."""
+    return HTMLResponse(environment().get_template(template).render(request=request, **values), status)
+
+
+def not_found(request: Request, what: str, instead: str, text: str) -> HTMLResponse:
+    """Return the page for something that does not exist, such as "Run 7", with a link to its list."""
+    return render(request, "message.html", 404, title=f"No {what}", text=text, links={instead: NAVIGATION[instead]})
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates with their filters and functions."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"clock": clock, "when": when, "capitalised": capitalised}
+    made.globals |= {"navigation": NAVIGATION, "figure": figure_element, "query": urlencode}
+    return made
+
+
+def when(moment: datetime) -> Markup:
+    """Return a time of this machine's time zone, readable by people and by programs."""
+    local = moment.astimezone()
+    return Markup("<time datetime='{}'>{}</time>").format(local.isoformat(), f"{local:%Y-%m-%d %H:%M}")
+
+
+def capitalised(text: str) -> str:
+    """Return a text with a capital first letter; `str.capitalize` would change the names of labels in it."""
+    return text[:1].upper() + text[1:]
+
+
+def figure_element(name: str, figure: go.Figure) -> Markup:
+    """Return a figure as HTML; `app.js` draws it once it scrolls into view. `name` is its id on the page."""
+    content = figure.to_plotly_json()
+    title = content["layout"].pop("title", {}).get("text", "")
+    # A script element ends at the first `</`, whatever is around it.
+    data = Markup(json.dumps(content, default=lambda value: value.tolist()).replace("</", "<\\/"))
+    return Markup(
+        "<figure class=figure id='{name}' aria-label='{title}'><figcaption>{title}</figcaption>"
+        "<div class=plot style='height:{height}px'></div>"
+        "<script type='application/json'>{data}</script></figure>"
+    ).format(name=name, title=title, height=content["layout"]["height"], data=data)

@@ -1,0 +1,151 @@
+// Pages work without this script. It updates parts of them in place, and draws figures.
+
+// 1. Parts that are replaced. A region has an id; a page's HTML is requested anew, and the regions that changed are
+//    exchanged. Figures are updated rather than drawn anew; what is open stays open, and the focus stays.
+const replace = async (address, regions) => {
+  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const region of regions) {
+    const next = page.getElementById(region.id);
+    if (!next) { location.reload(); return; }
+    const source = next.outerHTML;
+    if (source === region.source) continue;
+    next.source = source;
+    const focused = region.contains(document.activeElement) ? document.activeElement.id : "";
+    for (const details of region.querySelectorAll("details[id]")) {
+      const same = next.querySelector(`#${CSS.escape(details.id)}`);
+      if (same) same.open = details.open;
+    }
+    for (const drawn of region.querySelectorAll(".figure[data-drawn]")) {
+      const same = next.querySelector(`#${CSS.escape(drawn.id)}`);
+      if (!same) continue;
+      drawn.querySelector("script").textContent = same.querySelector("script").textContent;
+      same.replaceWith(drawn);
+      draw(drawn);
+    }
+    const log = region.querySelector(".log");
+    const follows = log && log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
+    region.replaceWith(next);
+    prepare(next);
+    if (follows) next.querySelector(".log")?.scrollTo(0, 1e9);
+    if (focused) document.getElementById(focused)?.focus();
+  }
+};
+
+// 2. Live regions: data-live is the number of seconds between two updates. Hidden windows do not ask.
+const live = async () => {
+  const regions = [...document.querySelectorAll("[data-live]")];
+  if (!regions.length) return;
+  const seconds = Math.min(...regions.map((region) => Number(region.dataset.live)));
+  await new Promise((after) => setTimeout(after, 1000 * seconds));
+  if (!document.hidden) {
+    try {
+      await replace(location.href, [...document.querySelectorAll("[data-live]")]);
+      document.documentElement.classList.remove("disconnected");
+    } catch { document.documentElement.classList.add("disconnected"); }  // the server is restarting
+  }
+  live();
+};
+
+// 3. Forms that need no button: data-auto names the ids of the regions that depend on their fields.
+const TYPING_MILLISECONDS = 300;
+let typing;
+const send = (form) => {
+  const fields = [...new FormData(form)].filter(([name, value]) => value !== (form.dataset.omit ?? "") && !(value instanceof File));
+  const address = `${form.getAttribute("action") || location.pathname}?${new URLSearchParams(fields)}`;
+  history.replaceState(null, "", address);
+  replace(address, form.dataset.auto.split(" ").map((id) => document.getElementById(id)));
+};
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (!form?.dataset.auto) return;
+  for (const shown of form.querySelectorAll(`output[for="${event.target.id}"]`)) shown.value = event.target.value;
+  clearTimeout(typing);
+  typing = setTimeout(() => send(form), event.target.matches("select, [type=checkbox], [type=radio]") ? 0 : TYPING_MILLISECONDS);
+});
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.auto) { event.preventDefault(); send(form); }
+  else for (const button of form.querySelectorAll("button")) setTimeout(() => { button.disabled = true; });
+});
+
+// 4. Figures. Plotly (4 MB) is loaded with the first one that scrolls into view.
+let plotly;
+const loadPlotly = () => (plotly ??= new Promise((loaded, failed) => {
+  const script = document.createElement("script");
+  Object.assign(script, { src: "/static/plotly.min.js", onload: () => loaded(window.Plotly), onerror: failed });
+  document.head.append(script);
+}));
+const specification = (figure) => {
+  const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
+  const style = getComputedStyle(document.body);
+  const grid = style.getPropertyValue("--line").trim();
+  for (const [name, axis] of Object.entries(layout))
+    if (/^[xy]axis/.test(name)) Object.assign(axis, { gridcolor: grid, zerolinecolor: grid, linecolor: grid });
+  return [data, { ...layout, margin: { ...layout.margin, t: 12 }, font: { color: style.color, family: style.fontFamily } }];
+};
+const OPTIONS = { responsive: true, displayModeBar: false };
+const draw = async (figure) => {
+  const Plotly = await loadPlotly();
+  await Plotly.react(figure.querySelector(".plot"), ...specification(figure), OPTIONS);
+  if (!figure.dataset.drawn) figure.append(tools(figure));
+  figure.dataset.drawn = "yes";
+};
+const button = (text, press) => Object.assign(document.createElement("button"), { type: "button", className: "quiet", textContent: text, onclick: press });
+const tools = (figure) => {
+  const bar = Object.assign(document.createElement("div"), { className: "tools" });
+  const name = figure.getAttribute("aria-label");
+  bar.append(
+    button("Enlarge", () => enlarge(figure)),
+    button("PNG", async () => (await loadPlotly()).downloadImage(figure.querySelector(".plot"), { format: "png", width: 1400, height: 800, filename: name })),
+    button("CSV", () => save(`${name}.csv`, table(figure))),
+  );
+  for (const tool of bar.children) tool.setAttribute("aria-label", `${tool.textContent}: ${name}`);
+  return bar;
+};
+const enlarge = async (figure) => {
+  const dialog = document.createElement("dialog");
+  const plot = document.createElement("div");
+  const close = button("Close", () => dialog.close());
+  dialog.setAttribute("aria-label", figure.getAttribute("aria-label"));
+  dialog.append(close, Object.assign(document.createElement("h2"), { textContent: figure.getAttribute("aria-label") }), plot);
+  dialog.onclose = () => dialog.remove();
+  document.body.append(dialog);
+  dialog.showModal();
+  const [data, layout] = specification(figure);
+  await (await loadPlotly()).newPlot(plot, data, { ...layout, height: innerHeight * 0.75 }, OPTIONS);
+};
+const quoted = (value) => /[",\n]/.test(`${value}`) ? `"${`${value}`.replaceAll('"', '""')}"` : `${value ?? ""}`;
+const table = (figure) => {
+  const lines = [["series", "x", "y", "z"]];
+  for (const { name, x, y, z } of specification(figure)[0])
+    if (z) z.forEach((row, r) => row.forEach((value, c) => lines.push([name, x?.[c] ?? c, y?.[r] ?? r, value])));
+    else (y ?? []).forEach((value, i) => lines.push([name, x?.[i] ?? i, value, ""]));
+  return lines.map((line) => line.map(quoted).join(",")).join("\n");
+};
+const save = (name, text) => {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
+  link.click();
+  URL.revokeObjectURL(link.href);
+};
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries)
+    if (isIntersecting) { seen.unobserve(target); draw(target); }
+}, { rootMargin: "200px" });
+
+// 5. The theme, for every figure on the page too.
+document.getElementById("theme").onclick = () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+  document.querySelectorAll("[data-drawn]").forEach(draw);
+};
+
+const prepare = (part) => {
+  for (const figure of part.querySelectorAll(".figure:not([data-drawn])")) seen.observe(figure);
+  for (const field of part.querySelectorAll("form[data-auto] .only-without-script")) field.remove();
+};
+for (const region of document.querySelectorAll("[data-live]")) region.source = region.outerHTML;
+prepare(document);
+live();
