@@ -17,19 +17,16 @@ _SAFE = re.compile(rf"\w[\w.-]{{0,{LENGTH - 1}}}(?<!-[0-9a-f]{{16}})")
 _OTHER = re.compile(r"[^\w.-]")
 
 
-def safe_names(names: Iterable[str], not_before: tuple[str, ...] = ()) -> dict[str, str]:
+def safe_names(names: Iterable[str]) -> dict[str, str]:
     """Map names to letters, digits, `_`, `.` and `-`: names of MLflow's metrics and ZenML's steps.
 
     Most names stay, with `_` for spaces. Others, and those that a database may take for equal because only
-    case or accents differ, get the hash of the name as a suffix; so do those that start with one of
-    `not_before`. No two names are mapped to the same one.
+    case or accents differ, get the hash of the name as a suffix. No two names are mapped to the same one.
     """
     joined = {name: name.replace(" ", "_") for name in names}
     alike = Counter(map(_folded, joined.values()))
     return {
-        name: shown
-        if _SAFE.fullmatch(shown) and alike[_folded(shown)] == 1 and not shown.startswith(not_before)
-        else _marked(name)
+        name: shown if _SAFE.fullmatch(shown) and alike[_folded(shown)] == 1 else _marked(name)
         for name, shown in joined.items()
     }
 

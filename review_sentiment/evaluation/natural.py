@@ -28,9 +28,6 @@ BY_LABEL = ("share", "precision", "recall")
 SCALARS = ("accuracy", "macro_f1", "calibration_error", "coverage", "risk")
 ON_SCALE = ("quadratic_kappa", "mean_absolute_error")
 """Figures of labels that are on a scale; see `metrics.Metrics`."""
-ENDS = ("low_", "high_")
-"""What no label's name in MLflow starts with: `precision_low_NAME` is the end of an interval."""
-
 
 SCALE_ROWS: Mapping[str, tuple[str, str | None]] = {
     "quadratic kappa": ("quadratic_kappa", None),
@@ -116,15 +113,20 @@ class NaturalMetrics:
             **({} if self.quadratic_kappa is None else SCALE_ROWS),
         } | ({"coverage": ("coverage", None), "risk": ("risk", None)} if self.coverage < 1 else {})
 
-    def flat(self) -> dict[str, float]:
-        """Return the figures and the ends of their intervals as single numbers, under names for MLflow."""
-        numbers: dict[str, float] = {}
-        safe = safe_names(self.share, not_before=ENDS)
-        for name, value in self._figures().items():
-            if isinstance(value, Mapping):
-                numbers |= {f"{name}_{safe[label]}": float(one) for label, one in value.items()}
-            else:
-                numbers[name] = float(value)
+    def headline(self) -> dict[str, float]:
+        """Return the figures as single numbers, with the interval of the accuracy, under names for MLflow.
+
+        MLflow draws a chart for each: the other intervals, and those of categories, are in `as_json`.
+        """
+        safe = safe_names(self.share)
+        numbers = {
+            "n": float(self.n),
+            "accuracy_low": self.low["accuracy"],
+            "accuracy_high": self.high["accuracy"],
+        }
+        numbers |= {name: vars(self)[name] for name in (*SCALARS, *ON_SCALE) if name in self.low}
+        for name in BY_LABEL:
+            numbers |= {f"{name}_{safe[label]}": value for label, value in vars(self)[name].items()}
         return numbers
 
     def with_interval(self, name: str, label: str | None = None) -> tuple[float, float, float]:

@@ -101,7 +101,7 @@ def _register(
     verdict = replace(recorded_verdict(source), same_adapter_as=source.version)
     reason = f"A new decision rule for version {source.version}; the gate did not judge it."
     chosen = {f"decision.{key}": str(value) for key, value in flat(settings).items()}
-    figures = {f"{TUNED}_natural/{key}": value for key, value in natural.flat().items()}
+    figures = {f"{TUNED}/natural_{key}": value for key, value in natural.headline().items()}
     tags = {GATE_TAG: verdict.outcome, GATE_REASON_TAG: reason}
     evaluation_run = record_evaluation(
         EvaluationRecord(

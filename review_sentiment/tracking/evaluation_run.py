@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from review_sentiment.hashing import stable_hash
-from review_sentiment.names import safe_names
 from review_sentiment.tracking.candidate import require_active
 from review_sentiment.tracking.mlflow_store import (
     CARD_FILE,
@@ -22,6 +21,7 @@ from review_sentiment.tracking.mlflow_store import (
     SLICES_FILE,
     STRATIFIED_FILE,
     TRADEOFFS_FILE,
+    TUNED,
     client,
 )
 from review_sentiment.tracking.run_log import (
@@ -42,6 +42,18 @@ if TYPE_CHECKING:
 
 IDENTITY_TAG = "evaluation"
 """Tag of an evaluation's run, and of the versions that link to it, with the evaluation's identity."""
+COMPARED = (
+    "natural_accuracy",
+    "natural_accuracy_low",
+    "natural_accuracy_high",
+    "accuracy",
+    "f1",
+    "roc_auc",
+    "calibration_error",
+    "unparsed_rate",
+    "reviews_per_second",
+)
+"""Metrics of the models that a tuned one is compared with."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +182,20 @@ def _log_tradeoffs(run_id: str, evaluations: Sequence[Evaluation]) -> None:
         client().log_figure(run_id, tradeoff_figure(tradeoffs), "tradeoffs.png")
 
 
+def tracked_figures(evaluation: Evaluation) -> dict[str, float]:
+    """Return the figures of a model that become MLflow metrics: all of the tuned one, the main ones of others.
+
+    MLflow draws a chart for each, grouped by the model's name. Everything else is in the run's files.
+    """
+    figures = evaluation.metrics.headline() | evaluation.audit.figures()
+    figures |= evaluation.cost.figures() if evaluation.cost else {}
+    natural = evaluation.natural.headline() if evaluation.natural else {}
+    figures |= {f"natural_{name}": value for name, value in natural.items()}
+    if evaluation.model == TUNED:
+        return figures
+    return {name: figures[name] for name in COMPARED if name in figures}
+
+
 def _log_model(run_id: str, evaluation: Evaluation) -> None:
     """Log a model's metrics, its plots, its predictions, and examples to read as table and page."""
     from review_sentiment.evaluation.decision_plots import decision_figure
@@ -177,16 +203,7 @@ def _log_model(run_id: str, evaluation: Evaluation) -> None:
     from review_sentiment.evaluation.plots import confusion_figure, probability_figure
 
     model, metrics = evaluation.model, evaluation.metrics
-    safe = safe_names(metrics.category_accuracy)
-    # MLflow groups charts by prefix: the headline figures get a group of their own.
-    for prefix, figures in (
-        (model, metrics.headline() | evaluation.audit.figures()),
-        (f"{model}_category", {safe[name]: value for name, value in metrics.category_accuracy.items()}),
-        (f"{model}_interval", metrics.interval_ends()),
-        (f"{model}_natural", evaluation.natural.flat() if evaluation.natural else {}),
-        (f"{model}_cost", evaluation.cost.figures() if evaluation.cost else {}),
-    ):
-        log_metrics(run_id, {f"{prefix}/{key}": value for key, value in figures.items()})
+    log_metrics(run_id, {f"{model}/{name}": value for name, value in tracked_figures(evaluation).items()})
     client().log_figure(run_id, confusion_figure(evaluation), f"{model}/confusion_matrix.png")
     client().log_figure(run_id, probability_figure(evaluation), f"{model}/probabilities.png")
     log_json(run_id, asdict(metrics), f"{model}/metrics.json")

@@ -69,7 +69,7 @@ def test_a_category_has_its_own_shares_from_its_weights() -> None:
     assert found.categories["Tops"].share == {"negative": 0.25, "positive": 0.75}
     assert found.categories["Bottoms"].accuracy == pytest.approx(0.5)
     assert found.as_json()["categories"]["Bottoms"]["recall"] == {"negative": 0.0, "positive": 1.0}
-    assert not any("Tops" in name for name in found.flat())
+    assert not any("Tops" in name for name in found.headline())
 
 
 def test_on_a_scale_answers_count_by_their_distance() -> None:
@@ -103,20 +103,19 @@ def test_labels_have_names_that_mlflow_accepts_and_no_two_figures_the_same() -> 
     labels = names(24)
     table = evaluation("tuned", labels, per_label=5)
     assert table.natural
-    flat = table.natural.flat()
-    for name in flat:
-        _validate_metric_name(f"champion_natural/{name}")
-    # n, and a figure with two ends for each scalar, and of each label for the three others
-    assert len({name.casefold() for name in flat}) == len(flat) == 1 + 3 * (5 + 3 * len(labels))
-    assert flat["precision_Very_negative"] == table.natural.precision["Very negative"]
-    assert flat["precision_low_x"] == table.natural.low["precision"]["x"]
+    headline = table.natural.headline()
+    for name in headline:
+        _validate_metric_name(f"tuned/natural_{name}")
+    # n, the ends of the accuracy's interval, the scalars, and of each label the three others
+    assert len({name.casefold() for name in headline}) == len(headline) == 3 + 5 + 3 * len(labels)
+    assert headline["precision_Very_negative"] == table.natural.precision["Very negative"]
 
 
 def test_other_scales_of_the_weights_change_nothing() -> None:
     gold, p = [0, 0, 0, 1, 1, 1], [0.2, 0.7, 0.4, 0.9, 0.4, 0.6]
     plain = natural_metrics(table(gold, p, [1.0, 2.0, 3.0, 1.0, 1.0, 5.0]), RULE, SHARES)
     scaled = natural_metrics(table(gold, p, [7.0, 14.0, 21.0, 0.1, 0.1, 0.5]), RULE, SHARES)
-    assert scaled.flat() == pytest.approx(plain.flat())
+    assert scaled.headline() == pytest.approx(plain.headline())
 
 
 def test_as_json_every_figure_has_its_interval() -> None:
@@ -159,7 +158,7 @@ def test_a_difference_is_that_of_the_same_reviews() -> None:
     assert found.share == dict(zip(LABELS, SHARES, strict=True))
 
     same = natural_difference(first, second, (RULE, RULE), SHARES)
-    assert set(same.flat().values()) == {len(second), 0.0, *SHARES}
+    assert set(same.headline().values()) == {len(second), 0.0, *SHARES}
     with pytest.raises(DataError, match="too few reviews and labels in common"):
         natural_difference(other, second, rules, SHARES)
 
@@ -178,10 +177,9 @@ def test_the_intervals_cover_the_truth() -> None:
     covered = dict.fromkeys(truth, 0)
     for _ in range(REPETITIONS):
         p = expit(rng.normal(np.where(gold, 2, -2), 1.5) + np.log(4))
-        found = natural_metrics(table(gold.tolist(), p.tolist(), [1.0] * len(gold)), RULE, SHARES).flat()
+        found = natural_metrics(table(gold.tolist(), p.tolist(), [1.0] * len(gold)), RULE, SHARES)
         for name, value in truth.items():
-            key = name if name == "accuracy" else f"{name}_negative"
-            low, high = (found[f"{name}_{end}" + key.removeprefix(name)] for end in ("low", "high"))
+            _, low, high = found.with_interval(name, None if name == "accuracy" else "negative")
             covered[name] += low <= value <= high
     # 95 % of 40, and three standard errors. Of 200 repetitions, each interval covered 180 or more.
     assert min(covered.values()) >= 34, covered

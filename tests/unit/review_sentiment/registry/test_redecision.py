@@ -78,7 +78,7 @@ def test_a_new_rule_makes_a_new_version_with_the_same_adapter(
     assert two.evaluation_run != one.evaluation_run
     child = mlflow.MlflowClient().get_run(two.evaluation_run).data
     assert child.tags["mlflow.parentRunId"] == one.run_id
-    assert child.metrics["tuned_natural/accuracy"] == found["natural"]["accuracy"]
+    assert child.metrics["tuned/natural_accuracy"] == found["natural"]["accuracy"]
     assert evidence.natural_of(two).as_json() == found["natural"] != evidence.natural_of(one).as_json()
     assert evidence.settings_of(two)["decision.precision"] == "{'negative': 0.8}"
     assert two.tags["gate.reason"].startswith("A new decision rule for version 1")
