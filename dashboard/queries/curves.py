@@ -48,7 +48,7 @@ def drawn_curves(run: Run, experiment: str) -> Mapping[str, go.Figure]:
 
 
 def _source(run: Run, experiment: str) -> tuple[str, str, float, float, float]:
-    """Return where a run's curves are: experiment, MLflow's run if it is known, times, and when to read anew."""
+    """Return where a run's curves are: experiment, MLflow's run if known, times, and when to read anew."""
     result = (run.local.end or {}).get("result") or {} if run.local else {}
     known = (result.get("mlflow") or {}).get("run_id", "")
     until = inf if run.in_progress else run.since + (run.seconds or 0.0) + SLACK_SECONDS

@@ -28,37 +28,40 @@ STORE_VARIABLE = "ZENML_STORE_URL"
 SECONDS_TO_WAIT = 1.0
 """For a database that is being written."""
 RUNS = """
-SELECT run.name, run.status, coalesce(run.start_time, run.created), run.end_time, stack.name,
-  coalesce(run.schedule_id, snapshot.schedule_id) IS NOT NULL,
+SELECT id, name, status, coalesce(start_time, created), end_time FROM pipeline_run ORDER BY created DESC
+"""
+ORIGINS = """
+SELECT run.id, stack.name, coalesce(run.schedule_id, snapshot.schedule_id) IS NOT NULL,
   json_extract(snapshot.pipeline_configuration, '$.extra.command'),
   json_extract(snapshot.pipeline_configuration, '$.extra.started_from')
 FROM pipeline_run AS run
 LEFT JOIN pipeline_snapshot AS snapshot ON snapshot.id = run.snapshot_id
 LEFT JOIN stack ON stack.id = coalesce(run.stack_id, snapshot.stack_id)
 """
+"""What never changes. It is behind kilobytes of other columns: 2,000 runs take 0.4 s, with `RUNS` 0.02 s."""
 STEPS = """
 SELECT configuration.name, json_extract(configuration.config, '$.spec.upstream_steps'), step.status,
-  step.start_time, step.end_time
+  step.start_time, step.end_time, step.id
 FROM pipeline_run AS run
 JOIN step_configuration AS configuration ON configuration.snapshot_id = run.snapshot_id
 LEFT JOIN step_run AS step ON step.pipeline_run_id = run.id AND step.name = configuration.name
 WHERE run.name = ? ORDER BY configuration."index", step.created
 """
 ARTIFACTS = """
-SELECT step.name, output.name, version.uri, max(CASE data.key WHEN 'storage_size' THEN data.value END)
-FROM pipeline_run AS run
-JOIN step_run AS step ON step.pipeline_run_id = run.id
-JOIN step_run_output_artifact AS output ON output.step_id = step.id
+SELECT output.step_id, output.name, version.uri, max(CASE data.key WHEN 'storage_size' THEN data.value END)
+FROM step_run_output_artifact AS output
 JOIN artifact_version AS version ON version.id = output.artifact_id
 LEFT JOIN run_metadata_resource AS link ON link.resource_id = version.id
 LEFT JOIN run_metadata AS data ON data.id = link.run_metadata_id
-WHERE run.name = ? GROUP BY step.id, output.name, version.id ORDER BY step.created, output.name
+WHERE output.step_id IN ({}) GROUP BY output.step_id, output.name, version.id ORDER BY version.created
 """
+# A cross join keeps SQLite (3.40) from reading the outputs of all runs first.
 VERDICTS = """
 SELECT run.name, data.key, data.value
 FROM pipeline_run AS run
-JOIN step_run AS step ON step.pipeline_run_id = run.id AND step.name IN ('compare', 'register_model')
-JOIN step_run_output_artifact AS output ON output.step_id = step.id
+CROSS JOIN step_run AS step ON step.pipeline_run_id = run.id AND step.name IN ('compare', 'register_model')
+CROSS JOIN step_run_output_artifact AS output
+  ON output.step_id = step.id AND output.name IN ('verdict', 'registered')
 JOIN run_metadata_resource AS link ON link.resource_id = output.artifact_id
 JOIN run_metadata AS data ON data.id = link.run_metadata_id
 WHERE data.key IN ('version', 'alias', 'reason', 'passed') AND run.name IN ({})
@@ -145,26 +148,41 @@ def is_on_server() -> bool:
     return bool(address := store_address()) and not address.startswith(SQLITE)
 
 
-def stored_runs() -> list[StoredRun]:
+def stored_runs() -> Sequence[StoredRun]:
     """Return all runs of the store, newest first.
 
     Raises:
         ReviewSentimentError: the database could not be read.
     """
-    return [
-        StoredRun(
-            name=name,
-            status=status,
-            since=_time(since),
-            until=_time(until) if until else None,
-            stack=(stack or "").removeprefix("review-sentiment-"),
-            origin="schedule" if scheduled else origin or COMMAND_LINE,
-            command=command or "",
+    file = _database()
+    return _runs_of(file, file.stat().st_mtime_ns) if file is not None else ()
+
+
+@lru_cache(1)
+def _runs_of(file: Path, changed: int) -> Sequence[StoredRun]:  # noqa: ARG001 - a commit changes the file
+    runs = _rows(RUNS)
+    origins = _origins(file, len(runs), runs[0][0] if runs else "")
+    found = []
+    for key, name, status, since, until in runs:
+        stack, scheduled, command, origin = origins.get(key, (None, False, None, None))
+        found.append(
+            StoredRun(
+                name=name,
+                status=status,
+                since=_time(since),
+                until=_time(until) if until else None,
+                stack=(stack or "").removeprefix("review-sentiment-"),
+                origin="schedule" if scheduled else origin or COMMAND_LINE,
+                command=command or "",
+            )
         )
-        for name, status, since, until, stack, scheduled, command, origin in _rows(
-            f"{RUNS} ORDER BY run.created DESC"
-        )
-    ]
+    return found
+
+
+@lru_cache(1)
+def _origins(file: Path, runs: int, newest: str) -> Mapping[str, tuple[Any, ...]]:  # noqa: ARG001 - of these runs
+    """Return stack, schedule, command and what started it for each run, by its id."""
+    return {key: tuple(values) for key, *values in _rows(ORIGINS)}
 
 
 def stored_details(name: str) -> StoredDetails:
@@ -173,13 +191,15 @@ def stored_details(name: str) -> StoredDetails:
     Raises:
         ReviewSentimentError: the database could not be read.
     """
+    rows = _rows(STEPS, name)
     steps = {
         step: StoredStep(step, tuple(json.loads(upstream or "[]")), status or "", _time(since), _time(until))
-        for step, upstream, status, since, until in _rows(STEPS, name)
+        for step, upstream, status, since, until, _ in rows
     }
+    names = {key: step for step, *_, key in rows if key}
     artifacts = [
-        Artifact(step, output, address, int(size) if size else None)
-        for step, output, address, size in _rows(ARTIFACTS, name)
+        Artifact(names[key], output, address, int(size) if size else None)
+        for key, output, address, size in _rows(ARTIFACTS.format(_marks(list(names))), *names)
     ]
     _, settings, parameters = next(iter(_rows(SETTINGS.format("?"), name)), ("", None, None))
     return StoredDetails(
@@ -209,11 +229,17 @@ def _marks(names: Sequence[str]) -> str:
     return ", ".join("?" * len(names))
 
 
-def _rows(query: str, *values: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query; none if the database does not exist."""
+def _database() -> Path | None:
+    """Return the file of the database, or None if it does not exist."""
     address = store_address()
     file = Path(address.removeprefix(SQLITE))
-    if not address or not file.is_file():
+    return file if address and file.is_file() else None
+
+
+def _rows(query: str, *values: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query; none if the database does not exist."""
+    file = _database()
+    if file is None:
         return []
     try:
         uri = f"{file.absolute().as_uri()}?mode=ro"

@@ -113,25 +113,25 @@ def find_local(name: str) -> LocalRun | None:
 def _run_of(event_file: Path, record: RunRecord) -> LocalRun:
     """Return a run of the dashboard, which may have written nothing yet."""
     size = event_file.stat().st_size if event_file.is_file() else 0
-    run = _read(event_file, size) if size else None
+    run = _read(str(event_file), size) if size else None
     if run is None:
         return LocalRun(record.name, event_file, record.began, 0, "", "", None, record)
     return LocalRun(record.name, event_file, run.since, run.pid, run.log, run.stack, run.end, record)
 
 
-def _event_files() -> Iterator[tuple[Path, int]]:
+def _event_files() -> Iterator[tuple[str, int]]:
     """Yield the event files next to log files, and their sizes."""
     with suppress(FileNotFoundError), os.scandir(cache_directory() / "logs") as entries:
         for entry in entries:
             if entry.name.endswith(".jsonl"):
                 with suppress(FileNotFoundError):
-                    yield Path(entry.path), entry.stat().st_size
+                    yield entry.path, entry.stat().st_size
 
 
 @lru_cache(FILES_KEPT)
-def _read(file: Path, size: int) -> LocalRun | None:
+def _read(file: str, size: int) -> LocalRun | None:
     """Return a run from the first and the last event of a file with this size; None if it has no name."""
-    with file.open("rb") as opened:
+    with Path(file).open("rb") as opened:
         events = [json.loads(opened.readline())]
         opened.seek(max(0, size - TAIL_BYTES))
         *_, last = opened.read(TAIL_BYTES).splitlines()
@@ -140,9 +140,9 @@ def _read(file: Path, size: int) -> LocalRun | None:
     first, last_event = events[0], events[-1]
     end = last_event if last_event["event"] == "end" else None
     if first["event"] != "run":  # refused before it had a log
-        return LocalRun("", file, first["time"], 0, "", "", end)
+        return LocalRun("", Path(file), first["time"], 0, "", "", end)
     return LocalRun(
-        first.get("name", ""), file, first["time"], first["pid"], first["log"], first["stack"], end
+        first.get("name", ""), Path(file), first["time"], first["pid"], first["log"], first["stack"], end
     )
 
 

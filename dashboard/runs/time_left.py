@@ -65,7 +65,9 @@ def earlier_runs(
 
     `settings` are the settings of the runs by their names.
     """
-    size = size_of(settings.get(name, {}))
+    if name not in settings:
+        return ()
+    size = size_of(settings[name])
     newest = sorted((run for run in runs if run.name in settings), key=lambda run: -run.since)
     return tuple(run.read() for run in newest if run.name != name and size_of(settings[run.name]) == size)
 
