@@ -78,7 +78,7 @@ def run(request: Request) -> HTMLResponse:
         figures=figures,
         curve_problem=curve_problem,
         graph=draw_steps(state.steps, {step.name: step.upstream for step in details.steps})
-        if state.steps
+        if details.steps
         else None,
         step_text={name: step_text(step, time.time()) for name, step in state.steps.items()},
         marks=MARKS,

@@ -86,6 +86,5 @@ def overlay(name: str, curves: Mapping[str, Curve]) -> go.Figure:
         "Optimizer step",
         "",
         shown,
-        logarithmic=name == "loss",
         height=HEIGHT if len(shown) <= 1 else TALL,
     )

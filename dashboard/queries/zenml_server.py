@@ -16,8 +16,6 @@ from review_sentiment.tracking.provenance import COMMAND, ORIGIN, SETTINGS
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from zenml.models import PipelineRunResponse
-
 NEWEST = 200
 """Runs that are read: each takes 20 ms."""
 STORAGE_SIZE = "storage_size"
@@ -66,7 +64,7 @@ def server_details(name: str) -> StoredDetails:
     return StoredDetails(started, artifacts, dict(settings), dict(parameters), logs)
 
 
-def _run(run: PipelineRunResponse) -> StoredRun:
+def _run(run: Any) -> StoredRun:
     extra = run.config.extra
     stack = run.stack.name if run.stack else ""
     return StoredRun(

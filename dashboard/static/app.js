@@ -151,5 +151,6 @@ const prepare = (part) => {
   for (const field of part.querySelectorAll("form[data-auto] .only-without-script")) field.remove();
 };
 for (const region of document.querySelectorAll("[data-live]")) region.source = region.outerHTML;
+for (const log of document.querySelectorAll(".log")) log.scrollTo(0, 1e9);
 prepare(document);
 live();

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser.conftest import RUN_MILLISECONDS, Dashboard
-from tests.front_door import trainings
+from tests.front_door import ROOT, trainings
 
 pytest.importorskip("playwright")
 from playwright.sync_api import expect
@@ -153,3 +155,23 @@ def test_a_run_is_started_with_the_keyboard_only(dashboard: Dashboard, page: Pag
     expect(page).to_have_url(re.compile("/runs/review_sentiment-"))
     press(page, "Cancel")
     expect_status(page, "stopped")
+
+
+def test_zenmls_client_reads_the_same_from_the_database(dashboard: Dashboard) -> None:
+    """The tables are ZenML's own: a new version may change them."""
+    project = dashboard.project
+    code = (
+        "from front_door.state import prepare_environment\n"
+        "prepare_environment()\n"
+        "from dashboard.queries import zenml_server as server, zenml_store as store\n"
+        "runs = list(store.stored_runs())\n"
+        "assert runs and server.server_runs() == runs\n"
+        "expected, found = server.server_details(runs[0].name), store.stored_details(runs[0].name)\n"
+        "assert (found.settings, found.parameters) == (expected.settings, expected.parameters)\n"
+        "assert set(expected.steps) <= set(found.steps) and set(found.artifacts) == set(expected.artifacts)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=ROOT, env=project.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
