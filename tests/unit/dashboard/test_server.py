@@ -96,7 +96,7 @@ def test_a_pattern_of_host_names_is_refused() -> None:
 def test_responses_forbid_to_load_anything_from_other_sites() -> None:
     _, headers = answer_to(guard(accepting, HOSTS), "http", host="localhost")
     assert headers["content-security-policy"].startswith("default-src 'self'")
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 @pytest.fixture(scope="module")
