@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from dashboard.duration import clock
+from dashboard.explain.glossary import meaning_of, meaning_of_check, meaning_of_step
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,6 +54,7 @@ def environment() -> Environment:
     )
     made.filters |= {"clock": clock, "when": when, "capitalised": capitalised}
     made.globals |= {"navigation": NAVIGATION, "figure": figure_element, "query": urlencode}
+    made.globals |= {"meaning": meaning_of, "of_check": meaning_of_check, "of_step": meaning_of_step}
     return made
 
 
