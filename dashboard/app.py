@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from dashboard.jobs import Jobs
-from dashboard.pages import models, overview
+from dashboard.pages import alternatives, compare, decision, models, overview, promotion, version
 from dashboard.rendering import render
 from review_sentiment.errors import ReviewSentimentError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 STATIC = Path(__file__).resolve().parent / "static"
-PAGES = (overview, models)
+PAGES = (overview, models, promotion, version, decision, alternatives, compare)
 UNAVAILABLE = 503
 
 
@@ -51,7 +51,9 @@ def missing_page(request: Request, error: Exception) -> HTMLResponse:
     """Show that an address leads nowhere."""
     assert isinstance(error, HTTPException)
     text = f"There is no page at {request.url.path}."
-    return render(request, "message.html", error.status_code, title="Not found", text=text, links={"Overview": "/"})
+    return render(
+        request, "message.html", error.status_code, title="Not found", text=text, links={"Overview": "/"}
+    )
 
 
 def problem_page(request: Request, error: Exception) -> HTMLResponse:

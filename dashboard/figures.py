@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from review_sentiment.evaluation.tradeoff import Tradeoff
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "x")
@@ -228,3 +230,27 @@ def _figure(title: str, x_title: str, y_title: str, height: int) -> go.Figure:
 
 def _marker(number: int, size: int) -> dict[str, str | int]:
     return {"color": COLOURS[number % len(COLOURS)], "symbol": MARKS[number % len(MARKS)], "size": size}
+
+
+def pareto(tradeoffs: Sequence[Tradeoff]) -> go.Figure:
+    """Draw accuracy by reviews per second, with a line through the models on the Pareto front."""
+    from review_sentiment.evaluation.tradeoff import pareto_front
+
+    front = pareto_front(tradeoffs)
+    others = [one for one in tradeoffs if one not in front]
+    figure = _figure("Accuracy by speed", "Reviews per second", "Accuracy in production", SQUARE_HEIGHT)
+    for number, (name, shown) in enumerate({"Pareto front": front, "others": others}.items()):
+        figure.add_scatter(
+            x=[one.cost.reviews_per_second for one in shown],
+            y=[one.accuracy for one in shown],
+            name=name,
+            text=[one.model for one in shown],
+            textposition="top center",
+            mode="lines+markers+text" if shown is front else "markers+text",
+            line={"shape": "hv", "color": COLOURS[number]},
+            marker=_marker(number, 10),
+            cliponaxis=False,
+        )
+    figure.update_layout(showlegend=True, margin={"t": 50, "r": 60, "b": 90})
+    figure.update_xaxes(type="log")
+    return figure

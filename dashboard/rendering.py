@@ -39,7 +39,9 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
 
 def not_found(request: Request, what: str, instead: str, text: str) -> HTMLResponse:
     """Return the page for something that does not exist, such as "Run 7", with a link to its list."""
-    return render(request, "message.html", 404, title=f"No {what}", text=text, links={instead: NAVIGATION[instead]})
+    return render(
+        request, "message.html", 404, title=f"No {what}", text=text, links={instead: NAVIGATION[instead]}
+    )
 
 
 @cache

@@ -33,9 +33,11 @@ const replace = async (address, regions) => {
 };
 
 // 2. Live regions: data-live is the number of seconds between two updates. Hidden windows do not ask.
+let updating = false;
 const live = async () => {
   const regions = [...document.querySelectorAll("[data-live]")];
-  if (!regions.length) return;
+  if (updating || !regions.length) return;
+  updating = true;
   const seconds = Math.min(...regions.map((region) => Number(region.dataset.live)));
   await new Promise((after) => setTimeout(after, 1000 * seconds));
   if (!document.hidden) {
@@ -44,6 +46,7 @@ const live = async () => {
       document.documentElement.classList.remove("disconnected");
     } catch { document.documentElement.classList.add("disconnected"); }  // the server is restarting
   }
+  updating = false;
   live();
 };
 
@@ -145,7 +148,7 @@ document.getElementById("theme").onclick = () => {
 const prepare = (part) => {
   for (const figure of part.querySelectorAll(".figure:not([data-drawn])")) seen.observe(figure);
   for (const field of part.querySelectorAll("form[data-auto] .only-without-script")) field.remove();
+  live();
 };
 for (const region of document.querySelectorAll("[data-live]")) region.source = region.outerHTML;
 prepare(document);
-live();
