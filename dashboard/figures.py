@@ -28,6 +28,8 @@ GRID = "rgba(128,128,128,0.3)"
 TRANSPARENT = "rgba(0,0,0,0)"
 BLUES = [[0.0, "#f0f6fb"], [0.5, "#6aaed6"], [1.0, "#08457e"]]
 """One hue from light to dark, so that darker always means more."""
+FADING = [[0.0, "rgba(0,114,178,0)"], [1.0, "rgba(0,114,178,0.6)"]]
+"""Text in the page's colour can be read on it, on light and dark pages."""
 SIGNS = [[0.0, "#D55E00"], [0.5, "#f7f7f7"], [1.0, "#0072B2"]]
 MAX_TICKS = 12
 """A matrix with at most this many rows (or columns) gets a tick for each."""
@@ -41,6 +43,8 @@ SQUARE_HEIGHT = 380
 """Pixels."""
 TITLE_DISTANCE = 8
 """Pixels between the tick labels of an axis, however long they are, and its title."""
+LEGEND_LINE = 22
+"""Pixels of a line in a legend below a figure: a long name has one of its own."""
 MAX_POINTS = 600
 """A longer line is thinned out: more points cannot be seen at its width."""
 FEW_POINTS = 25
@@ -79,7 +83,9 @@ def lines(
             line={"color": marker["color"], "dash": DASHES[number % len(DASHES)], "width": 2},
             marker=marker,
         )
-    figure.update_layout(showlegend=len(shown) > 1, margin_b=85 if len(shown) > 1 else 45)
+    extra = LEGEND_LINE * max(0, len(shown) - 2)
+    figure.update_layout(showlegend=len(shown) > 1, margin_b=85 + extra if len(shown) > 1 else 45)
+    figure.update_layout(height=height + extra)
     if logarithmic:
         figure.update_yaxes(type="log")
     return figure
@@ -112,14 +118,14 @@ def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
             },
             marker=_marker(number, 10),
         )
-    figure.update_layout(showlegend=True, scattermode="group", margin_b=85)
+    figure.update_layout(showlegend=True, scattermode="group", margin_b=65 + LEGEND_LINE * len(shown))
     figure.update_yaxes(autorange="reversed", type="category")
     return figure
 
 
 def intervals_height(shown: Sequence[Line]) -> int:
     """Return the height of `intervals` in pixels, with title, axis and legend."""
-    return 150 + 34 * max((len(line.x) for line in shown), default=1)
+    return 130 + LEGEND_LINE * len(shown) + 34 * max((len(line.x) for line in shown), default=1)
 
 
 def confusion(
@@ -135,7 +141,7 @@ def confusion(
         text=counts,
         texttemplate="%{text}<br>%{z:.1%}" if len(gold) <= FEW_LABELS else "%{text}",
         hovertemplate="gold %{y}, answer %{x}: %{text} (%{z:.1%})<extra></extra>",
-        colorscale=BLUES,
+        colorscale=FADING,
         zmin=0,
         zmax=1,
         showscale=False,
@@ -252,5 +258,5 @@ def pareto(tradeoffs: Sequence[Tradeoff]) -> go.Figure:
             cliponaxis=False,
         )
     figure.update_layout(showlegend=True, margin={"t": 50, "r": 60, "b": 90})
-    figure.update_xaxes(type="log")
+    figure.update_xaxes(type="log", dtick="D2", tickformat=",")
     return figure

@@ -27,4 +27,10 @@ def as_html(text: str) -> Markup:
 
 @cache
 def _parser() -> MarkdownIt:
-    return MarkdownIt("js-default", {"html": False}).disable("image")
+    parser = MarkdownIt("js-default", {"html": False})
+    parser.add_render_rule("image", _nothing)
+    return parser
+
+
+def _nothing(*_: object) -> str:
+    return ""

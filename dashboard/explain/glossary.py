@@ -98,7 +98,11 @@ GLOSSARY = {**MODELS, **METRICS}
 
 def meaning_of(name: str, meanings: dict[str, str] = GLOSSARY) -> str:
     """Return what a term means, by the longest entry that starts its name; "" if there is none."""
-    entries = [entry for entry in meanings if name.lower().startswith(entry.lower())]
+    entries = [
+        entry
+        for entry in meanings
+        if name.lower().startswith(entry.lower()) and not name[len(entry) :][:1].isalnum()
+    ]
     return meanings[max(entries, key=len)] if entries else ""
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @of_version
 def alternatives(request: Request, registry: Registry, version: ModelVersion) -> HTMLResponse:
     """Show accuracy, speed and size of the version, the models beside it, and its students."""
-    from review_sentiment.evaluation.tradeoff import HEADING, pareto_front, tradeoff_table
+    from review_sentiment.evaluation.tradeoff import pareto_front, tradeoff_table
 
     found = alternatives_of(version)
     chosen = version_choice(version, registry)
@@ -33,7 +33,6 @@ def alternatives(request: Request, registry: Registry, version: ModelVersion) ->
         registry,
         version,
         found=found,
-        heading=HEADING,
         rows=tradeoff_table(found.tradeoffs),
         front=len(pareto_front(found.tradeoffs)),
         plot=pareto(found.tradeoffs) if found.tradeoffs else None,

@@ -38,7 +38,8 @@ def answers_table(shared: Shared, reviews: pd.DataFrame) -> pd.DataFrame:
     for number, one in enumerate(shared.models):
         p.append(gold_probabilities(one))
         right.append((one.stratified["decided"] == one.stratified["gold"]).to_numpy())
-        table = table.assign(**{f"answer {number}": one.stratified["decided"], f"p {number}": p[-1]})
+        table[f"answer {number}"] = one.stratified["decided"]
+        table[f"p {number}"] = p[-1]
     every, none = np.all(right, axis=0), ~np.any(right, axis=0)
     names = ["all right", "all wrong", "lost"]
     change = np.select([every, none, right[0]], names, "won")

@@ -256,6 +256,8 @@ def slice_lines(shared: Shared, reviews: pd.DataFrame) -> dict[str, list[Line]]:
         for dimension, own in slices.groupby("dimension", sort=False):
             quarters = own.set_index("value").reindex(LENGTH_QUARTERS).dropna().reset_index()
             rows = quarters if dimension == "length" else own
+            if len(rows) < 2:  # noqa: PLR2004 - one slice is all reviews
+                continue
             columns = (list(rows[column]) for column in ("accuracy", "low", "high"))
             found.setdefault(str(dimension), []).append(
                 Line(one.choice.title, list(rows["value"].astype(str)), *columns)

@@ -164,9 +164,9 @@ def confident_mistakes(choice: Choice) -> tuple[list[tuple[str, ...]], int, int]
     reviews = evidence.reviews_of(choice.version).set_index("review_id")
     p = rule.probabilities(answers_of(table, rule.labels).log_probs).max(axis=1)
     wrong = table.assign(p=p)[table["decided"] != table["gold"]].sort_values("p", ascending=False)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for row in wrong.head(MISTAKES_SHOWN).to_dict("records"):
         review = reviews.loc[row["review_id"]] if row["review_id"] in reviews.index else {}
         text = ". ".join(filter(None, (review.get("title"), review.get("text"))))
-        rows.append((text, row["gold"], row["decided"], f"{row['p']:.1%}", row["category"]))
+        rows.append((text, str(row["gold"]), str(row["decided"]), f"{row['p']:.1%}", str(row["category"])))
     return rows, len(wrong), len(table)

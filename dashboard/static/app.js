@@ -33,20 +33,16 @@ const replace = async (address, regions) => {
 };
 
 // 2. Live regions: data-live is the number of seconds between two updates. Hidden windows do not ask.
-let updating = false;
 const live = async () => {
-  const regions = [...document.querySelectorAll("[data-live]")];
-  if (updating || !regions.length) return;
-  updating = true;
-  const seconds = Math.min(...regions.map((region) => Number(region.dataset.live)));
-  await new Promise((after) => setTimeout(after, 1000 * seconds));
-  if (!document.hidden) {
+  const regions = () => [...document.querySelectorAll("[data-live]")];
+  const seconds = regions().map((region) => Number(region.dataset.live));
+  await new Promise((after) => setTimeout(after, 1000 * (seconds.length ? Math.min(...seconds) : 1)));
+  if (!document.hidden && regions().length) {  // a form may have added one in between
     try {
-      await replace(location.href, [...document.querySelectorAll("[data-live]")]);
+      await replace(location.href, regions());
       document.documentElement.classList.remove("disconnected");
     } catch { document.documentElement.classList.add("disconnected"); }  // the server is restarting
   }
-  updating = false;
   live();
 };
 
@@ -79,10 +75,14 @@ const loadPlotly = () => (plotly ??= new Promise((loaded, failed) => {
   Object.assign(script, { src: "/static/plotly.min.js", onload: () => loaded(window.Plotly), onerror: failed });
   document.head.append(script);
 }));
+const BRIGHTER = { "#0072B2": "#4FA8E8", "#009E73": "#2CC79A", "#D55E00": "#FF8A4C" };  // on dark pages
 const specification = (figure) => {
-  const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
   const style = getComputedStyle(document.body);
-  const grid = style.getPropertyValue("--line").trim();
+  const dark = getComputedStyle(document.querySelector("header")).backgroundColor !== "rgb(255, 255, 255)";
+  const text = figure.querySelector("script").textContent;
+  const { data, layout } = JSON.parse(dark ? text.replace(/#0072B2|#009E73|#D55E00/g, (colour) => BRIGHTER[colour]) : text);
+  for (const trace of data) if (trace.type === "heatmap") trace.textfont = { color: style.color };
+  const grid = getComputedStyle(document.querySelector("header")).borderBottomColor;  // Plotly knows no light-dark()
   for (const [name, axis] of Object.entries(layout))
     if (/^[xy]axis/.test(name)) Object.assign(axis, { gridcolor: grid, zerolinecolor: grid, linecolor: grid });
   return [data, { ...layout, margin: { ...layout.margin, t: 12 }, font: { color: style.color, family: style.fontFamily } }];
@@ -148,7 +148,7 @@ document.getElementById("theme").onclick = () => {
 const prepare = (part) => {
   for (const figure of part.querySelectorAll(".figure:not([data-drawn])")) seen.observe(figure);
   for (const field of part.querySelectorAll("form[data-auto] .only-without-script")) field.remove();
-  live();
 };
 for (const region of document.querySelectorAll("[data-live]")) region.source = region.outerHTML;
 prepare(document);
+live();
