@@ -14,7 +14,18 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from dashboard.jobs import Jobs
-from dashboard.pages import models, new_run, overview, run, runs
+from dashboard.pages import (
+    alternatives,
+    compare,
+    decision,
+    models,
+    new_run,
+    overview,
+    promotion,
+    run,
+    runs,
+    version,
+)
 from dashboard.rendering import render
 from review_sentiment.errors import ReviewSentimentError
 
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 STATIC = Path(__file__).resolve().parent / "static"
-PAGES = (overview, runs, new_run, run, models)
+PAGES = (overview, runs, new_run, run, models, promotion, version, decision, alternatives, compare)
 UNAVAILABLE = 503
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from dashboard.duration import clock
+from dashboard.explain.glossary import meaning_of, meaning_of_check, meaning_of_step
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -38,7 +38,9 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
 
 def not_found(request: Request, what: str, instead: str, text: str) -> HTMLResponse:
     """Return the page for something that does not exist, such as "Run 7", with a link to its list."""
-    return render(request, "message.html", 404, title=f"No {what}", text=text, links={instead: NAVIGATION[instead]})
+    return render(
+        request, "message.html", 404, title=f"No {what}", text=text, links={instead: NAVIGATION[instead]}
+    )
 
 
 @cache
@@ -53,6 +55,7 @@ def environment() -> Environment:
     )
     made.filters |= {"clock": clock, "when": when, "capitalised": capitalised}
     made.globals |= {"navigation": NAVIGATION, "figure": figure_element, "query": urlencode}
+    made.globals |= {"meaning": meaning_of, "of_check": meaning_of_check, "of_step": meaning_of_step}
     return made
 
 
@@ -69,10 +72,13 @@ def capitalised(text: str) -> str:
 
 def figure_element(name: str, figure: go.Figure) -> Markup:
     """Return a figure as HTML; `app.js` draws it once it scrolls into view. `name` is its id on the page."""
+    from plotly.io.json import to_json_plotly
+
     content = figure.to_plotly_json()
     title = content["layout"].pop("title", {}).get("text", "")
-    # A script element ends at the first `</`, whatever is around it.
-    data = Markup(json.dumps(content, default=lambda value: value.tolist()).replace("</", "<\\/"))
+    # A figure without a value at some place has NaN there, which is not JSON: plotly writes null. A script
+    # element ends at the first `</`, whatever is around it.
+    data = Markup(to_json_plotly(content).replace("</", "<\\/"))
     return Markup(
         "<figure class=figure id='{name}' aria-label='{title}'><figcaption>{title}</figcaption>"
         "<div class=plot style='height:{height}px'></div>"

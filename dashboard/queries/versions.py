@@ -16,52 +16,108 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from review_sentiment.tracking.model_versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion, RegisteredModel
 
 SQLITE = "sqlite:///"
 MODEL_PARAMETER = "model"
 """URL parameter with the name of the registered model, if it is not the default one."""
+BEFORE_PARAMETER = "before"
+"""URL parameter of the next page: only versions with a smaller number."""
+MOST_DIGITS = 10
+VERSIONS_SHOWN = 50
+"""On a page."""
 
 
 @dataclass(frozen=True)
 class Registry:
-    """The registered versions of a model, newest first."""
+    """A registered model: `versions` are its newest ones, or the next older ones of the page before.
+
+    `models` are the names of all registered models, those of students too.
+    """
 
     model: str
-    versions: Sequence[ModelVersion]
-
-    @property
-    def champion(self) -> ModelVersion | None:
-        """Return the version with the alias `champion`, or None."""
-        return next((version for version in self.versions if "champion" in version.aliases), None)
+    versions: Sequence[ModelVersion] = ()
+    champion: ModelVersion | None = None
+    previous_champion: str | None = None
+    models: Sequence[str] = ()
 
     def find(self, number: str) -> ModelVersion | None:
-        """Return the version with a number, or None."""
-        return next((version for version in self.versions if version.version == number), None)
+        """Return the version with a number, or None.
+
+        Raises:
+            TrackingError: MLflow cannot be reached.
+        """
+        shown = (*self.versions, *([self.champion] if self.champion else []))
+        return next((one for one in shown if one.version == number), None) or find_version(self.model, number)
+
+    def parameters(self, **others: str) -> dict[str, str]:
+        """Return the parameters of an address that is about this model."""
+        default = self.model == default_model()
+        return ({} if default else {MODEL_PARAMETER: self.model}) | others
 
 
-def registry_of(request: Request) -> Registry:
-    """Return the versions of the model that an address names, or of the default one.
+def default_model() -> str:
+    """Return the name of the registered model that the default settings train."""
+    return Settings().registry.model_name
+
+
+def registry_of(request: Request, limit: int = VERSIONS_SHOWN) -> Registry:
+    """Return the newest versions of the model that an address names, or of the default one.
 
     Raises:
         TrackingError: MLflow cannot be reached.
     """
-    return read_registry(request.query_params.get(MODEL_PARAMETER) or Settings().registry.model_name)
+    before = request.query_params.get(BEFORE_PARAMETER, "")
+    model = request.query_params.get(MODEL_PARAMETER) or default_model()
+    return read_registry(
+        model, int(before) if before.isdecimal() and len(before) < MOST_DIGITS else None, limit
+    )
 
 
-def read_registry(model: str) -> Registry:
-    """Read a model's versions from MLflow; there are none before the first run has made a store.
+def read_registry(model: str, before: int | None = None, limit: int = VERSIONS_SHOWN) -> Registry:
+    """Read a page of a model's versions from MLflow; there are none before the first run has made a store.
 
     Raises:
         TrackingError: MLflow cannot be reached.
     """
     if not store_exists():
-        return Registry(model, [])
+        return Registry(model)
     from review_sentiment.tracking import mlflow_store, model_versions
 
     use_mlflow()
     with mlflow_store.reaching(tracking_uri()):
-        return Registry(model, model_versions.list_versions(model))
+        models = model_versions.list_models()
+        names = [one.name for one in models]
+        known = next((one for one in models if one.name == model), None)
+        if known is None:
+            return Registry(model, models=names)
+        versions = model_versions.newest_versions(known, before, limit)
+        champion = next((one for one in versions if one.version == known.champion), None)
+        if champion is None and known.champion:
+            champion = model_versions.find_number(model, known.champion)
+        return Registry(model, versions, champion, _previous_champion(known), names)
+
+
+def _previous_champion(model: RegisteredModel) -> str | None:
+    """Return the version that a rollback makes the champion again: the last one that still exists."""
+    from review_sentiment.tracking.model_versions import find_number
+
+    return next((one for one in reversed(model.champions[:-1]) if find_number(model.name, one)), None)
+
+
+def find_version(model: str, number: str) -> ModelVersion | None:
+    """Return a version by its number, or None.
+
+    Raises:
+        TrackingError: MLflow cannot be reached.
+    """
+    if not store_exists():
+        return None
+    from review_sentiment.tracking import mlflow_store, model_versions
+
+    use_mlflow()
+    with mlflow_store.reaching(tracking_uri()):
+        return model_versions.find_number(model, number)
 
 
 def store_exists() -> bool:

@@ -36,13 +36,12 @@ const replace = async (address, regions) => {
 
 // 2. Live regions: data-live is the number of seconds between two updates. Hidden windows do not ask.
 const live = async () => {
-  const regions = [...document.querySelectorAll("[data-live]")];
-  if (!regions.length) return;
-  const seconds = Math.min(...regions.map((region) => Number(region.dataset.live)));
-  await new Promise((after) => setTimeout(after, 1000 * seconds));
-  if (!document.hidden) {
+  const regions = () => [...document.querySelectorAll("[data-live]")];
+  const seconds = regions().map((region) => Number(region.dataset.live));
+  await new Promise((after) => setTimeout(after, 1000 * (seconds.length ? Math.min(...seconds) : 1)));
+  if (!document.hidden && regions().length) {  // a form may have added one in between
     try {
-      await replace(location.href, [...document.querySelectorAll("[data-live]")]);
+      await replace(location.href, regions());
       document.documentElement.classList.remove("disconnected");
     } catch { document.documentElement.classList.add("disconnected"); }  // the server is restarting
   }
@@ -80,9 +79,13 @@ const loadPlotly = () => (plotly ??= new Promise((loaded, failed) => {
   Object.assign(script, { src: "/static/plotly.min.js", onload: () => loaded(window.Plotly), onerror: failed });
   document.head.append(script);
 }));
+const BRIGHTER = { "#0072B2": "#4FA8E8", "#009E73": "#2CC79A", "#D55E00": "#FF8A4C" };  // on dark pages
 const specification = (figure) => {
-  const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
   const style = getComputedStyle(document.body);
+  const dark = getComputedStyle(document.querySelector("header")).backgroundColor !== "rgb(255, 255, 255)";
+  const text = figure.querySelector("script").textContent;
+  const { data, layout } = JSON.parse(dark ? text.replace(/#0072B2|#009E73|#D55E00/g, (colour) => BRIGHTER[colour]) : text);
+  for (const trace of data) if (trace.type === "heatmap") trace.textfont = { color: style.color };
   const grid = getComputedStyle(document.querySelector("header")).borderBottomColor;  // Plotly knows no light-dark()
   for (const [name, axis] of Object.entries(layout))
     if (/^[xy]axis/.test(name)) Object.assign(axis, { gridcolor: grid, zerolinecolor: grid, linecolor: grid });

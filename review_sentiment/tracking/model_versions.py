@@ -6,7 +6,7 @@ so `mlflow.pyfunc.load_model("models:/NAME@champion").predict(frame)` is all tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,16 @@ from mlflow.exceptions import MlflowException
 
 from review_sentiment.errors import ModelUnavailableError, UsageError, did_you_mean, first_line
 from review_sentiment.models.base_model import require_same_files
-from review_sentiment.tracking.mlflow_store import EVALUATION_RUN_TAG, client, temporary_directory
+from review_sentiment.tracking.mlflow_store import (
+    EVALUATION_RUN_TAG,
+    TEACHER_TAG,
+    client,
+    temporary_directory,
+)
 
 if TYPE_CHECKING:
+    from mlflow.entities import model_registry as entities
+
     from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.evaluation.natural import NaturalMetrics
     from review_sentiment.scoring.version_files import Serving
@@ -30,6 +37,8 @@ CHALLENGER = "challenger"
 CHAMPIONS_TAG = "champions"
 """Tag of a registered model: the versions that were champion, the present one last."""
 ACCURACY_TAG = "accuracy"
+NATURAL_REVIEWS_TAG = "natural_reviews"
+"""Tag of a version with the number of reviews behind its figures in production."""
 WARNINGS_TAG = "warnings"
 """Tag of a version with what its readers must know, one warning a line."""
 COMPARED_TAG = "compared_models"
@@ -42,6 +51,12 @@ its tags hold its lineage, its run has the training, and the tag `evaluation_run
 with the evaluation.
 """
 """Description of a registered model, unless somebody wrote another."""
+MISSING = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+"""What MLflow answers if there is no such model, version or alias; the second one to an alias (3.17)."""
+MOST_VERSIONS, MOST_MODELS = 10_000, 1_000
+"""Maximum numbers of versions and of models in one request."""
+LARGEST = 2**31 - 1
+"""Databases have no larger version number."""
 DESCRIPTION_LIMIT = 5_000
 """Characters that MLflow's database keeps of a version's description."""
 
@@ -80,11 +95,30 @@ class ModelVersion:
         return tuple(self.tags.get(WARNINGS_TAG, "").splitlines())
 
 
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A registered model: its aliases with their versions, and its champions, the present one last."""
+
+    name: str
+    aliases: Mapping[str, str]
+    champions: tuple[str, ...]
+
+    def aliases_of(self, version: str) -> tuple[str, ...]:
+        """Return the aliases of a version."""
+        return tuple(sorted(alias for alias, own in self.aliases.items() if own == version))
+
+    @property
+    def champion(self) -> str | None:
+        """Return the champion's version, or None."""
+        return self.aliases.get(CHAMPION)
+
+
 def natural_tags(natural: NaturalMetrics) -> dict[str, str]:
     """Return the tags with a version's accuracy in production, and its interval."""
     return {
         "natural_accuracy": f"{natural.accuracy:.6f}",
         "natural_interval": f"{natural.low['accuracy']:.3f}-{natural.high['accuracy']:.3f}",
+        NATURAL_REVIEWS_TAG: str(natural.n),
     }
 
 
@@ -148,11 +182,17 @@ def set_alias(name: str, version: str, alias: str) -> None:
 
 
 def make_champion(name: str, version: str) -> None:
-    """Give a version the champion's alias; the registered model remembers earlier champions."""
-    before = _champions(name)
+    """Give a version the champion's alias; it is no longer the challenger.
+
+    The registered model remembers earlier champions.
+    """
+    model = client().get_registered_model(name)
+    before = _remembered(model.tags)
     if not before or before[-1] != version:
         _remember_champions(name, [*before, version])
     set_alias(name, version, CHAMPION)
+    if str(model.aliases.get(CHALLENGER)) == version:
+        client().delete_registered_model_alias(name, CHALLENGER)
 
 
 def roll_back(name: str) -> str:
@@ -161,9 +201,10 @@ def roll_back(name: str) -> str:
     Raises:
         UsageError: there was none, or the model does not exist.
     """
-    existing = {found.version for found in versions_of(name)}
-    champions = [version for version in _champions(name) if version in existing]
+    remembered = [number for model in list_models(f"name='{name}'") for number in model.champions]
+    champions = [number for number in remembered if find_number(name, number)]
     if len(champions) < 2:  # noqa: PLR2004 - the present champion and one before it
+        versions_of(name)
         raise UsageError(
             f"'{name}' had no champion before the present one. `python run_pipeline.py models` lists its "
             "versions; `promote VERSION` chooses one."
@@ -173,8 +214,7 @@ def roll_back(name: str) -> str:
     return champions[-2]
 
 
-def _champions(name: str) -> list[str]:
-    tags = client().get_registered_model(name).tags
+def _remembered(tags: Mapping[str, str]) -> list[str]:
     return [version for version in tags.get(CHAMPIONS_TAG, "").split(",") if version]
 
 
@@ -184,32 +224,76 @@ def _remember_champions(name: str, versions: list[str]) -> None:
 
 def find_version(name: str, alias: str) -> ModelVersion | None:
     """Return the version with the alias, or None."""
-    return next((found for found in list_versions(name) if alias in found.aliases), None)
+    try:
+        number = client().get_model_version_by_alias(name, alias).version
+    except MlflowException as error:
+        if error.error_code in MISSING:
+            return None
+        raise
+    return find_number(name, str(number))
+
+
+def find_number(name: str, number: str) -> ModelVersion | None:
+    """Return the version with a number, or None: one request, however many versions there are."""
+    if not number.isdecimal() or int(number) > LARGEST:
+        return None
+    try:
+        found = client().get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code in MISSING:
+            return None
+        raise
+    return _version(found, found.aliases)
+
+
+def list_models(condition: str | None = None) -> list[RegisteredModel]:
+    """Return the registered models by name: all, or those that meet a condition of MLflow's search."""
+    return [
+        RegisteredModel(
+            found.name,
+            {alias: str(version) for alias, version in found.aliases.items()},
+            tuple(_remembered(found.tags)),
+        )
+        for found in client().search_registered_models(condition, MOST_MODELS, ["name ASC"])
+    ]
 
 
 def list_versions(name: str) -> list[ModelVersion]:
     """Return the versions of a model, the newest first; none if the model does not exist."""
-    if not client().search_registered_models(filter_string=f"name='{name}'"):
-        return []
+    return [found for model in list_models(f"name='{name}'") for found in newest_versions(model)]
+
+
+def newest_versions(
+    model: RegisteredModel, before: int | None = None, limit: int = MOST_VERSIONS
+) -> list[ModelVersion]:
+    """Return a model's newest versions, those with a smaller number than `before` if it is given."""
+    older = "" if before is None else f" AND version_number < {before}"
+    found = client().search_model_versions(
+        f"name='{model.name}'{older}", max_results=limit, order_by=["version_number DESC"]
+    )
     # `search_model_versions` leaves the aliases out (MLflow 3.17).
-    aliases: dict[str, list[str]] = {}
-    for alias, version in client().get_registered_model(name).aliases.items():
-        aliases.setdefault(str(version), []).append(alias)
-    versions = [
-        ModelVersion(
-            name=name,
-            version=str(found.version),
-            aliases=tuple(sorted(aliases.get(str(found.version), []))),
-            uri=f"models:/{name}/{found.version}",
-            run_id=found.run_id or "",
-            created=datetime.fromtimestamp(found.creation_timestamp / 1000, tz=UTC),
-            tags=dict(found.tags),
-            # `search_model_versions` leaves `model_id` out too (MLflow 3.17).
-            model_id=found.source.removeprefix(MODEL_SCHEME),
-        )
-        for found in client().search_model_versions(f"name='{name}'")
-    ]
-    return sorted(versions, key=lambda found: int(found.version), reverse=True)
+    return [_version(one, model.aliases_of(str(one.version))) for one in found]
+
+
+def students_of(teacher: ModelVersion) -> list[ModelVersion]:
+    """Return the students of a version, the newest first."""
+    found = client().search_model_versions(f"tags.{TEACHER_TAG} = '{teacher.title}'")
+    students = [_version(one, ()) for one in found]
+    return sorted(students, key=lambda one: one.created, reverse=True)
+
+
+def _version(found: entities.ModelVersion, aliases: Iterable[str]) -> ModelVersion:
+    return ModelVersion(
+        name=found.name,
+        version=str(found.version),
+        aliases=tuple(sorted(aliases)),
+        uri=f"models:/{found.name}/{found.version}",
+        run_id=found.run_id or "",
+        created=datetime.fromtimestamp(found.creation_timestamp / 1000, tz=UTC),
+        tags=dict(found.tags),
+        # `search_model_versions` leaves `model_id` out (MLflow 3.17).
+        model_id=(found.source or "").removeprefix(MODEL_SCHEME),
+    )
 
 
 def get_version(name: str, version: str) -> ModelVersion:
@@ -218,9 +302,9 @@ def get_version(name: str, version: str) -> ModelVersion:
     Raises:
         UsageError: there is no such version or model.
     """
-    versions = versions_of(name)
-    found = next((one for one in versions if version == one.version or version in one.aliases), None)
+    found = find_number(name, version) if version.isdecimal() else find_version(name, version)
     if found is None:
+        versions = versions_of(name)
         aliases = sorted({alias for one in versions for alias in one.aliases})
         known = ", ".join([*(one.version for one in versions), *aliases])
         hint = did_you_mean(version, aliases)
