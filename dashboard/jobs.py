@@ -11,7 +11,7 @@ import signal
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -24,6 +24,8 @@ Kind = Literal["models", "computations"]
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 RESULTS_KEPT = 200
+PATIENCE = 0.1
+"""Seconds that a page waits for a result: most are there by then, and the page need not be updated."""
 NICENESS = 5
 """A page, and a run that the dashboard started, come before this work if they compete for the cores."""
 
@@ -48,7 +50,7 @@ class Jobs:
     def __init__(self) -> None:
         self._lock = Lock()
         self._pools: dict[Kind, ProcessPoolExecutor] = {}
-        self._futures: OrderedDict[Hashable, tuple[float, Future[Any]]] = OrderedDict()
+        self._futures: OrderedDict[Hashable, tuple[float, ProcessPoolExecutor, Future[Any]]] = OrderedDict()
 
     def ask(
         self,
@@ -65,14 +67,18 @@ class Jobs:
         """
         with self._lock:
             if key not in self._futures:
-                self._futures[key] = (time.monotonic(), self._pool(kind).submit(work, *arguments, **options))
+                pool = self._pool(kind)
+                self._futures[key] = (time.monotonic(), pool, pool.submit(work, *arguments, **options))
             self._futures.move_to_end(key)
-            since, future = self._futures[key]
+            since, pool, future = self._futures[key]
+        wait([future], PATIENCE)
+        with self._lock:
             job = _state(since, future)
             if job.problem:
-                del self._futures[key]
-            if isinstance(future.done() and future.exception(), BrokenProcessPool):
-                self._pools.pop(kind, None)
+                self._futures.pop(key, None)
+            broken = future.done() and isinstance(future.exception(), BrokenProcessPool)
+            if broken and self._pools.get(kind) is pool:  # not the one that has taken its place
+                del self._pools[kind]
             while len(self._futures) > RESULTS_KEPT:
                 self._futures.popitem(last=False)
         return job

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
 
 SQLITE = "sqlite:///"
+OFFERED = 50
+"""Versions in a list to choose from; an address can name any other."""
 MODEL_PARAMETER = "model"
 """URL parameter with the name of the registered model, if it is not the default one."""
 BEFORE_PARAMETER = "before"
@@ -40,6 +42,11 @@ class Registry:
     champion: ModelVersion | None = None
     previous_champion: str | None = None
     models: Sequence[str] = ()
+
+    def offered(self, chosen: ModelVersion | None = None) -> list[ModelVersion]:
+        """Return the versions to choose from: the champion first, then the newest ones, and the `chosen` one."""
+        listed = (self.champion, chosen, *self.versions[:OFFERED])
+        return list({version.version: version for version in listed if version}.values())
 
     def find(self, number: str) -> ModelVersion | None:
         """Return the version with a number, or None.

@@ -34,13 +34,12 @@ const replace = async (address, regions) => {
 
 // 2. Live regions: data-live is the number of seconds between two updates. Hidden windows do not ask.
 const live = async () => {
-  const regions = [...document.querySelectorAll("[data-live]")];
-  if (!regions.length) return;
-  const seconds = Math.min(...regions.map((region) => Number(region.dataset.live)));
-  await new Promise((after) => setTimeout(after, 1000 * seconds));
-  if (!document.hidden) {
+  const regions = () => [...document.querySelectorAll("[data-live]")];
+  const seconds = regions().map((region) => Number(region.dataset.live));
+  await new Promise((after) => setTimeout(after, 1000 * (seconds.length ? Math.min(...seconds) : 1)));
+  if (!document.hidden && regions().length) {  // a form may have added one in between
     try {
-      await replace(location.href, [...document.querySelectorAll("[data-live]")]);
+      await replace(location.href, regions());
       document.documentElement.classList.remove("disconnected");
     } catch { document.documentElement.classList.add("disconnected"); }  // the server is restarting
   }
