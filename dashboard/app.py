@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from dashboard.jobs import Jobs
-from dashboard.pages import models, overview, try_it
+from dashboard.pages import data, learn, models, overview, system, try_it
 from dashboard.rendering import render
 from review_sentiment.errors import ReviewSentimentError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 STATIC = Path(__file__).resolve().parent / "static"
-PAGES = (overview, models, try_it)
+PAGES = (overview, models, try_it, data, learn, system)
 UNAVAILABLE = 503
 
 

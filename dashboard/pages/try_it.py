@@ -34,7 +34,7 @@ def try_it(request: Request) -> HTMLResponse:
     """Show the form and, once a review was typed, the answers and then the words."""
     registry, typed = registry_of(request), request.query_params
     if not registry.versions:
-        return render(request, "try_it.html", offered=[])
+        return render(request, "try_it.html", registry=registry)
     version = registry.find(typed["version"]) if typed.get("version") else registry.offered()[0]
     if version is None:
         return not_found(request, f"version {typed['version']}", "Try it", "This version is not registered.")
@@ -48,7 +48,7 @@ def try_it(request: Request) -> HTMLResponse:
     return render(
         request,
         "try_it.html",
-        offered=registry.offered(version),
+        registry=registry,
         version=version,
         title=title,
         text=text if "text" in typed else EXAMPLE,

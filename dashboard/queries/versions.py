@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
 
 SQLITE = "sqlite:///"
-OFFERED = 50
-"""Versions in a list to choose from; an address can name any other."""
 MODEL_PARAMETER = "model"
 """URL parameter with the name of the registered model, if it is not the default one."""
 BEFORE_PARAMETER = "before"
@@ -45,7 +43,7 @@ class Registry:
 
     def offered(self, chosen: ModelVersion | None = None) -> list[ModelVersion]:
         """Return the versions to choose from: the champion first, then the newest ones, and the `chosen` one."""
-        listed = (self.champion, chosen, *self.versions[:OFFERED])
+        listed = (self.champion, chosen, *self.versions)
         return list({version.version: version for version in listed if version}.values())
 
     def find(self, number: str) -> ModelVersion | None:
