@@ -51,7 +51,9 @@ def missing_page(request: Request, error: Exception) -> HTMLResponse:
     """Show that an address leads nowhere."""
     assert isinstance(error, HTTPException)
     text = f"There is no page at {request.url.path}."
-    return render(request, "message.html", error.status_code, title="Not found", text=text, links={"Overview": "/"})
+    return render(
+        request, "message.html", error.status_code, title="Not found", text=text, links={"Overview": "/"}
+    )
 
 
 def problem_page(request: Request, error: Exception) -> HTMLResponse:

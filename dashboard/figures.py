@@ -196,8 +196,10 @@ def heatmap(
         colorbar={"thickness": 10},
     )
     rows, columns = values.shape
-    figure.update_xaxes(showgrid=False, dtick=1 if columns <= MAX_TICKS else None)
-    figure.update_yaxes(showgrid=False, autorange="reversed", dtick=1 if rows <= MAX_TICKS else None)
+    figure.update_xaxes(showgrid=False, zeroline=False, dtick=1 if columns <= MAX_TICKS else None)
+    figure.update_yaxes(
+        showgrid=False, zeroline=False, autorange="reversed", dtick=1 if rows <= MAX_TICKS else None
+    )
     return figure
 
 

@@ -30,6 +30,7 @@ NAMES = {
     "th": "Thai",
     "tr": "Turkish",
     "uk": "Ukrainian",
+    "unknown": "too short to tell",
     "vi": "Vietnamese",
     "zh": "Chinese",
 }

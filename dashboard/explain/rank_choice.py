@@ -44,17 +44,18 @@ class RankSweep:
             return ""
         best = max(self.results, key=lambda one: one.macro_f1)
         why = (
-            f"The default is {default}: its memory and time hardly count beside those of the base model, and it "
+            f"The default is {default}: its memory and time hardly count beside the base model's, and it "
             "leaves room for tasks with more labels and more reviews."
         )
         if best is here:
             return f"Rank {default} scores highest here. {why}"
         gain, spread = best.macro_f1 - here.macro_f1, max(one.max_f1 - one.min_f1 for one in self.results)
+        higher = f"Rank {best.rank} scores {gain:.3f} more than rank {default} here"
         if gain > spread:
-            return f"Rank {best.rank} scores {gain:.3f} more than rank {default} here, more than the trials of a rank differ."
+            return f"{higher}, which is more than trials of the same rank differ."
         return (
-            f"Rank {best.rank} scores {gain:.3f} more than rank {default} here, but trials of the same rank differ by "
-            f"up to {spread:.3f}: this sweep does not show that one of them is better. {why}"
+            f"{higher}, but trials of the same rank differ by up to {spread:.3f}: this sweep does not show "
+            f"that one of them is better. {why}"
         )
 
 

@@ -88,7 +88,9 @@ def _rank_figure(sweep: RankSweep) -> go.Figure:
         [one.min_f1 for one in sweep.results],
         [one.max_f1 for one in sweep.results],
     )
-    figure = lines("Macro-F1 on validation reviews: mean and range of the trials", "Rank", "", [line], height=320)
+    figure = lines(
+        "Macro-F1 on validation reviews: mean and range of the trials", "Rank", "", [line], height=320
+    )
     return figure.update_xaxes(type="log", tickvals=line.x)
 
 

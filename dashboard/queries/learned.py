@@ -1,6 +1,6 @@
 """What the Learn page shows of a version and of the embedded model.
 
-Reading adapters and weights takes seconds, so the functions run in a process of their own (`dashboard/jobs.py`).
+Reading adapters and weights takes seconds: the functions run in a process of their own (`dashboard/jobs.py`).
 """
 
 from __future__ import annotations

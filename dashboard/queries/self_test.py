@@ -14,6 +14,7 @@ from dashboard.runs.progress import RunFollower
 from dashboard.settings_form import as_yaml, config_names, from_address, read_form, to_address
 from front_door.doctor.checks import Check, run_check
 from front_door.stack.configs import DEFAULT_STACK
+from review_sentiment.errors import TrackingError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.natural import natural_metrics
 from review_sentiment.scoring.answers import labels_of, probability_columns
@@ -54,7 +55,7 @@ def self_test(registry: Registry) -> Iterator[Check]:
 
 def _require(holds: bool, problem: str) -> None:
     if not holds:
-        raise ValueError(problem)
+        raise TrackingError(problem)
 
 
 def _settings_round_trip() -> str:

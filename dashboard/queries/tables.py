@@ -68,7 +68,9 @@ def inspect_reviews(source: str, columns: Mapping[str, str]) -> InspectedTable:
     try:
         configuration = configuration_of(report, None, Path(WRITTEN_FILE))
     except UsageError as error:
-        return InspectedTable(report.as_json(), problem=str(error).removeprefix("No configuration was written: "))
+        return InspectedTable(
+            report.as_json(), problem=str(error).removeprefix("No configuration was written: ")
+        )
     return InspectedTable(report.as_json(), configuration, parameters_of(configuration, base))
 
 
@@ -90,7 +92,11 @@ def keep_upload(file: BinaryIO, name: str) -> Path:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
             scratch.write(chunk)
-    kept = directory / digest.hexdigest()[:DIGITS] / (_NOT_IN_NAMES.sub("-", Path(name).name).strip("-.") or "table")
+    kept = (
+        directory
+        / digest.hexdigest()[:DIGITS]
+        / (_NOT_IN_NAMES.sub("-", Path(name).name).strip("-.") or "table")
+    )
     kept.parent.mkdir(exist_ok=True)
     shutil.move(scratch.name, kept)
     return kept

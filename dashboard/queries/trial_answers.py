@@ -101,7 +101,7 @@ def told_language(text: str) -> str:
     """Return the language of a review, or `UNKNOWN` if it is unclear.
 
     Of 3,000 English reviews with a typing error in 40 % of their words, one is taken for another language.
-    The detector errs more with short texts ("I love ths shirt" is Spanish), so that English words decide there.
+    The detector errs more with short texts ("I love ths shirt" is Spanish): there, English words decide.
     """
     short = text.strip()
     if (len(short) < SHORTEST and short.isascii()) or (len(short) < SHORT and _ENGLISH.search(short)):

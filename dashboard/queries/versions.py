@@ -42,7 +42,7 @@ class Registry:
     models: Sequence[str] = ()
 
     def offered(self, chosen: ModelVersion | None = None) -> list[ModelVersion]:
-        """Return the versions to choose from: the champion first, then the newest ones, and the `chosen` one."""
+        """Return the versions to choose from: the champion first, then `chosen`, then the newest ones."""
         listed = (self.champion, chosen, *self.versions)
         return list({version.version: version for version in listed if version}.values())
 
