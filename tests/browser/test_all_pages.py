@@ -206,6 +206,10 @@ def test_a_german_review_is_answered_with_a_caution(used: Dashboard, visit: Visi
             expect(page.get_by_text("appears to be in German")).to_have_count(count)
 
 
+def test_a_long_review_of_long_letters_fits_into_an_address(used: Dashboard) -> None:
+    assert fetched(f"{urljoin(used.url, '/try')}?{urlencode({'text': 'д' * 4_000})}")[0] == HTTPStatus.OK
+
+
 def test_ten_browsers_at_once(used: Dashboard) -> None:
     pages = [address(used, page) for page in PAGES if not page.startswith("no such")]
 
