@@ -17,23 +17,42 @@ from dashboard.jobs import Jobs
 from dashboard.pages import (
     alternatives,
     compare,
+    data,
     decision,
+    learn,
     models,
     new_run,
     overview,
     promotion,
     run,
     runs,
+    system,
+    try_it,
     version,
 )
 from dashboard.rendering import render
-from review_sentiment.errors import ReviewSentimentError
+from review_sentiment.errors import ReviewSentimentError, first_line
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 STATIC = Path(__file__).resolve().parent / "static"
-PAGES = (overview, runs, new_run, run, models, promotion, version, decision, alternatives, compare)
+PAGES = (
+    overview,
+    runs,
+    new_run,
+    run,
+    models,
+    promotion,
+    version,
+    decision,
+    alternatives,
+    compare,
+    try_it,
+    data,
+    learn,
+    system,
+)
 UNAVAILABLE = 503
 
 
@@ -45,7 +64,7 @@ def build_app() -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
             *(route for page in PAGES for route in page.routes),
         ],
-        exception_handlers={HTTPException: missing_page, ReviewSentimentError: problem_page},
+        exception_handlers={HTTPException: missing_page, ReviewSentimentError: problem_page, Exception: bug_page},
         lifespan=_with_jobs,
     )
 
@@ -71,6 +90,13 @@ def problem_page(request: Request, error: Exception) -> HTMLResponse:
     """Show what a page needs and does not get, such as the MLflow store."""
     links = {"Try again": str(request.url), "System": "/system"}
     return render(request, "message.html", UNAVAILABLE, title="Not available", text=str(error), links=links)
+
+
+def bug_page(request: Request, error: Exception) -> HTMLResponse:
+    """Show that something failed that should not; the server logs the traceback."""
+    text = f"This is a bug in the dashboard: {type(error).__name__}: {first_line(error)}\nThe log has the details."
+    links = {"Try again": str(request.url), "Overview": "/"}
+    return render(request, "message.html", 500, title="Something went wrong", text=text, links=links)
 
 
 @asynccontextmanager

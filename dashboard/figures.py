@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
@@ -30,7 +30,14 @@ BLUES = [[0.0, "#f0f6fb"], [0.5, "#6aaed6"], [1.0, "#08457e"]]
 """One hue from light to dark, so that darker always means more."""
 FADING = [[0.0, "rgba(0,114,178,0)"], [1.0, "rgba(0,114,178,0.6)"]]
 """Text in the page's colour can be read on it, on light and dark pages."""
-SIGNS = [[0.0, "#D55E00"], [0.5, "#f7f7f7"], [1.0, "#0072B2"]]
+MORE = [[0.0, "rgba(0,114,178,0)"], [1.0, "rgb(0,114,178)"]]
+SIGNS = [
+    [0.0, "rgb(213,94,0)"],
+    [0.4999, "rgba(213,94,0,0)"],
+    [0.5001, "rgba(0,114,178,0)"],
+    [1.0, "rgb(0,114,178)"],
+]
+"""Zero is transparent: neither light nor dark pages glare."""
 MAX_TICKS = 12
 """A matrix with at most this many rows (or columns) gets a tick for each."""
 FEW_LABELS = 5
@@ -82,6 +89,7 @@ def lines(
             mode="lines+markers" if len(line.y) < FEW_POINTS else "lines",
             line={"color": marker["color"], "dash": DASHES[number % len(DASHES)], "width": 2},
             marker=marker,
+            error_y=_error_bars(line) if len(line.low) else None,
         )
     extra = LEGEND_LINE * max(0, len(shown) - 2)
     figure.update_layout(showlegend=len(shown) > 1, margin_b=85 + extra if len(shown) > 1 else 45)
@@ -89,6 +97,15 @@ def lines(
     if logarithmic:
         figure.update_yaxes(type="log")
     return figure
+
+
+def _error_bars(line: Line) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - y for high, y in zip(line.high, line.y, strict=True)],
+        "arrayminus": [y - low for low, y in zip(line.low, line.y, strict=True)],
+    }
 
 
 def unit_square(title: str, x_title: str, y_title: str, shown: Sequence[Line]) -> go.Figure:
@@ -110,12 +127,7 @@ def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
             name=line.name,
             mode="markers",
             orientation="h",
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - y for high, y in zip(line.high, line.y, strict=True)],
-                "arrayminus": [y - low for low, y in zip(line.low, line.y, strict=True)],
-            },
+            error_x=_error_bars(line),
             marker=_marker(number, 10),
         )
     figure.update_layout(showlegend=True, scattermode="group", margin_b=65 + LEGEND_LINE * len(shown))
@@ -180,20 +192,22 @@ def heatmap(
     signed: bool = False,
     first_column: int = 0,
 ) -> go.Figure:
-    """Draw a matrix; in a signed one zero is white. Columns are numbered from `first_column`."""
+    """Draw a matrix whose zeros are transparent. Columns are numbered from `first_column`."""
     largest = float(abs(values).max()) or 1.0
     figure = _figure(title, x_title, y_title, SQUARE_HEIGHT)
     figure.add_heatmap(
         z=values,
         x0=first_column,
-        colorscale=SIGNS if signed else BLUES,
+        colorscale=SIGNS if signed else MORE,
         zmin=-largest if signed else 0,
         zmax=largest,
         colorbar={"thickness": 10},
     )
     rows, columns = values.shape
-    figure.update_xaxes(showgrid=False, dtick=1 if columns <= MAX_TICKS else None)
-    figure.update_yaxes(showgrid=False, autorange="reversed", dtick=1 if rows <= MAX_TICKS else None)
+    figure.update_xaxes(showgrid=False, zeroline=False, dtick=1 if columns <= MAX_TICKS else None)
+    figure.update_yaxes(
+        showgrid=False, zeroline=False, autorange="reversed", dtick=1 if rows <= MAX_TICKS else None
+    )
     return figure
 
 

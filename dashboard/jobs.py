@@ -11,7 +11,7 @@ import signal
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -20,10 +20,12 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from review_sentiment.errors import ReviewSentimentError
 
-Kind = Literal["models", "computations"]
+Kind = Literal["models", "computations", "measurements"]
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 RESULTS_KEPT = 200
+PATIENCE = 0.05
+"""Seconds that a page waits for a result: most are there by then, and the page need not be updated."""
 NICENESS = 5
 """A page, and a run that the dashboard started, come before this work if they compete for the cores."""
 
@@ -48,7 +50,7 @@ class Jobs:
     def __init__(self) -> None:
         self._lock = Lock()
         self._pools: dict[Kind, ProcessPoolExecutor] = {}
-        self._futures: OrderedDict[Hashable, tuple[float, Future[Any]]] = OrderedDict()
+        self._futures: OrderedDict[Hashable, tuple[float, ProcessPoolExecutor, Future[Any]]] = OrderedDict()
 
     def ask(
         self,
@@ -65,34 +67,56 @@ class Jobs:
         """
         with self._lock:
             if key not in self._futures:
-                self._futures[key] = (time.monotonic(), self._pool(kind).submit(work, *arguments, **options))
+                try:
+                    future = self._pool(kind).submit(work, *arguments, **options)
+                except BrokenProcessPool:  # it was killed while it had nothing to do
+                    del self._pools[kind]
+                    future = self._pool(kind).submit(work, *arguments, **options)
+                self._futures[key] = (time.monotonic(), self._pools[kind], future)
             self._futures.move_to_end(key)
-            since, future = self._futures[key]
+            since, pool, future = self._futures[key]
+        wait([future], PATIENCE)
+        with self._lock:
             job = _state(since, future)
             if job.problem:
-                del self._futures[key]
-            if isinstance(future.done() and future.exception(), BrokenProcessPool):
-                self._pools.pop(kind, None)
+                self._futures.pop(key, None)
+            broken = future.done() and isinstance(future.exception(), BrokenProcessPool)
+            if broken and self._pools.get(kind) is pool:  # not the one that has taken its place
+                del self._pools[kind]
             while len(self._futures) > RESULTS_KEPT:
                 self._futures.popitem(last=False)
         return job
+
+    def find(self, key: Hashable) -> Job[Any] | None:
+        """Return the state of the work with a key if somebody has asked for it."""
+        with self._lock:
+            since, _, future = self._futures.get(key) or (0.0, None, None)
+            return _state(since, future) if future else None
 
     def forget(self, key: Hashable) -> None:
         """Do the work again when somebody asks next."""
         with self._lock:
             self._futures.pop(key, None)
 
+    def cancel(self, kind: Kind) -> None:
+        """End the process of a kind of work, and forget what it was asked for."""
+        with self._lock:
+            if pool := self._pools.pop(kind, None):
+                _end(pool)
+                for key in [key for key, (_, of, _) in self._futures.items() if of is pool]:
+                    del self._futures[key]
+
     def close(self) -> None:
         """End the processes, whatever they are doing."""
         for pool in self._pools.values():
-            for process in list((pool._processes or {}).values()):
-                process.kill()
-            pool.shutdown(wait=False, cancel_futures=True)
+            _end(pool)
 
     def _pool(self, kind: Kind) -> ProcessPoolExecutor:
         if kind not in self._pools:
-            # A forked process would inherit the server's threads and locks.
-            self._pools[kind] = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
+            # A forked process would inherit the server's threads and locks. A measurement gets a new process.
+            tasks = 1 if kind == "measurements" else None
+            context = get_context("spawn")
+            self._pools[kind] = ProcessPoolExecutor(1, context, _begin, max_tasks_per_child=tasks)
         return self._pools[kind]
 
 
@@ -108,6 +132,12 @@ def _state(since: float, future: Future[Result]) -> Job[Result]:
     if isinstance(error, BrokenProcessPool):
         return Job(seconds, problem="The process was killed. This happens if memory runs out.")
     return Job(seconds, problem=f"This is a bug in the dashboard: {type(error).__name__}: {error}")
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _begin() -> None:

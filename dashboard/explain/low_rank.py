@@ -21,8 +21,6 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from review_sentiment.tracking.model_versions import ModelVersion
-
     Matrix = npt.NDArray[np.float64]
 
 ADAPTER_FILE, ADAPTER_SETTINGS = "adapter_model.safetensors", "adapter_config.json"
@@ -79,11 +77,6 @@ def read_updates(directory: Path) -> list[Update]:
     return [Update(*place, parts["B"], parts["A"], scale) for place, parts in sorted(halves.items())]
 
 
-def updates_of(version: ModelVersion) -> list[Update]:
-    """Return the updates of a registered version; the last few versions stay in memory."""
-    return _updates_of(version.name, version.version)
-
-
 def projections(updates: Sequence[Update]) -> list[str]:
     """Return the names of the adapted projections."""
     return list(dict.fromkeys(update.projection for update in updates))
@@ -107,7 +100,13 @@ def subsample(matrix: Matrix) -> Matrix:
 
 
 @lru_cache(maxsize=VERSIONS_KEPT)
-def _updates_of(name: str, number: str) -> list[Update]:
+def updates_of(name: str, number: str) -> list[Update]:
+    """Return the updates of a registered version; the last few versions stay in memory.
+
+    Raises:
+        UsageError: the version has no adapter.
+        ModelUnavailableError: the adapter's files are missing.
+    """
     from review_sentiment.tracking import model_versions
 
     version = model_versions.get_version(name, number)

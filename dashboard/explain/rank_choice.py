@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 from review_sentiment.cache import cache_directory
+from review_sentiment.config import LoraSettings
 
 PROJECT_SWEEP = Path(__file__).resolve().with_name("rank_sweep.json")
 RANK = "lora.rank"
@@ -34,6 +35,28 @@ class RankSweep:
 
     results: tuple[RankResult, ...]
     command: str
+
+    def about_the_default(self) -> str:
+        """Return how the default rank compares with the best one, and why it is the default; or nothing."""
+        default = LoraSettings().rank
+        here = next((one for one in self.results if one.rank == default), None)
+        if here is None:
+            return ""
+        best = max(self.results, key=lambda one: one.macro_f1)
+        why = (
+            f"The default is {default}: its memory and time hardly count beside the base model's, and it "
+            "leaves room for tasks with more labels and more reviews."
+        )
+        if best is here:
+            return f"Rank {default} scores highest here. {why}"
+        gain, spread = best.macro_f1 - here.macro_f1, max(one.max_f1 - one.min_f1 for one in self.results)
+        higher = f"Rank {best.rank} scores {gain:.3f} more than rank {default} here"
+        if gain > spread:
+            return f"{higher}, which is more than trials of the same rank differ."
+        return (
+            f"{higher}, but trials of the same rank differ by up to {spread:.3f}: this sweep does not show "
+            f"that one of them is better. {why}"
+        )
 
 
 def rank_sweep() -> RankSweep:

@@ -1,112 +1,102 @@
-"""Try it: type a review and see both models' answers, and the words that moved them."""
+"""Try it: type a review, and see what a version and its base model answer, and which words moved them."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-import marimo as mo
+from starlette.routing import Route
 
-from dashboard.explain.occlusion import Part, occlude
-from dashboard.queries.trial_answers import (
-    MAX_CHARACTERS,
-    Answer,
-    ModelPair,
-    ask,
-    load_model_pair,
-    probabilities_of,
-)
-from dashboard.queries.versions import NOTHING_YET
-from dashboard.widgets.layout import card, column, grid, notice, paragraph
-from review_sentiment.errors import ReviewSentimentError
+from dashboard.explain.languages import language_name
+from dashboard.queries import trial_answers
+from dashboard.queries.trial_answers import TUNED, UNTUNED, Trial
+from dashboard.queries.versions import registry_of
+from dashboard.rendering import not_found, render
 from review_sentiment.names import in_sentence
 
 if TYPE_CHECKING:
-    from review_sentiment.tracking.model_versions import ModelVersion
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse
 
+    from dashboard.explain.occlusion import Part
+
+MAX_CHARACTERS = 4_000
+"""They are part of the address, of which servers and browsers read 64 KB; a letter can take 9 bytes of it."""
 EXAMPLE = "The fabric is soft and I love the colour, but it runs small and the seam tore after one wash."
-FOR_COLOUR, AGAINST_COLOUR = (0, 114, 178), (230, 159, 0)
-"""Blue and orange of the Okabe-Ito palette."""
+NAMES = {TUNED: "Tuned model", UNTUNED: "Untuned base model"}
 MIN_WEIGHT = 0.005
 """A word that changes the probability by less than this is not coloured."""
-MAX_LABELS = 5
-"""Probabilities that are shown, the largest ones."""
-LEGEND = (
-    "Blue, solid underline: without this word the label is less likely. "
-    "Orange, dotted underline: without it the label is more likely."
-)
+WORDS_NAMED = 3
+LABELS_SHOWN = 5
 
 
-def review_fields() -> mo.ui.dictionary:
-    """Return the fields of a review; their value changes when the field loses focus or on Ctrl-Enter."""
-    return mo.ui.dictionary(
-        {
-            "title": mo.ui.text(label="Title (optional)", full_width=True),
-            "text": mo.ui.text_area(
-                value=EXAMPLE, label="Review", max_length=MAX_CHARACTERS, rows=5, full_width=True
-            ),
-        }
-    )
-
-
-def models_or_notice(version: ModelVersion | None) -> tuple[ModelPair | None, mo.Html | None]:
-    """Load a version and its base model, or return why that fails."""
+def try_it(request: Request) -> HTMLResponse:
+    """Show the form and, once a review was typed, the answers and then the words."""
+    registry, typed = registry_of(request), request.query_params
+    if not registry.versions:
+        return render(request, "try_it.html", registry=registry)
+    version = registry.find(typed["version"]) if typed.get("version") else registry.offered()[0]
     if version is None:
-        return None, notice("No version to try", NOTHING_YET, "info")
-    try:
-        with mo.status.spinner(title="Loading the version and its base model (a few seconds)"):
-            return load_model_pair(version), None
-    except ReviewSentimentError as error:
-        return None, notice("The model cannot be loaded", str(error), "danger")
-
-
-def both_answers_view(models: ModelPair, title: str, text: str) -> mo.Html:
-    """Show both models' answers to a review."""
-    if not f"{title}{text}".strip():
-        return notice("No review yet", "Type or paste a review.", "info")
-    return grid(
-        [
-            _answer_card("Tuned model", ask(models.tuned, title, text)),
-            _answer_card("Untuned base model, its likeliest label", ask(models.baseline, title, text)),
-        ]
+        return not_found(request, f"version {typed['version']}", "Try it", "This version is not registered.")
+    title, text = (typed.get(name, "")[:MAX_CHARACTERS] for name in ("title", "text"))
+    trial = words = None
+    if text.strip():
+        ask, job = request.app.state.jobs.ask, (version.name, version.version, title, text)
+        trial = ask("models", ("answers", *job), trial_answers.answer, *job)
+        if trial.result:
+            words = ask("models", ("words", *job), trial_answers.influential_words, *job)
+    return render(
+        request,
+        "try_it.html",
+        registry=registry,
+        version=version,
+        title=title,
+        text=text if "text" in typed else EXAMPLE,
+        problem="text" in typed and not text.strip(),
+        trial=trial,
+        words=words,
+        names=NAMES,
+        max_characters=MAX_CHARACTERS,
+        probabilities=_probabilities,
+        caution=_caution,
+        strength=_strength,
+        strongest=_strongest,
     )
 
 
-def words_view(models: ModelPair, title: str, text: str) -> mo.Html:
-    """Show the words that moved each model's answer."""
-    if not text.strip():
-        return paragraph("")
-    shown = []
-    for name, model in (("Tuned", models.tuned), ("Untuned", models.baseline)):
-        label = ask(model, title, text).label
-        parts = occlude(title, text, partial(probabilities_of, model, label))
-        shown.append(mo.Html(f"<b>{name}: words for and against '{html.escape(label)}'</b>{words(parts)}"))
-    return column([grid(shown, min_rem=24), paragraph(LEGEND, small=True)])
-
-
-def words(parts: Sequence[Part]) -> str:
-    """Return the words as HTML; the more a word moved the answer, the stronger its colour."""
-    largest = max((abs(part.weight) for part in parts), default=0.0)
-    return f"<p class=rs-words>{''.join(_word(part, largest) for part in parts)}</p>"
-
-
-def _word(part: Part, largest: float) -> str:
-    text = html.escape(part.text)
-    if abs(part.weight) < MIN_WEIGHT:
-        return text
-    (red, green, blue), line = (FOR_COLOUR, "solid") if part.weight > 0 else (AGAINST_COLOUR, "dotted")
-    strength = 0.1 + 0.45 * abs(part.weight) / largest
-    return (
-        f"<span title='{part.weight:+.3f}' style='background:rgba({red},{green},{blue},{strength:.2f});"
-        f"border-bottom:2px {line} rgb({red},{green},{blue})'>{text}</span>"
-    )
-
-
-def _answer_card(name: str, answer: Answer) -> mo.Html:
+def _probabilities(answer: trial_answers.Answer) -> str:
+    """Return the labels with their probabilities; of many labels, the likeliest ones."""
     shown = list(answer.probabilities.items())
-    if len(shown) > MAX_LABELS:
-        shown = sorted(shown, key=lambda item: -item[1])[:MAX_LABELS]
-    probabilities = ", ".join(f"{in_sentence(label)} {p:.1%}" for label, p in shown)
-    return card(name, f"{in_sentence(answer.label)}, {answer.probability:.1%}", probabilities)
+    if len(shown) > LABELS_SHOWN:
+        shown = sorted(shown, key=lambda item: -item[1])[:LABELS_SHOWN]
+    return ", ".join(f"{in_sentence(label)} {p:.1%}" for label, p in shown)
+
+
+def _caution(trial: Trial) -> str:
+    """Return why an answer may be worth little although its probability is high, or nothing."""
+    if trial.is_known_language:
+        return ""
+    count, total = trial.evaluated.get(trial.language, 0), sum(trial.evaluated.values())
+    language = language_name(trial.language)
+    return (
+        f"This review appears to be in {language}. {f'Only {count}' if count else 'None'} of the {total:,} "
+        f"reviews that this version was evaluated on {'are' if count else 'is'} in {language}, so nobody "
+        "knows how often its answers are right. The probabilities below do not take this into account."
+    )
+
+
+def _strength(part: Part, parts: Sequence[Part]) -> float:
+    """Return how strongly a word is coloured, from -1 (against the label) to 1; 0 if it hardly matters."""
+    if abs(part.weight) < MIN_WEIGHT:
+        return 0.0
+    return part.weight / max(abs(other.weight) for other in parts)
+
+
+def _strongest(parts: Sequence[Part], sign: int) -> str:
+    """Return the words with the largest weights of a sign, for readers who do not see the colours."""
+    chosen = [part for part in parts if sign * part.weight >= MIN_WEIGHT]
+    chosen.sort(key=lambda part: -abs(part.weight))
+    return ", ".join(f"{part.text.strip()} ({part.weight:+.2f})" for part in chosen[:WORDS_NAMED]) or "none"
+
+
+routes = [Route("/try", try_it)]

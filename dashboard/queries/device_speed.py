@@ -1,29 +1,24 @@
 """Training speed of this machine's CPU and GPU, measured over a few steps of the embedded model.
 
-    python -m dashboard.queries.device_speed cpu
-
-The page measures each device in a process of its own. Without a GPU it shows estimates for common ones.
+Each device is measured in a process of its own. Without a GPU, the page shows estimates for common ones.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 from review_sentiment.cache import cache_directory
-from review_sentiment.errors import TrainingError
+from review_sentiment.progress import Snapshot, forward_logs
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 8
 WARM_UP_STEPS = 2
 """Not counted: the first steps compile kernels and train on the heaviest batch."""
-TIMEOUT_SECONDS = 300.0
 OVERRIDES = (
     "data.categories=Intimate",
     "split.train_per_category=128",
@@ -48,7 +43,7 @@ class Speed:
 
 
 def measure(device: str) -> Speed:
-    """Measure a few training steps on a device.
+    """Measure a few training steps on a device, and save the result.
 
     Raises:
         UsageError: this machine has no such device.
@@ -60,11 +55,28 @@ def measure(device: str) -> Speed:
     from review_sentiment.training.preparation import prepare
     from review_sentiment.training.qlora import finetune
 
+    _progress_file(device).parent.mkdir(parents=True, exist_ok=True)
+    _progress_file(device).unlink(missing_ok=True)
+    forward_logs(_progress_file(device))
     settings = load_settings(None, [*OVERRIDES, f"model.device={device}"])
     recipe = Recipe.from_settings(settings)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-speed-") as scratch:
         trained = finetune(TrainingJob(recipe, prepare(settings).train, Path(scratch) / "adapter"))
-    return speed_of(device, recipe.plan.precision, [point["tokens_per_second"] for point in trained.curve])
+    speed = speed_of(device, recipe.plan.precision, [point["tokens_per_second"] for point in trained.curve])
+    _file(device).write_text(json.dumps(asdict(speed)), encoding="utf-8")
+    return speed
+
+
+def progress(device: str) -> Snapshot | None:
+    """Return how far a measurement is, or None before its first step."""
+    file = _progress_file(device)
+    found = None
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
+        with suppress(ValueError):  # it is being written
+            message = json.loads(line)
+            if message["kind"] == "progress" and message["snapshot"]["task"] == "training":
+                found = Snapshot(**message["snapshot"])
+    return found
 
 
 def speed_of(device: str, precision: str, tokens_per_second: Sequence[float]) -> Speed:
@@ -73,37 +85,12 @@ def speed_of(device: str, precision: str, tokens_per_second: Sequence[float]) ->
     return Speed(device, precision, median(counted), min(counted), max(counted), len(counted))
 
 
-def measure_in_subprocess(device: str) -> Speed:
-    """Measure in a process of its own, and save the result.
-
-    Raises:
-        TrainingError: the process failed or took too long.
-    """
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "dashboard.queries.device_speed", device],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TrainingError(f"The measurement on {device} took more than {TIMEOUT_SECONDS:.0f} s.") from error
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"it exited with code {done.returncode}"]
-        raise TrainingError(f"The measurement on {device} failed: {lines[-1]}")
-    result = done.stdout.strip().splitlines()[-1]
-    file = _file(device)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(result, encoding="utf-8")
-    return Speed(**json.loads(result))
-
-
 def saved_speed(device: str) -> Speed | None:
     """Return the last measurement on this machine, or None."""
-    file = _file(device)
-    return Speed(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    try:
+        return Speed(**json.loads(_file(device).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # missing, damaged or of another version
+        return None
 
 
 def estimated_speeds() -> list[tuple[str, str, float]]:
@@ -119,5 +106,5 @@ def _file(device: str) -> Path:
     return cache_directory() / "dashboard" / f"speed_{device}.json"
 
 
-if __name__ == "__main__":
-    print(json.dumps(asdict(measure(sys.argv[1]))))
+def _progress_file(device: str) -> Path:
+    return _file(device).with_suffix(".jsonl")

@@ -121,6 +121,8 @@ def _read_gpu(pynvml: Any, index: int) -> Gpu:
 def check_driver() -> Check:
     """Check that the kernel module of NVIDIA's driver is loaded."""
     advice = "Install NVIDIA's driver (Linux), or use a machine with a GPU."
+    if not DRIVER_FILE.exists():
+        return Check("driver", False, "not loaded", advice)
     return run_check("driver", lambda: DRIVER_FILE.read_text(encoding="utf-8").splitlines()[0], advice)
 
 

@@ -41,6 +41,11 @@ class Registry:
     previous_champion: str | None = None
     models: Sequence[str] = ()
 
+    def offered(self, chosen: ModelVersion | None = None) -> list[ModelVersion]:
+        """Return the versions to choose from: the champion first, then `chosen`, then the newest ones."""
+        listed = (self.champion, chosen, *self.versions)
+        return list({version.version: version for version in listed if version}.values())
+
     def find(self, number: str) -> ModelVersion | None:
         """Return the version with a number, or None.
 

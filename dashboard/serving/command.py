@@ -26,8 +26,8 @@ DASHBOARD_PORT = 8080
 def ui(port: int, host: str, names: tuple[str, ...]) -> None:
     """Serve the dashboard: runs, models, comparisons, settings. Ctrl-C stops it."""
     try:
-        import multipart  # noqa: F401
         import plotly  # noqa: F401
+        import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise UsageError(

@@ -16,6 +16,8 @@ from dashboard.serving.access import TOKEN_PARAMETER, guard
 from front_door.commands.servers import GRACE_SECONDS
 from review_sentiment.errors import UsageError
 
+ADDRESS_BYTES = 1 << 16
+"""The longest address with its headers: Try it has a review in it."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -44,6 +46,7 @@ def serve(host: str, door: socket.socket, names: Sequence[str], show: Callable[[
         app,
         access_log=False,  # the first address contains the token
         log_config=None,
+        h11_max_incomplete_event_size=ADDRESS_BYTES,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     uvicorn.Server(config).run(sockets=[door])

@@ -48,23 +48,24 @@ const live = async () => {
   live();
 };
 
-// 3. Forms that need no button: data-auto names the ids of the regions that depend on their fields.
+// 3. Forms that need no button: data-auto names the ids of the regions that depend on their fields, and a field can
+//    name its own.
 const TYPING_MILLISECONDS = 300;
 let typing;
-const send = (form) => {
+const send = (form, regions = form.dataset.auto) => {
   // A field with data-base is left out of the address if it has that value; others are if they are empty.
   const base = (name) => form.elements[name]?.dataset?.base ?? form.dataset.omit ?? "";
   const fields = [...new FormData(form)].filter(([name, value]) => value !== base(name) && !(value instanceof File));
   const address = `${form.getAttribute("action") || location.pathname}?${new URLSearchParams(fields)}`;
   history.replaceState(null, "", address);
-  replace(address, form.dataset.auto.split(" ").map((id) => document.getElementById(id)));
+  replace(address, regions.split(" ").map((id) => document.getElementById(id)).filter(Boolean));
 };
 document.addEventListener("input", (event) => {
   const form = event.target.form;
   if (!form?.dataset.auto) return;
-  for (const shown of form.querySelectorAll(`output[for="${event.target.id}"]`)) shown.value = event.target.value;
+  for (const shown of document.querySelectorAll(`output[for="${event.target.id}"]`)) shown.value = event.target.value;
   clearTimeout(typing);
-  typing = setTimeout(() => send(form), event.target.matches("select, [type=checkbox], [type=radio]") ? 0 : TYPING_MILLISECONDS);
+  typing = setTimeout(() => send(form, event.target.dataset.auto), event.target.matches("select, [type=checkbox], [type=radio]") ? 0 : TYPING_MILLISECONDS);
 });
 document.addEventListener("submit", (event) => {
   const form = event.target;

@@ -70,7 +70,7 @@ def inspect_command(
     settings = load_settings(config_file or default_config(), overrides)
     given = dict(map(_role_and_column, columns))
     with quiet(new_log_file()):
-        report = _inspect(_settings_of(source, query), given, settings)
+        report = inspect_source(_settings_of(source, query), given, settings)
     from front_door.commands.inspection_text import as_text
 
     if not as_json:
@@ -123,7 +123,7 @@ def _role_and_column(option: str) -> tuple[str, str]:
     return role.strip(), column
 
 
-def _inspect(table: DataSettings, given: dict[str, str], settings: Settings) -> TableReport:
+def inspect_source(table: DataSettings, given: dict[str, str], settings: Settings) -> TableReport:
     """Inspect a table with the tokenizer of the settings' model.
 
     Raises:

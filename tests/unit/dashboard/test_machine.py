@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from dashboard.pages.machine import machine_page
 from dashboard.queries import machine
 from review_sentiment.models.gpu_driver import Driver
+from tests.unit.dashboard.pages import client
 
 GIB = 2**30
 
@@ -91,7 +91,7 @@ def test_without_a_gpu_every_check_is_shown(
     found = machine.read_machine()
     assert [check.name for check in found.checks] == ["driver", "NVML", "torch"]
     assert not machine.has_gpu(found)
-    page = machine_page(found).text
+    page = client().get("/system").text
     for word in ("driver", "NVML", "NVML Shared Library Not Found", "torch", "model.device=cuda"):
         assert word in page
 
@@ -114,3 +114,14 @@ def test_torchs_build_is_read_without_importing_it(tmp_path: Path, monkeypatch: 
     assert "torch==2.13.0+cu126" in machine.check_torch(driver).advice
     write("2.13.0+cpu", None)
     assert not machine.check_torch(driver).ok
+
+
+def test_the_page_shows_what_gpus_report_and_what_they_do_not(
+    nvml: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = machine.Check("torch", True, "built for CUDA")
+    monkeypatch.setattr(machine, "check_torch", lambda _driver: built)
+    page = client().get("/system").text
+    for text in ("GPU 0: NVIDIA A100-SXM4-80GB", "37%", "45 °C", "not reported", "Measure cpu and cuda"):
+        assert text in page
+    assert "No usable GPU" not in page

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import mlflow
 
-from dashboard.pages.self_test import self_test
+from dashboard.queries.self_test import self_test
 from dashboard.queries.versions import Registry
 from review_sentiment.tracking import model_versions, run_log
 from tests.unit.review_sentiment.registry.test_registration import NAME, registered

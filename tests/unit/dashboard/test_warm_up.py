@@ -8,8 +8,6 @@ import pytest
 
 from review_sentiment.config import Settings
 
-pytest.importorskip("marimo")
-
 
 def test_a_model_that_cannot_be_read_is_logged_as_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

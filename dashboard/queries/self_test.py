@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-import marimo as mo
 import numpy as np
 
+from dashboard.queries.versions import read_registry
 from dashboard.runs.process import list_runs
 from dashboard.runs.progress import RunFollower
 from dashboard.settings_form import as_yaml, config_names, from_address, read_form, to_address
-from dashboard.widgets.layout import badge, column, paragraph, passed_badge, table
 from front_door.doctor.checks import Check, run_check
 from front_door.stack.configs import DEFAULT_STACK
+from review_sentiment.errors import TrackingError
 from review_sentiment.evaluation.metrics import compute_metrics
 from review_sentiment.evaluation.natural import natural_metrics
 from review_sentiment.scoring.answers import labels_of, probability_columns
@@ -27,14 +27,13 @@ TOLERANCE = 1e-6
 VERSIONS_CHECKED = 3
 
 
-def self_test_view(registry: Registry) -> mo.Html:
-    """Run the checks and show their results."""
-    checks = list(self_test(registry))
-    passed = sum(check.ok for check in checks)
-    total = badge(f"{passed} of {len(checks)} checks passed", "good" if passed == len(checks) else "bad")
-    rows = [(check.name, passed_badge(check.ok), check.found) for check in checks]
-    introduction = paragraph("These checks were just run on the data that the pages show.")
-    return column([introduction, total, table(("Check", "Passed", "Result"), rows)])
+def run_self_test(model: str) -> list[Check]:
+    """Return the results of the checks on a model's newest versions.
+
+    Raises:
+        TrackingError: MLflow cannot be reached.
+    """
+    return list(self_test(read_registry(model)))
 
 
 def self_test(registry: Registry) -> Iterator[Check]:
@@ -56,7 +55,7 @@ def self_test(registry: Registry) -> Iterator[Check]:
 
 def _require(holds: bool, problem: str) -> None:
     if not holds:
-        raise ValueError(problem)
+        raise TrackingError(problem)
 
 
 def _settings_round_trip() -> str:
@@ -163,7 +162,7 @@ def _probabilities(version: ModelVersion) -> str:
 def _singular_values(version: ModelVersion) -> str:
     from dashboard.explain.low_rank import updates_of
 
-    updates = updates_of(version)
+    updates = updates_of(version.name, version.version)
     update = updates[len(updates) // 2]
     expected = np.linalg.svd(update.full, compute_uv=False)[: len(update.a)]
     error = float(np.abs(expected - update.singular_values()).max() / expected[0])

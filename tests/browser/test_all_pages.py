@@ -1,0 +1,302 @@
+"""What holds on every page of the dashboard: accessibility, width, keyboard, no other servers, bad stores.
+
+A page is known by its address here. A failure names the page, the width and the scheme.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.request import urlopen
+
+import pytest
+
+from tests.browser.conftest import RUN_MILLISECONDS, Dashboard, served
+from tests.front_door import Project
+
+pytest.importorskip("playwright")
+pytest.importorskip("axe_playwright_python")
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser.visit import Visit
+
+Visits = Callable[..., AbstractContextManager["Visit"]]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
+GERMAN = "Das Kleid ist wunderschön und passt perfekt, ich bin begeistert!"
+PAGES = {
+    "overview": "/",
+    "runs": "/runs",
+    "run": "/runs/{run}",
+    "new run": "/runs/new",
+    "new run with problems": "/runs/new?lora.rank=many&training.learning_rate=fast",
+    "models": "/models",
+    "version": "/models/1",
+    "compare": "/compare",
+    "try it": "/try",
+    "answers": f"/try?{urlencode({'text': GERMAN})}",
+    "data": "/data",
+    "inspected table": "/data?source={table}",
+    "learn": "/learn",
+    "system": "/system",
+    "self-test": "/system/self-test",
+    "no such page": "/nowhere",
+    "no such run": "/runs/nowhere",
+    "no such version": "/models/99",
+}
+MOST_TABS = 200
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow's database has the paths of files."""
+TABBABLE = (
+    "a[href], button:enabled, input:enabled:not([type=hidden]), select:enabled, textarea:enabled, summary"
+)
+WIDER = """
+() => [...document.querySelectorAll('main *, header *, footer *')]
+  .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.scroll, .plot, pre'))
+  .map((one) => one.outerHTML.slice(0, 100))
+"""
+SMALLER = """
+() => [...document.querySelectorAll('button, .button, input:not([type=hidden]), select, textarea, summary')]
+  .map((one) => [one, one.getBoundingClientRect()])
+  .filter(([one, box]) => box.width && (box.width < 24 || box.height < 24) && !one.closest('.plot'))
+  .map(([one]) => one.outerHTML.slice(0, 100))
+"""
+
+
+FOCUSED = """
+() => {
+  const one = document.activeElement;
+  const again = one === document.body || 'reached' in one.dataset;
+  return { again, outline: getComputedStyle(one).outlineStyle, element: one.outerHTML.slice(0, 100) };
+}
+"""
+MISSED = """
+() => [...document.querySelectorAll('[data-expected]:not([data-reached])')]
+  .filter((one) => one.checkVisibility() && one.type !== 'radio')
+  .map((one) => one.outerHTML.slice(0, 100))
+"""
+"""Arrow keys reach the other buttons of a group of radio buttons."""
+
+
+@pytest.fixture(scope="module")
+def used(dashboard: Dashboard) -> Dashboard:
+    """Return the dashboard after two runs that were started from the command line."""
+    for rank in (4, 2):
+        done = dashboard.project.with_settings(lora={"rank": rank}).run()
+        assert done.returncode == 0, done.stderr
+    return dashboard
+
+
+def address(dashboard: Dashboard, page: str) -> str:
+    """Return the address of a page of `PAGES`."""
+    reviews = Path(dashboard.project.settings["data"]["source"])
+    values = {"table": str(next(reviews.glob("*.jsonl"))), "run": ""}
+    if "{run}" in PAGES[page]:
+        with urlopen(urljoin(dashboard.url, "/runs")) as answer:
+            values["run"] = re.findall(r'href="/runs/((?!new)[^"/?]+)"', answer.read().decode())[0]
+    return urljoin(dashboard.url, PAGES[page].format(**values))
+
+
+def open_page(dashboard: Dashboard, window: Page, page: str) -> None:
+    """Open a page, and wait until its jobs are done and its figures are drawn."""
+    window.goto(address(dashboard, page))
+    expect(window.locator(".waiting")).to_have_count(0, timeout=RUN_MILLISECONDS)
+    for figure in window.locator(".figure:visible").all():
+        figure.scroll_into_view_if_needed()
+        expect(figure.locator(".main-svg").first).to_be_attached()
+    window.evaluate("scrollTo(0, 0)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_axe_finds_no_violation_and_nothing_is_cut_off(
+    used: Dashboard, visit: Visits, page: str, scheme: str
+) -> None:
+    with visit(1440, 900, scheme) as found:
+        open_page(used, found.page, page)
+        name = f"{page.replace(' ', '_')}_{scheme}"
+        found.keep(f"{name}_1440", full_page=True)
+        violations = Axe().run(found.page).response["violations"]
+        assert not violations, [
+            (one["id"], one["impact"], [node["html"][:120] for node in one["nodes"][:3]])
+            for one in violations
+        ]
+        assert found.page.locator("h1").count() == 1
+        found.page.set_viewport_size({"width": 390, "height": 844})
+        found.page.wait_for_timeout(300)  # figures follow the width
+        found.keep(f"{name}_390", full_page=True)
+        width = found.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, found.page.evaluate(WIDER)
+        assert not found.page.evaluate(SMALLER), "targets smaller than 24 pixels"
+        assert found.outside == []
+        assert found.errors == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_keyboard_reaches_everything_and_the_focus_is_seen(
+    used: Dashboard, page: str, visit: Visits
+) -> None:
+    with visit() as found:
+        window = found.page
+        open_page(used, window, page)
+        window.keyboard.press("Tab")
+        expect(window.locator(":focus")).to_have_text("Skip to content")
+        expect(window.locator(":focus")).to_be_in_viewport()
+        window.evaluate(
+            f"document.querySelectorAll('{TABBABLE}').forEach((one) => one.dataset.expected = '')"
+        )
+        for _ in range(MOST_TABS):
+            window.evaluate("document.activeElement.dataset.reached = ''")
+            window.keyboard.press("Tab")
+            focused = window.evaluate(FOCUSED)
+            if focused["again"]:
+                break
+            assert focused["outline"] != "none", f"the focus cannot be seen: {focused['element']}"
+        assert not window.evaluate(MISSED)
+
+
+def test_the_skip_link_leads_to_the_content(used: Dashboard, visit: Visits) -> None:
+    with visit() as found:
+        found.page.goto(used.url)
+        found.page.keyboard.press("Tab")
+        found.page.keyboard.press("Enter")
+        expect(found.page.locator("main")).to_be_focused()
+
+
+def test_pages_work_without_scripts(used: Dashboard, browser: Any) -> None:
+    with closing(browser.new_context(java_script_enabled=False)) as context:
+        page = context.new_page()
+        page.goto(urljoin(used.url, "/try"))
+        page.get_by_label("Review").fill("It is soft.")
+        page.get_by_role("button", name="Answer").click()
+        deadline = time.monotonic() + RUN_MILLISECONDS / 1000
+        while (again := page.get_by_role("link", name="Show the result")).count():
+            assert time.monotonic() < deadline
+            again.first.click()
+        expect(page.get_by_text("Tuned model").first).to_be_visible()
+
+
+def test_a_german_review_is_answered_with_a_caution(used: Dashboard, visit: Visits) -> None:
+    with visit() as found:
+        page = found.page
+        page.goto(urljoin(used.url, "/try"))
+        for review, count in ((GERMAN, 1), ("It is realy soft adn the colour is beautifull", 0)):
+            page.get_by_label("Review").fill(review)
+            page.get_by_role("button", name="Answer").click()
+            expect(page.get_by_text("Words that moved")).to_be_visible(timeout=RUN_MILLISECONDS)
+            expect(page.get_by_text("appears to be in German")).to_have_count(count)
+
+
+def test_a_long_review_of_long_letters_fits_into_an_address(used: Dashboard) -> None:
+    assert fetched(f"{urljoin(used.url, '/try')}?{urlencode({'text': 'д' * 4_000})}")[0] == HTTPStatus.OK
+
+
+def test_ten_browsers_at_once(used: Dashboard) -> None:
+    pages = [address(used, page) for page in PAGES if not page.startswith("no such")]
+
+    def load(number: int) -> list[int]:
+        return [fetched(page)[0] for page in (*pages[number:], *pages[:number])]
+
+    with ThreadPoolExecutor(10) as browsers:
+        assert {status for statuses in browsers.map(load, range(10)) for status in statuses} == {
+            HTTPStatus.OK
+        }
+
+
+def fetched(address: str) -> tuple[int, str]:
+    """Return the status and the text of a page."""
+    try:
+        with urlopen(address, timeout=120) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def problem_of(dashboard: Dashboard, page: str) -> str:
+    """Return why a page cannot be read although its store is damaged, or nothing."""
+    status, text = fetched(urljoin(dashboard.url, PAGES[page]))
+    expected = {HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE}
+    if status in expected and "<h1>" in text and "bug in the dashboard" not in text:
+        return ""
+    return f"{page}: {status} {text[-500:]}"
+
+
+@pytest.fixture
+def copied(used: Dashboard, tmp_path: Path) -> Project:
+    """Return a copy of the project's state, to be damaged."""
+    state, copy = used.project.state, tmp_path / "state"
+    shutil.copytree(state, copy, symlinks=True)
+    config = copy / "zenml" / "config.yaml"
+    config.write_text(config.read_text().replace(str(state), str(copy)))
+    with closing(sqlite3.connect(copy / "zenml" / "mlflow" / "mlflow.db")) as store, store:
+        for table, column in PLACES:
+            store.execute(f"update {table} set {column} = replace({column}, ?, ?)", (str(state), str(copy)))
+    return replace(used.project, state=copy)
+
+
+def delete_artifacts(state: Path) -> None:
+    shutil.rmtree(state / "zenml" / "mlflow" / "artifacts")
+
+
+def empty_store(state: Path) -> None:
+    database = state / "zenml" / "mlflow" / "mlflow.db"
+    database.write_bytes(b"")
+
+
+def newer_store(state: Path) -> None:
+    with closing(sqlite3.connect(state / "zenml" / "mlflow" / "mlflow.db")) as store, store:
+        store.execute("update alembic_version set version_num = 'ffffffffffff'")
+
+
+def delete_zenml(state: Path) -> None:
+    shutil.rmtree(state / "stores")
+
+
+@pytest.mark.parametrize("damage", [delete_artifacts, empty_store, newer_store, delete_zenml])
+def test_a_damaged_store_gives_readable_pages(copied: Project, damage: Callable[[Path], None]) -> None:
+    damage(copied.state)
+    with served(copied) as dashboard:
+        problems = [problem_of(dashboard, page) for page, path in PAGES.items() if "{" not in path]
+    assert not any(problems), "\n".join(filter(None, problems))
+
+
+def test_a_locked_store_gives_readable_pages(copied: Project) -> None:
+    with served(copied) as dashboard:
+        with closing(sqlite3.connect(copied.state / "zenml" / "mlflow" / "mlflow.db")) as store:
+            store.execute("begin exclusive")
+            for page in ("overview", "models", "try it", "learn", "system"):
+                assert not problem_of(dashboard, page)
+        assert fetched(urljoin(dashboard.url, "/models"))[0] == HTTPStatus.OK
+
+
+def test_a_page_says_that_the_server_is_gone_and_recovers(copied: Project, visit: Visits) -> None:
+    with visit() as found:
+        page = found.page
+        with served(copied) as dashboard:
+            page.goto(urljoin(dashboard.url, "/system"))
+            expect(page.get_by_text("Processor")).to_be_visible()
+            port = str(urlsplit(dashboard.url).port)
+        expect(page.locator("html")).to_have_class(re.compile("disconnected"), timeout=30_000)
+        message = page.evaluate("getComputedStyle(document.querySelector('main'), '::before').content")
+        assert "cannot be reached" in message
+        with served(copied, "--port", port):
+            expect(page.locator("html")).not_to_have_class(re.compile("disconnected"), timeout=30_000)
