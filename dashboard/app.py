@@ -64,7 +64,11 @@ def build_app() -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
             *(route for page in PAGES for route in page.routes),
         ],
-        exception_handlers={HTTPException: missing_page, ReviewSentimentError: problem_page, Exception: bug_page},
+        exception_handlers={
+            HTTPException: missing_page,
+            ReviewSentimentError: problem_page,
+            Exception: bug_page,
+        },
         lifespan=_with_jobs,
     )
 
@@ -94,7 +98,8 @@ def problem_page(request: Request, error: Exception) -> HTMLResponse:
 
 def bug_page(request: Request, error: Exception) -> HTMLResponse:
     """Show that something failed that should not; the server logs the traceback."""
-    text = f"This is a bug in the dashboard: {type(error).__name__}: {first_line(error)}\nThe log has the details."
+    found = f"{type(error).__name__}: {first_line(error)}"
+    text = f"This is a bug in the dashboard: {found}\nThe log has the details."
     links = {"Try again": str(request.url), "Overview": "/"}
     return render(request, "message.html", 500, title="Something went wrong", text=text, links=links)
 

@@ -72,6 +72,17 @@ SELECT run.name, json_extract(snapshot.pipeline_configuration, '$.extra.settings
 FROM pipeline_run AS run JOIN pipeline_snapshot AS snapshot ON snapshot.id = run.snapshot_id
 WHERE run.name IN ({})
 """
+LAST_SCORING = """
+SELECT run.name, data.key, data.value
+FROM pipeline_run AS run
+JOIN step_run AS step ON step.pipeline_run_id = run.id
+JOIN step_run_output_artifact AS output ON output.step_id = step.id
+JOIN run_metadata_resource AS link ON link.resource_id = output.artifact_id
+JOIN run_metadata AS data ON data.id = link.run_metadata_id
+WHERE data.key IN ('rows', 'unsure', 'drifted') AND step.id = (
+  SELECT id FROM step_run WHERE name IN ('answer_file', 'score_files') AND status = 'completed'
+  ORDER BY created DESC LIMIT 1)
+"""
 LOGS = (
     "SELECT logs.uri FROM logs JOIN pipeline_run AS run ON run.id = logs.pipeline_run_id WHERE run.name = ?"
 )
@@ -223,6 +234,16 @@ def stored_verdicts(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     for name, key, value in _rows(VERDICTS.format(_marks(names)), *names):
         found.setdefault(name, {})[key] = json.loads(value)
     return found
+
+
+def last_scoring() -> tuple[str, dict[str, Any]] | None:
+    """Return the newest run that scored a file, and its `rows`, `unsure` rows and `drifted` columns.
+
+    Raises:
+        ReviewSentimentError: the database could not be read.
+    """
+    found = _rows(LAST_SCORING)
+    return (found[0][0], {key: json.loads(value) for _, key, value in found}) if found else None
 
 
 def _marks(names: Sequence[str]) -> str:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 TOKEN_PARAMETER = "access_token"
 HEADERS = {
     # Plotly sets styles of elements.
-    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "frame-ancestors 'self'; form-action 'self'; base-uri 'self'; object-src 'none'",
+    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; frame-ancestors 'self'; form-action 'self'; base-uri 'self'; "
+    "object-src 'none'",
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
 }
@@ -70,7 +71,7 @@ class AccessCheck:
 
 
 def guard(app: ASGIApp, hosts: Sequence[str], token: str) -> ASGIApp:
-    """Let only requests for these host names, from the server's own pages and with the token, reach the app."""
+    """Let only requests for these hosts, from the server's own pages and with the token, reach the app."""
     return TrustedHostMiddleware(AccessCheck(app, token), list(hosts), www_redirect=False)
 
 

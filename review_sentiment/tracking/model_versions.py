@@ -36,6 +36,8 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 CHAMPIONS_TAG = "champions"
 """Tag of a registered model: the versions that were champion, the present one last."""
+CHAMPION_SINCE_TAG = "champion_since"
+"""Tag of a version: when it last became the champion, in ISO 8601."""
 ACCURACY_TAG = "accuracy"
 NATURAL_REVIEWS_TAG = "natural_reviews"
 """Tag of a version with the number of reviews behind its figures in production."""
@@ -78,6 +80,12 @@ class ModelVersion:
     def title(self) -> str:
         """Return NAME/VERSION, by which a student names its teacher."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def champion_since(self) -> datetime | None:
+        """Return when the version last became the champion, or None."""
+        since = self.tags.get(CHAMPION_SINCE_TAG)
+        return datetime.fromisoformat(since) if since else None
 
     @property
     def evaluation_run(self) -> str:
@@ -190,7 +198,7 @@ def make_champion(name: str, version: str) -> None:
     before = _remembered(model.tags)
     if not before or before[-1] != version:
         _remember_champions(name, [*before, version])
-    set_alias(name, version, CHAMPION)
+    _crown(name, version)
     if str(model.aliases.get(CHALLENGER)) == version:
         client().delete_registered_model_alias(name, CHALLENGER)
 
@@ -210,8 +218,14 @@ def roll_back(name: str) -> str:
             "versions; `promote VERSION` chooses one."
         )
     _remember_champions(name, champions[:-1])
-    set_alias(name, champions[-2], CHAMPION)
+    _crown(name, champions[-2])
     return champions[-2]
+
+
+def _crown(name: str, version: str) -> None:
+    """Give a version the champion's alias, and note since when it has it: MLflow does not."""
+    set_alias(name, version, CHAMPION)
+    set_version_tag(name, version, CHAMPION_SINCE_TAG, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _remembered(tags: Mapping[str, str]) -> list[str]:
