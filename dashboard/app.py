@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from dashboard.jobs import Jobs
 from dashboard.pages import alternatives, compare, decision, models, overview, promotion, version
 from dashboard.rendering import render
+from dashboard.serving import warm_up
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ PAGES = (overview, models, promotion, version, decision, alternatives, compare)
 UNAVAILABLE = 503
 
 
-def build_app() -> Starlette:
-    """Return the application, without access control."""
+def build_app(warm: bool = False) -> Starlette:
+    """Return the application, without access control; a warm one prepares the process of slow computations."""
     return Starlette(
         routes=[
             Route("/static/plotly.min.js", plotly_script),
@@ -35,7 +37,7 @@ def build_app() -> Starlette:
             *(route for page in PAGES for route in page.routes),
         ],
         exception_handlers={HTTPException: missing_page, ReviewSentimentError: problem_page},
-        lifespan=_with_jobs,
+        lifespan=partial(_with_jobs, warm=warm),
     )
 
 
@@ -63,8 +65,10 @@ def problem_page(request: Request, error: Exception) -> HTMLResponse:
 
 
 @asynccontextmanager
-async def _with_jobs(app: Starlette) -> AsyncIterator[None]:
+async def _with_jobs(app: Starlette, warm: bool) -> AsyncIterator[None]:
     app.state.jobs = Jobs()
+    if warm:
+        app.state.jobs.ask("computations", "warm-up", warm_up.computations)
     try:
         yield
     finally:

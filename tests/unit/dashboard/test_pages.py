@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dashboard.widgets.figures import COLOURS, Line, intervals, lines
+from dashboard.figures import COLOURS, Line, intervals, lines
 from hypothesis import given
 from hypothesis import strategies as st
 
