@@ -4,7 +4,7 @@
 # make test-remote   run the tests with real services (needs Debian and root)
 # make test-cluster  run the tests on a real Kubernetes, which the first run builds in six minutes (the same)
 # make test-ray      run the tests of bulk scoring on Ray, which need the cores for themselves
-# make check         run what a commit must pass: ruff, mypy and marimo check
+# make check         run what a commit must pass: ruff and mypy
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -56,7 +56,6 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/marimo check --strict dashboard/app.py
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from dashboard.pages import (
     version,
 )
 from dashboard.rendering import render
+from dashboard.serving import warm_up
 from review_sentiment.errors import ReviewSentimentError, first_line
 
 if TYPE_CHECKING:
@@ -56,8 +58,8 @@ PAGES = (
 UNAVAILABLE = 503
 
 
-def build_app() -> Starlette:
-    """Return the application, without access control."""
+def build_app(warm: bool = False) -> Starlette:
+    """Return the application, without access control; a warm one prepares the process of slow computations."""
     return Starlette(
         routes=[
             Route("/static/plotly.min.js", plotly_script),
@@ -69,7 +71,7 @@ def build_app() -> Starlette:
             ReviewSentimentError: problem_page,
             Exception: bug_page,
         },
-        lifespan=_with_jobs,
+        lifespan=partial(_with_jobs, warm=warm),
     )
 
 
@@ -105,8 +107,10 @@ def bug_page(request: Request, error: Exception) -> HTMLResponse:
 
 
 @asynccontextmanager
-async def _with_jobs(app: Starlette) -> AsyncIterator[None]:
+async def _with_jobs(app: Starlette, warm: bool) -> AsyncIterator[None]:
     app.state.jobs = Jobs()
+    if warm:
+        app.state.jobs.ask("computations", "warm-up", warm_up.computations)
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ def serve(host: str, door: socket.socket, names: Sequence[str], show: Callable[[
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     shown = socket.gethostname() if host in {"0.0.0.0", "::"} else _in_url(host)
     address = f"http://{shown}:{door.getsockname()[1]}/" + (f"?{TOKEN_PARAMETER}={token}" if token else "")
-    app = guard(build_app(), [_in_url(name) for name in hosts], token)
+    app = guard(build_app(warm=True), [_in_url(name) for name in hosts], token)
     warm_up.before_serving()
     show(f"dashboard   {address}\nCtrl-C stops it; runs that it started continue.")
     config = uvicorn.Config(

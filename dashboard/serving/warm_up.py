@@ -26,6 +26,13 @@ MODULES = (
     "sklearn.metrics",
     "sklearn.calibration",
 )
+COMPUTATION_MODULES = (
+    "dashboard.queries.compared",
+    "review_sentiment.tracking.evidence",
+    "scipy.stats",
+    "sklearn.metrics",
+    "sklearn.calibration",
+)
 logger = logging.getLogger(__name__)
 
 
@@ -52,6 +59,14 @@ def warm_up() -> None:
     """
     load()
     query_mlflow()
+
+
+def computations() -> bool:
+    """Load what slow computations need, in their own process: the first one would take 5 s longer."""
+    for module in COMPUTATION_MODULES:
+        import_module(module)
+    query_mlflow()
+    return True
 
 
 @cache

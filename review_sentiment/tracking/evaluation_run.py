@@ -183,7 +183,7 @@ def _log_tradeoffs(run_id: str, evaluations: Sequence[Evaluation]) -> None:
 
 
 def tracked_figures(evaluation: Evaluation) -> dict[str, float]:
-    """Return the figures of a model that become MLflow metrics: all of the tuned one, the main ones of others.
+    """Return the figures of a model that become MLflow metrics: all of the tuned one, the main of others.
 
     MLflow draws a chart for each, grouped by the model's name. Everything else is in the run's files.
     """
