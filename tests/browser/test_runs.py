@@ -60,7 +60,7 @@ def test_a_run_is_started_followed_cancelled_and_resumed(dashboard: Dashboard, p
     press(page, "Cancel")
     expect_status(page, "stopped")
     expect(page.get_by_role("heading", name="Stopped by you")).to_be_visible()
-    expect(page.get_by_text("memory")).to_have_count(0)
+    expect(page.locator("#state").get_by_text("memory")).to_have_count(0)
     expect(page.get_by_text("Gradient norm")).to_be_visible()
     page.get_by_text("List of steps").click()
     expect(page.get_by_test_id("steps")).to_contain_text("finetune: interrupted")
@@ -90,7 +90,7 @@ def test_a_run_is_stopped_after_a_confirmation(dashboard: Dashboard, page: Page)
 
 
 def test_a_run_from_the_command_line_is_followed_and_cancelled(dashboard: Dashboard, page: Page) -> None:
-    project = dashboard.project.with_settings(seed=3, training={"max_steps": 400})
+    project = dashboard.project.with_settings(training={"max_steps": 400, "learning_rate": 0.02})
     page.goto(f"{dashboard.url}runs?status=running")
     process = project.start()
     try:

@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from dashboard.app import build_app
+from dashboard.pages import new_run
 from dashboard.runs import process as run_process
 from dashboard.runs.failures import can_resume, explain, failure_kind
 from dashboard.runs.local import LocalRun, find_local, local_runs
@@ -187,8 +188,11 @@ END = {"event": "end", "text": "", "exit_code": 0, "result": None}
 
 
 def test_without_any_run_the_list_leads_to_the_first(client: TestClient, tmp_path: Path) -> None:
-    assert "/runs/new" in client.get("/runs").text
-    assert not (tmp_path / "zenml").exists()  # ZenML's database is not created
+    assert "Start the first run" in client.get("/runs").text
+    (tmp_path / "zenml").mkdir()
+    (tmp_path / "zenml" / "config.yaml").write_text(f"store: {{url: 'sqlite:///{tmp_path}/zenml.db'}}")
+    assert "Start the first run" in client.get("/runs").text
+    assert not (tmp_path / "zenml.db").exists()  # ZenML creates its database, not a page
 
 
 def test_a_run_from_the_command_line_is_listed_and_shown(client: TestClient, tmp_path: Path) -> None:
@@ -262,6 +266,16 @@ def test_a_form_with_problems_starts_nothing_and_shows_all_of_them(client: TestC
     assert answer.status_code == 422
     assert "not &#39;many&#39;" in answer.text
     assert "not &#39;x&#39;" in answer.text
+    assert run_process.list_runs() == []
+
+
+def test_settings_for_a_gpu_start_nothing_without_one(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_run, "has_gpu", lambda _: False)
+    answer = client.post("/runs/new", data={"config": "gpu"})
+    assert answer.status_code == 422
+    assert "no usable GPU was found" in answer.text
     assert run_process.list_runs() == []
 
 
