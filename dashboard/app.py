@@ -59,7 +59,7 @@ UNAVAILABLE = 503
 
 
 def build_app(warm: bool = False) -> Starlette:
-    """Return the application, without access control; a warm one prepares the process of slow computations."""
+    """Return the application, without access control; a warm one starts its process of slow work."""
     return Starlette(
         routes=[
             Route("/static/plotly.min.js", plotly_script),
