@@ -14,7 +14,19 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from dashboard.jobs import Jobs
-from dashboard.pages import data, learn, models, overview, system, try_it
+from dashboard.pages import (
+    alternatives,
+    compare,
+    data,
+    decision,
+    learn,
+    models,
+    overview,
+    promotion,
+    system,
+    try_it,
+    version,
+)
 from dashboard.rendering import render
 from review_sentiment.errors import ReviewSentimentError, first_line
 
@@ -22,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 STATIC = Path(__file__).resolve().parent / "static"
-PAGES = (overview, models, try_it, data, learn, system)
+PAGES = (overview, models, promotion, version, decision, alternatives, compare, try_it, data, learn, system)
 UNAVAILABLE = 503
 
 

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from review_sentiment.evaluation.tradeoff import Tradeoff
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "x")
 GRID = "rgba(128,128,128,0.3)"
 TRANSPARENT = "rgba(0,0,0,0)"
-BLUES = [[0.0, "#f0f6fb"], [0.5, "#6aaed6"], [1.0, "#08457e"]]
-"""One hue from light to dark, so that darker always means more."""
-MORE = [[0.0, "rgba(0,114,178,0)"], [1.0, "rgb(0,114,178)"]]
+FADING = [[0.0, "rgba(0,114,178,0)"], [1.0, "rgba(0,114,178,0.6)"]]
+"""Text in the page's colour can be read on it, on light and dark pages."""
 SIGNS = [
     [0.0, "rgb(213,94,0)"],
     [0.4999, "rgba(213,94,0,0)"],
@@ -46,6 +47,8 @@ SQUARE_HEIGHT = 380
 """Pixels."""
 TITLE_DISTANCE = 8
 """Pixels between the tick labels of an axis, however long they are, and its title."""
+LEGEND_LINE = 22
+"""Pixels of a line in a legend below a figure: a long name has one of its own."""
 MAX_POINTS = 600
 """A longer line is thinned out: more points cannot be seen at its width."""
 FEW_POINTS = 25
@@ -85,7 +88,9 @@ def lines(
             marker=marker,
             error_y=_error_bars(line) if len(line.low) else None,
         )
-    figure.update_layout(showlegend=len(shown) > 1, margin_b=85 if len(shown) > 1 else 45)
+    extra = LEGEND_LINE * max(0, len(shown) - 2)
+    figure.update_layout(showlegend=len(shown) > 1, margin_b=85 + extra if len(shown) > 1 else 45)
+    figure.update_layout(height=height + extra)
     if logarithmic:
         figure.update_yaxes(type="log")
     return figure
@@ -122,14 +127,14 @@ def intervals(title: str, x_title: str, shown: Sequence[Line]) -> go.Figure:
             error_x=_error_bars(line),
             marker=_marker(number, 10),
         )
-    figure.update_layout(showlegend=True, scattermode="group", margin_b=85)
+    figure.update_layout(showlegend=True, scattermode="group", margin_b=65 + LEGEND_LINE * len(shown))
     figure.update_yaxes(autorange="reversed", type="category")
     return figure
 
 
 def intervals_height(shown: Sequence[Line]) -> int:
     """Return the height of `intervals` in pixels, with title, axis and legend."""
-    return 150 + 34 * max((len(line.x) for line in shown), default=1)
+    return 130 + LEGEND_LINE * len(shown) + 34 * max((len(line.x) for line in shown), default=1)
 
 
 def confusion(
@@ -145,7 +150,7 @@ def confusion(
         text=counts,
         texttemplate="%{text}<br>%{z:.1%}" if len(gold) <= FEW_LABELS else "%{text}",
         hovertemplate="gold %{y}, answer %{x}: %{text} (%{z:.1%})<extra></extra>",
-        colorscale=BLUES,
+        colorscale=FADING,
         zmin=0,
         zmax=1,
         showscale=False,
@@ -190,7 +195,7 @@ def heatmap(
     figure.add_heatmap(
         z=values,
         x0=first_column,
-        colorscale=SIGNS if signed else MORE,
+        colorscale=SIGNS if signed else FADING,
         zmin=-largest if signed else 0,
         zmax=largest,
         colorbar={"thickness": 10},
@@ -242,3 +247,27 @@ def _figure(title: str, x_title: str, y_title: str, height: int) -> go.Figure:
 
 def _marker(number: int, size: int) -> dict[str, str | int]:
     return {"color": COLOURS[number % len(COLOURS)], "symbol": MARKS[number % len(MARKS)], "size": size}
+
+
+def pareto(tradeoffs: Sequence[Tradeoff]) -> go.Figure:
+    """Draw accuracy by reviews per second, with a line through the models on the Pareto front."""
+    from review_sentiment.evaluation.tradeoff import pareto_front
+
+    front = pareto_front(tradeoffs)
+    others = [one for one in tradeoffs if one not in front]
+    figure = _figure("Accuracy by speed", "Reviews per second", "Accuracy in production", SQUARE_HEIGHT)
+    for number, (name, shown) in enumerate({"Pareto front": front, "others": others}.items()):
+        figure.add_scatter(
+            x=[one.cost.reviews_per_second for one in shown],
+            y=[one.accuracy for one in shown],
+            name=name,
+            text=[one.model for one in shown],
+            textposition="top center",
+            mode="lines+markers+text" if shown is front else "markers+text",
+            line={"shape": "hv", "color": COLOURS[number]},
+            marker=_marker(number, 10),
+            cliponaxis=False,
+        )
+    figure.update_layout(showlegend=True, margin={"t": 50, "r": 60, "b": 90})
+    figure.update_xaxes(type="log", dtick="D2", tickformat=",")
+    return figure

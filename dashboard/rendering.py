@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -39,7 +38,9 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
 
 def not_found(request: Request, what: str, instead: str, text: str) -> HTMLResponse:
     """Return the page for something that does not exist, such as "Run 7", with a link to its list."""
-    return render(request, "message.html", 404, title=f"No {what}", text=text, links={instead: NAVIGATION[instead]})
+    return render(
+        request, "message.html", 404, title=f"No {what}", text=text, links={instead: NAVIGATION[instead]}
+    )
 
 
 @cache
@@ -71,10 +72,13 @@ def capitalised(text: str) -> str:
 
 def figure_element(name: str, figure: go.Figure) -> Markup:
     """Return a figure as HTML; `app.js` draws it once it scrolls into view. `name` is its id on the page."""
+    from plotly.io.json import to_json_plotly
+
     content = figure.to_plotly_json()
     title = content["layout"].pop("title", {}).get("text", "")
-    # A script element ends at the first `</`, whatever is around it.
-    data = Markup(json.dumps(content, default=lambda value: value.tolist()).replace("</", "<\\/"))
+    # A figure without a value at some place has NaN there, which is not JSON: plotly writes null. A script
+    # element ends at the first `</`, whatever is around it.
+    data = Markup(to_json_plotly(content).replace("</", "<\\/"))
     return Markup(
         "<figure class=figure id='{name}' aria-label='{title}'><figcaption>{title}</figcaption>"
         "<div class=plot style='height:{height}px'></div>"

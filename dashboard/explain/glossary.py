@@ -5,7 +5,7 @@ from __future__ import annotations
 MODELS = {
     "champion": "The version in use: whoever loads @champion gets it.",
     "challenger": "The newest version that did not pass the gate, and so did not become the champion.",
-    "previous champion": "The version that was the champion before the present one; a rollback returns to it.",
+    "previous champion": "The champion before the present one; a rollback returns to it.",
     "version": "A trained model in the registry, with its evaluation, its settings and its model card.",
     "base model": "The language model that was fine-tuned, as its publisher released it.",
     "untuned base model": "The base model without fine-tuning, asked with the same prompt.",
@@ -22,13 +22,13 @@ MODELS = {
 }
 METRICS = {
     "accuracy": "The fraction of reviews that are answered correctly.",
-    "accuracy in production": "The fraction of correct answers if the labels are as frequent as in the source of "
-    "the reviews, with the version's decision rule.",
+    "accuracy in production": "The fraction of correct answers if labels are as frequent as in the source "
+    "of the reviews, with the version's decision rule.",
     "balanced accuracy": "The accuracy on equally many reviews of each label.",
     "natural share": "How frequent each label is in the source of the reviews, and so in production.",
     "balanced": "Equally many reviews of each label.",
-    "95 % interval": "If the evaluation were repeated with other reviews, 95 % of such intervals would contain "
-    "the true value.",
+    "95 % interval": "If the evaluation were repeated with other reviews, 95 % of such intervals would "
+    "contain the true value.",
     "ROC AUC": "The probability that a review of a label gets a higher score for it than a review of another "
     "label: 0.5 is chance, 1 is perfect.",
     "macro-F1": "The mean over the labels of F1, which combines precision and recall.",
@@ -55,12 +55,12 @@ GATE_CHECKS = {
     "accuracy over the baseline": "Fine-tuning has to improve the untuned base model.",
     "accuracy over the cheapest arm": "The model has to beat the fastest of the simpler models, or it is not "
     "worth its cost.",
-    "accuracy over the version": "The model has to beat the version that was the champion when it was trained.",
+    "accuracy over the version": "The model has to beat the version that was the champion at the time.",
     "accuracy over version": "The student must not be significantly worse than the champion among students.",
-    "worst category": "No category may lose more than allowed, even if the accuracy overall improves.",
+    "worst category": "No category may lose more than allowed, even if the overall accuracy rises.",
     "unparsed answers": "Nearly all answers have to be one of the labels.",
     "calibration error": "Probabilities have to be close to the observed frequencies.",
-    "the champion in the comparison": "The champion has changed since the comparison, which is thus outdated.",
+    "the champion in the comparison": "The champion has changed since the comparison, which is outdated.",
     "accuracy lost to the teacher": "The student may be at most this much less accurate than its teacher.",
     "answers like the teacher": "The student has to give the same answer as its teacher nearly always.",
 }
@@ -97,8 +97,12 @@ GLOSSARY = {**MODELS, **METRICS}
 
 
 def meaning_of(name: str, meanings: dict[str, str] = GLOSSARY) -> str:
-    """Return what a term means; the longest entry that its name starts with counts, and "" if there is none."""
-    entries = [entry for entry in meanings if name.lower().startswith(entry.lower())]
+    """Return what a term means, by the longest entry that starts its name; "" if there is none."""
+    entries = [
+        entry
+        for entry in meanings
+        if name.lower().startswith(entry.lower()) and not name[len(entry) :][:1].isalnum()
+    ]
     return meanings[max(entries, key=len)] if entries else ""
 
 

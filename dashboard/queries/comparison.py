@@ -1,55 +1,52 @@
-"""Two models side by side: their recorded evaluations, and where they differ."""
+"""Several models on the reviews that all of them answered, from the evidence kept with their versions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from dashboard.queries.versions import Registry, title_of
-from dashboard.widgets.figures import Line
+from dashboard.figures import Line
+from dashboard.queries.versions import Registry, find_version
 from review_sentiment.decision.calibration import TWO_CLASSES
-from review_sentiment.evaluation.comparison import RULES, Comparison, compare_models, paired_answers
+from review_sentiment.errors import DataError, TrackingError
+from review_sentiment.evaluation.comparison import Comparison, compare_models
 from review_sentiment.evaluation.intervals import RELIABILITY_BINS
+from review_sentiment.evaluation.metrics import Metrics, compute_metrics
 from review_sentiment.evaluation.model_titles import title_of as model_title
-from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of
+from review_sentiment.evaluation.natural import NaturalMetrics, natural_metrics
+from review_sentiment.evaluation.predictions import LENGTH_QUARTERS, UNPARSED, answers_of, slice_table
 from review_sentiment.scoring.answers import labels_of
 from review_sentiment.tracking.mlflow_store import BASELINE, TUNED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from review_sentiment.decision.rule import DecisionRule
-    from review_sentiment.evaluation.natural import NaturalMetrics
-    from review_sentiment.registry.version_comparison import NaturalComparison
     from review_sentiment.tracking.model_versions import ModelVersion
 
-SHOWN_FIGURES = {
-    "accuracy": "accuracy",
-    "constrained_accuracy": "constrained accuracy",
-    "f1": "macro-F1",
-    "roc_auc": "ROC AUC",
-    "brier": "Brier score",
-    "calibration_error": "calibration error",
-    "unparsed_rate": "unparsed rate",
-    "quadratic_kappa": "quadratic kappa",
-    "mean_absolute_error": "mean absolute error",
-}
-"""Metrics and their names on the page; the last two are of labels on a scale."""
+FEWEST, MOST = 2, 6
+"""Models in a comparison: as many as there are colours."""
+KEYS = ["review_id", "gold"]
+"""A review is shared only if its label is the same for all models: one answer must be right for all."""
 CACHE_SIZE = 32
-TESTS = {"balanced": "McNemar's test", "natural": "McNemar's test with weights"}
-"""The paired test by the share of the labels in it."""
-CHANGES = ("changed", "won", "lost", "both wrong", "both right", "all")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A model to compare: a version, or a model that was evaluated beside it."""
+    """A model to compare: a version, or a model that was evaluated beside it.
 
+    `key` names it in an address: `2`, `2:tfidf`, and with another registered model `NAME/2`.
+    """
+
+    key: str
     title: str
     version: ModelVersion
-    model: str
+    model: str = TUNED
 
     def __hash__(self) -> int:
         """Hash by the version's files: its tags are a dictionary."""
@@ -58,17 +55,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class RecordedEvaluation:
-    """A model's evaluation as MLflow recorded it; `metrics` has the content of `metrics.json`.
+    """A model's evaluation: `predictions` on the balanced reviews, `stratified` on all with `rule`'s answers.
 
-    `predictions` are those of the balanced reviews, `stratified` those of all, with the answers of `rule`.
+    `shares` are the natural shares of the labels.
     """
 
     choice: Choice
-    metrics: Mapping[str, Any]
     predictions: pd.DataFrame
-    slices: pd.DataFrame
     stratified: pd.DataFrame
     rule: DecisionRule
+    shares: Mapping[str, float]
 
     @property
     def labels(self) -> list[str]:
@@ -76,34 +72,66 @@ class RecordedEvaluation:
         return labels_of(self.predictions)
 
 
-def choices(registry: Registry) -> dict[str, Choice]:
-    """Return the models that can be compared, by title; the versions come first."""
-    tuned = [Choice(title_of(version), version, TUNED) for version in registry.versions]
-    others = [
-        Choice(_title_beside(version, model), version, model)
-        for version in registry.versions
-        for model in version.compared_models
+@dataclass(frozen=True)
+class Shared:
+    """Evaluations on the reviews that all models answered, in the same order; `of` are all of each model."""
+
+    models: tuple[RecordedEvaluation, ...]
+    of: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ComparedFigures:
+    """Each model's figures on the shared reviews, and paired tests of the others with the first."""
+
+    natural: tuple[NaturalMetrics, ...]
+    balanced: tuple[Metrics, ...]
+    natural_tests: tuple[Comparison, ...]
+    balanced_tests: tuple[Comparison, ...]
+
+
+def version_choice(version: ModelVersion, registry: Registry) -> Choice:
+    """Return a version as a model to compare."""
+    own = version.name == registry.model
+    key = version.version if own else version.title
+    return Choice(key, f"version {key}" if own else key, version)
+
+
+def beside(chosen: Choice) -> list[Choice]:
+    """Return the models that were evaluated beside a version."""
+    return [
+        replace(
+            chosen, key=f"{chosen.key}:{model}", title=f"{model_title(model)} of {chosen.title}", model=model
+        )
+        for model in chosen.version.compared_models
     ]
-    return {choice.title: choice for choice in [*tuned, *others]}
 
 
-def default_choices(registry: Registry) -> tuple[str, str]:
-    """Return the titles of what the newest version is compared with, and of that version.
+def find_choice(key: str, registry: Registry) -> Choice | None:
+    """Return the model that a key names, or None.
 
-    That is the champion, or without another one the untuned model, or if its evaluation was skipped the
-    first arm.
+    Raises:
+        TrackingError: MLflow cannot be reached.
     """
+    title, _, model = key.partition(":")
+    name, _, number = title.rpartition("/")
+    version = find_version(name, number) if name else registry.find(number)
+    if version is None:
+        return None
+    chosen = version_choice(version, registry)
+    return next((one for one in beside(chosen) if one.model == model), None) if model else chosen
+
+
+def default_choices(registry: Registry) -> list[Choice]:
+    """Return the champion and the newest version, or with one version, a model beside it and the version."""
     newest, champion = registry.versions[0], registry.champion
     if champion is not None and champion.version != newest.version:
-        return title_of(champion), title_of(newest)
-    beside = newest.compared_models
-    if not beside:
-        return title_of(newest), title_of(newest)
-    return _title_beside(newest, BASELINE if BASELINE in beside else beside[0]), title_of(newest)
-
-
-def _title_beside(version: ModelVersion, model: str) -> str:
-    return f"{model_title(model)} beside version {version.version}"
+        return [version_choice(champion, registry), version_choice(newest, registry)]
+    if len(registry.versions) > 1:
+        return [version_choice(one, registry) for one in (registry.versions[1], newest)]
+    chosen = version_choice(newest, registry)
+    others = sorted(beside(chosen), key=lambda one: one.model != BASELINE)
+    return [*others[:1], chosen]
 
 
 @lru_cache(CACHE_SIZE)
@@ -118,86 +146,75 @@ def read_evaluation(choice: Choice) -> RecordedEvaluation:
     version, model = choice.version, choice.model
     return RecordedEvaluation(
         choice,
-        evidence.metrics_of(version, model),
         evidence.predictions_of(version, model),
-        evidence.slices_of(version, model),
         evidence.stratified_of(version, model),
         evidence.rule_of(version, model),
+        evidence.natural_of(version, model).share,
     )
 
 
-@lru_cache(CACHE_SIZE)
-def recorded_answers(first: Choice, second: Choice) -> pd.DataFrame:
-    """Read both models' answers with the texts of the reviews.
+def shared_of(evaluations: Sequence[RecordedEvaluation]) -> Shared:
+    """Keep the reviews that all models answered, with the texts and weights of the first.
 
     Raises:
-        DataError: one has no evaluation.
+        DataError: they share no reviews, or their labels differ.
     """
-    from review_sentiment.tracking import evidence
-
-    reviews = evidence.reviews_of(second.version)
-    return answers_table(read_evaluation(first), read_evaluation(second), reviews)
-
-
-def figure_rows(pair: Sequence[RecordedEvaluation]) -> list[list[str]]:
-    """Return a row per metric on balanced reviews, with each model's value and interval."""
-    rows = [
-        [title, *(with_interval(recorded.metrics, name) for recorded in pair)]
-        for name, title in SHOWN_FIGURES.items()
-        if any(recorded.metrics.get(name) is not None for recorded in pair)
-    ]
-    return [*rows, ["reviews", *(f"{recorded.metrics['n']:.0f}" for recorded in pair)]]
-
-
-@lru_cache(CACHE_SIZE)
-def natural_comparison(first: Choice, second: Choice) -> NaturalComparison:
-    """Compare the second with the first as production sees them, each by its own decision rule.
-
-    Raises:
-        DataError: they share no review.
-        TrackingError: the answers or the rule of one are gone.
-    """
-    from review_sentiment.registry import version_comparison
-
-    return version_comparison.natural_comparison(first.version, second.version, (first.model, second.model))
-
-
-@lru_cache(CACHE_SIZE)
-def paired_test(first: Choice, second: Choice) -> Comparison:
-    """Compare the second with the first by McNemar's test, on the balanced reviews that both answered.
-
-    Raises:
-        DataError: they share no review, or one has no evaluation.
-    """
-    return compare_evaluations(read_evaluation(first), read_evaluation(second))
-
-
-def compare_evaluations(first: RecordedEvaluation, second: RecordedEvaluation) -> Comparison:
-    """Compare the second evaluation with the first, on balanced reviews.
-
-    Raises:
-        DataError: they share no review.
-    """
-    return compare_models(second.predictions, first.predictions, first.choice.title)
-
-
-def paired_test_text(found: Comparison, first: str, second: str, share: str) -> str:
-    """Return the paired test in a sentence; `share` is one of `RULES`."""
-    overall = found.overall
-    verdict = "a difference beyond chance" if overall.significant else "no difference beyond chance"
-    return (
-        f"{second} against {first}: accuracy {overall} ({TESTS[share]}; {verdict}). "
-        f"{overall.only_candidate} reviews won, {overall.only_other} lost. {RULES[share]}"
+    labels = evaluations[0].labels
+    if other := next((one for one in evaluations if one.labels != labels), None):
+        raise DataError(
+            f"{evaluations[0].choice.title} answers with {', '.join(labels)}, {other.choice.title} with "
+            f"{', '.join(other.labels)}. Models with different labels cannot be compared."
+        )
+    stratified, predictions = (
+        _aligned([getattr(one, name) for one in evaluations]) for name in ("stratified", "predictions")
     )
+    if set(stratified[0]["gold"]) != set(labels) or set(predictions[0]["gold"]) != set(labels):
+        raise DataError(
+            f"The evaluation sets do not overlap enough: {len(stratified[0])} reviews are in all of them, "
+            f"{len(predictions[0])} of these in the balanced part. A comparison needs shared reviews of each "
+            "label."
+        )
+    models = zip(evaluations, stratified, predictions, strict=True)
+    return Shared(
+        tuple(replace(one, stratified=all_, predictions=balanced) for one, all_, balanced in models),
+        tuple(len(one.stratified) for one in evaluations),
+    )
+
+
+def figures_of(shared: Shared) -> ComparedFigures:
+    """Compute figures and paired tests; the natural shares are those of the first model."""
+    first, *others = shared.models
+    shares = tuple(first.shares[label] for label in first.labels)
+    title = first.choice.title
+    return ComparedFigures(
+        tuple(natural_metrics(one.stratified, one.rule, shares) for one in shared.models),
+        tuple(compute_metrics(one.predictions, one.labels) for one in shared.models),
+        tuple(
+            compare_models(one.stratified, first.stratified, title, "decided", first.shares) for one in others
+        ),
+        tuple(compare_models(one.predictions, first.predictions, title) for one in others),
+    )
+
+
+def differing_settings(shared: Shared) -> dict[str, list[str]] | None:
+    """Return the settings that differ, with the value of each model's version; None if some are gone."""
+    from review_sentiment.tracking.evidence import settings_of
+
+    try:
+        found = [settings_of(one.choice.version) for one in shared.models]
+    except TrackingError:
+        return None
+    names = sorted({name for settings in found for name in settings})
+    rows = {name: [settings.get(name, "-") for settings in found] for name in names}
+    return {name: values for name, values in rows.items() if len(set(values)) > 1}
 
 
 def confusion_counts(recorded: RecordedEvaluation) -> tuple[list[list[int]], list[str], list[str]]:
     """Return counts, gold labels and answers; unparsed answers have a column only if there are any."""
-    counts = [list(row) for row in recorded.metrics["confusion"]]
-    labels = [str(label) for label in recorded.metrics["labels"]]
-    if any(row[-1] for row in counts):
-        return counts, labels, [*labels, UNPARSED]
-    return [row[:-1] for row in counts], labels, labels
+    table, labels = recorded.predictions, recorded.labels
+    answers = [*labels, *([UNPARSED] if (table["predicted"] == UNPARSED).any() else [])]
+    counts = pd.crosstab(table["gold"], table["predicted"]).reindex(index=labels, columns=answers)
+    return counts.fillna(0).astype(int).to_numpy().tolist(), labels, answers
 
 
 def drawn_label(recorded: RecordedEvaluation) -> str:
@@ -226,82 +243,41 @@ def reliability_line(recorded: RecordedEvaluation, label: str) -> Line:
     return Line(recorded.choice.title, predicted.tolist(), fraction.tolist())
 
 
-def label_rows(figures: Sequence[NaturalMetrics]) -> list[tuple[str, ...]]:
-    """Return a row per label: its share, and each model's precision and recall in production."""
-    share = figures[-1].share
-    return [
-        (
-            label,
-            f"{share[label]:.1%}",
-            *(one.shown(name, label) for name in ("precision", "recall") for one in figures),
-        )
-        for label in share
-    ]
+def slice_lines(shared: Shared, reviews: pd.DataFrame) -> dict[str, list[Line]]:
+    """Return each model's accuracies by slice of the balanced reviews, with intervals, by dimension."""
+    ids = shared.models[0].predictions[["review_id"]]
+    known = ids.merge(reviews, on="review_id", how="left")
+    # How much of a review a model reads is its own: the quarters are those of the text.
+    known = known.assign(prompt_tokens=known["text"].fillna("").str.len(), truncated=False)
+    found: dict[str, list[Line]] = {}
+    for one in shared.models:
+        slices = slice_table(known, one.predictions)
+        slices = slices[slices["dimension"] != "cut to fit"]
+        for dimension, own in slices.groupby("dimension", sort=False):
+            quarters = own.set_index("value").reindex(LENGTH_QUARTERS).dropna().reset_index()
+            rows = quarters if dimension == "length" else own
+            if len(rows) < 2:  # noqa: PLR2004 - one slice is all reviews
+                continue
+            columns = (list(rows[column]) for column in ("accuracy", "low", "high"))
+            found.setdefault(str(dimension), []).append(
+                Line(one.choice.title, list(rows["value"].astype(str)), *columns)
+            )
+    return found
 
 
-def slice_line(recorded: RecordedEvaluation, dimension: str) -> Line:
-    """Return the accuracies of a dimension's slices, with their intervals."""
-    if recorded.slices.empty:
-        return Line(recorded.choice.title, [], [])
-    rows = recorded.slices[recorded.slices["dimension"] == dimension]
-    if dimension == "length":
-        rows = rows.set_index("value").reindex(LENGTH_QUARTERS).dropna().reset_index()
-    return Line(
-        recorded.choice.title,
-        list(rows["value"].astype(str)),
-        *(list(rows[column]) for column in ("accuracy", "low", "high")),
-    )
+def gold_probabilities(recorded: RecordedEvaluation) -> np.ndarray[Any, Any]:
+    """Return the probability [n] of the gold label in production."""
+    answers = answers_of(recorded.stratified, recorded.rule.labels)
+    probabilities = recorded.rule.probabilities(answers.log_probs)
+    return np.asarray(probabilities[range(len(recorded.stratified)), answers.gold])
 
 
-def dimensions(pair: Sequence[RecordedEvaluation]) -> list[str]:
-    """Return the dimensions of the models' slices in order."""
-    found = [name for one in pair if not one.slices.empty for name in one.slices["dimension"]]
-    return list(dict.fromkeys(found))
-
-
-def answers_table(
-    first: RecordedEvaluation, second: RecordedEvaluation, reviews: pd.DataFrame
-) -> pd.DataFrame:
-    """Return both models' answers, by their decision rules, to each review that both answered.
-
-    Changed answers come first: `change` is won, lost, both right or both wrong. `p first` and `p second` are
-    the probabilities of the gold label in production.
-    """
-    both = paired_answers(first.stratified, second.stratified, "decided")
-    texts = (reviews["title"].fillna("") + ". " + reviews["text"].fillna("")).str.strip(". ")
-    columns = {
-        "review": dict(zip(reviews["review_id"], texts, strict=True)),
-        "p first": _gold_probabilities(first),
-        "p second": _gold_probabilities(second),
-    }
-    for name, values in columns.items():
-        both[name] = both["review_id"].map(values)
-    shown = ["change", "review", "gold", "first", "second", "p first", "p second", "category"]
-    ordered = both.sort_values(["change", "p second"], kind="stable").astype({"change": str})
-    return ordered[shown].fillna({"review": ""}).round({"p first": 3, "p second": 3}).reset_index(drop=True)
-
-
-def only(table: pd.DataFrame, change: str) -> pd.DataFrame:
-    """Return the rows with one of `CHANGES`."""
-    if change == "all":
-        return table
-    wanted = {"won", "lost"} if change == "changed" else {change}
-    return table[table["change"].isin(wanted)].reset_index(drop=True)
-
-
-def setting_rows(first: ModelVersion, second: ModelVersion) -> list[tuple[str, str, str]]:
-    """Return the settings that differ between two versions."""
-    from review_sentiment.registry.version_comparison import different_settings
-
-    return [(key, *values) for key, values in different_settings(first, second).items()]
-
-
-def _gold_probabilities(recorded: RecordedEvaluation) -> dict[str, float]:
-    """Return the probability of the gold label in production, by review id."""
-    frame = recorded.stratified
-    answers = answers_of(frame, recorded.rule.labels)
-    found = recorded.rule.probabilities(answers.log_probs)[range(len(frame)), answers.gold]
-    return dict(zip(frame["review_id"], found, strict=True))
+def _aligned(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return the rows of the reviews that are in all tables, in the order of the reviews' ids."""
+    shared = tables[0][KEYS]
+    for table in tables[1:]:
+        shared = shared.merge(table[KEYS], on=KEYS)
+    return [table.merge(shared, on=KEYS).sort_values("review_id", ignore_index=True) for table in tables]
 
 
 def _of_label(recorded: RecordedEvaluation, label: str) -> tuple[Any, Any]:
@@ -309,11 +285,3 @@ def _of_label(recorded: RecordedEvaluation, label: str) -> tuple[Any, Any]:
     answers = answers_of(recorded.predictions, recorded.labels)
     number = recorded.labels.index(label)
     return answers.gold == number, answers.probabilities[:, number]
-
-
-def with_interval(metrics: Mapping[str, Any], name: str) -> str:
-    """Return a figure of `metrics.json` with its interval."""
-    if metrics.get(name) is None:
-        return "-"
-    interval = metrics.get("intervals", {}).get(name)
-    return f"{metrics[name]:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dashboard.queries.comparison import Choice, read_evaluation, with_interval
-from dashboard.widgets.figures import Line
-from review_sentiment.evaluation.decision_curves import THRESHOLDS, DecidedReviews, decided_reviews
+from dashboard.figures import Line
+from dashboard.queries.comparison import Choice, read_evaluation
+from review_sentiment.evaluation.decision_curves import DecidedReviews, decided_reviews
+from review_sentiment.evaluation.predictions import answers_of
 from review_sentiment.names import in_sentence
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from review_sentiment.evaluation.natural import NaturalMetrics
 
 CACHE_SIZE = 8
+MISTAKES_SHOWN = 50
 THOUSAND = 1_000
 """Reviews of production that the counts are scaled to."""
 LEAST_COVERAGE = 0.5
@@ -62,7 +64,7 @@ def read_decision(choice: Choice) -> RecordedDecision:
         rule=recorded.rule,
         reviews=decided_reviews(recorded.stratified, recorded.rule),
         natural=evidence.natural_of(choice.version, choice.model),
-        metrics=recorded.metrics,
+        metrics=evidence.metrics_of(choice.version, choice.model),
     )
 
 
@@ -84,12 +86,6 @@ def figure_rows(found: RecordedDecision) -> list[tuple[str, str, str]]:
         ("ROC AUC", "-", with_interval(metrics, "roc_auc")),
         ("reviews", f"{natural.n:,}", f"{metrics['n']:,.0f}"),
     ]
-
-
-def threshold_steps(reviews: DecidedReviews) -> list[float]:
-    """Return the thresholds to choose from, the rule's own among them."""
-    own = [] if reviews.own_threshold is None else [reviews.own_threshold]
-    return sorted({*(round(at, 2) for at in THRESHOLDS.tolist()), *own})
 
 
 def effect_rows(reviews: DecidedReviews, thresholds: list[float]) -> list[tuple[str, ...]]:
@@ -139,3 +135,38 @@ def risk_lines(found: RecordedDecision) -> list[Line]:
         shown.append(Line(f"the rule answers {kept:.1%}", [kept, kept], [0, float(risk[-1])]))
         shown.append(Line(f"requested: {band.risk:g}", [LEAST_COVERAGE, 1.0], [band.risk, band.risk]))
     return shown
+
+
+def with_interval(metrics: Mapping[str, Any], name: str) -> str:
+    """Return a figure of `metrics.json` with its interval."""
+    if metrics.get(name) is None:
+        return "-"
+    interval = metrics.get("intervals", {}).get(name)
+    return f"{metrics[name]:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+
+
+def label_rows(figures: NaturalMetrics) -> list[tuple[str, ...]]:
+    """Return a row per label: its share, and its precision and recall in production."""
+    shown = ((label, f"{share:.1%}") for label, share in figures.share.items())
+    return [(*row, *(figures.shown(name, row[0]) for name in ("precision", "recall"))) for row in shown]
+
+
+def confident_mistakes(choice: Choice) -> tuple[list[tuple[str, ...]], int, int]:
+    """Return the most confident wrong answers of the rule, how many are wrong, and of how many.
+
+    Raises:
+        TrackingError: the version's evidence is gone.
+    """
+    from review_sentiment.tracking import evidence
+
+    recorded = read_evaluation(choice)
+    table, rule = recorded.stratified, recorded.rule
+    reviews = evidence.reviews_of(choice.version).set_index("review_id")
+    p = rule.probabilities(answers_of(table, rule.labels).log_probs).max(axis=1)
+    wrong = table.assign(p=p)[table["decided"] != table["gold"]].sort_values("p", ascending=False)
+    rows: list[tuple[str, ...]] = []
+    for row in wrong.head(MISTAKES_SHOWN).to_dict("records"):
+        review = reviews.loc[row["review_id"]] if row["review_id"] in reviews.index else {}
+        text = ". ".join(filter(None, (review.get("title"), review.get("text"))))
+        rows.append((text, str(row["gold"]), str(row["decided"]), f"{row['p']:.1%}", str(row["category"])))
+    return rows, len(wrong), len(table)

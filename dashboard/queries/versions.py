@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from review_sentiment.tracking.model_versions import ModelVersion
+    from review_sentiment.tracking.model_versions import ModelVersion, RegisteredModel
 
 SQLITE = "sqlite:///"
 MODEL_PARAMETER = "model"
@@ -66,7 +66,7 @@ def default_model() -> str:
     return Settings().registry.model_name
 
 
-def registry_of(request: Request) -> Registry:
+def registry_of(request: Request, limit: int = VERSIONS_SHOWN) -> Registry:
     """Return the newest versions of the model that an address names, or of the default one.
 
     Raises:
@@ -74,10 +74,12 @@ def registry_of(request: Request) -> Registry:
     """
     before = request.query_params.get(BEFORE_PARAMETER, "")
     model = request.query_params.get(MODEL_PARAMETER) or default_model()
-    return read_registry(model, int(before) if before.isdecimal() and len(before) < MOST_DIGITS else None)
+    return read_registry(
+        model, int(before) if before.isdecimal() and len(before) < MOST_DIGITS else None, limit
+    )
 
 
-def read_registry(model: str, before: int | None = None) -> Registry:
+def read_registry(model: str, before: int | None = None, limit: int = VERSIONS_SHOWN) -> Registry:
     """Read a page of a model's versions from MLflow; there are none before the first run has made a store.
 
     Raises:
@@ -94,11 +96,18 @@ def read_registry(model: str, before: int | None = None) -> Registry:
         known = next((one for one in models if one.name == model), None)
         if known is None:
             return Registry(model, models=names)
-        versions = model_versions.newest_versions(known, before, VERSIONS_SHOWN)
+        versions = model_versions.newest_versions(known, before, limit)
         champion = next((one for one in versions if one.version == known.champion), None)
         if champion is None and known.champion:
             champion = model_versions.find_number(model, known.champion)
-        return Registry(model, versions, champion, known.previous_champion, names)
+        return Registry(model, versions, champion, _previous_champion(known), names)
+
+
+def _previous_champion(model: RegisteredModel) -> str | None:
+    """Return the version that a rollback makes the champion again: the last one that still exists."""
+    from review_sentiment.tracking.model_versions import find_number
+
+    return next((one for one in reversed(model.champions[:-1]) if find_number(model.name, one)), None)
 
 
 def find_version(model: str, number: str) -> ModelVersion | None:

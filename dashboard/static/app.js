@@ -76,10 +76,14 @@ const loadPlotly = () => (plotly ??= new Promise((loaded, failed) => {
   Object.assign(script, { src: "/static/plotly.min.js", onload: () => loaded(window.Plotly), onerror: failed });
   document.head.append(script);
 }));
+const BRIGHTER = { "#0072B2": "#4FA8E8", "#009E73": "#2CC79A", "#D55E00": "#FF8A4C" };  // on dark pages
 const specification = (figure) => {
-  const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
   const style = getComputedStyle(document.body);
-  const grid = style.getPropertyValue("--line").trim();
+  const dark = getComputedStyle(document.querySelector("header")).backgroundColor !== "rgb(255, 255, 255)";
+  const text = figure.querySelector("script").textContent;
+  const { data, layout } = JSON.parse(dark ? text.replace(/#0072B2|#009E73|#D55E00/g, (colour) => BRIGHTER[colour]) : text);
+  for (const trace of data) if (trace.type === "heatmap") trace.textfont = { color: style.color };
+  const grid = getComputedStyle(document.querySelector("header")).borderBottomColor;  // Plotly knows no light-dark()
   for (const [name, axis] of Object.entries(layout))
     if (/^[xy]axis/.test(name)) Object.assign(axis, { gridcolor: grid, zerolinecolor: grid, linecolor: grid });
   return [data, { ...layout, margin: { ...layout.margin, t: 12 }, font: { color: style.color, family: style.fontFamily } }];

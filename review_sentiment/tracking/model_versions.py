@@ -112,11 +112,6 @@ class RegisteredModel:
         """Return the champion's version, or None."""
         return self.aliases.get(CHAMPION)
 
-    @property
-    def previous_champion(self) -> str | None:
-        """Return the version that a rollback makes the champion again, or None."""
-        return self.champions[-2] if len(self.champions) > 1 else None
-
 
 def natural_tags(natural: NaturalMetrics) -> dict[str, str]:
     """Return the tags with a version's accuracy in production, and its interval."""
@@ -191,11 +186,12 @@ def make_champion(name: str, version: str) -> None:
 
     The registered model remembers earlier champions.
     """
-    before = _champions(name)
+    model = client().get_registered_model(name)
+    before = _remembered(model.tags)
     if not before or before[-1] != version:
         _remember_champions(name, [*before, version])
     set_alias(name, version, CHAMPION)
-    if str(client().get_registered_model(name).aliases.get(CHALLENGER)) == version:
+    if str(model.aliases.get(CHALLENGER)) == version:
         client().delete_registered_model_alias(name, CHALLENGER)
 
 
@@ -205,9 +201,10 @@ def roll_back(name: str) -> str:
     Raises:
         UsageError: there was none, or the model does not exist.
     """
-    existing = {found.version for found in versions_of(name)}
-    champions = [version for version in _champions(name) if version in existing]
+    remembered = [number for model in list_models(f"name='{name}'") for number in model.champions]
+    champions = [number for number in remembered if find_number(name, number)]
     if len(champions) < 2:  # noqa: PLR2004 - the present champion and one before it
+        versions_of(name)
         raise UsageError(
             f"'{name}' had no champion before the present one. `python run_pipeline.py models` lists its "
             "versions; `promote VERSION` chooses one."
@@ -215,10 +212,6 @@ def roll_back(name: str) -> str:
     _remember_champions(name, champions[:-1])
     set_alias(name, champions[-2], CHAMPION)
     return champions[-2]
-
-
-def _champions(name: str) -> list[str]:
-    return _remembered(client().get_registered_model(name).tags)
 
 
 def _remembered(tags: Mapping[str, str]) -> list[str]:

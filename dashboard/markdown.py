@@ -1,0 +1,36 @@
+"""Model cards as HTML. They are our own Markdown, but contain names of categories and labels."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+HEADING_LEVELS = {f"h{level}": f"h{level + 1}" for level in range(1, 6)}
+"""The page has an h1 of its own."""
+
+
+def as_html(text: str) -> Markup:
+    """Return Markdown as HTML, without HTML that is in it and without pictures, whose files MLflow has."""
+    parser = _parser()
+    tokens = parser.parse(text)
+    for token in tokens:
+        token.tag = HEADING_LEVELS.get(token.tag, token.tag)
+        if token.type == "table_open":
+            token.attrSet("class", "card")
+    html = parser.renderer.render(tokens, parser.options, {})
+    scroll = "<div class='scroll' tabindex='0' role='region' aria-label='Table of the model card'><table>"
+    html = html.replace('<table class="card">', scroll)
+    return Markup(html.replace("</table>", "</table></div>"))
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("js-default", {"html": False})
+    parser.add_render_rule("image", _nothing)
+    return parser
+
+
+def _nothing(*_: object) -> str:
+    return ""
