@@ -21,8 +21,11 @@ from dashboard.pages import (
     decision,
     learn,
     models,
+    new_run,
     overview,
     promotion,
+    run,
+    runs,
     system,
     try_it,
     version,
@@ -34,7 +37,22 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 STATIC = Path(__file__).resolve().parent / "static"
-PAGES = (overview, models, promotion, version, decision, alternatives, compare, try_it, data, learn, system)
+PAGES = (
+    overview,
+    runs,
+    new_run,
+    run,
+    models,
+    promotion,
+    version,
+    decision,
+    alternatives,
+    compare,
+    try_it,
+    data,
+    learn,
+    system,
+)
 UNAVAILABLE = 503
 
 

@@ -29,10 +29,10 @@ TRANSPARENT = "rgba(0,0,0,0)"
 FADING = [[0.0, "rgba(0,114,178,0)"], [1.0, "rgba(0,114,178,0.6)"]]
 """Text in the page's colour can be read on it, on light and dark pages."""
 SIGNS = [
-    [0.0, "rgb(213,94,0)"],
+    [0.0, "#D55E00"],
     [0.4999, "rgba(213,94,0,0)"],
     [0.5001, "rgba(0,114,178,0)"],
-    [1.0, "rgb(0,114,178)"],
+    [1.0, "#0072B2"],
 ]
 """Zero is transparent: neither light nor dark pages glare."""
 MAX_TICKS = 12

@@ -27,30 +27,50 @@ from review_sentiment.data.sources.source import EMBEDDED
 from review_sentiment.errors import DataError, UsageError, did_you_mean
 from review_sentiment.settings_files import flat, known_keys, load_settings, with_overrides
 
-KEYS = (
-    "model.name",
-    "model.quantization",
-    "model.head",
-    "model.precision",
-    "model.device",
-    "data.source",
-    "data.categories",
-    "split.train_per_category",
-    "split.validation_per_category",
-    "split.evaluation_per_category",
-    "prompt.task",
-    "prompt.label_descriptions",
-    "prompt.max_tokens",
-    "lora.rank",
-    "lora.alpha",
-    "training.learning_rate",
-    "training.epochs",
-    "training.max_steps",
-    "training.batch_size",
-    "training.tokens_per_pass",
-    "training.gradient_checkpointing",
-)
-"""Settings with a field of their own; all others are written as KEY=VALUE."""
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Data": {
+        "data.source": "Reviews",
+        "data.categories": "Categories",
+        "split.train_per_category": "Maximum training reviews per category",
+        "split.validation_per_category": "Maximum validation reviews per category",
+        "split.evaluation_per_category": "Maximum evaluation reviews per category",
+        "prompt.task": "Instruction",
+        "prompt.label_descriptions": "Descriptions of the labels",
+        "prompt.max_tokens": "Maximum prompt length (tokens)",
+    },
+    "Model": {
+        "model.name": "Base model",
+        "model.head": "What is trained to answer",
+        "model.quantization": "Quantization",
+        "model.precision": "Precision",
+        "model.device": "Device",
+    },
+    "LoRA": {
+        "lora.rank": "Rank",
+        "lora.alpha": "Alpha",
+        "lora.dropout": "Dropout",
+        "lora.targets": "Adapted layers",
+    },
+    "Training": {
+        "training.learning_rate": "Learning rate",
+        "training.epochs": "Epochs",
+        "training.max_steps": "Maximum optimizer steps",
+        "training.batch_size": "Batch size",
+        "training.tokens_per_pass": "Tokens per micro-batch",
+        "training.gradient_checkpointing": "Gradient checkpointing",
+        "training.balance": "Class balance",
+    },
+    "Decision": {
+        "decision.objective": "Objective",
+        "decision.confidence": "Confidence of the guarantees",
+        "gate.min_gain_over_champion": "Minimum gain over the champion",
+        "gate.significance": "Significance level of the gate",
+        "arms.include": "Alternatives to evaluate",
+    },
+}
+"""Settings with a field of their own, by group, with their names; all others are written as KEY=VALUE."""
+KEYS = tuple(key for group in GROUPS.values() for key in group)
+MORE_PARAMETER = "more"
 CONFIG_PARAMETER, STACK_PARAMETER = "config", "stack"
 DEFAULT_CONFIG = "local"
 STACKS = ("local", "gpu-local")
@@ -59,9 +79,10 @@ STACKS = ("local", "gpu-local")
 
 @dataclass(frozen=True)
 class Field:
-    """A setting's field: its key, its meaning, and its values if there are only a few."""
+    """A setting's field: its key, its name, its meaning, and its values if there are only a few."""
 
     key: str
+    name: str
     help: str
     choices: tuple[str, ...]
 
@@ -100,9 +121,9 @@ def base_settings(config: str) -> Settings:
 
 
 @cache
-def fields() -> tuple[Field, ...]:
-    """Return the fields of `KEYS`."""
-    return tuple(_field(key) for key in KEYS)
+def fields() -> Mapping[str, tuple[Field, ...]]:
+    """Return the fields of each group."""
+    return {group: tuple(_field(key, name) for key, name in names.items()) for group, names in GROUPS.items()}
 
 
 def as_text(value: object) -> str:
@@ -175,20 +196,19 @@ def to_address(form: Form) -> dict[str, str]:
     return {**parameters, **form.overrides}
 
 
-def from_address(parameters: Mapping[str, str]) -> tuple[str, str, dict[str, str]]:
-    """Return configuration, stack and typed settings from URL parameters; unknown ones are ignored."""
+def from_address(parameters: Mapping[str, str]) -> tuple[str, str, dict[str, str], str]:
+    """Return configuration, stack, typed settings and further lines from URL parameters or a sent form.
+
+    Unknown parameters are ignored.
+    """
     config, stack = parameters.get(CONFIG_PARAMETER), parameters.get(STACK_PARAMETER)
     known = known_keys()
     return (
         config if config in config_names() else DEFAULT_CONFIG,
         stack if stack in STACKS else DEFAULT_STACK,
         {key: text for key, text in parameters.items() if key in known},
+        parameters.get(MORE_PARAMETER, ""),
     )
-
-
-def all_parameters() -> list[str]:
-    """Return the names of all URL parameters that a form can have."""
-    return [CONFIG_PARAMETER, STACK_PARAMETER, *known_keys()]
 
 
 def needs_gpu(form: Form) -> bool:
@@ -246,10 +266,10 @@ def _embedded_categories() -> tuple[str, ...]:
     return open_source(DataSettings()).categories()
 
 
-def _field(key: str) -> Field:
-    section, _, name = key.partition(".")
-    found = type(getattr(Settings(), section)).model_fields[name]
-    return Field(key, found.description or "", _choices(found.annotation))
+def _field(key: str, name: str) -> Field:
+    section, _, attribute = key.partition(".")
+    found = type(getattr(Settings(), section)).model_fields[attribute]
+    return Field(key, name, (found.description or "").replace("`", ""), _choices(found.annotation))
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from front_door.run.launch import STARTED_FROM
 from front_door.stack.configs import CONFIGS, default_config
 from front_door.state import prepare_environment
 from review_sentiment.cache import cache_directory
@@ -151,6 +152,7 @@ def run(choice: Choice, *more: str) -> dict[str, Any]:
     process = subprocess.Popen(
         [sys.executable, "run_pipeline.py", *choice.arguments, *more, "--json"],
         cwd=ROOT,
+        env=os.environ | {STARTED_FROM: "notebook"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,131 +1,212 @@
-"""Run, the part to look at: a run's steps, progress and curves, and how it ended."""
+"""A run: its outcome or progress first, then curves, steps, log, resources, settings and artifacts."""
 
 from __future__ import annotations
 
-import html
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import marimo as mo
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 
-from dashboard.runs.failures import explain
-from dashboard.runs.progress import RunState, StepState, fraction_done, step_number
-from dashboard.widgets.figures import Line, lines
-from dashboard.widgets.layout import bar, clock, column, grid, notice, paragraph, plot, table
-from review_sentiment.training.curves import CURVES
+from dashboard.pages.runs import experiment_of
+from dashboard.queries import zenml_store
+from dashboard.queries.curves import drawn_curves
+from dashboard.queries.runs import Run, outcomes, read_details, read_runs
+from dashboard.rendering import not_found, render
+from dashboard.runs import process as run_process
+from dashboard.runs.failures import Explanation, can_resume, explain
+from dashboard.runs.local import LocalRun, find_local
+from dashboard.runs.log import log_of
+from dashboard.runs.progress import WAITING, RunState, StepState, step_number
+from dashboard.runs.resources import resources_of
+from dashboard.runs.step_graph import MARKS, draw_steps, step_text
+from dashboard.runs.time_left import RUNS_READ, TimeLeft, earlier_runs, estimated_run, time_left
+from review_sentiment.config import Settings
+from review_sentiment.errors import ReviewSentimentError, UsageError
+from review_sentiment.settings_files import flat, load_settings
 
 if TYPE_CHECKING:
-    from dashboard.runs.process import RunRecord
-    from dashboard.runs.time_left import TimeLeft
-    from review_sentiment.tracking.recorded_runs import Curve
+    from collections.abc import Callable, Mapping
 
-STEP_MARKS = {
-    "waiting": "·",
-    "running": "▶",
-    "cached": "↺",
-    "completed": "✓",
-    "failed": "✗",
-    "interrupted": "■",
-}
-STEP_WORDS = {"completed": "done"}
-ENDED_WORDS = STEP_WORDS | {"waiting": "not started"}
+    import plotly.graph_objects as go
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, Response
+
+    from dashboard.queries.zenml_store import StoredDetails
+
+EXPLAINED = {"failed", "interrupted", "lost"}
+NO_RUN = "It may have been deleted, or it is in another store. The list has all runs of this store."
 
 
-def progress_view(record: RunRecord, state: RunState, left: TimeLeft | None) -> mo.Html:
-    """Show how far a run is; `left` is None if no earlier run tells how long it will take."""
-    heading = (
-        f"<b>Run {html.escape(record.name)}: <span data-testid=run-status>{state.status}</span></b>"
-        f"<div class=rs-small>{html.escape(record.title)}</div>"
+@dataclass(frozen=True)
+class Values:
+    """The settings of a run, as text: those that differ from the defaults, and all of them."""
+
+    changed: Mapping[str, tuple[str, str]]
+    """The value and the default."""
+    all: Mapping[str, str]
+
+
+def run(request: Request) -> HTMLResponse:
+    """Show a run."""
+    found = read_runs(request).find(request.path_params["name"])
+    if found is None:
+        return not_found(request, f"run {request.path_params['name']}", "Runs", NO_RUN)
+    try:
+        details, problem = read_details(request, found.name), ""
+    except ReviewSentimentError as error:
+        details, problem = zenml_store.StoredDetails(), str(error)
+    state, values = _state_of(found, details), _values(found, details)
+    figures, curve_problem = _figures(found, values)
+    left = _time_left(request, found, state, details)
+    return render(
+        request,
+        "run.html",
+        run=found,
+        state=state,
+        problem=problem,
+        outcome=outcomes([found]).get(found.name),
+        explanation=_explanation(found, state, values),
+        left=left,
+        passed=time.time() - state.since,
+        number=step_number(state),
+        stopping=_stopping(found, state),
+        confirming=request.query_params.get("confirm") == "stop" and found.in_progress,
+        is_here=found.local is not None and found.local.process is not None,
+        resumable=_resumable(found, state),
+        figures=figures,
+        curve_problem=curve_problem,
+        graph=draw_steps(state.steps, {step.name: step.upstream for step in details.steps})
+        if details.steps
+        else None,
+        step_text={name: step_text(step, time.time()) for name, step in state.steps.items()},
+        marks=MARKS,
+        log=log_of(found.local.log if found.local else "", details.logs),
+        resources=resources_of(found.local.process) if found.local else {},
+        values=values,
+        artifacts=details.artifacts,
     )
-    parts = [mo.Html(heading)]
-    if state.status == "starting":
-        parts.append(paragraph("The process has started. The first progress report takes a few seconds."))
-    parts += [end_view(record, state)] if state.ended else run_bars(state, left)
-    parts.append(steps_view(state))
-    parts += [paragraph(f"! {text}") for level, text in state.messages if level != "info"]
-    return column(parts)
 
 
-def run_bars(state: RunState, left: TimeLeft | None) -> list[mo.Html]:
-    """Show the run's progress, by time if that is known or else by steps, and its current task's."""
-    if not state.steps:
-        return []
-    number = f"step {step_number(state)} of {len(state.steps)}"
-    if left is None:
-        text = f"{number}. The time left is shown once a run of this size has completed."
-        bars = [bar(fraction_done(state), text)]
-    else:
-        late = ", slower than last time" if left.bound == "more than" else ""
-        bars = [bar(left.fraction, f"{left.bound} {clock(left.seconds)} left of the run, {number}{late}")]
-    if task := state.progress:
-        parts = [f"{task.task} {task.done} of {task.total}"]
-        parts += [] if task.seconds_left is None else [f"{clock(task.seconds_left)} left of this task"]
-        parts += [task.detail] if task.detail else []
-        bars.append(bar(task.done / max(1, task.total), ", ".join(parts)))
-    return bars
+def cancel(request: Request) -> Response:
+    """Stop a run after its current step, as Ctrl-C does."""
+    return _asked(request, LocalRun.cancel)
 
 
-def steps_view(state: RunState) -> mo.Html:
-    """Show the steps in order, with their status and time."""
-    words = ENDED_WORDS if state.ended else STEP_WORDS
-    rows = [
-        f"<li><span class=mark aria-hidden=true>{STEP_MARKS.get(step.status, '?')}</span>"
-        f"<span class=name>{html.escape(step.name)}</span>"
-        f"<span>{html.escape(words.get(step.status, step.status))}{_time(step)}</span></li>"
-        for step in state.steps.values()
-    ]
-    return mo.Html(f"<ol class=rs-steps data-testid=steps>{''.join(rows)}</ol>")
+def stop(request: Request) -> Response:
+    """Kill a run."""
+    return _asked(request, LocalRun.kill)
 
 
-def end_view(record: RunRecord, state: RunState) -> mo.Html:
-    """Show how a run ended, and what to do next."""
-    if state.status == "completed":
-        text = f"in {clock(state.seconds)}. See Compare and Models for the result."
-        return column([notice("Completed", text, "success"), result_view(state.result)])
-    found = explain(state, record.settings_file, record.errors)
-    return notice(found.title, found.text, "warn" if state.status == "interrupted" else "danger")
+def resume(request: Request) -> Response:
+    """Start a run with the settings of one that the dashboard started and that did not complete."""
+    local = find_local(request.path_params["name"])
+    if local is None or local.record is None:
+        return not_found(request, f"run {request.path_params['name']}", "Runs", NO_RUN)
+    record = local.record
+    started = run_process.start(load_settings(record.settings_file), record.options, record.title)
+    return RedirectResponse(f"/runs/{started.name}", 303)
 
 
-def result_view(result: Mapping[str, object]) -> mo.Html:
-    """Show the headline figures of a result, which has the format of `--json`."""
-    metrics = result.get("metrics")
-    if not isinstance(metrics, dict) or not metrics:
-        return paragraph("No figures.")
-    rows = [
-        (
-            name,
-            f"{found['accuracy']:.3f} ({found['accuracy_low']:.3f}-{found['accuracy_high']:.3f})",
-            f"{found['f1']:.3f}",
-            f"{found['roc_auc']:.3f}",
-            f"{found['unparsed_rate']:.1%}",
-            f"{found['n']:.0f}",
+def _asked(request: Request, what: Callable[[LocalRun], None]) -> Response:
+    local = find_local(request.path_params["name"])
+    if local is None:
+        return not_found(request, f"run {request.path_params['name']}", "Runs", NO_RUN)
+    what(local)
+    return RedirectResponse(f"/runs/{local.name}", 303)
+
+
+def _state_of(found: Run, details: StoredDetails) -> RunState:
+    """Return the run's state from its events or, if this machine does not have them, from ZenML's steps."""
+    stored = {
+        step.name: StepState(
+            step.name,
+            step.status or WAITING,
+            max(0.0, step.until - step.since) if step.until else 0.0,
+            step.since,
         )
-        for name, found in metrics.items()
-    ]
-    return table(("Model", "Accuracy (95 %)", "F1", "ROC AUC", "Unparsed", "Reviews"), rows)
+        for step in details.steps
+    }
+    state = found.local.read() if found.local else RunState(since=found.since, stack=found.stack)
+    if state.status == "detached" or found.local is None:
+        until = found.since + (found.seconds or 0.0)
+        return replace(state, status=found.status, steps=stored, until=until)  # type: ignore[arg-type]
+    return state if state.steps else replace(state, steps=stored)
 
 
-def curves_view(curves: Mapping[str, Curve]) -> mo.Html:
-    """Show the curves of a training run."""
-    if not curves:
-        return paragraph(
-            "Curves appear after the first optimizer step. If training comes from the cache, there are none."
-        )
-    figures = [
-        lines(
-            CURVES[name],
-            "Optimizer step",
-            "",
-            [Line(name, curve.steps, curve.values)],
-            logarithmic=name == "loss",
-        )
-        for name, curve in curves.items()
-    ]
-    return grid(map(plot, figures))
+def _values(found: Run, details: StoredDetails) -> Values:
+    """Return the run's settings, as ZenML has them or, before it does, from the file of its start."""
+    values = dict(details.settings)
+    record = found.local.record if found.local else None
+    if not values and record is not None and record.settings_file.is_file():
+        try:
+            values = {key: str(value) for key, value in flat(load_settings(record.settings_file)).items()}
+        except UsageError:  # of another version of this project
+            values = {}
+    defaults = {key: str(value) for key, value in flat(Settings()).items()}
+    changed = {
+        key: (value, defaults.get(key, "")) for key, value in values.items() if value != defaults.get(key)
+    }
+    return Values(changed, values)
 
 
-def _time(step: StepState) -> str:
-    if step.status == "running":
-        return f", {clock(time.time() - step.since)}"
-    return f", {clock(step.seconds)}" if step.status in {"completed", "failed", "interrupted"} else ""
+def _figures(found: Run, values: Values) -> tuple[Mapping[str, go.Figure], str]:
+    try:
+        return drawn_curves(found, experiment_of(values.all)), ""
+    except ReviewSentimentError as error:
+        return {}, str(error)
+
+
+def _explanation(found: Run, state: RunState, values: Values) -> Explanation | None:
+    if state.status not in EXPLAINED:
+        return None
+    record = found.local.record if found.local else None
+    if found.local is None:
+        text = "Its events are on the machine that it ran on. The log, if this machine can read it, is below."
+        return Explanation(found.status_word.capitalize(), text)
+    return explain(state, values.all, record.errors if record else "")
+
+
+def _stopping(found: Run, state: RunState) -> str:
+    """Return what a run that was asked to stop still does, or an empty text."""
+    if not found.in_progress or not state.stop_asked:
+        return ""
+    task = state.progress
+    if state.stop_asked == "cancel" and task and task.task == "training":
+        return f"Stopping after step {min(task.total, task.done + 1)} …"
+    return "Stopping …"
+
+
+def _resumable(found: Run, state: RunState) -> bool:
+    local = found.local
+    return local is not None and local.record is not None and not found.in_progress and can_resume(state)
+
+
+def _time_left(request: Request, found: Run, state: RunState, details: StoredDetails) -> TimeLeft | None:
+    """Return how long a run of this machine will take, from earlier runs or else from an estimate."""
+    if state.ended or found.local is None or not state.steps:
+        return None
+    newest = [run.local for run in read_runs(request).runs[:RUNS_READ] if run.local]
+    settings = zenml_store.stored_settings([run.name for run in newest])
+    earlier = earlier_runs(found.name, newest, settings)
+    if (left := time_left(state, earlier, time.time())) is not None or not details.parameters:
+        return left
+    steps = tuple(state.steps)
+    job = request.app.state.jobs.ask(
+        "computations",
+        ("estimated run", found.name),
+        estimated_run,
+        Settings.model_validate(details.parameters),
+        steps,
+        state.stack,
+    )
+    return time_left(state, [*earlier, job.result], time.time()) if job.result else None
+
+
+routes = [
+    Route("/runs/{name}", run),
+    Route("/runs/{name}/cancel", cancel, methods=["POST"]),
+    Route("/runs/{name}/stop", stop, methods=["POST"]),
+    Route("/runs/{name}/resume", resume, methods=["POST"]),
+]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dashboard.queries.versions import read_registry
-from dashboard.runs.process import list_runs
-from dashboard.runs.progress import RunFollower
+from dashboard.runs.local import local_runs
 from dashboard.settings_form import as_yaml, config_names, from_address, read_form, to_address
 from front_door.doctor.checks import Check, run_check
 from front_door.stack.configs import DEFAULT_STACK
@@ -70,13 +69,13 @@ def _settings_round_trip() -> str:
 
 
 def _runs_can_be_read() -> str:
-    runs = list_runs()
-    for record in runs:
-        state = RunFollower(record.event_file).read(alive=False)
-        _require(state.ended, f"{record.name} has no end")
+    runs = [run for run in local_runs().values() if run.process is None]
+    for run in runs:
+        state = run.read()
+        _require(state.ended, f"{run.name} has no end")
         for step in state.steps.values():
-            _require(step.status != "running", f"{record.name}: {step.name} is running after the run's end")
-    return f"{len(runs)} runs"
+            _require(step.status != "running", f"{run.name}: {step.name} is running after the run's end")
+    return f"{len(runs)} runs that have ended"
 
 
 def _champion(registry: Registry) -> str:

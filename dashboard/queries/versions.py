@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashboard.runs.process import active_run
-from dashboard.runs.progress import RunFollower, has_started
+from dashboard.runs.progress import has_started, read_events
 from front_door.state import tracking_uri
 from review_sentiment.config import Settings
 
@@ -137,7 +137,7 @@ def store_exists() -> bool:
     if not Path(uri.removeprefix(SQLITE)).is_file():
         return False
     record = active_run()
-    return record is None or has_started(RunFollower(record.event_file).read(alive=True))
+    return record is None or has_started(read_events(record.event_file))
 
 
 def use_mlflow() -> None:

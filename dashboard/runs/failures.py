@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from review_sentiment.errors import EXIT_USAGE, UsageError
-from review_sentiment.settings_files import flat, load_settings
+from review_sentiment.errors import EXIT_USAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dashboard.runs.progress import RunState
 
 
@@ -50,7 +50,7 @@ KINDS = (
         r"no setting makes it small enough|although a single review|outside the micro-batches",
         MEMORY_KEYS,
         "A smaller training.tokens_per_pass is not enough here: lower lora.rank, shorten prompt.max_tokens, "
-        "or choose a smaller model.name. Configure shows what fits.",
+        "or choose a smaller model.name. New run shows what fits.",
         resumable=False,
     ),
     FailureKind(
@@ -58,7 +58,7 @@ KINDS = (
         r"out of memory|memory ran out|can(not|'t) allocate memory|MemoryError|GB are free on"
         r"|training does not fit",
         MEMORY_KEYS,
-        "Lower training.tokens_per_pass first: it does not change the result. Configure shows what fits.",
+        "Lower training.tokens_per_pass first: it does not change the result. New run shows what fits.",
     ),
     FailureKind(
         "The loss or the gradient is not finite",
@@ -90,21 +90,23 @@ LOST = FailureKind(
 )
 
 
-def explain(state: RunState, settings_file: Path, errors: str) -> Explanation:
-    """Explain a run that was interrupted, failed or lost; `errors` is its standard error."""
+def explain(state: RunState, values: Mapping[str, object], errors: str) -> Explanation:
+    """Explain a run that was interrupted, failed or lost; `errors` is its standard error.
+
+    `values` are its settings by key, as far as they are known.
+    """
     if state.status == "interrupted":
-        return Explanation("Interrupted", f"{state.error}\nResume restarts it with the same settings.")
+        title = "Stopped by you" if state.stop_asked else "Interrupted"
+        kept = "Finished steps and the newest checkpoint are kept: Resume continues from there."
+        return Explanation(title, kept if state.stop_asked else f"{state.error}\n{kept}")
     message, kind = state.error, failure_kind(state.error)
     if state.status == "lost":
         message, kind = last_line(errors), LOST
     if kind is None:
         return Explanation("Failed", message or last_line(errors))
-    try:
-        values = flat(load_settings(settings_file))
-        present = "Present values: " + ", ".join(f"{key}={values[key]}" for key in kind.keys) + "."
-    except UsageError as error:
-        present = str(error)
-    return Explanation(kind.title, f"{message}\n{present}\n{kind.suggestion}")
+    present = ", ".join(f"{key}={values[key]}" for key in kind.keys if key in values)
+    lines = [message, *([f"Present values: {present}."] if present else []), kind.suggestion]
+    return Explanation(kind.title, "\n".join(lines))
 
 
 def can_resume(state: RunState) -> bool:

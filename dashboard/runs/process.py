@@ -1,26 +1,27 @@
 """Runs that the dashboard starts, each as a process of its own whose state is in files only.
 
-A run's directory has its settings, its process (`run.json`), the events that the front door writes, and
-its output. A reloaded page, a second tab or a restarted server therefore find the same runs.
+A run's directory, which has the run's name in ZenML, has its settings, its process (`run.json`), the events
+that the front door writes, and its output. A reloaded page, a second window or a restarted server therefore
+find the same runs.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import yaml
 
+from front_door.run.launch import RUN_NAME, STARTED_FROM, new_name
 from review_sentiment.cache import cache_directory
 from review_sentiment.errors import UsageError
 from review_sentiment.file_lock import exclusive
@@ -32,11 +33,14 @@ FRONT_DOOR = Path(__file__).resolve().parents[2] / "run_pipeline.py"
 RECORD, SETTINGS, EVENTS, OUTPUT, ERRORS = "run.json", "settings.yaml", "events.jsonl", "out.txt", "err.txt"
 SAME_PROCESS_SECONDS = 2.0
 """Tolerance for a process's start time; a later start means that the id was reused."""
+RECORDS_KEPT = 5_000
+MAX_ERRORS = 4_000
+"""Characters."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run that was started: the name of its directory, its process and start time, and its options."""
+    """A run that was started: its name, its process and start time, its options and the command line."""
 
     name: str
     pid: int
@@ -63,7 +67,7 @@ class RunRecord:
     def errors(self) -> str:
         """Return the end of what the run wrote to standard error."""
         file = self.directory / ERRORS
-        return file.read_text(encoding="utf-8", errors="replace")[-4_000:] if file.is_file() else ""
+        return file.read_text(encoding="utf-8", errors="replace")[-MAX_ERRORS:] if file.is_file() else ""
 
 
 def runs_directory() -> Path:
@@ -76,9 +80,15 @@ def list_runs() -> list[RunRecord]:
     found = []
     for file in sorted(runs_directory().glob(f"*/{RECORD}"), reverse=True):
         with suppress(OSError, ValueError, TypeError, KeyError):  # deleted meanwhile, or of another version
-            values = json.loads(file.read_text(encoding="utf-8"))
-            found.append(RunRecord(**(values | {"options": tuple(values["options"])})))
+            found.append(_record(file))
     return found
+
+
+@lru_cache(RECORDS_KEPT)
+def _record(file: Path) -> RunRecord:
+    """Return a record, which does not change once it is there."""
+    values = json.loads(file.read_text(encoding="utf-8"))
+    return RunRecord(**(values | {"options": tuple(values["options"])}))
 
 
 def active_run() -> RunRecord | None:
@@ -93,10 +103,10 @@ def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
         UsageError: another run is active.
         LockedError: the run's files cannot be written.
     """
-    with exclusive(runs_directory() / ".lock"):  # whatever tab or server it comes from
+    with exclusive(runs_directory() / ".lock"):  # whatever window or server it comes from
         if other := active_run():
             raise UsageError(f"The run {other.name} is still active. Wait until it ends, or cancel it.")
-        name = f"{datetime.now():%Y-%m-%d_%H-%M-%S_%f}"
+        name = new_name()
         directory = runs_directory() / name
         directory.mkdir(parents=True)
         file = directory / SETTINGS
@@ -105,6 +115,7 @@ def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
         with (directory / OUTPUT).open("wb") as output, (directory / ERRORS).open("wb") as errors:
             process = subprocess.Popen(
                 [sys.executable, str(FRONT_DOOR), *arguments],
+                env=os.environ | {RUN_NAME: name, STARTED_FROM: "dashboard"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
@@ -122,21 +133,14 @@ def is_alive(record: RunRecord) -> bool:
     """Return whether the run's process is alive; if it has ended as our child, reap it."""
     with suppress(ChildProcessError):  # an earlier server started it
         os.waitpid(record.pid, os.WNOHANG)
+    return process_of(record.pid, record.began - SAME_PROCESS_SECONDS, record.began) is not None
+
+
+def process_of(pid: int, earliest: float, latest: float) -> psutil.Process | None:
+    """Return the process with an id if it is alive and started between two times (seconds since 1970)."""
     try:
-        process = psutil.Process(record.pid)
-        same = abs(process.create_time() - record.began) < SAME_PROCESS_SECONDS
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def cancel(record: RunRecord) -> None:
-    """Interrupt the run as Ctrl-C does: training stops after its current step and saves a checkpoint."""
-    if is_alive(record):
-        os.kill(record.pid, signal.SIGINT)
-
-
-def kill(record: RunRecord) -> None:
-    """Kill the run and its children; the newest checkpoint is kept."""
-    if is_alive(record):
-        os.killpg(record.pid, signal.SIGKILL)
+        process = psutil.Process(pid)
+        same = earliest <= process.create_time() <= latest + SAME_PROCESS_SECONDS
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-Status = Literal["starting", "running", "completed", "failed", "interrupted", "lost"]
+Status = Literal["starting", "running", "completed", "detached", "failed", "interrupted", "lost"]
 WAITING = "waiting"
 MESSAGES_KEPT = 12
 MARKS_PER_TASK = 100
@@ -61,7 +61,8 @@ class RunState:
     """Everything that the events report; times are seconds since 1970, 0 if unknown.
 
     `until` is the time of the last event, `idle_since` that of the last step's end or the run's start.
-    `messages` has level and text of the last messages; `exit_code` is that of the error.
+    `messages` has level and text of the last messages; `exit_code` is that of the error. `stop_asked` is
+    `cancel` or `kill` if the user asked for that.
     """
 
     status: Status = "starting"
@@ -76,6 +77,7 @@ class RunState:
     error: str = ""
     exit_code: int = 0
     result: Mapping[str, Any] = field(default_factory=dict)
+    stop_asked: str = ""
 
     @property
     def ended(self) -> bool:
@@ -87,32 +89,29 @@ class RunState:
         """Return the seconds from the first to the last event."""
         return max(0.0, self.until - self.since) if self.since else 0.0
 
+    def concluded(self, alive: bool, stop_asked: str) -> RunState:
+        """Return the state given whether the process is alive, and what the user asked for.
+
+        A dead run that reported no end is lost, unless the user stopped it.
+        """
+        state = replace(self, stop_asked=stop_asked)
+        if alive or self.ended:
+            return state
+        return _ended(state, "interrupted" if stop_asked else "lost")
+
     def with_step(self, step: StepState) -> RunState:
         """Return the state with one step replaced."""
         return replace(self, steps={**self.steps, step.name: step})
 
 
-class RunFollower:
-    """Reads a growing file of events, each line once."""
-
-    def __init__(self, file: Path) -> None:
-        """Start at the beginning of the file, which may not exist yet."""
-        self._file = file
-        self._position = 0
-        self._state = RunState()
-
-    def read(self, alive: bool) -> RunState:
-        """Return the state after all complete lines; a dead run that reported no end is lost."""
-        if self._file.is_file():
-            with self._file.open("rb") as file:
-                file.seek(self._position)
-                *lines, rest = file.read().split(b"\n")
-                self._position = file.tell() - len(rest)
-            for line in lines:
-                self._state = after(self._state, json.loads(line))
-        if alive or self._state.ended:
-            return self._state
-        return _ended(self._state, "lost")
+def read_events(file: Path) -> RunState:
+    """Return the state after all complete lines of a file, which may not exist yet."""
+    state = RunState()
+    if file.is_file():
+        *lines, _ = file.read_bytes().split(b"\n")
+        for line in lines:
+            state = after(state, json.loads(line))
+    return state
 
 
 def after(state: RunState, event: Mapping[str, Any]) -> RunState:
@@ -176,16 +175,6 @@ def _ended(state: RunState, status: Status) -> RunState:
 def has_started(state: RunState) -> bool:
     """Return whether any step has started, or the run has ended."""
     return state.ended or any(step.status != WAITING for step in state.steps.values())
-
-
-def fraction_done(state: RunState) -> float:
-    """Return the fraction (0-1) of steps that are done; the current task counts in part."""
-    if not state.steps:
-        return 0.0
-    done = sum(step.status in {"cached", "completed"} for step in state.steps.values())
-    task = state.progress
-    part = task.done / task.total if task and task.total else 0.0
-    return min(1.0, (done + part) / len(state.steps))
 
 
 def step_number(state: RunState) -> int:

@@ -1,24 +1,24 @@
 """How long a run will still take, from how long the same steps took in earlier runs of the same size.
 
-Only runs that this dashboard started count, so all are of this machine. Runs have the same size if they
-agree in every setting that a duration depends on. A step is timed from the end of the previous one. Only
-the current step is scaled by its own progress: if other programs slowed it, that says little about the
-steps to come.
+Only runs of this machine count. Runs have the same size if they agree in every setting that a duration
+depends on. Before the first of a size, its steps are estimated. A step is timed from the end of the previous
+one. Only the current step is scaled by its own progress: if other programs slowed it, that says little about
+the steps to come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dashboard.runs.process import RunRecord, list_runs
-from dashboard.runs.progress import WAITING, Mark, RunFollower, RunState, StepState
-from review_sentiment.errors import UsageError
-from review_sentiment.settings_files import flat, load_settings
+from dashboard.runs.progress import WAITING, Mark, RunState, StepState
+
+if TYPE_CHECKING:
+    from dashboard.runs.local import LocalRun
+    from review_sentiment.config import Settings
 
 TIMELESS = (
     "seed",
@@ -36,6 +36,11 @@ TIMELESS = (
 """Settings, or prefixes of settings, that change a run's result but not its duration."""
 RUNS_READ = 50
 """Newest runs among which those of the same size are searched."""
+HOUR = 3_600
+OTHER_STEP_SECONDS = 4.0
+"""Estimate for a step that neither trains nor scores."""
+TASKS = {"finetune": "training", "evaluate": "scoring reviews", "evaluate_baseline": "scoring reviews"}
+"""The task that most of a step's time goes to."""
 PRIOR_SECONDS = 10.0
 """Weight of the earlier speed, as seconds of work, so that the first second of progress decides nothing."""
 
@@ -53,28 +58,52 @@ class TimeLeft:
     bound: Literal["at most", "about", "more than"]
 
 
-def earlier_runs(record: RunRecord) -> tuple[RunState, ...]:
-    """Return the states of earlier runs of the same size, newest first."""
-    try:
-        size = size_of(record)
-    except UsageError:
+def earlier_runs(
+    name: str, runs: Iterable[LocalRun], settings: Mapping[str, Mapping[str, str]]
+) -> tuple[RunState, ...]:
+    """Return the states of those of the runs that have the size of the one with this name, newest first.
+
+    `settings` are the settings of the runs by their names.
+    """
+    if name not in settings:
         return ()
-    found = []
-    for other in list_runs()[:RUNS_READ]:
-        with suppress(UsageError):  # settings of another version of this project
-            if other.name < record.name and size_of(other) == size:
-                found.append(RunFollower(other.event_file).read(alive=False))
-    return tuple(found)
+    size = size_of(settings[name])
+    newest = sorted((run for run in runs if run.name in settings), key=lambda run: -run.since)
+    return tuple(run.read() for run in newest if run.name != name and size_of(settings[run.name]) == size)
 
 
-def size_of(record: RunRecord) -> Mapping[str, Any]:
-    """Return the settings of a run that its duration depends on.
+def size_of(settings: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the settings of a run that its duration depends on."""
+    return {key: value for key, value in settings.items() if not key.startswith(TIMELESS)}
+
+
+def estimated_run(settings: Settings, steps: Sequence[str], stack: str) -> RunState:
+    """Return a run of these steps that takes as long as is estimated for this machine.
 
     Raises:
-        UsageError: its settings cannot be read.
+        ModelUnavailableError: the model's configuration cannot be read.
     """
-    values = flat(load_settings(record.settings_file))
-    return {key: value for key, value in values.items() if not key.startswith(TIMELESS)}
+    from front_door.run.estimate import estimate_here, scoring_here
+
+    training, evaluation = settings.training, settings.evaluation
+    reviews = max(1, len(settings.data.categories)) * settings.split.evaluation_per_category
+    validated = training.validations * training.validation_samples
+    seconds = dict.fromkeys(steps, OTHER_STEP_SECONDS)
+    seconds["finetune"] = HOUR * estimate_here(settings).hours + scoring_here(settings, validated)
+    seconds["evaluate"] = seconds["evaluate_champion"] = scoring_here(settings, reviews)
+    seconds["evaluate_baseline"] = scoring_here(settings, evaluation.baseline_samples or reviews)
+    made = {
+        name: StepState(
+            name,
+            "completed",
+            seconds[name],
+            marks=tuple(
+                Mark(TASKS.get(name, ""), 0, fraction, fraction * seconds[name]) for fraction in (0, 1)
+            ),
+        )
+        for name in steps
+    }
+    return RunState(status="completed", stack=stack, steps=made)
 
 
 def time_left(state: RunState, earlier: Sequence[RunState], now: float) -> TimeLeft | None:

@@ -26,6 +26,8 @@ const replace = async (address, regions) => {
     const log = region.querySelector(".log");
     const follows = log && log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
     region.replaceWith(next);
+    // A region with data-for has the problem of a field.
+    if (next.dataset.for) document.getElementById(next.dataset.for).setAttribute("aria-invalid", next.textContent.trim() !== "");
     prepare(next);
     if (follows) next.querySelector(".log")?.scrollTo(0, 1e9);
     if (focused) document.getElementById(focused)?.focus();
@@ -51,7 +53,9 @@ const live = async () => {
 const TYPING_MILLISECONDS = 300;
 let typing;
 const send = (form, regions = form.dataset.auto) => {
-  const fields = [...new FormData(form)].filter(([name, value]) => value !== (form.dataset.omit ?? "") && !(value instanceof File));
+  // A field with data-base is left out of the address if it has that value; others are if they are empty.
+  const base = (name) => form.elements[name]?.dataset?.base ?? form.dataset.omit ?? "";
+  const fields = [...new FormData(form)].filter(([name, value]) => value !== base(name) && !(value instanceof File));
   const address = `${form.getAttribute("action") || location.pathname}?${new URLSearchParams(fields)}`;
   history.replaceState(null, "", address);
   replace(address, regions.split(" ").map((id) => document.getElementById(id)).filter(Boolean));
@@ -65,7 +69,7 @@ document.addEventListener("input", (event) => {
 });
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.dataset.auto) { event.preventDefault(); send(form); }
+  if (form.dataset.auto && event.submitter?.formMethod !== "post") { event.preventDefault(); send(form); }
   else for (const button of form.querySelectorAll("button")) setTimeout(() => { button.disabled = true; });
 });
 
@@ -151,5 +155,6 @@ const prepare = (part) => {
   for (const field of part.querySelectorAll("form[data-auto] .only-without-script")) field.remove();
 };
 for (const region of document.querySelectorAll("[data-live]")) region.source = region.outerHTML;
+for (const log of document.querySelectorAll(".log")) log.scrollTo(0, 1e9);
 prepare(document);
 live();

@@ -183,7 +183,7 @@ def _launch(options: RunOptions, settings: Settings, events: EventFile) -> RunRe
     log_file = new_log_file()
     events.open(log_file.with_suffix(".jsonl"))
     steps = [only] if only else step_names(settings)
-    events.write("run", log=str(log_file), pid=os.getpid(), stack=options.stack, steps=steps)
+    events.write("run", name=new.name, log=str(log_file), pid=os.getpid(), stack=options.stack, steps=steps)
     click.echo(f"stack {options.stack}, log {log_file}", err=True)
     with (
         redirect_output(log_file, options.debug),

@@ -3,7 +3,7 @@
 The file is next to the run's log file, or at `--events FILE`. Each line has `time` (seconds
 since 1970) and `event`:
 
-    run       `log`, `pid`, `stack`, `steps`: the names in order
+    run       `name`: of the run in ZenML, `log`, `pid`, `stack`, `steps`: the names in order
     step      `step`, `status` (cached, running, completed, failed, interrupted), `seconds`
     progress  `task`, `done`, `total`, `seconds_left` (or null), `detail`
     message   `level`, `text`: a message to the user

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from front_door.stack.active import ActiveStack
     from review_sentiment.config import Settings
     from review_sentiment.data.sources.source import ReviewSource
+
+RUN_NAME = "REVIEW_SENTIMENT_RUN_NAME"
+"""Variable with the name of the run that a process is to start, for those who start and follow it."""
+STARTED_FROM = "REVIEW_SENTIMENT_STARTED_FROM"
+"""Variable with what starts a run, if it is not a user's command line: `dashboard` or `notebook`."""
+COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,16 @@ class Launch:
 
 
 def new_launch(command: str) -> Launch:
-    """Return a launch with a new name, so that the run can be found even if its start is interrupted."""
-    return Launch(f"review_sentiment-{datetime.now():%Y_%m_%d-%H_%M_%S_%f}", command)
+    """Return a launch with a new name, so that the run can be found even if its start is interrupted.
+
+    A name from `RUN_NAME` is used once: a process that this one starts does not inherit it.
+    """
+    return Launch(os.environ.pop(RUN_NAME, "") or new_name(), command)
+
+
+def new_name() -> str:
+    """Return a name for a run in ZenML."""
+    return f"review_sentiment-{datetime.now():%Y_%m_%d-%H_%M_%S_%f}"
 
 
 def run(
@@ -168,6 +183,7 @@ def provenance(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the steps may know about the run's origin; it is not part of their cache keys."""
     from review_sentiment.tracking.provenance import (
         COMMAND,
+        ORIGIN,
         SETTINGS,
         SOURCE_COMMIT,
         source_commit,
@@ -175,7 +191,8 @@ def provenance(command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     )
 
     values = {name: without_secrets(str(value)) for name, value in settings.items()}
-    return {SOURCE_COMMIT: source_commit(), COMMAND: command, SETTINGS: values}
+    origin = os.environ.get(STARTED_FROM, COMMAND_LINE)
+    return {SOURCE_COMMIT: source_commit(), COMMAND: command, ORIGIN: origin, SETTINGS: values}
 
 
 def _settings_of(step: StepRunResponse) -> dict[str, str]:

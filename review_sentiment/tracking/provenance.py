@@ -12,6 +12,7 @@ from pathlib import Path
 
 SOURCE_COMMIT = "source_commit"
 COMMAND = "command"
+ORIGIN = "started_from"
 SETTINGS = "settings"
 """Keys under which a pipeline run passes these to its steps."""
 DISTRIBUTION = "review-sentiment"

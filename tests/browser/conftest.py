@@ -60,6 +60,16 @@ class Dashboard:
         }
         return f"{self.url}?{urlencode({'section': section} | settings | parameters)}"
 
+    def new_run(self, **parameters: str) -> str:
+        """Return the address of New run with the project's settings, and these."""
+        settings = {
+            f"{section}.{key}": ", ".join(value) if isinstance(value, list) else str(value)
+            for section, values in self.project.settings.items()
+            for key, value in values.items()
+        }
+        settings |= {"arms.include": "tfidf"}  # the others need a minute
+        return f"{self.url}runs/new?{urlencode(settings | parameters)}"
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:

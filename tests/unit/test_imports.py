@@ -25,7 +25,7 @@ FORBIDDEN = {
     "steps": {"operators", "pipelines", "front_door", "dashboard"},
     "pipelines": {"operators", "front_door", "dashboard"},
     "front_door": {"dashboard"},
-    "dashboard": {"zenml", "steps", "pipelines", "materializers", "operators"},
+    "dashboard": {"zenml", "steps", "pipelines", "materializers"},
 }
 PACKAGES = (
     "registry",

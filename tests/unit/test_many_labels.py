@@ -24,7 +24,7 @@ from dashboard.queries import comparison
 from dashboard.queries.comparison import Choice, RecordedEvaluation
 from dashboard.queries.decision import RecordedDecision, effect_rows, figure_rows
 from dashboard.queries.trial_answers import Answer
-from dashboard.widgets import figures
+from dashboard import figures
 from front_door.commands.scored_file import MAX_SHARES, share_lines
 from front_door.run.summary import figures_table, natural_table
 from review_sentiment.config import DecisionSettings

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
-from dashboard.pages.run import progress_view
+from dashboard.app import build_app
 from dashboard.runs import process as run_process
 from dashboard.runs.failures import can_resume, explain, failure_kind
-from dashboard.runs.progress import RunFollower, RunState, Status, after, fraction_done
+from dashboard.runs.local import LocalRun, find_local, local_runs
+from dashboard.runs.log import tail
+from dashboard.runs.outcome import gate_text
+from dashboard.runs.progress import RunState, Status, StepState, after, read_events
+from dashboard.runs.step_graph import draw_steps
 from review_sentiment.config import LoraSettings, Settings, TrainingSettings
 from review_sentiment.errors import UsageError
 from review_sentiment.models.base_model import ModelIdentity
@@ -21,13 +28,21 @@ from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.recipe import Recipe
 from review_sentiment.resources import device, memory_fit
 from review_sentiment.resources.micro_batches import PlannedRows
+from review_sentiment.settings_files import flat
+
+REASON = (
+    "The gate was not passed: accuracy over the version 2, champion at the time is -0.104 [-0.420, +0.204] "
+    "on 36 reviews, p = 0.61, required: > +0.000, p at most 1."
+)
+WAITING = StepState("finetune", "waiting")
 
 FRONT_DOOR = """
-import json, signal, sys, time
+import json, os, signal, sys, time
 file = open(sys.argv[sys.argv.index("--events") + 1], "w", buffering=1)
 def write(event, **values):
     file.write(json.dumps({"time": time.time(), "event": event, **values}) + "\\n")
-write("run", log="log", pid=1, stack="local", steps=["finetune", "evaluate"])
+name = os.environ["REVIEW_SENTIMENT_RUN_NAME"]
+write("run", name=name, log="log", pid=os.getpid(), stack="local", steps=["finetune", "evaluate"])
 write("step", step="finetune", status="running", seconds=0)
 try:
     time.sleep(60)
@@ -54,33 +69,50 @@ def until(found: Callable[[], Any]) -> Any:
     return thing
 
 
-@pytest.mark.usefixtures("front_door")
-def test_a_run_is_found_from_its_files_and_interrupted() -> None:
+def started() -> LocalRun:
+    """Return a run that has been started, whose first step is running."""
     record = run_process.start(Settings(), ["--stack", "local"], "title")
-    follower = RunFollower(record.event_file)
-    until(lambda: follower.read(True).status == "running")
-    assert run_process.active_run() == record  # from the files, as another server would find it
+    until(lambda: read_events(record.event_file).steps.get("finetune", WAITING).status == "running")
+    local = find_local(record.name)
+    assert local is not None
+    return local
+
+
+@pytest.mark.usefixtures("front_door")
+def test_a_run_is_found_from_its_files_and_cancelled() -> None:
+    local = started()
+    assert run_process.active_run() == local.record  # from the files, as another server would find it
+    assert local.status == "running"
     with pytest.raises(UsageError, match="is still active"):
         run_process.start(Settings(), ["--stack", "local"], "second")
-    run_process.cancel(record)
-    until(lambda: not run_process.is_alive(record))
-    state = follower.read(False)
-    assert state.status == "interrupted"
-    assert state.steps["finetune"].status == "interrupted"
+    local.cancel()
+    until(lambda: local.process is None)
+    state = local.read()
+    assert (state.status, state.steps["finetune"].status) == ("interrupted", "interrupted")
     assert run_process.active_run() is None
-    assert "Resume" in explain(state, record.settings_file, record.errors).text
+    assert explain(state, {}, "").title == "Stopped by you"
 
 
 @pytest.mark.usefixtures("front_door")
-def test_a_killed_run_is_lost_and_shows_its_settings() -> None:
-    record = run_process.start(Settings(), ["--stack", "local"], "title")
-    follower = RunFollower(record.event_file)
-    until(lambda: follower.read(True).status == "running")
-    run_process.kill(record)
-    until(lambda: not run_process.is_alive(record))
-    state = follower.read(False)
-    assert state.status == "lost"
-    text = explain(state, record.settings_file, record.errors).text
+def test_a_run_that_was_stopped_by_its_user_is_not_diagnosed() -> None:
+    local = started()
+    local.kill()
+    until(lambda: local.process is None)
+    found = explain(local.read(), {}, "")
+    assert (local.status, found.title) == ("interrupted", "Stopped by you")
+    assert "memory" not in found.text
+
+
+@pytest.mark.usefixtures("front_door")
+def test_a_run_whose_process_died_is_lost_and_shows_its_settings() -> None:
+    local = started()
+    process = local.process
+    assert process is not None
+    process.kill()
+    until(lambda: local.process is None)
+    state = local.read()
+    assert (local.status, state.status) == ("lost", "lost")
+    text = explain(state, {"training.tokens_per_pass": "1536"}, "").text
     assert "training.tokens_per_pass=1536" in text
     assert "Resume" in text
 
@@ -91,9 +123,11 @@ def test_another_process_with_the_same_id_is_not_the_run() -> None:
     stranger = run_process.RunRecord(record.name, record.pid, record.began - 100, (), "")
     assert run_process.is_alive(record)
     assert not run_process.is_alive(stranger)
-    run_process.kill(stranger)
+    local = find_local(record.name)
+    assert local is not None
+    replace(local, record=stranger).kill()
     assert run_process.is_alive(record)
-    run_process.kill(record)
+    local.kill()
 
 
 def events(tmp_path: Path, *found: dict[str, Any]) -> Path:
@@ -113,9 +147,8 @@ def test_steps_and_tasks_are_counted(tmp_path: Path) -> None:
         {"event": "step", "step": "b", "status": "running", "seconds": 0},
         {"event": "progress", "task": "training", "done": 1, "total": 2, "seconds_left": 9.0, "detail": "x"},
     )
-    state = RunFollower(file).read(alive=True)
+    state = read_events(file)
     assert [step.status for step in state.steps.values()] == ["cached", "running", "waiting", "waiting"]
-    assert fraction_done(state) == pytest.approx(1.5 / 4)
     assert state.progress is not None
     assert state.progress.seconds_left == 9.0
 
@@ -123,22 +156,154 @@ def test_steps_and_tasks_are_counted(tmp_path: Path) -> None:
 def test_an_incomplete_line_is_read_once_it_is_complete(tmp_path: Path) -> None:
     file = events(tmp_path, RUN)
     whole = json.dumps({"time": 105.0, "event": "step", "step": "a", "status": "cached", "seconds": 0}) + "\n"
-    follower = RunFollower(file)
     with file.open("a") as out:
         out.write(whole[:20])
-    assert follower.read(True).steps["a"].status == "waiting"
+    assert read_events(file).steps["a"].status == "waiting"
     with file.open("a") as out:
         out.write(whole[20:])
-    assert follower.read(True).steps["a"].status == "cached"
+    assert read_events(file).steps["a"].status == "cached"
 
 
-def test_the_output_of_a_run_is_escaped(tmp_path: Path) -> None:
-    record = run_process.RunRecord("<img src=x>", 1, 0.0, (), "<script>alert(1)</script>")
-    state = RunState(status="failed", since=1.0, until=2.0, error="<b onclick=x>gone</b>")
-    page = progress_view(record, state, None).text
-    assert "<script>" not in page
-    assert "<img" not in page
-    assert "<b onclick" not in page
+def a_log(cache: Path, name: str, *more: dict[str, Any], **run: Any) -> Path:
+    """Write the events of a run from the command line next to its log."""
+    logs = cache / "review-sentiment" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    file = events(logs, RUN | {"name": name, "log": str(logs / f"{name}.log")} | run, *more)
+    return file.rename(logs / f"{name}.jsonl")
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """Return a client of the app, with state of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("ZENML_CONFIG_PATH", str(tmp_path / "zenml"))
+    monkeypatch.delenv("ZENML_STORE_URL", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with TestClient(build_app(), follow_redirects=False) as client:
+        yield client
+
+
+END = {"event": "end", "text": "", "exit_code": 0, "result": None}
+
+
+def test_without_any_run_the_list_leads_to_the_first(client: TestClient, tmp_path: Path) -> None:
+    assert "/runs/new" in client.get("/runs").text
+    assert not (tmp_path / "zenml").exists()  # ZenML's database is not created
+
+
+def test_a_run_from_the_command_line_is_listed_and_shown(client: TestClient, tmp_path: Path) -> None:
+    checks = {"gate": "not passed", "gate_reason": REASON, "aliases": ["challenger"]}
+    result = {"steps": {}, "model": {"name": "review-sentiment", "version": "3"} | checks}
+    a_log(
+        tmp_path / "cache",
+        "review_sentiment-2026_11_29-20_38_08_015659",
+        END | {"status": "completed", "result": result},
+    )
+    page = client.get("/runs").text
+    assert "29 Nov 2026, 20:38:08" in page
+    assert "Version 3 registered as challenger. Gate not passed: 10.4 points below version 2." in page
+    one = client.get("/runs/review_sentiment-2026_11_29-20_38_08_015659").text
+    assert "Gate not passed: 10.4 points below version 2." in one
+    assert 'href="/models/3"' in one
+    assert client.get("/runs?status=failed").text.count("<tr>") == 1  # the heading
+
+
+def test_an_unknown_run_is_not_found(client: TestClient) -> None:
+    for answer in (
+        client.get("/runs/none"),
+        client.post("/runs/none/cancel"),
+        client.post("/runs/none/resume"),
+    ):
+        assert answer.status_code == 404
+        assert "No run none" in answer.text
+
+
+def test_a_stranger_with_the_id_of_a_run_cannot_be_stopped(client: TestClient, tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        a_log(tmp_path / "cache", "old", pid=stranger.pid)  # at second 100 of 1970
+        assert local_runs()["old"].status == "lost"
+        assert client.post("/runs/old/stop").status_code == 303
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_run_whose_log_is_gone_is_shown(client: TestClient, tmp_path: Path) -> None:
+    a_log(tmp_path / "cache", "gone", END | {"status": "failed", "text": "The loss is nan at step 7"})
+    page = client.get("/runs/gone").text
+    assert "The loss or the gradient is not finite" in page
+    assert "This machine does not have the log" in page
+
+
+def test_what_a_run_writes_is_escaped(client: TestClient, tmp_path: Path) -> None:
+    a_log(
+        tmp_path / "cache",
+        "bad",
+        END | {"status": "failed", "text": "<b onclick=x>gone</b>"},
+        stack="<img src=x>",
+    )
+    for page in (client.get("/runs").text, client.get("/runs/bad").text):
+        assert "<b onclick" not in page
+        assert "<img" not in page
+
+
+def test_a_damaged_store_does_not_hide_the_runs_of_this_machine(client: TestClient, tmp_path: Path) -> None:
+    a_log(tmp_path / "cache", "one", END | {"status": "interrupted"})
+    (tmp_path / "zenml").mkdir()
+    (tmp_path / "zenml" / "config.yaml").write_text(f"store: {{url: 'sqlite:///{tmp_path}/zenml.db'}}")
+    (tmp_path / "zenml.db").write_text("this is no database, whatever its name says" * 30)
+    page = client.get("/runs").text
+    assert "could not be read" in page
+    assert "/runs/one" in page
+    assert client.get("/runs/one").status_code == 200
+
+
+def test_a_form_with_problems_starts_nothing_and_shows_all_of_them(client: TestClient) -> None:
+    answer = client.post("/runs/new", data={"lora.rank": "many", "training.epochs": "x"})
+    assert answer.status_code == 422
+    assert "not &#39;many&#39;" in answer.text
+    assert "not &#39;x&#39;" in answer.text
+    assert run_process.list_runs() == []
+
+
+@pytest.mark.usefixtures("front_door")
+def test_a_valid_form_starts_a_run_which_is_shown(client: TestClient) -> None:
+    answer = client.post("/runs/new", data={"lora.rank": "8"})
+    assert answer.status_code == 303
+    (record,) = run_process.list_runs()
+    assert answer.headers["location"] == f"/runs/{record.name}"
+    assert "lora.rank=8" in record.options
+    assert client.get(answer.headers["location"]).status_code == 200
+    assert "Only one run at a time" in client.get("/runs/new").text
+    assert client.post("/runs/new", data={}).status_code == 422
+    assert client.post(f"{answer.headers['location']}/stop").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        (REASON, "10.4 points below version 2."),
+        (REASON.replace("-0.104", "+0.010"), "1.0 points above version 2, which is not enough."),
+        (
+            "The gate was not passed: unparsed answers is 3 %, required: at most 1 %.",
+            "Unparsed answers is 3 %, required: at most 1 %.",
+        ),
+    ],
+)
+def test_the_reason_of_a_gate_is_in_points(reason: str, text: str) -> None:
+    assert gate_text(reason) == text
+
+
+def test_the_graph_has_each_step_after_those_it_needs() -> None:
+    steps = {name: StepState(name, "waiting") for name in "abcd"}
+    graph = draw_steps(steps, {"b": ["a"], "c": ["a"], "d": ["a", "b", "c"]})
+    x = {box.step.name: box.x for box in graph.boxes}
+    assert x["a"] < x["b"] == x["c"] < x["d"]
+    assert len(graph.edges) == 4  # not from a to d, which b and c imply
+
+
+def test_a_log_shows_the_last_state_of_a_progress_bar(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"first\n 10%\r 50%\r100%\nlast\n")
+    assert tail(tmp_path / "log") == "first\n100%\nlast"
 
 
 @pytest.mark.parametrize(
@@ -156,10 +321,8 @@ def test_the_output_of_a_run_is_escaped(tmp_path: Path) -> None:
         ("OSError: [Errno 28] No space left on device", "The disk is full"),
     ],
 )
-def test_failures_are_recognised_by_their_message(message: str, title: str, tmp_path: Path) -> None:
-    settings = tmp_path / "settings.yaml"
-    settings.write_text("lora:\n  rank: 77\ntraining:\n  learning_rate: 0.123\n")
-    found = explain(RunState(status="failed", error=message), settings, "")
+def test_failures_are_recognised_by_their_message(message: str, title: str) -> None:
+    found = explain(RunState(status="failed", error=message), flat(Settings()), "")
     assert found.title == title
     assert message in found.text
     kind = failure_kind(message)
@@ -192,8 +355,8 @@ def test_a_run_with_rejected_settings_cannot_be_resumed() -> None:
     assert can_resume(after(RunState(), event | refused | {"exit_code": 1}))
 
 
-def test_the_message_of_any_other_failure_is_shown_unchanged(tmp_path: Path) -> None:
-    found = explain(RunState(status="failed", error="MLflow did not answer."), tmp_path / "none", "")
+def test_the_message_of_any_other_failure_is_shown_unchanged() -> None:
+    found = explain(RunState(status="failed", error="MLflow did not answer."), {}, "")
     assert (found.title, found.text) == ("Failed", "MLflow did not answer.")
 
 

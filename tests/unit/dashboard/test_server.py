@@ -54,7 +54,7 @@ def test_a_pattern_of_host_names_is_refused() -> None:
 def test_responses_forbid_to_load_anything_from_other_sites(path: str) -> None:
     headers = browser().get(path).headers
     assert headers["content-security-policy"].startswith("default-src 'self'")
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_requests_from_other_machines_need_a_token() -> None:

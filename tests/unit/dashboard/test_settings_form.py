@@ -16,12 +16,13 @@ from review_sentiment.settings_files import load_settings
 
 
 def test_every_field_is_a_setting_with_a_help_sentence() -> None:
-    assert [field.key for field in form.fields()] == list(form.KEYS)
-    assert all(field.help.endswith(".") for field in form.fields())
+    found = [field for group in form.fields().values() for field in group]
+    assert [field.key for field in found] == list(form.KEYS)
+    assert all(field.help.endswith(".") for field in found)
 
 
 def test_a_setting_with_few_values_has_choices() -> None:
-    choices = {field.key: field.choices for field in form.fields()}
+    choices = {field.key: field.choices for group in form.fields().values() for field in group}
     assert choices["model.precision"] == ("auto", "bf16", "fp16", "fp32")
     assert choices["lora.rank"] == ()
 
@@ -126,6 +127,7 @@ def test_an_unknown_url_parameter_is_ignored() -> None:
         "local",
         "local",
         {},
+        "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.pages.run import progress_view
-from dashboard.runs import process as run_process
-from dashboard.runs.progress import RunState, after
-from dashboard.runs.time_left import earlier_runs, time_left
+from dashboard.runs.local import LocalRun
+from dashboard.runs.progress import WAITING, RunState, StepState, after
+from dashboard.runs.time_left import earlier_runs, estimated_run, time_left
 from review_sentiment.config import Settings
 from review_sentiment.settings_files import with_overrides
 
@@ -96,8 +95,6 @@ def test_a_step_that_takes_longer_than_before_has_no_negative_time_left() -> Non
     assert found is not None
     assert found.seconds == pytest.approx(100 + 40 + 2 * GAP)
     assert found.bound == "more than"
-    page = progress_view(run_process.RunRecord("run", 1, 0.0, (), ""), state, found).text
-    assert "more than 2 min 22 s left of the run, step 1 of 3, slower than last time" in page
 
 
 def test_the_duration_of_a_step_that_was_always_cached_is_unknown() -> None:
@@ -143,40 +140,42 @@ def test_without_an_earlier_run_of_the_same_size_the_time_left_is_unknown() -> N
     assert time_left(RunState(), EARLIER, 1000) is None  # it has not started
 
 
-def test_the_page_shows_the_time_left_of_the_run() -> None:
-    record = run_process.RunRecord("run", 1, 0.0, (), "title")
-    now = 1000 + 2 * GAP + 10 + 50
-    state = state_of(run_events(), now)
-    page = progress_view(record, state, time_left(state, EARLIER, now)).text
-    assert "about 1 min 31 s left of the run, step 2 of 3" in page
-    assert "aria-valuenow=41" in page  # 62 of 153 seconds; by steps it would be 46
-    assert "shown once a run of this size has completed" in progress_view(record, state, None).text
-
-
-def save_run(directory: Path, name: str, *overrides: str) -> run_process.RunRecord:
-    """Save a run with these settings, as the dashboard does."""
-    record = run_process.RunRecord(name, 1, 0.0, (), "")
-    place = directory / "review-sentiment" / "dashboard" / "runs" / name
-    place.mkdir(parents=True)
-    (place / "run.json").write_text(
-        json.dumps({"name": name, "pid": 1, "began": 0, "options": [], "title": ""})
+def test_before_the_first_run_of_a_size_its_steps_count_by_their_estimate() -> None:
+    settings = with_overrides(Settings(), ["training.max_steps=100", "data.categories=Tops"])
+    steps = ["split_reviews", "finetune", "evaluate"]
+    estimate = estimated_run(settings, steps, "local")
+    seconds = {name: step.seconds for name, step in estimate.steps.items()}
+    assert seconds["finetune"] > seconds["evaluate"] > seconds["split_reviews"]
+    whole = sum(seconds.values())
+    state = RunState(status="running", since=1000.0, idle_since=1000.0, stack="local", steps=waiting(steps))
+    left = time_left(state, [estimate], 1000.0)
+    assert left is not None
+    assert left.seconds == pytest.approx(whole)
+    half = after(
+        after(
+            state, {"event": "step", "time": 1000.0, "step": "finetune", "status": "running", "seconds": 0}
+        ),
+        {"event": "progress", "time": 1000 + seconds["finetune"] / 2, "task": "training", "done": 50}
+        | {"total": 100, "seconds_left": None, "detail": ""},
     )
-    (place / "settings.yaml").write_text(
-        json.dumps(with_overrides(Settings(), list(overrides)).model_dump(mode="json"))
-    )
-    (place / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in run_events()))
-    return record
+    left = time_left(half, [estimate], 1000 + seconds["finetune"] / 2)
+    assert left is not None
+    assert left.seconds == pytest.approx(whole - seconds["finetune"] / 2)
 
 
-def test_runs_have_the_same_size_if_they_differ_only_in_settings_that_take_no_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    save_run(tmp_path, "1", "training.learning_rate=0.01", "seed=7")
-    save_run(tmp_path, "2", "lora.rank=64")
-    broken = save_run(tmp_path, "3")
-    broken.settings_file.write_text("training:\n  of_another_version: 1\n")
-    present = save_run(tmp_path, "4")
-    save_run(tmp_path, "5")  # later than the run in question
-    assert len(earlier_runs(present)) == 1
-    assert earlier_runs(broken) == ()
+def waiting(steps: Sequence[str]) -> dict[str, StepState]:
+    return {name: StepState(name, WAITING) for name in steps}
+
+
+def test_runs_have_the_same_size_if_they_differ_only_in_settings_that_take_no_time(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(json.dumps(event) + "\n" for event in run_events()))
+    end = {"status": "completed"}
+    runs = [LocalRun(name, file, float(name), 1, "", "local", end) for name in "1234"]
+    settings = {
+        "1": {"lora.rank": "16", "training.learning_rate": "0.01", "seed": "7"},
+        "2": {"lora.rank": "64", "training.learning_rate": "0.02", "seed": "8"},
+        "4": {"lora.rank": "16", "training.learning_rate": "0.02", "seed": "8"},
+    }
+    assert len(earlier_runs("4", runs, settings)) == 1
+    assert earlier_runs("3", runs, settings) == ()  # nothing is known about it

@@ -1,12 +1,10 @@
-"""Whether a training fits into this machine's memory and, if not, which settings would."""
+"""Whether a training fits into this machine's memory, how long it takes, and which settings would fit."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-import marimo as mo
-
-from dashboard.widgets.layout import Judgement, badge, column, paragraph, row
 from review_sentiment.data.sources.catalogue import is_elsewhere, with_categories
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.progress import duration
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from front_door.run.estimate import DeviceEstimate
     from review_sentiment.config import Settings
 
-JUDGEMENTS: dict[str, Judgement] = {
+JUDGEMENTS: dict[str, Literal["good", "warn", "bad"]] = {
     "fits": "good",
     "tight": "warn",
     "adapts": "warn",
@@ -25,29 +23,40 @@ JUDGEMENTS: dict[str, Judgement] = {
 HOUR = 3_600
 
 
-def memory_badge(settings: Settings) -> mo.Html:
-    """Show whether the settings' training fits into memory, or why that cannot be estimated."""
+@dataclass(frozen=True)
+class Fit:
+    """The verdict in words with its judgement, what needs the memory, a change that would fit, and the time.
+
+    All are empty if there is no estimate; `problem` then says why.
+    """
+
+    verdict: str = ""
+    judgement: str = ""
+    memory: str = ""
+    change: str = ""
+    time: str = ""
+    problem: str = ""
+
+
+def memory_fit(settings: Settings) -> Fit:
+    """Return what the settings' training needs of this machine."""
     from front_door.run.estimate import estimate_here
     from front_door.run.training_data import assumed
 
     if is_elsewhere(settings.data.source) and not settings.data.categories:
-        return paragraph("No estimate: name data.categories, which are not known before the source is read.")
+        return Fit(problem="Name the categories: they are not known before the source is read.")
     try:
         data = assumed(with_categories(settings))
         found = estimate_here(settings, data)
     except ReviewSentimentError as error:
-        return paragraph(f"No estimate: {error}")
+        return Fit(problem=str(error))
     how = "Fits with" if found.verdict == "adapts" else "Would fit"
-    return column(
-        [
-            row([mo.md("**Memory on this machine**"), badge(found.verdict, JUDGEMENTS[found.verdict])]),
-            paragraph(memory_text(found)),
-            paragraph(f"{how}: {found.would_fit}") if found.would_fit else None,
-            paragraph(
-                f"Estimated time: {duration(found.hours * HOUR)} for {data.described(settings)}.", small=True
-            ),
-        ],
-        gap=0.2,
+    return Fit(
+        found.verdict,
+        JUDGEMENTS[found.verdict],
+        memory_text(found),
+        f"{how}: {found.would_fit}" if found.would_fit else "",
+        f"About {duration(found.hours * HOUR)} for {data.described(settings)}.",
     )
 
 
