@@ -26,16 +26,13 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "x")
 GRID = "rgba(128,128,128,0.3)"
 TRANSPARENT = "rgba(0,0,0,0)"
-BLUES = [[0.0, "#f0f6fb"], [0.5, "#6aaed6"], [1.0, "#08457e"]]
-"""One hue from light to dark, so that darker always means more."""
 FADING = [[0.0, "rgba(0,114,178,0)"], [1.0, "rgba(0,114,178,0.6)"]]
 """Text in the page's colour can be read on it, on light and dark pages."""
-MORE = [[0.0, "rgba(0,114,178,0)"], [1.0, "rgb(0,114,178)"]]
 SIGNS = [
-    [0.0, "rgb(213,94,0)"],
+    [0.0, "#D55E00"],
     [0.4999, "rgba(213,94,0,0)"],
     [0.5001, "rgba(0,114,178,0)"],
-    [1.0, "rgb(0,114,178)"],
+    [1.0, "#0072B2"],
 ]
 """Zero is transparent: neither light nor dark pages glare."""
 MAX_TICKS = 12
@@ -198,7 +195,7 @@ def heatmap(
     figure.add_heatmap(
         z=values,
         x0=first_column,
-        colorscale=SIGNS if signed else MORE,
+        colorscale=SIGNS if signed else FADING,
         zmin=-largest if signed else 0,
         zmax=largest,
         colorbar={"thickness": 10},

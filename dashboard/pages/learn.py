@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
+from markupsafe import Markup
 from starlette.routing import Route
 
 from dashboard.explain.glossary import GATE_CHECKS, METRICS, MODELS, STEPS
@@ -12,7 +15,7 @@ from dashboard.explain.rank_choice import RankSweep, rank_sweep
 from dashboard.figures import Line, bars, heatmap, histogram_with_levels, lines
 from dashboard.queries.learned import Learned, Rounding, learned, mistakes, rounding
 from dashboard.queries.versions import registry_of
-from dashboard.rendering import not_found, render
+from dashboard.rendering import figure_element, not_found, render
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -21,8 +24,17 @@ if TYPE_CHECKING:
 
     from dashboard.jobs import Kind
 
+Found = TypeVar("Found")
 GLOSSARY = {"Models": MODELS, "Metrics": METRICS, "Gate checks": GATE_CHECKS, "Steps of a run": STEPS}
 KIND: Kind = "computations"
+
+
+@dataclass(frozen=True)
+class Shown(Generic[Found]):
+    """What a job found, and its figures as HTML: drawing takes longer than a page may."""
+
+    found: Found
+    figures: Sequence[Markup]
 
 
 def learn(request: Request) -> HTMLResponse:
@@ -34,14 +46,14 @@ def learn(request: Request) -> HTMLResponse:
         return not_found(request, f"version {number}", "Learn", "This version is not registered.")
     ask, weight = request.app.state.jobs.ask, typed.get("weight", "")
     values: dict[str, Any] = {
-        "rounding": ask(KIND, ("rounding", weight), rounding, weight),
-        "sweep": ask(KIND, "sweep", rank_sweep),
+        "rounding": ask(KIND, ("rounding", weight), show_rounding, weight),
+        "sweep": ask(KIND, "sweep", show_ranks),
     }
     if version:
         of = (version.name, version.version)
         chosen = tuple(typed.get(name, "") for name in ("projection", "layer", "kept"))
         values |= {
-            "learned": ask(KIND, ("learned", *of, *chosen), learned, *of, *chosen),
+            "learned": ask(KIND, ("learned", *of, *chosen), show_update, *of, *chosen),
             "mistakes": ask(KIND, ("mistakes", *of), mistakes, *of),
         }
     return render(
@@ -50,11 +62,26 @@ def learn(request: Request) -> HTMLResponse:
         registry=registry,
         version=version,
         glossary=GLOSSARY,
-        update_figures=_update_figures,
-        rounding_figure=_rounding_figure,
-        rank_figure=_rank_figure,
         **values,
     )
+
+
+def show_update(name: str, number: str, projection: str, layer: str, kept: str) -> Shown[Learned]:
+    """Return an update of a version, with figures of it."""
+    found = learned(name, number, projection, layer, kept)
+    return Shown(found, [figure_element(place, drawn) for place, drawn in _update_figures(found).items()])
+
+
+def show_rounding(weight: str) -> Shown[Rounding]:
+    """Return how a weight is rounded, with a figure of it."""
+    found = rounding(weight)
+    return Shown(found, [figure_element("levels", _rounding_figure(found))])
+
+
+def show_ranks() -> Shown[RankSweep]:
+    """Return a sweep over the rank, with a figure of it."""
+    found = rank_sweep()
+    return Shown(found, [figure_element("ranks", _rank_figure(found))])
 
 
 def _update_figures(found: Learned) -> dict[str, go.Figure]:

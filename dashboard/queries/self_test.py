@@ -69,12 +69,13 @@ def _settings_round_trip() -> str:
 
 
 def _runs_can_be_read() -> str:
-    runs = local_runs()
-    for name, run in runs.items():
+    runs = [run for run in local_runs().values() if run.process is None]
+    for run in runs:
         state = run.read()
-        running = [step.name for step in state.steps.values() if step.status == "running"]
-        _require(not (state.ended and running), f"{name}: {running} are running after the run's end")
-    return f"{len(runs)} runs"
+        _require(state.ended, f"{run.name} has no end")
+        for step in state.steps.values():
+            _require(step.status != "running", f"{run.name}: {step.name} is running after the run's end")
+    return f"{len(runs)} runs that have ended"
 
 
 def _champion(registry: Registry) -> str:

@@ -22,7 +22,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.browser.conftest import RUN_MILLISECONDS, Dashboard, served
+from tests.browser.conftest import RUN_MILLISECONDS, WAIT_MILLISECONDS, Dashboard, served
 from tests.front_door import Project
 
 pytest.importorskip("playwright")
@@ -119,10 +119,10 @@ def address(dashboard: Dashboard, page: str) -> str:
 def open_page(dashboard: Dashboard, window: Page, page: str) -> None:
     """Open a page, and wait until its jobs are done and its figures are drawn."""
     window.goto(address(dashboard, page))
-    expect(window.locator(".waiting")).to_have_count(0, timeout=RUN_MILLISECONDS)
+    expect(window.locator(".loading")).to_have_count(0, timeout=RUN_MILLISECONDS)
     for figure in window.locator(".figure:visible").all():
         figure.scroll_into_view_if_needed()
-        expect(figure.locator(".main-svg").first).to_be_attached()
+        expect(figure.locator(".main-svg").first).to_be_attached(timeout=WAIT_MILLISECONDS)
     window.evaluate("scrollTo(0, 0)")
 
 

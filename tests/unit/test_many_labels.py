@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dashboard.widgets import figures
 from markdown_it import MarkdownIt
 from matplotlib.transforms import Bbox
 
+from dashboard import figures
 from dashboard.pages import decision
 from dashboard.pages.try_it import MAX_LABELS as LABELS_TRIED
 from dashboard.pages.try_it import _answer_card

@@ -1,4 +1,4 @@
-"""The figures that pages draw."""
+"""Figures differ by more than their colour, and intervals are drawn from end to end."""
 
 from __future__ import annotations
 
