@@ -18,9 +18,7 @@ from markdown_it import MarkdownIt
 from matplotlib.transforms import Bbox
 
 from dashboard import figures
-from dashboard.pages import decision
-from dashboard.pages.try_it import MAX_LABELS as LABELS_TRIED
-from dashboard.pages.try_it import _answer_card
+from dashboard.pages.try_it import LABELS_SHOWN, _probabilities
 from dashboard.queries import comparison
 from dashboard.queries.comparison import Choice, RecordedEvaluation
 from dashboard.queries.decision import RecordedDecision, effect_rows, figure_rows
@@ -53,7 +51,7 @@ from review_sentiment.tracking.model_versions import _shortened
 from review_sentiment.training.lora_proof import LoraProof
 from tests.many_labels import AWKWARD, STARS, evaluation, names, reviews
 from tests.tiny import prompt_of
-from tests.unit.dashboard.test_pages import version
+from tests.unit.dashboard.recorded import version
 from tests.unit.review_sentiment.registry.test_lineage import LINEAGE
 from tests.unit.test_materializers import VERDICT, adapter
 
@@ -272,8 +270,7 @@ def test_the_dashboard_shows_every_label(count: int) -> None:
     for line in (comparison.roc_line(recorded, label), comparison.reliability_line(recorded, label)):
         assert len(line.x) == len(line.y) > 1
     probabilities = dict.fromkeys(found.metrics.labels, 1 / count)
-    text = _answer_card("x", Answer(label, 1 / count, probabilities)).text
-    assert text.count("%") <= LABELS_TRIED + 2
+    assert _probabilities(Answer(label, 1 / count, probabilities)).count("%") <= LABELS_SHOWN
 
 
 def test_long_names_of_few_labels_are_upright_and_short_below_a_matrix() -> None:
@@ -283,16 +280,12 @@ def test_long_names_of_few_labels_are_upright_and_short_below_a_matrix() -> None
     assert figures.confusion_height(LONG) > figures.confusion_height(STARS) + 100
 
 
-def test_pages_write_a_label_as_the_user_did() -> None:
+def test_the_share_is_that_of_the_label_as_the_user_wrote_it() -> None:
     found = tuned(20)
     assert found.rule
     assert found.natural
     assert found.rule.rarest == "Very negative"
-    reviews = decided_reviews(found.stratified, found.rule)
-    recorded = RecordedDecision("7", found.rule, reviews, found.natural, found.metrics.__dict__)
-    assert ">As in production: 0.5% Very negative</th>" in decision.figures_view(recorded).text
-    effect = unescape(decision.effect_view(recorded, 0.5).text)
-    assert "decide 7 --precision 'Very negative=0.9'" in effect, "a shell takes it for one argument"
+    assert found.natural.share_text() == "as in production: 0.5% Very negative"
 
 
 def test_the_curves_are_those_of_the_label_with_a_threshold() -> None:
@@ -305,8 +298,7 @@ def test_the_curves_are_those_of_the_label_with_a_threshold() -> None:
     recorded = RecordedDecision("7", rule, reviews, found.natural, found.metrics.__dict__)
     (rarest,) = (row for row in figure_rows(recorded) if row[0] == 'recall of "1"')
     assert rarest[2] == "1.000"
-    effect = decision.effect_view(recorded, 0.5).text
-    assert 'as in production: 20.0% "3"' in unescape(effect)
+    assert found.natural.share_text(reviews.label) == 'as in production: 20.0% "3"'
 
 
 def test_stars_are_not_taken_for_numbers(tmp_path: Path) -> None:
@@ -319,8 +311,7 @@ def test_stars_are_not_taken_for_numbers(tmp_path: Path) -> None:
     assert found.natural.share_text() == 'as in production: 6.7% "1"'
     rows = effect_rows(decided_reviews(found.stratified, found.rule), [0.5])
     assert [title for title, _ in rows][:2] == ['"1" reviews', 'called "1"']
-    shown = unescape(_answer_card("x", Answer("1", 0.2, dict.fromkeys(STARS, 0.2))).text)
-    assert '"1", 20.0%' in shown
+    shown = _probabilities(Answer("1", 0.2, dict.fromkeys(STARS, 0.2)))
     assert '"4" 20.0%, "5" 20.0%' in shown
     (line,) = share_lines(bulk_result(STARS))
     assert '"1" 0.0% (' in line
