@@ -21,7 +21,7 @@ from dashboard import figures
 from dashboard.pages.try_it import LABELS_SHOWN, _probabilities
 from dashboard.queries import comparison
 from dashboard.queries.comparison import Choice, RecordedEvaluation
-from dashboard.queries.decision import RecordedDecision, effect_rows, figure_rows
+from dashboard.queries.decision import RecordedDecision, effect_rows, figure_rows, label_rows
 from dashboard.queries.trial_answers import Answer
 from front_door.commands.scored_file import MAX_SHARES, share_lines
 from front_door.run.summary import figures_table, natural_table
@@ -248,12 +248,11 @@ def test_the_dashboard_shows_every_label(count: int) -> None:
     assert found.rule
     assert found.natural
     recorded = RecordedEvaluation(
-        Choice("tuned", version("1"), "tuned"),
-        json.loads(json.dumps(found.metrics.__dict__)),
+        Choice("1", "tuned", version("1")),
         found.predictions,
-        found.slices,
         found.stratified,
         found.rule,
+        found.natural.share,
     )
     assert recorded.labels == list(found.metrics.labels)
     matrix = figures.confusion("tuned", *comparison.confusion_counts(recorded))
@@ -264,7 +263,7 @@ def test_the_dashboard_shows_every_label(count: int) -> None:
     )
     assert (matrix.layout.xaxis.tickangle is None) == (count == len(STARS)), "names are upright"
     assert matrix.layout.xaxis.type == matrix.layout.yaxis.type == "category", "also if labels are numbers"
-    assert len(comparison.label_rows([found.natural])) == count
+    assert len(label_rows(found.natural)) == count
     label = comparison.drawn_label(recorded)
     assert label == found.rule.rarest
     for line in (comparison.roc_line(recorded, label), comparison.reliability_line(recorded, label)):
