@@ -1,10 +1,11 @@
-"""A step operator for GPU nodes of a Kubernetes cluster: ZenML's own (0.98), with two faults mended.
+"""A step operator for GPU nodes of a Kubernetes cluster: ZenML's own (0.98), with three faults mended.
 
 The orchestrator keeps the run's token in a secret until the run's end, and its own pods read it from there.
 ZenML's step operator writes it into the step's job, where everyone who may read jobs or pods finds it.
 
 A step has two pods: one waits for the step's job, the other trains. If the first is evicted, ZenML leaves the
 job running and the retry starts a second trainer beside it. Here no job outlives the pod that waits for it.
+And an API server that once does not answer ends no step.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from http.client import NOT_FOUND
 from typing import TYPE_CHECKING, Any
 
 from kubernetes.client import ApiException
+from zenml.enums import ExecutionStatus
 from zenml.integrations.kubernetes.constants import KUBERNETES_SECRET_TOKEN_KEY_NAME
 from zenml.integrations.kubernetes.flavors import KubernetesStepOperatorFlavor
 from zenml.integrations.kubernetes.flavors.kubernetes_step_operator_flavor import (
     KubernetesStepOperatorSettings,
 )
-from zenml.integrations.kubernetes.kube_utils import delete_job, sanitize_label_value
+from zenml.integrations.kubernetes.kube_utils import delete_job, list_jobs, sanitize_label_value
 from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 from zenml.integrations.kubernetes.step_operators import KubernetesStepOperator
 from zenml.logger import get_logger
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 TOKEN = "ZENML_STORE_API_TOKEN"  # the name of the variable
 POLL_SECONDS = 2.0
+ENDS = {"Complete": ExecutionStatus.COMPLETED, "Failed": ExecutionStatus.FAILED}
 SECONDS_TO_END = 600
 """For a job that was deleted: more than three times the grace period of stacks/gpu.yaml."""
 logger = get_logger(__name__)
@@ -63,9 +66,20 @@ class KubernetesGpuStepOperator(KubernetesStepOperator):
         others = {name: value for name, value in environment.items() if name != TOKEN}
         super().submit_with_allocation(info, entrypoint_command, others, allocated_resource_request)
 
+    def get_status(self, step_run: StepRunResponse) -> ExecutionStatus:
+        """Return the status of a step's job.
+
+        An API server that does not answer raises, and `wait` then asks ZenML's server. ZenML's own method
+        returns `FAILED`, which would end a training of days.
+        """
+        jobs = self._jobs(_of_attempt(step_run))
+        if not jobs:
+            return ExecutionStatus.FAILED  # somebody deleted it
+        return ENDS.get(end_of(jobs[0]) or "", ExecutionStatus.RUNNING)
+
     def cleanup_step_submission(self, step_run: StepRunResponse) -> None:
         """End the step's job if it is still running: the pod that waited for it was stopped."""
-        self._end_jobs(f"step_run_id={sanitize_label_value(str(step_run.id))}")
+        self._end_jobs(_of_attempt(step_run))
 
     def _end_jobs(self, labels: str) -> None:
         """Delete the unfinished jobs with these labels, and wait until their pods are gone.
@@ -76,12 +90,7 @@ class KubernetesGpuStepOperator(KubernetesStepOperator):
             RuntimeError: they do not end. Two trainers would overwrite each other's checkpoints.
         """
         batch, namespace = self._k8s_batch_api, self.config.kubernetes_namespace
-
-        def unfinished() -> list[Any]:
-            jobs = batch.list_namespaced_job(namespace, label_selector=labels).items
-            return [job for job in jobs if not is_finished(job)]
-
-        for job in unfinished():
+        for job in self._unfinished(labels):
             logger.info("Ending the job `%s`, which nothing waits for any more.", job.metadata.name)
             # In the foreground: the job is listed until its pods are gone.
             try:
@@ -90,7 +99,7 @@ class KubernetesGpuStepOperator(KubernetesStepOperator):
                 if error.status != NOT_FOUND:  # it has gone meanwhile
                     raise
         deadline = time.monotonic() + SECONDS_TO_END
-        while remaining := unfinished():
+        while remaining := self._unfinished(labels):
             if time.monotonic() > deadline:
                 raise RuntimeError(
                     f"The job {remaining[0].metadata.name} of an earlier attempt has not ended in "
@@ -99,11 +108,23 @@ class KubernetesGpuStepOperator(KubernetesStepOperator):
                 )
             time.sleep(POLL_SECONDS)
 
+    def _unfinished(self, labels: str) -> list[Any]:
+        return [job for job in self._jobs(labels) if end_of(job) is None]
 
-def is_finished(job: Any) -> bool:
-    """Return whether a job has completed or failed."""
+    def _jobs(self, labels: str) -> list[Any]:
+        found = list_jobs(self._k8s_batch_api, self.config.kubernetes_namespace, label_selector=labels)
+        return list(found.items)
+
+
+def end_of(job: Any) -> str | None:
+    """Return how a job ended, `Complete` or `Failed`; None while it has not."""
     conditions = job.status.conditions or ()
-    return any(one.status == "True" and one.type in {"Complete", "Failed"} for one in conditions)
+    return next((one.type for one in conditions if one.status == "True" and one.type in ENDS), None)
+
+
+def _of_attempt(step_run: StepRunResponse) -> str:
+    """Return the labels of the job of one attempt to run a step."""
+    return f"step_run_id={sanitize_label_value(str(step_run.id))}"
 
 
 class KubernetesGpuFlavor(KubernetesStepOperatorFlavor):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.errors import ReviewSentimentError, UsageError, first_line
+from front_door.cluster.client import open_client
+from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -53,15 +54,7 @@ class Cluster:
 
     @cached_property
     def _client(self) -> Any:
-        from kubernetes import config
-
-        try:
-            return config.new_client_from_config(context=self.context)
-        except config.ConfigException as error:
-            raise UsageError(
-                f"The Kubernetes context {self.context} cannot be used: {first_line(error)}. "
-                "`kubectl config get-contexts` lists the contexts."
-            ) from error
+        return open_client(self.context)
 
     @cached_property
     def core(self) -> Any:

@@ -53,6 +53,11 @@ class ScoringOptions:
     config_file: Path | None
     overrides: tuple[str, ...]
 
+    @property
+    def absolute_source(self) -> str:
+        """Return the input as every process finds it."""
+        return self.source if "://" in self.source else str(Path(self.source).resolve())
+
     def check_files(self) -> None:
         """Check the input, the output and the engine before anything is run.
 
@@ -216,27 +221,27 @@ def _run(
     from front_door.stack.files import read_stack
     from pipelines.score_files import score_files
     from pipelines.score_reviews import score_reviews
+    from review_sentiment.arms.scoring_request import ScoringRequest
     from review_sentiment.fingerprints import file_fingerprint
     from review_sentiment.scoring.output_files import drift_page
 
-    common: dict[str, Any] = {
-        "output": str(options.output),
-        "name": version.name,
-        "version": version.version,
-        "run_id": version.run_id,
-        "prior": options.prior,
-        "model": model,
-        "text_column": options.text_column,
-        "title_column": options.title_column,
-        "combination": combined.combination if combined else None,
-    }
+    request = ScoringRequest(
+        source=options.absolute_source,
+        output=str(options.output),
+        name=version.name,
+        version=version.version,
+        run_id=version.run_id,
+        model=model,
+        text_column=options.text_column,
+        title_column=options.title_column,
+        combination=combined.combination if combined else None,
+    )
     with active_stack(read_stack(DEFAULT_STACK)):
         if options.engine == RAY:
-            source = options.source if "://" in options.source else str(Path(options.source).resolve())
-            finished = score_files(source=source, address=options.address, **common)
+            finished = score_files(request=request, prior=options.prior, address=options.address)
         else:
-            path = Path(options.source)
-            finished = score_reviews(source=str(path.resolve()), content=file_fingerprint(path), **common)
+            content = file_fingerprint(Path(options.source))
+            finished = score_reviews(request=request, content=content, prior=options.prior)
     steps = Client().get_pipeline_run(finished.id).steps
     answered = steps["score_files" if options.engine == RAY else "answer_file"]
     result, drift = (answered.outputs[name][0].load() for name in ("answered", "drift"))

@@ -18,7 +18,7 @@ from tests.tiny import tiny_settings
 from tests.web_server import MODEL
 
 STACK = ("--stack", "gpu")
-SECONDS_WITH_A_BUILD = 1200
+SECONDS_WITH_A_BUILD = 2400
 
 
 @pytest.fixture(scope="session")

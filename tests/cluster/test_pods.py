@@ -20,7 +20,7 @@ from tests.front_door import Project, trained_steps, wait_for, wait_for_line
 from tests.remote.bed import BUCKETS
 from tests.remote.engines import run
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 GPU = "nvidia.com/gpu"
 STEPS = 300

@@ -11,7 +11,7 @@ from tests.cluster.conftest import STACK
 from tests.front_door import Project, steps_that_ran
 
 # The first test also starts the cluster, and may build the image.
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 
 def test_doctor_finds_every_service(project: Project) -> None:

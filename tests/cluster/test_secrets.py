@@ -13,7 +13,7 @@ from tests.cluster.bed import NAMESPACE, ClusterBed
 from tests.remote.engines import run
 from tests.remote.test_secrets import names_found
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 TOKEN = re.compile(r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.")
 """A token of ZenML's server or of a service account."""

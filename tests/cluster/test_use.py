@@ -12,7 +12,7 @@ import pytest
 from tests.front_door import Project
 from tests.tiny import review_rows
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 
 def test_the_champion_scores_a_file(project: Project, first_run: dict[str, Any], tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from review_sentiment.errors import ReviewSentimentError, UsageError, did_you_mean, first_line
+from front_door.cluster.client import open_client
+from review_sentiment.errors import ReviewSentimentError, UsageError, first_line
 
 if TYPE_CHECKING:
     from front_door.stack.files import StackFile
@@ -40,29 +41,12 @@ class StackCluster:
 
     @cached_property
     def api(self) -> Any:
-        """Return the client that the Kubernetes package's API classes take.
+        """Return the client of its API.
 
         Raises:
             UsageError: the kubeconfig does not have the context.
         """
-        from kubernetes import client, config
-
-        try:
-            known = [each["name"] for each in config.list_kube_config_contexts()[0]]
-            if self.context not in known:
-                raise UsageError(
-                    f"KUBERNETES_CONTEXT={self.context} is not in your kubeconfig."
-                    f"{did_you_mean(self.context, known)} `kubectl config get-contexts` lists its contexts."
-                )
-            configuration = client.Configuration()
-            config.load_kube_config(context=self.context, client_configuration=configuration)
-        except config.ConfigException as error:
-            raise UsageError(
-                f"The kubeconfig cannot be read for KUBERNETES_CONTEXT={self.context}: {first_line(error)} "
-                "Set KUBECONFIG to its path, and check it with `kubectl config view`."
-            ) from error
-        configuration.retries = False  # by default, three more tries, each as long as the first
-        return client.ApiClient(configuration)
+        return open_client(self.context)
 
     def ask(self, request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Make a request, and return the answer; None if the object does not exist.
