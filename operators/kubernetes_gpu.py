@@ -62,7 +62,8 @@ class KubernetesGpuStepOperator(KubernetesStepOperator):
         An attempt whose waiting pod was killed without notice (its node failed) has left its job running.
         """
         run, step = map(sanitize_label_value, (str(info.run_id), info.pipeline_step_name))
-        self._end_jobs(f"run_id={run},step_name={step}")
+        # The job that this code runs in has the same run and step, but no `step_run_id`.
+        self._end_jobs(f"run_id={run},step_name={step},step_run_id")
         others = {name: value for name, value in environment.items() if name != TOKEN}
         super().submit_with_allocation(info, entrypoint_command, others, allocated_resource_request)
 

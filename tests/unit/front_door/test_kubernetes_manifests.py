@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,14 +46,17 @@ class _ApiServer(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         (selector,) = parse_qs(address.query)["labelSelector"]
-        wanted = dict(pair.split("=") for pair in selector.split(","))
+        pairs = [pair.partition("=") for pair in selector.split(",")]
+        wanted = {(name, value) for name, equal, value in pairs if equal}
+        named = {name for name, _, _ in pairs}
         jobs = [one["manifest"] for one in self.created if one["path"] == address.path]
         self._answer(
             {
                 "items": [
                     {"status": {}} | job
                     for job in jobs
-                    if wanted.items() <= job["metadata"]["labels"].items()
+                    if wanted <= job["metadata"]["labels"].items()
+                    and named <= job["metadata"]["labels"].keys()
                     and job["metadata"]["name"] not in self.deleted
                 ]
             }
@@ -209,10 +213,15 @@ def test_a_steps_job_is_valid_and_requests_a_gpu(created: list[dict[str, Any]]) 
 
 def test_a_retry_first_ends_the_job_of_the_attempt_before(created: list[dict[str, Any]]) -> None:
     stack = read_stack("gpu")
-    for step in ("evaluate", "finetune", "finetune"):
+    for step in ("evaluate", "finetune"):
         submit_step(stack, step, {}, uuid4())
-    names = [job["manifest"]["metadata"]["name"] for job in created]
-    assert _ApiServer.deleted == [names[1]], "the other step's job goes on"
+    waiting = deepcopy(created[1])  # the job of the pod that submits and waits
+    del waiting["manifest"]["metadata"]["labels"]["step_run_id"]
+    waiting["manifest"]["metadata"]["name"] = "waiting"
+    created.append(waiting)
+    submit_step(stack, "finetune", {}, uuid4())
+    name = created[1]["manifest"]["metadata"]["name"]
+    assert _ApiServer.deleted == [name], "the other step's job goes on, and so does the one that waits"
 
 
 @pytest.mark.parametrize("end", ["Complete", "Failed", None])
