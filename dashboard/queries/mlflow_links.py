@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from front_door.commands.servers import HOST, MLFLOW_PORT
 from front_door.state import tracking_uri
+from review_sentiment.errors import TrackingError
 
 if TYPE_CHECKING:
     from review_sentiment.tracking.model_versions import ModelVersion
@@ -27,8 +28,7 @@ class MlflowLinks:
 
 def links_of(version: ModelVersion) -> MlflowLinks:
     """Return links to a version, its training and its evaluation."""
-    from mlflow.exceptions import MlflowException
-
+    from review_sentiment.tracking.mlflow_store import reaching
     from review_sentiment.tracking.recorded_runs import experiment_of
 
     store = tracking_uri()
@@ -36,8 +36,9 @@ def links_of(version: ModelVersion) -> MlflowLinks:
     pages = f"{store if remote else f'http://{HOST}:{MLFLOW_PORT}'}/#"
     links = {"Version in MLflow": f"{pages}/models/{version.name}/versions/{version.version}{VIEW}"}
     try:
-        runs = f"{pages}/experiments/{experiment_of(version.run_id)}/runs"
-    except MlflowException:  # the run was deleted
+        with reaching(store):
+            runs = f"{pages}/experiments/{experiment_of(version.run_id)}/runs"
+    except TrackingError:  # the run was deleted
         return MlflowLinks(links, remote or _is_listening())
     links["Training in MLflow"] = f"{runs}/{version.run_id}{VIEW}"
     if version.evaluation_run:

@@ -168,10 +168,6 @@ def test_only_tracking_knows_mlflow() -> None:
     assert [path for path in know if not path.startswith(KNOWS_MLFLOW)] == []
 
 
-def test_a_page_of_the_dashboard_shows_before_anything_heavy_is_loaded() -> None:
-    assert not loaded_in_the_end("dashboard/app.py") & HEAVY
-
-
 @pytest.mark.parametrize("path", sources("steps", "pipelines", "materializers"))
 def test_loading_a_step_or_the_pipeline_loads_nothing_heavy(path: str) -> None:
     assert not loaded_in_the_end(path) & HEAVY
