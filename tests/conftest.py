@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SHARED_RUNS = {"project", "dashboard_project", "site"}
 """Fixtures with the state of runs, and what was loaded for them."""
+BY_MODULE = {"dashboard_project"}
+"""Those of them that every module has for itself."""
 
 # An example may take longer than hypothesis' 0.2 s while other tests run.
 hypothesis.settings.register_profile("side by side", deadline=None)
@@ -51,7 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share a pipeline run on one worker: each worker would run it again."""
     for item in items:
         for shared in SHARED_RUNS.intersection(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(shared))
+            of_module = f" of {item.nodeid.partition('::')[0]}" if shared in BY_MODULE else ""
+            item.add_marker(pytest.mark.xdist_group(f"{shared}{of_module}"))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -51,15 +51,6 @@ class Dashboard:
     url: str
     project: Project
 
-    def address(self, section: str, **parameters: str) -> str:
-        """Return the address of a section with the project's settings."""
-        settings = {
-            f"{section}.{key}": ", ".join(value) if isinstance(value, list) else str(value)
-            for section, values in self.project.settings.items()
-            for key, value in values.items()
-        }
-        return f"{self.url}?{urlencode({'section': section} | settings | parameters)}"
-
     def new_run(self, **parameters: str) -> str:
         """Return the address of New run with the project's settings, and these."""
         settings = {
@@ -142,15 +133,15 @@ def _address(process: subprocess.Popen[bytes], said: Path) -> str:
     return found[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dashboard_project(settings: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a checkout with state of its own."""
     return Project(ROOT, tmp_path_factory.mktemp("dashboard"), dict(settings))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dashboard(dashboard_project: Project) -> Iterator[Dashboard]:
-    """Return a dashboard that the tests share."""
+    """Return a dashboard that the tests of a module share."""
     with served(dashboard_project) as dashboard:
         yield dashboard
 
