@@ -121,7 +121,7 @@ def served(project: Project) -> Iterator[str]:
 
 @contextmanager
 def busy(project: Project) -> Iterator[None]:
-    """Let a run train, from its first optimizer step on."""
+    """Let a run of a store of its own train, from its first optimizer step on."""
     process = project.with_settings(training={"max_steps": LONG_TRAINING}).start()
     assert process.stderr is not None
     try:
@@ -163,6 +163,8 @@ def measure() -> dict[str, Any]:
         model = make_tiny_model(state / "model")
         project = Project(ROOT, state, tiny_settings(state / "reviews", model.name))
         make_store(project)
+        (state / "other").mkdir()
+        other = Project(ROOT, state / "other", project.settings)
         started = time.perf_counter()
         with served(project) as address, sync_playwright() as driver:
             until_address = time.perf_counter() - started
@@ -170,7 +172,7 @@ def measure() -> dict[str, Any]:
             browser = driver.chromium.launch(executable_path=chromium, args=flags)
             page, first = first_page(browser, address)
             idle = [{name: seconds_of(page, name) for name in PAGES} for _ in range(ROUNDS)]
-            with busy(project):
+            with busy(other):
                 beside = []
                 for number in range(1, ROUNDS + 1):
                     loading = browser.new_context().new_page()
