@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from dashboard.duration import clock
 from dashboard.explain.glossary import meaning_of, meaning_of_check, meaning_of_step
+from dashboard.queries.versions import MODEL_PARAMETER, default_model
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -54,7 +55,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"clock": clock, "when": when, "capitalised": capitalised}
-    made.globals |= {"navigation": NAVIGATION, "figure": figure_element, "query": urlencode}
+    made.globals |= {
+        "navigation": NAVIGATION,
+        "figure": figure_element,
+        "query": urlencode,
+        "of_model": of_model,
+    }
     made.globals |= {"meaning": meaning_of, "of_check": meaning_of_check, "of_step": meaning_of_step}
     return made
 
@@ -63,6 +69,11 @@ def when(moment: datetime) -> Markup:
     """Return a time of this machine's time zone, readable by people and by programs."""
     local = moment.astimezone()
     return Markup("<time datetime='{}'>{}</time>").format(local.isoformat(), f"{local:%Y-%m-%d %H:%M}")
+
+
+def of_model(name: str) -> str:
+    """Return the part of an address that names a registered model, empty for the default one."""
+    return f"?{urlencode({MODEL_PARAMETER: name})}" if name and name != default_model() else ""
 
 
 def capitalised(text: str) -> str:

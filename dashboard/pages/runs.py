@@ -10,6 +10,7 @@ from dashboard.queries.curves import curves_of, overlay
 from dashboard.queries.runs import PAGE, SORTS, RunList, chosen, outcomes, read_runs
 from dashboard.queries.zenml_store import stored_settings
 from dashboard.rendering import render
+from dashboard.runs.outcome import STATUS_WORDS
 from review_sentiment.config import Settings
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.training.curves import CURVES
@@ -51,7 +52,7 @@ def runs(request: Request) -> HTMLResponse:
         page=page,
         pages=pages,
         addresses={number: f"?{_with_page(asked.multi_items(), number)}" for number in (page - 1, page + 1)},
-        statuses=STATUSES,
+        statuses={name: STATUS_WORDS.get(name, name) for name in STATUSES},
         sorts=SORTS,
         picked=picked,
         elsewhere=[name for name in picked if name not in {run.name for run in shown}],

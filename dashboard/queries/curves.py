@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dashboard.figures import Line, lines
 from dashboard.queries.versions import store_exists, use_mlflow
+from dashboard.rendering import capitalised
 from review_sentiment.training.curves import CURVES
 
 if TYPE_CHECKING:
@@ -80,9 +81,8 @@ def _drawn(experiment: str, known: str, since: float, until: float, age: float) 
 def overlay(name: str, curves: Mapping[str, Curve]) -> go.Figure:
     """Return one of `CURVES` of several runs in one figure."""
     shown: Sequence[Line] = [Line(title, curve.steps, curve.values) for title, curve in curves.items()]
-    title = CURVES[name][:1].upper() + CURVES[name][1:]
     return lines(
-        title,
+        capitalised(CURVES[name]),
         "Optimizer step",
         "",
         shown,

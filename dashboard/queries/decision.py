@@ -15,6 +15,8 @@ from review_sentiment.names import in_sentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import pandas as pd
+
     from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.evaluation.decision_curves import ThresholdCounts
     from review_sentiment.evaluation.natural import NaturalMetrics
@@ -151,6 +153,14 @@ def label_rows(figures: NaturalMetrics) -> list[tuple[str, ...]]:
     return [(*row, *(figures.shown(name, row[0]) for name in ("precision", "recall"))) for row in shown]
 
 
+def text_of(reviews: pd.DataFrame, review_id: str) -> str:
+    """Return a review's title and text from a table by id, or nothing if the table does not have it."""
+    if review_id not in reviews.index:
+        return ""
+    review = reviews.loc[review_id].fillna("").to_dict()
+    return ". ".join(filter(None, (review["title"], review["text"])))
+
+
 def confident_mistakes(choice: Choice) -> tuple[list[tuple[str, ...]], int, int]:
     """Return the most confident wrong answers of the rule, how many are wrong, and of how many.
 
@@ -166,7 +176,6 @@ def confident_mistakes(choice: Choice) -> tuple[list[tuple[str, ...]], int, int]
     wrong = table.assign(p=p)[table["decided"] != table["gold"]].sort_values("p", ascending=False)
     rows: list[tuple[str, ...]] = []
     for row in wrong.head(MISTAKES_SHOWN).to_dict("records"):
-        review = reviews.loc[row["review_id"]] if row["review_id"] in reviews.index else {}
-        text = ". ".join(filter(None, (review.get("title"), review.get("text"))))
+        text = text_of(reviews, row["review_id"])
         rows.append((text, str(row["gold"]), str(row["decided"]), f"{row['p']:.1%}", str(row["category"])))
     return rows, len(wrong), len(table)

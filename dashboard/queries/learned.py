@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dashboard.explain import four_bit, low_rank
+from dashboard.queries.decision import text_of
 from dashboard.queries.versions import use_mlflow
 from review_sentiment.evaluation.examples import confidence_of, rows_by_group
 
@@ -143,10 +144,9 @@ def most_confident_mistakes(predictions: pd.DataFrame, reviews: pd.DataFrame) ->
     """Return the wrong answers, the most confident first."""
     wrong = rows_by_group(predictions)["surest_wrong"][:MISTAKES_SHOWN]
     shown = predictions.assign(p=confidence_of(predictions)).loc[wrong]
-    texts = reviews.set_index("review_id")[["title", "text"]]
+    texts = reviews.set_index("review_id")
     found = []
     for row in shown.to_dict("records"):
-        title, text = texts.loc[row["review_id"]] if row["review_id"] in texts.index else ("", "")
-        whole = ". ".join(filter(None, (title, text)))
+        whole = text_of(texts, row["review_id"])
         found.append(Mistake(whole, str(row["gold"]), str(row["predicted"]), float(row["p"])))
     return Mistakes(found, int((predictions["gold"] != predictions["predicted"]).sum()))

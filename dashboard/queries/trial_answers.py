@@ -27,7 +27,7 @@ MODELS_KEPT = 2
 FEWEST_REVIEWS = 20
 """With fewer evaluation reviews in a language, nobody knows how well a version answers in it."""
 SHORTEST, SHORT = 12, 60
-"""Characters below which no language is told, and below which English words count more than the detector."""
+"""Characters below which no language is detected, and below which English words count more."""
 _ENGLISH = re.compile(r"\b(the|this|and|it|with|my|very|they|of|i am|i'm|love|great|fit)\b", re.IGNORECASE)
 
 
@@ -71,7 +71,7 @@ def answer(name: str, number: str, title: str, text: str) -> Trial:
         ModelUnavailableError: the version or its base model cannot be loaded.
     """
     answers = {model: _answer_of(scorer, title, text) for model, scorer in _models(name, number).items()}
-    return Trial(answers, told_language(f"{title} {text}"), _evaluated_languages(name, number))
+    return Trial(answers, detected_language(f"{title} {text}"), _evaluated_languages(name, number))
 
 
 def influential_words(name: str, number: str, title: str, text: str) -> dict[str, Words]:
@@ -97,7 +97,7 @@ def _probabilities(scorer: Scorer, label: str, titles: Sequence[str], texts: Seq
     return [float(p) for p in scorer.answer(titles, texts)[f"p_{label}"]]
 
 
-def told_language(text: str) -> str:
+def detected_language(text: str) -> str:
     """Return the language of a review, or `UNKNOWN` if it is unclear.
 
     Of 3,000 English reviews with a typing error in 40 % of their words, one is taken for another language.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dashboard.runs.process import active_run
 from dashboard.runs.progress import has_started, read_events
-from front_door.state import tracking_uri
+from front_door.state import SQLITE, tracking_uri
 from review_sentiment.config import Settings
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from review_sentiment.tracking.model_versions import ModelVersion, RegisteredModel
 
-SQLITE = "sqlite:///"
 MODEL_PARAMETER = "model"
 """URL parameter with the name of the registered model, if it is not the default one."""
 BEFORE_PARAMETER = "before"

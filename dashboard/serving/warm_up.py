@@ -8,9 +8,9 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from dashboard.queries.versions import SQLITE, store_exists
+from dashboard.queries.versions import store_exists
 from front_door.stack.configs import DEFAULT_STACK
-from front_door.state import tracking_uri
+from front_door.state import SQLITE, tracking_uri
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ MODULES = (
     "review_sentiment.tracking.model_versions",
     "review_sentiment.tracking.evidence",
     "review_sentiment.tracking.recorded_runs",
-    "sklearn.metrics",
-    "sklearn.calibration",
 )
 COMPUTATION_MODULES = (
     "dashboard.queries.compared",
@@ -81,7 +79,7 @@ def load() -> None:
 
 
 def measure_speed(settings: Settings) -> None:
-    """Measure the processor's speed for Configure's estimate; a GPU's memory is left to trainings."""
+    """Measure the processor's speed for the estimate of New run; a GPU's memory is left to trainings."""
     import torch
 
     from front_door.run.estimate import estimate_here
@@ -91,7 +89,7 @@ def measure_speed(settings: Settings) -> None:
     try:
         estimate_here(settings)
     except ReviewSentimentError as error:
-        logger.warning("%s", error)  # Configure shows it too
+        logger.warning("%s", error)  # New run shows it too
 
 
 def query_mlflow() -> None:

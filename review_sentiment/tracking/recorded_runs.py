@@ -5,9 +5,8 @@ Call `mlflow_store.configure` first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,7 @@ from review_sentiment.training.curves import CURVES
 
 TRAININGS = "tags.`mlflow.parentRunId` IS NULL"
 """Condition of MLflow's search: evaluations and trials are child runs."""
-PAGE = 200
-"""Maximum number of runs in one request."""
 LATEST_SEARCHED = 5
-
-
-@dataclass(frozen=True)
-class RecordedRun:
-    """A candidate's run: parameters as text, and the last value of each metric."""
-
-    run_id: str
-    name: str
-    status: str
-    started: datetime
-    parameters: Mapping[str, str]
-    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -42,21 +27,6 @@ class Curve:
     steps: tuple[int, ...]
     values: tuple[float, ...]
     times: tuple[float, ...]
-
-
-def list_recorded(experiment: str, limit: int = PAGE) -> list[RecordedRun]:
-    """Return the newest trainings of an experiment; none if it does not exist."""
-    return [
-        RecordedRun(
-            run_id=run.info.run_id,
-            name=run.info.run_name or run.info.run_id[:8],
-            status=run.info.status,
-            started=datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC),
-            parameters=dict(run.data.params),
-            metrics=dict(run.data.metrics),
-        )
-        for run in _search(experiment, min(limit, PAGE), TRAININGS)
-    ]
 
 
 def run_of_training(experiment: str, since: float, until: float = inf) -> str | None:

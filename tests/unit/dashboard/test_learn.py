@@ -16,6 +16,7 @@ from dashboard.explain import four_bit, low_rank
 from dashboard.explain.rank_choice import RankResult, RankSweep, by_rank, rank_sweep
 from dashboard.pages import learn
 from dashboard.queries import learned as queries
+from dashboard.queries.decision import text_of
 from dashboard.queries.learned import Mistake, Rounding, learned, most_confident_mistakes
 from dashboard.queries.versions import Registry
 from review_sentiment.config import LoraSettings
@@ -198,3 +199,8 @@ def test_an_update_is_described_by_its_directions(adapter: Path, monkeypatch: py
     assert (found.layer, found.kept, found.shape) == (1, 1, (8, 10))
     values = found.spectra[1]
     assert found.energy == pytest.approx(values[0] ** 2 / (values**2).sum())
+
+
+def test_a_review_without_a_title_is_its_text() -> None:
+    reviews = pd.DataFrame({"title": ["Soft", None], "text": ["I like it.", "Torn."]}, index=["a", "b"])
+    assert [text_of(reviews, name) for name in ("a", "b", "c")] == ["Soft. I like it.", "Torn.", ""]

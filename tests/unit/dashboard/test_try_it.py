@@ -13,7 +13,7 @@ from dashboard.explain.occlusion import Part, occlude, split_text
 from dashboard.jobs import Job
 from dashboard.pages import try_it
 from dashboard.queries import trial_answers
-from dashboard.queries.trial_answers import TUNED, UNTUNED, Answer, Trial, Words, told_language
+from dashboard.queries.trial_answers import TUNED, UNTUNED, Answer, Trial, Words, detected_language
 from dashboard.queries.versions import Registry
 from review_sentiment.data.languages import UNKNOWN
 from review_sentiment.errors import ModelUnavailableError
@@ -38,7 +38,7 @@ def two_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(name: str, number: str, title: str, text: str) -> Trial:
         answers = {TUNED: Answer("negative", 0.844, {"negative": 0.844, "positive": 0.156})}
         answers[UNTUNED] = Answer("positive", 0.6, {"negative": 0.4, "positive": 0.6})
-        return Trial(answers, told_language(text), ENGLISH)
+        return Trial(answers, detected_language(text), ENGLISH)
 
     def influential_words(name: str, number: str, title: str, text: str) -> dict[str, Words]:
         return {TUNED: Words("negative", [Part("<b>awful</b> ", 0.7), Part("shirt", -0.2), Part(".", 0.001)])}
@@ -88,7 +88,7 @@ def test_an_english_review_with_typing_errors_gets_no_caution(text: str) -> None
     ],
 )
 def test_a_language_is_told_only_if_it_is_clear(text: str, language: str) -> None:
-    assert told_language(text) == language
+    assert detected_language(text) == language
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from mlflow.entities import Metric
 
 from review_sentiment.tracking import mlflow_store, run_log
-from review_sentiment.tracking.recorded_runs import list_recorded, run_of_training
+from review_sentiment.tracking.recorded_runs import run_of_training
 
 
 def training(name: str, *seconds: float) -> str:
@@ -42,5 +42,4 @@ def test_child_runs_are_not_trainings(mlflow_uri: str) -> None:
     for number in range(6):
         child = run_log.open_child(run, f"evaluation-{number}", {}, {})
         mlflow_store.client().set_terminated(child)
-    assert [found.run_id for found in list_recorded("e")] == [run]
     assert run_of_training("e", 90) == run
