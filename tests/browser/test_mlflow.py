@@ -190,17 +190,23 @@ def test_the_version_shows_its_card_tags_and_alias(visit: Callable[..., Any], si
         assert not found.outside
 
 
-def test_a_link_of_the_dashboard_opens_the_view_for_machine_learning(browser: Any, site: Site) -> None:
+@pytest.mark.parametrize("page_of", ["training", "evaluation", "version"])
+def test_a_link_of_the_dashboard_opens_the_view_for_machine_learning(
+    browser: Any, site: Site, page_of: str
+) -> None:
     """A first visitor has chosen no view yet, and MLflow's own choice is the one for generative AI."""
     from dashboard.queries.mlflow_links import VIEW
 
+    addresses = {
+        "training": site.run("run_id"),
+        "evaluation": site.run("evaluation_run_id"),
+        "version": f"{site.address}/#/models/review-sentiment/versions/1",
+    }
     context = browser.new_context()
     page = context.new_page()
-    for address, shown in ((site.run("run_id"), "Runs"), (f"{site.address}/#/models", "Model registry")):
-        page.goto(f"{address}{VIEW}")
-        page.get_by_role("navigation").get_by_text(shown, exact=True).first.wait_for(
-            timeout=1000 * SECONDS_TO_RENDER
-        )
-        for name in ("Judges", "Prompts"):
-            assert page.get_by_role("navigation").get_by_text(name, exact=True).count() == 0
+    page.goto(f"{addresses[page_of]}{VIEW}")
+    navigation = page.get_by_role("navigation")
+    navigation.get_by_text("Model registry", exact=True).first.wait_for(timeout=1000 * SECONDS_TO_RENDER)
+    for name in ("Judges", "Prompts"):
+        assert navigation.get_by_text(name, exact=True).count() == 0
     context.close()
