@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from front_door.cluster.client import open_client
+from front_door.stack.files import KUBERNETES
 from review_sentiment.errors import ReviewSentimentError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def cluster_of(run: PipelineRunResponse) -> Cluster | None:
     from zenml.enums import StackComponentType
 
     found = run.stack.components.get(StackComponentType.ORCHESTRATOR, []) if run.stack else []
-    if not found or found[0].flavor_name != "kubernetes":
+    if not found or found[0].flavor_name != KUBERNETES:
         return None
     settings = found[0].configuration
     return Cluster(settings.get("kubernetes_context"), settings.get("kubernetes_namespace", "zenml"))

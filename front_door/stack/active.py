@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN_FLAVORS = {
+    "kubernetes_caching": "operators.kubernetes_caching.KubernetesCachingFlavor",
     "kubernetes_gpu": "operators.kubernetes_gpu.KubernetesGpuFlavor",
     "local_gpu": "operators.local_gpu.LocalGpuFlavor",
     "ssh_host": "operators.ssh_host.SshHostFlavor",
 }
-"""Our own step operators, and the classes of their flavors."""
+"""Our own components of stacks, and the classes of their flavors."""
 CLUSTER_RETRIES = {"max_retries": 3, "delay": 15, "backoff": 2}
 """For GPU steps on a cluster, whose pods may be killed: retries after 15, 30 and 60 s; training resumes from
 its checkpoint. Our operators for other machines restart steps themselves, and only those that were killed."""
@@ -169,7 +170,8 @@ def _ensure_component(client: Client, file: StackFile, kind: StackComponentType,
         return "default"
     if component.flavor in OWN_FLAVORS and not client.list_flavors(name=component.flavor, type=kind).items:
         client.create_flavor(OWN_FLAVORS[component.flavor], kind)
-    name = f"{file.zenml_name}-{kind.value.replace('_', '-')}"
+    # ZenML cannot change a component's flavor: with another one, it is another component.
+    name = f"{file.zenml_name}-{component.flavor}"
     found = client.list_stack_components(type=kind, name=name, hydrate=True)
     if not found.items:
         client.create_stack_component(name, component.flavor, kind, component.configuration)

@@ -24,6 +24,8 @@ from review_sentiment.settings_files import read_yaml
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "stacks"
 PREFIX = "review-sentiment"
+KUBERNETES = "kubernetes_caching"
+"""The flavor of an orchestrator whose steps are pods."""
 """Prefix of our stacks, components and secrets, so that no others are ever changed."""
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _YAML_VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*):yaml(?:-(?P<default>.*))?\}")
@@ -82,7 +84,7 @@ class StackFile(BaseModel):
     def runs_on_cluster(self) -> bool:
         """Return whether the run itself is in a cluster: it goes on without the process that started it."""
         orchestrator = self.components.get("orchestrator")
-        return orchestrator is not None and orchestrator.flavor == "kubernetes"
+        return orchestrator is not None and orchestrator.flavor == KUBERNETES
 
     @property
     def gpus(self) -> int | None:

@@ -13,7 +13,6 @@ from review_sentiment.errors import ReviewSentimentError, UsageError, first_line
 if TYPE_CHECKING:
     from front_door.stack.files import StackFile
 
-FLAVOR = "kubernetes"
 SECONDS_TO_ANSWER = 10
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, INVALID = 401, 403, 404, 422
 
@@ -86,10 +85,9 @@ class StackCluster:
 
 def cluster_of_stack(file: StackFile) -> StackCluster | None:
     """Return the cluster that a stack runs on; None if it is not Kubernetes."""
-    orchestrator = file.components["orchestrator"]
-    if orchestrator.flavor != FLAVOR:
+    if not file.runs_on_cluster:
         return None
-    own = orchestrator.configuration
+    own = file.components["orchestrator"].configuration
     return StackCluster(
         context=own["kubernetes_context"],
         namespace=own["kubernetes_namespace"],

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from front_door.stack.active import active_stack, installed_packages
-from front_door.stack.files import read_stack
+from front_door.stack.files import Component, read_stack
 from operators.zenml_store import ACTIVE_PROJECT, ACTIVE_STACK, connect
 from tests.front_door import ROOT
 
@@ -51,6 +51,25 @@ def test_a_stack_is_active_for_a_block_and_the_users_configuration_stays(
         pass
     assert os.environ[ACTIVE_STACK] == ours
     assert saved() == before
+
+
+def test_a_stack_file_whose_component_has_another_flavor_gets_another_component(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from zenml.client import Client
+    from zenml.utils import source_utils
+
+    monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(ROOT))
+    connect()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///any.db")
+    file = read_stack("gpu-local")
+    flavors = []
+    for flavor in ("local_gpu", "local_gpu", "kubernetes_gpu"):
+        components = file.components | {"step_operator": Component(flavor=flavor)}
+        with active_stack(file.model_copy(update={"name": "changed", "components": components})):
+            stack = Client().get_stack(os.environ[ACTIVE_STACK])
+            flavors.append(stack.components["step_operator"][0].flavor_name)
+    assert flavors == ["local_gpu", "local_gpu", "kubernetes_gpu"]
 
 
 def test_installed_packages_are_listed_without_a_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,13 +130,13 @@ def identity() -> dict[str, Any]:
     }
 
 
-def submit_run(file: StackFile, environment: dict[str, str], schedule: Any = None) -> None:
+def submit_run(file: StackFile, environment: dict[str, str], schedule: Any = None, run: Any = None) -> None:
     from zenml.enums import StackComponentType
-    from zenml.integrations.kubernetes.flavors import KubernetesOrchestratorConfig
-    from zenml.integrations.kubernetes.orchestrators import KubernetesOrchestrator
 
-    orchestrator = KubernetesOrchestrator(
-        config=KubernetesOrchestratorConfig(**file.components["orchestrator"].configuration),
+    from operators.kubernetes_caching import KubernetesCachingConfig, KubernetesCachingOrchestrator
+
+    orchestrator = KubernetesCachingOrchestrator(
+        config=KubernetesCachingConfig(**file.components["orchestrator"].configuration),
         type=StackComponentType.ORCHESTRATOR,
         **identity(),
     )
@@ -149,7 +149,7 @@ def submit_run(file: StackFile, environment: dict[str, str], schedule: Any = Non
         schedule=schedule,
     )
     stack: Any = None
-    orchestrator.submit_pipeline(snapshot, stack, environment, {})
+    orchestrator.submit_pipeline(snapshot, stack, environment, {}, run)
 
 
 def step_operator(file: StackFile) -> KubernetesGpuStepOperator:
@@ -324,6 +324,23 @@ def test_a_runs_job_is_valid_and_has_the_token_as_a_secret(created: list[dict[st
     assert "nvidia.com/gpu" not in json.dumps(pod)  # the orchestrator itself needs no GPU
 
 
+def test_a_runs_job_names_the_run_so_that_its_pod_asks_for_the_steps_that_are_cached(
+    created: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updates: dict[UUID, str] = {}
+
+    class Store:
+        def update_run(self, run_id: UUID, run_update: Any) -> None:
+            updates[run_id] = run_update.orchestrator_run_id
+
+    monkeypatch.setattr("operators.kubernetes_caching.Client", lambda: SimpleNamespace(zen_store=Store()))
+    submit_run(read_stack("gpu"), {"ZENML_STORE_API_TOKEN": "t"}, run=SimpleNamespace(id=RUN, name="run"))
+    annotations = created[1]["manifest"]["metadata"]["annotations"]
+    # What ZenML's entry point of that pod reads (`_get_orchestrator_job_state`).
+    assert annotations["zenml.io/run-id"] == str(RUN)
+    assert annotations["zenml.io/orchestrator-run-id"] == updates[RUN]
+
+
 def test_a_schedules_cron_job_is_valid_and_starts_the_job_of_a_run(created: list[dict[str, Any]]) -> None:
     """The server in tests/cluster is too old for it, so a newer schema judges the object."""
     schedule = SimpleNamespace(cron_expression="30 2 * * 1-5")
@@ -345,6 +362,8 @@ def test_a_schedules_cron_job_is_valid_and_starts_the_job_of_a_run(created: list
     for each in (pod, scheduled):
         each["containers"][0].pop("args")  # with the id of the snapshot
     assert scheduled == pod
+    template = cron_job["spec"]["jobTemplate"]["metadata"]
+    assert "zenml.io/run-id" not in template["annotations"], "each run of a schedule is another one"
 
 
 def test_an_invalid_manifest_is_rejected(created: list[dict[str, Any]]) -> None:
