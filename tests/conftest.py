@@ -57,6 +57,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(f"{shared}{of_module}"))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail if pytest-xdist does not see the groups, which it adds to the ids (with pytest 9.2, it does not).
+
+    Each worker would run every shared pipeline again.
+    """
+    if getattr(session.config.option, "loadgroup", False):
+        lost = [
+            one.nodeid
+            for one in session.items
+            if one.get_closest_marker("xdist_group") and "@" not in one.nodeid
+        ]
+        assert not lost, f"pytest-xdist does not group the tests that share a run: {lost[0]}"
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name a case by its parameter, not by its bytes: gzip writes the time, and workers must agree."""
     return argname if isinstance(val, bytes) else None
