@@ -22,7 +22,7 @@ from tests.tiny import make_tiny_model, prompt_of, review_rows
 if TYPE_CHECKING:
     from review_sentiment.data.chats import ChatDataset
 
-SHARED_RUNS = {"project", "dashboard_project", "site"}
+SHARED_RUNS = {"project", "dashboard_project", "two_versions"}
 """Fixtures with the state of runs, and what was loaded for them."""
 BY_MODULE = {"dashboard_project"}
 """Those of them that every module has for itself."""

@@ -107,6 +107,38 @@ def settings(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory
     return found | {"tracking": {"experiment": "review-sentiment"}}
 
 
+@dataclass(frozen=True)
+class TwoVersions:
+    """A project with two registered versions, and the result of the run of the first."""
+
+    project: Project
+    first_run: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def two_versions(tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory) -> TwoVersions:
+    """Run the pipeline twice on real reviews with the tiny model: the second does not beat the champion."""
+    state = tmp_path_factory.mktemp("versions")
+    settings = tiny_settings(state / "reviews", tiny_model.name) | {
+        "data": {"source": "embedded", "categories": ["Intimate", "Jackets"]},
+        "split": {"train_per_category": 40, "evaluation_per_category": 40},
+        "tracking": {"experiment": "review-sentiment"},
+    }
+    project = Project(ROOT, state, settings)
+    never = {"min_gain_over_champion": 0.9}
+    with project.kept_open() as shared:
+        first = shared.result()
+        shared.with_settings(lora={"rank": 2}, gate=never).result()
+    return TwoVersions(project, first)
+
+
+@pytest.fixture(scope="session")
+def versions(two_versions: TwoVersions) -> Iterator[Dashboard]:
+    """Serve the dashboard of the two versions. A test that promotes one rolls back."""
+    with served(two_versions.project) as dashboard:
+        yield dashboard
+
+
 @contextmanager
 def served(project: Project, *options: str, **variables: str) -> Iterator[Dashboard]:
     """Serve the dashboard of a project's state."""

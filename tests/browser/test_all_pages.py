@@ -97,19 +97,9 @@ MISSED = """
 """Arrow keys reach the other buttons of a group of radio buttons."""
 
 
-@pytest.fixture(scope="module")
-def used(dashboard: Dashboard) -> Dashboard:
-    """Return the dashboard after two runs that were started from the command line."""
-    for rank in (4, 2):
-        done = dashboard.project.with_settings(lora={"rank": rank}).run()
-        assert done.returncode == 0, done.stderr
-    return dashboard
-
-
 def address(dashboard: Dashboard, page: str) -> str:
     """Return the address of a page of `PAGES`."""
-    reviews = Path(dashboard.project.settings["data"]["source"])
-    values = {"table": str(next(reviews.glob("*.jsonl"))), "run": ""}
+    values = {"table": str(next((dashboard.project.state / "reviews").glob("*.jsonl"))), "run": ""}
     if "{run}" in PAGES[page]:
         with urlopen(urljoin(dashboard.url, "/runs")) as answer:
             values["run"] = re.findall(r'href="/runs/((?!new)[^"/?]+)"', answer.read().decode())[0]
@@ -129,10 +119,10 @@ def open_page(dashboard: Dashboard, window: Page, page: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
 def test_axe_finds_no_violation_and_nothing_is_cut_off(
-    used: Dashboard, visit: Visits, page: str, scheme: str
+    versions: Dashboard, visit: Visits, page: str, scheme: str
 ) -> None:
     with visit(1440, 900, scheme) as found:
-        open_page(used, found.page, page)
+        open_page(versions, found.page, page)
         name = f"{page.replace(' ', '_')}_{scheme}"
         found.keep(f"{name}_1440", full_page=True)
         violations = Axe().run(found.page).response["violations"]
@@ -153,11 +143,11 @@ def test_axe_finds_no_violation_and_nothing_is_cut_off(
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_keyboard_reaches_everything_and_the_focus_is_seen(
-    used: Dashboard, page: str, visit: Visits
+    versions: Dashboard, page: str, visit: Visits
 ) -> None:
     with visit() as found:
         window = found.page
-        open_page(used, window, page)
+        open_page(versions, window, page)
         window.keyboard.press("Tab")
         expect(window.locator(":focus")).to_have_text("Skip to content")
         expect(window.locator(":focus")).to_be_in_viewport()
@@ -174,18 +164,18 @@ def test_the_keyboard_reaches_everything_and_the_focus_is_seen(
         assert not window.evaluate(MISSED)
 
 
-def test_the_skip_link_leads_to_the_content(used: Dashboard, visit: Visits) -> None:
+def test_the_skip_link_leads_to_the_content(versions: Dashboard, visit: Visits) -> None:
     with visit() as found:
-        found.page.goto(used.url)
+        found.page.goto(versions.url)
         found.page.keyboard.press("Tab")
         found.page.keyboard.press("Enter")
         expect(found.page.locator("main")).to_be_focused()
 
 
-def test_pages_work_without_scripts(used: Dashboard, browser: Any) -> None:
+def test_pages_work_without_scripts(versions: Dashboard, browser: Any) -> None:
     with closing(browser.new_context(java_script_enabled=False)) as context:
         page = context.new_page()
-        page.goto(urljoin(used.url, "/try"))
+        page.goto(urljoin(versions.url, "/try"))
         page.get_by_label("Review").fill("It is soft.")
         page.get_by_role("button", name="Answer").click()
         deadline = time.monotonic() + RUN_MILLISECONDS / 1000
@@ -195,10 +185,10 @@ def test_pages_work_without_scripts(used: Dashboard, browser: Any) -> None:
         expect(page.get_by_text("Tuned model").first).to_be_visible()
 
 
-def test_a_german_review_is_answered_with_a_caution(used: Dashboard, visit: Visits) -> None:
+def test_a_german_review_is_answered_with_a_caution(versions: Dashboard, visit: Visits) -> None:
     with visit() as found:
         page = found.page
-        page.goto(urljoin(used.url, "/try"))
+        page.goto(urljoin(versions.url, "/try"))
         for review, count in ((GERMAN, 1), ("It is realy soft adn the colour is beautifull", 0)):
             page.get_by_label("Review").fill(review)
             page.get_by_role("button", name="Answer").click()
@@ -206,12 +196,12 @@ def test_a_german_review_is_answered_with_a_caution(used: Dashboard, visit: Visi
             expect(page.get_by_text("appears to be in German")).to_have_count(count)
 
 
-def test_a_long_review_of_long_letters_fits_into_an_address(used: Dashboard) -> None:
-    assert fetched(f"{urljoin(used.url, '/try')}?{urlencode({'text': 'д' * 4_000})}")[0] == HTTPStatus.OK
+def test_a_long_review_of_long_letters_fits_into_an_address(versions: Dashboard) -> None:
+    assert fetched(f"{urljoin(versions.url, '/try')}?{urlencode({'text': 'д' * 4_000})}")[0] == HTTPStatus.OK
 
 
-def test_ten_browsers_at_once(used: Dashboard) -> None:
-    pages = [address(used, page) for page in PAGES if not page.startswith("no such")]
+def test_ten_browsers_at_once(versions: Dashboard) -> None:
+    pages = [address(versions, page) for page in PAGES if not page.startswith("no such")]
 
     def load(number: int) -> list[int]:
         return [fetched(page)[0] for page in (*pages[number:], *pages[:number])]
@@ -241,16 +231,16 @@ def problem_of(dashboard: Dashboard, page: str) -> str:
 
 
 @pytest.fixture
-def copied(used: Dashboard, tmp_path: Path) -> Project:
+def copied(versions: Dashboard, tmp_path: Path) -> Project:
     """Return a copy of the project's state, to be damaged."""
-    state, copy = used.project.state, tmp_path / "state"
+    state, copy = versions.project.state, tmp_path / "state"
     shutil.copytree(state, copy, symlinks=True)
     config = copy / "zenml" / "config.yaml"
     config.write_text(config.read_text().replace(str(state), str(copy)))
     with closing(sqlite3.connect(copy / "zenml" / "mlflow" / "mlflow.db")) as store, store:
         for table, column in PLACES:
             store.execute(f"update {table} set {column} = replace({column}, ?, ?)", (str(state), str(copy)))
-    return replace(used.project, state=copy)
+    return replace(versions.project, state=copy)
 
 
 def delete_artifacts(state: Path) -> None:

@@ -13,17 +13,12 @@ from urllib.request import urlopen
 
 import pytest
 
-from review_sentiment.models.base_model import ModelIdentity
+from tests.browser.conftest import TwoVersions
 from tests.browser.visit import LOOPBACK, SECONDS_TO_RENDER
-from tests.front_door import ROOT, Project
+from tests.front_door import Project
 from tests.ports import free_ports
-from tests.tiny import tiny_settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.timeout(1800)]
-
-
-SECONDS_FOR_THE_RUN = 1500
-"""It takes half a minute on two cores that are free."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +35,15 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(browser: Any, tiny_model: ModelIdentity, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Run the pipeline once on real reviews with the tiny model, and serve what it left."""
-    settings = tiny_settings(tmp_path_factory.mktemp("reviews"), tiny_model.name) | {
-        "data": {"source": "embedded", "categories": ["Intimate", "Jackets"]},
-        "split": {"train_per_category": 40, "evaluation_per_category": 40},
-    }
-    project = Project(ROOT, tmp_path_factory.mktemp("state"), settings, timeout_seconds=SECONDS_FOR_THE_RUN)
-    result = project.result()
+def site(browser: Any, two_versions: TwoVersions) -> Iterator[Site]:
+    """Serve MLflow's pages of the first of two versions."""
+    project = two_versions.project
     (port,) = free_ports(1)
     server = project.start("mlflow-ui", "--port", str(port))
     try:
         address = f"http://{LOOPBACK}:{port}"
         _wait_for(address, server)
-        yield Site(address, result, _experiment_id(project))
+        yield Site(address, two_versions.first_run, _experiment_id(project))
     finally:
         server.terminate()
         server.communicate(timeout=SECONDS_TO_RENDER)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
 
-from tests.browser.conftest import RUN_MILLISECONDS, Dashboard, served
+from tests.browser.conftest import RUN_MILLISECONDS, Dashboard
 
 pytest.importorskip("playwright")
 from playwright.sync_api import expect
@@ -17,21 +16,9 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-    from tests.front_door import Project
-
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.timeout(1800)]
 MOST_TABS = 80
 """Presses of Tab that reach every control of a page."""
-
-
-@pytest.fixture(scope="module")
-def models(dashboard_project: Project) -> Iterator[Dashboard]:
-    """Serve a dashboard with two versions: the second did not beat the champion, the first."""
-    dashboard_project.result()
-    never = {"min_gain_over_champion": 0.9}
-    dashboard_project.with_settings(lora={"rank": 2}, gate=never).result()
-    with served(dashboard_project) as found:
-        yield found
 
 
 def champion(dashboard: Dashboard) -> tuple[str, set[str]]:
@@ -50,8 +37,8 @@ def reach(page: Page, control: Locator) -> None:
     pytest.fail(f"Tab does not reach {control}")
 
 
-def test_a_version_is_promoted_and_rolled_back_by_keyboard(models: Dashboard, page: Page) -> None:
-    page.goto(f"{models.url}models")
+def test_a_version_is_promoted_and_rolled_back_by_keyboard(versions: Dashboard, page: Page) -> None:
+    page.goto(f"{versions.url}models")
     expect(page.locator("input:checked")).to_have_count(0)
     reach(page, page.get_by_role("link", name="Version 2", exact=True))
     page.keyboard.press("Enter")
@@ -59,22 +46,22 @@ def test_a_version_is_promoted_and_rolled_back_by_keyboard(models: Dashboard, pa
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Failed gate checks")).to_be_visible()
     expect(page.get_by_text("instead of version 1")).to_be_visible()
-    assert champion(models) == ("1", {"champion", "challenger"}), "nothing happens before the confirmation"
+    assert champion(versions) == ("1", {"champion", "challenger"}), "nothing happens before the confirmation"
     reach(page, page.get_by_role("button", name="Promote version 2"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="review-sentiment version 2")).to_be_visible()
-    assert champion(models) == ("2", {"champion"})
+    assert champion(versions) == ("2", {"champion"})
 
     reach(page, page.get_by_role("link", name="Roll back to version 1"))
     page.keyboard.press("Enter")
     reach(page, page.get_by_role("button", name="Roll back to version 1"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="review-sentiment version 1")).to_be_visible()
-    assert champion(models)[0] == "1"
+    assert champion(versions)[0] == "1"
 
 
-def test_a_threshold_is_moved_by_keyboard_and_kept_in_the_address(models: Dashboard, page: Page) -> None:
-    page.goto(f"{models.url}models/2/decision")
+def test_a_threshold_is_moved_by_keyboard_and_kept_in_the_address(versions: Dashboard, page: Page) -> None:
+    page.goto(f"{versions.url}models/2/decision")
     reach(page, page.get_by_role("slider"))
     page.keyboard.press("Home")
     effect = page.get_by_role("region", name="Effect of the threshold")
@@ -90,8 +77,8 @@ def test_a_threshold_is_moved_by_keyboard_and_kept_in_the_address(models: Dashbo
     expect(curves.get_by_text("the rule: 0.50")).to_be_visible()
 
 
-def test_models_are_added_to_a_comparison_without_a_button(models: Dashboard, page: Page) -> None:
-    page.goto(f"{models.url}compare")
+def test_models_are_added_to_a_comparison_without_a_button(versions: Dashboard, page: Page) -> None:
+    page.goto(f"{versions.url}compare")
     expect(page.get_by_text(re.compile("^Both models answered the same"))).to_be_visible(
         timeout=RUN_MILLISECONDS
     )
@@ -111,8 +98,8 @@ def test_models_are_added_to_a_comparison_without_a_button(models: Dashboard, pa
     expect(reliability.get_by_text("Predicted probability")).to_be_visible()
 
 
-def test_versions_are_chosen_in_the_list(models: Dashboard, page: Page) -> None:
-    page.goto(f"{models.url}models")
+def test_versions_are_chosen_in_the_list(versions: Dashboard, page: Page) -> None:
+    page.goto(f"{versions.url}models")
     for number in ("2", "1"):
         page.get_by_label(f"Compare version {number}").check()
     page.get_by_role("button", name="Compare selected").click()
@@ -120,7 +107,7 @@ def test_versions_are_chosen_in_the_list(models: Dashboard, page: Page) -> None:
 
 
 @pytest.mark.parametrize("path", ["models", "models/2", "models/2/decision", "models/2/card", "compare"])
-def test_nothing_is_wider_than_a_phone(models: Dashboard, page: Page, path: str) -> None:
+def test_nothing_is_wider_than_a_phone(versions: Dashboard, page: Page, path: str) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
-    page.goto(f"{models.url}{path}")
+    page.goto(f"{versions.url}{path}")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
