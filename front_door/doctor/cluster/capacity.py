@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from review_sentiment.errors import UsageError
@@ -14,16 +14,40 @@ GPU = "nvidia.com/gpu"
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
 
 
+AUTOSCALER_STATUS = ("cluster-autoscaler-status", "kube-system")
+"""The name and namespace of the ConfigMap that Kubernetes' autoscaler writes, also on GKE and AKS."""
+KARPENTER = ("karpenter.sh", "v1", "nodepools")
+
+
 def check_gpus(cluster: StackCluster) -> str:
     """Return how many GPUs are on nodes that a GPU step's pod can be scheduled on.
 
     Raises:
-        NotAllowedError: the person may not list nodes.
-        UsageError: there is no such node.
+        NotAllowedError: the person may not list nodes, or not see whether an autoscaler adds some.
+        UsageError: there is no such node, and no autoscaler.
     """
     from kubernetes import client
 
     nodes = cluster.ask(client.CoreV1Api(cluster.api).list_node).items
+    try:
+        return _gpus_for_steps(cluster, nodes)
+    except UsageError:
+        if autoscaler := _autoscaler(cluster):
+            return f"none for GPU steps on the {len(nodes)} nodes now; {autoscaler} may add one"
+        raise
+
+
+def _autoscaler(cluster: StackCluster) -> str:
+    """Return what adds nodes to the cluster, even from zero, when a pod waits; "" if nothing does."""
+    from kubernetes import client
+
+    if cluster.ask(client.CoreV1Api(cluster.api).read_namespaced_config_map, *AUTOSCALER_STATUS):
+        return "the cluster's autoscaler"
+    pools = cluster.ask(client.CustomObjectsApi(cluster.api).list_cluster_custom_object, *KARPENTER)
+    return "Karpenter" if pools and pools["items"] else ""
+
+
+def _gpus_for_steps(cluster: StackCluster, nodes: Sequence[Any]) -> str:
     with_gpus = [node for node in nodes if _gpus(node)]
     if not with_gpus:
         raise UsageError(

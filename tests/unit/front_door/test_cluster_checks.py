@@ -139,6 +139,37 @@ def test_a_cluster_with_all_that_a_run_needs_passes(server: type[ApiServer]) -> 
     require_cluster(cluster())
 
 
+AUTOSCALER = f"{CORE}/namespaces/kube-system/configmaps/cluster-autoscaler-status"
+KARPENTER = "/apis/karpenter.sh/v1/nodepools"
+
+
+@pytest.mark.parametrize(
+    ("objects", "found"),
+    [
+        ({AUTOSCALER: named("cluster-autoscaler-status")}, "now; the cluster's autoscaler may add one"),
+        ({KARPENTER: items(named("gpus"))}, "on the 1 nodes now; Karpenter may add one"),
+        ({AUTOSCALER: 403}, "not checked."),
+    ],
+)
+@pytest.mark.parametrize(
+    "node", [named("a", spec={}, status={"allocatable": {}}), gpu_node(unschedulable=True)]
+)
+def test_nodes_that_an_autoscaler_adds_when_a_pod_waits_are_enough(
+    server: type[ApiServer], objects: dict[str, Any], found: str, node: dict[str, Any]
+) -> None:
+    server.objects |= {f"{CORE}/nodes": items(node)} | objects
+    (check,) = [check for check in check_cluster(cluster()) if check.name == "GPU nodes"]
+    assert check.ok
+    assert found in check.found
+    require_cluster(cluster())
+
+
+def test_karpenter_without_pools_adds_no_nodes(server: type[ApiServer]) -> None:
+    server.objects |= {f"{CORE}/nodes": items(gpu_node(unschedulable=True)), KARPENTER: items()}
+    with pytest.raises(UsageError, match="cordoned"):
+        require_cluster(cluster())
+
+
 @pytest.mark.parametrize(
     ("variables", "objects", "message"),
     [
