@@ -212,6 +212,7 @@ def bars(title: str, x_title: str, y_title: str, values: Mapping[str, float]) ->
     """Draw one bar per name."""
     figure = _figure(title, x_title, y_title, 300)
     figure.add_bar(x=list(values), y=list(values.values()), marker_color=COLOURS[0])
+    figure.update_xaxes(type="category")  # names that are numbers would get ticks at 0.5
     return figure
 
 

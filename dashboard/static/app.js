@@ -142,12 +142,15 @@ const seen = new IntersectionObserver((entries) => {
 }, { rootMargin: "200px" });
 
 // 5. The theme, for every figure on the page too.
+const system = matchMedia("(prefers-color-scheme: dark)");
+const redraw = () => document.querySelectorAll("[data-drawn]").forEach(draw);
+system.onchange = redraw;
 document.getElementById("theme").onclick = () => {
   const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : system.matches;
   root.dataset.theme = dark ? "light" : "dark";
   localStorage.setItem("theme", root.dataset.theme);
-  document.querySelectorAll("[data-drawn]").forEach(draw);
+  redraw();
 };
 
 const prepare = (part) => {

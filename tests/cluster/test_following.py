@@ -42,10 +42,10 @@ def name_of(process: subprocess.Popen[str]) -> str:
 def test_a_run_says_that_it_waits_for_a_gpu_and_goes_on_when_one_is_free(
     project: Project, bed: ClusterBed, first_run: dict[str, Any]
 ) -> None:
-    bed.cluster.set_gpus(0)
+    process = project.start(*STACK, "--rerun", "evaluate", "--json")
+    run = name_of(process)
+    bed.cluster.set_gpus(0)  # a run that starts without any is refused
     try:
-        process = project.start(*STACK, "--rerun", "evaluate", "--json")
-        run = name_of(process)
         wait_for(lambda: gpu_pod(bed, run), process)
         started = time.monotonic()
         line = wait_for_line("waiting: evaluate:", process)
@@ -76,7 +76,7 @@ def test_ctrl_c_leaves_nothing_in_the_cluster(
 
 
 def test_a_detached_run_is_followed_to_its_result(project: Project, first_run: dict[str, Any]) -> None:
-    started = project.result(*STACK, "--detach")
+    started = project.result(*STACK, "--rerun", "compare", "--detach")
     assert started["status"] in ("initializing", "provisioning", "running")
     run = started["pipeline_run"]
     found = project.result("attach", run)
@@ -96,7 +96,7 @@ def test_a_killed_commands_run_is_named_and_can_be_stopped(
     process.communicate()
     assert run in runs_in(bed)
 
-    next_run = project.run(*STACK, "--detach", "--json")
+    next_run = project.run(*STACK, "--rerun", "compare", "--detach", "--json")
     assert f"python run_pipeline.py attach {run}" in next_run.stderr
     for name in (run, json.loads(next_run.stdout)["pipeline_run"]):
         stopped = project.run("attach", name, "--stop")
