@@ -22,6 +22,7 @@ OWN_FLAVORS = {
     "kubernetes_caching": "operators.kubernetes_caching.KubernetesCachingFlavor",
     "kubernetes_gpu": "operators.kubernetes_gpu.KubernetesGpuFlavor",
     "local_gpu": "operators.local_gpu.LocalGpuFlavor",
+    "mlflow_environment": "operators.mlflow_environment.MlflowEnvironmentFlavor",
     "ssh_host": "operators.ssh_host.SshHostFlavor",
 }
 """Our own components of stacks, and the classes of their flavors."""

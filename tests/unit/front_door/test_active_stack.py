@@ -72,6 +72,29 @@ def test_a_stack_file_whose_component_has_another_flavor_gets_another_component(
     assert flavors == ["local_gpu", "local_gpu", "kubernetes_gpu"]
 
 
+@pytest.mark.parametrize("name", ["local", "gpu-local"])
+def test_a_local_stack_records_on_a_server_with_or_without_a_password(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    from zenml.client import Client
+    from zenml.utils import source_utils
+
+    monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(ROOT))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "of-the-user")
+    before = mlflow.get_tracking_uri()
+    try:
+        with active_stack(read_stack(name)):
+            Client().active_stack.experiment_tracker.configure_mlflow()
+            assert mlflow.get_tracking_uri() == "http://127.0.0.1:9"
+            assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "of-the-user"
+            tracker = Client().get_stack(os.environ[ACTIVE_STACK]).components["experiment_tracker"][0]
+            assert set(tracker.configuration) == {"tracking_uri"}
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
 def test_installed_packages_are_listed_without_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("subprocess.Popen", None)
     found = installed_packages()
