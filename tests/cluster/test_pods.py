@@ -174,7 +174,7 @@ def test_a_training_ends_before_the_retry_of_the_pod_that_waits_for_it(
 
 
 def test_an_eviction_is_reported_as_such(bed: ClusterBed, training: Project) -> None:
-    """The test writes what a kubelet writes: this one has no control groups, so it cannot see what pods use."""
+    """The test writes what a kubelet writes: without control groups, this one cannot see what pods use."""
     process, pod = started_and_past_a_checkpoint(bed, training)
     reason = 'Usage of EmptyDir volume "cache" exceeds the limit "60Gi".'
     status = {"status": {"phase": "Failed", "reason": "Evicted", "message": reason}}
