@@ -1,4 +1,4 @@
-"""An orchestrator on Kubernetes whose cached steps take no pod, as they do with ZenML's own (0.98).
+"""An orchestrator on Kubernetes whose cached steps need no pod; with ZenML's own (0.98), they do.
 
 ZenML looks for a step's earlier result where the step would run. On Kubernetes that is a pod of its own, as
 the pod that starts the others has no code to compute a cache key from: a minute for each of 18 cached steps.

@@ -15,7 +15,7 @@ from zenml.integrations.mlflow.flavors.mlflow_experiment_tracker_flavor import M
 
 
 class MlflowEnvironmentConfig(MLFlowExperimentTrackerConfig):
-    """ZenML's configuration, of which `tracking_uri` is enough."""
+    """ZenML's configuration, which requires no credentials here."""
 
     @model_validator(mode="after")
     def _ensure_exactly_one_authentication_method_if_necessary(self) -> Self:

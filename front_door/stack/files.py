@@ -24,9 +24,9 @@ from review_sentiment.settings_files import read_yaml
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "stacks"
 PREFIX = "review-sentiment"
+"""Prefix of our stacks, components and secrets, so that no others are ever changed."""
 KUBERNETES = "kubernetes_caching"
 """The flavor of an orchestrator whose steps are pods."""
-"""Prefix of our stacks, components and secrets, so that no others are ever changed."""
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _YAML_VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*):yaml(?:-(?P<default>.*))?\}")
 KINDS = (

@@ -48,6 +48,7 @@ def test_a_run_says_that_it_waits_for_a_gpu_and_goes_on_when_one_is_free(
     try:
         wait_for(lambda: gpu_pod(bed, run), process)
         started = time.monotonic()
+        wait_for_line("running  evaluate", process)
         line = wait_for_line("waiting: evaluate:", process)
         assert time.monotonic() - started < SECONDS_TO_REPORT
         assert "no node has a free GPU (0/1 nodes are available: 1 Insufficient nvidia.com/gpu)" in line

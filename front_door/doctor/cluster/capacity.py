@@ -12,19 +12,17 @@ if TYPE_CHECKING:
 
 GPU = "nvidia.com/gpu"
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
-
-
 AUTOSCALER_STATUS = ("cluster-autoscaler-status", "kube-system")
 """The name and namespace of the ConfigMap that Kubernetes' autoscaler writes, also on GKE and AKS."""
 KARPENTER = ("karpenter.sh", "v1", "nodepools")
 
 
 def check_gpus(cluster: StackCluster) -> str:
-    """Return how many GPUs are on nodes that a GPU step's pod can be scheduled on.
+    """Return how many GPUs are on nodes that suit a GPU step's pod, or what may add such a node.
 
     Raises:
         NotAllowedError: the person may not list nodes, or not see whether an autoscaler adds some.
-        UsageError: there is no such node, and no autoscaler.
+        UsageError: no node suits such a pod, and the cluster has no autoscaler.
     """
     from kubernetes import client
 

@@ -15,6 +15,14 @@ from operators.zenml_store import ACTIVE_PROJECT, ACTIVE_STACK, connect
 from tests.front_door import ROOT
 
 
+@pytest.fixture(autouse=True)
+def _our_flavors_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZenML imports them from the place of the main module, and pytest-xdist's workers have none."""
+    from zenml.utils import source_utils
+
+    monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(ROOT))
+
+
 def saved() -> list[str]:
     """Return what the user's configuration says is active."""
     configuration = yaml.safe_load((Path(os.environ["ZENML_CONFIG_PATH"]) / "config.yaml").read_text())
@@ -27,10 +35,7 @@ def test_a_stack_is_active_for_a_block_and_the_users_configuration_stays(
 ) -> None:
     from zenml.client import Client
     from zenml.config.global_config import GlobalConfiguration
-    from zenml.utils import source_utils
 
-    # pytest-xdist's workers have no main module, from whose place ZenML would import our flavours.
-    monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(ROOT))
     connect()
     before = saved()
     for number in range(2):  # created, then changed
@@ -57,9 +62,7 @@ def test_a_stack_file_whose_component_has_another_flavor_gets_another_component(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from zenml.client import Client
-    from zenml.utils import source_utils
 
-    monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(ROOT))
     connect()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///any.db")
     file = read_stack("gpu-local")
@@ -78,9 +81,7 @@ def test_a_local_stack_records_on_a_server_with_or_without_a_password(
 ) -> None:
     import mlflow
     from zenml.client import Client
-    from zenml.utils import source_utils
 
-    monkeypatch.setattr(source_utils, "_CUSTOM_SOURCE_ROOT", str(ROOT))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "of-the-user")
     before = mlflow.get_tracking_uri()

@@ -26,6 +26,8 @@ CORE = "/api/v1"
 NAMESPACE = f"{CORE}/namespaces/zenml"
 RUNTIME_CLASSES = "/apis/node.k8s.io/v1/runtimeclasses"
 STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+AUTOSCALER = f"{CORE}/namespaces/kube-system/configmaps/cluster-autoscaler-status"
+KARPENTER = "/apis/karpenter.sh/v1/nodepools"
 VERSION_FIELDS = (
     *("major", "minor", "gitVersion", "gitCommit", "gitTreeState"),
     *("buildDate", "goVersion", "compiler", "platform"),
@@ -137,10 +139,6 @@ def test_a_cluster_with_all_that_a_run_needs_passes(server: type[ApiServer]) -> 
     assert found["GPU nodes"].found == "1 on 1 of 2 nodes, free or in use"
     assert found["quota"].found == "requests.nvidia.com/gpu: 1 of 4 in use"
     require_cluster(cluster())
-
-
-AUTOSCALER = f"{CORE}/namespaces/kube-system/configmaps/cluster-autoscaler-status"
-KARPENTER = "/apis/karpenter.sh/v1/nodepools"
 
 
 @pytest.mark.parametrize(
