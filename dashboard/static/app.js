@@ -1,13 +1,17 @@
 // Pages work without this script. It updates parts of them in place, and draws figures.
 
 // 1. Parts that are replaced. A region has an id; a page's HTML is requested anew, and the regions that changed are
-//    exchanged. Figures are updated rather than drawn anew; what is open stays open, and the focus stays.
+//    exchanged. Figures are updated rather than drawn anew; what is open stays open, and the focus stays. An answer is
+//    dropped if a field changed since the request: it would undo the change, and the field's own request follows.
+let changes = 0;
 const replace = async (address, regions) => {
+  const before = changes;
   const answer = await fetch(address, { headers: { Accept: "text/html" } });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (changes !== before) return false;
   for (const region of regions) {
     const next = page.getElementById(region.id);
-    if (!next) { location.reload(); return; }
+    if (!next) { location.reload(); return false; }
     const source = next.outerHTML;
     if (source === region.source) continue;
     next.source = source;
@@ -32,6 +36,7 @@ const replace = async (address, regions) => {
     if (follows) next.querySelector(".log")?.scrollTo(0, 1e9);
     if (focused) document.getElementById(focused)?.focus();
   }
+  return true;
 };
 
 // 2. Live regions: data-live is the number of seconds between two updates. Hidden windows do not ask.
@@ -52,24 +57,28 @@ const live = async () => {
 //    name its own.
 const TYPING_MILLISECONDS = 300;
 let typing;
-const send = (form, regions = form.dataset.auto) => {
+const outdated = new Set();  // ids of regions: those of a dropped answer are asked for again with the next ones
+const send = async (form) => {
   // A field with data-base is left out of the address if it has that value; others are if they are empty.
   const base = (name) => form.elements[name]?.dataset?.base ?? form.dataset.omit ?? "";
   const fields = [...new FormData(form)].filter(([name, value]) => value !== base(name) && !(value instanceof File));
   const address = `${form.getAttribute("action") || location.pathname}?${new URLSearchParams(fields)}`;
   history.replaceState(null, "", address);
-  replace(address, regions.split(" ").map((id) => document.getElementById(id)).filter(Boolean));
+  if (await replace(address, [...outdated].map((id) => document.getElementById(id)).filter(Boolean))) outdated.clear();
 };
+const mark = (regions) => regions.split(" ").forEach((id) => outdated.add(id));
 document.addEventListener("input", (event) => {
   const form = event.target.form;
   if (!form?.dataset.auto) return;
   for (const shown of document.querySelectorAll(`output[for="${event.target.id}"]`)) shown.value = event.target.value;
+  changes += 1;
+  mark(event.target.dataset.auto ?? form.dataset.auto);
   clearTimeout(typing);
-  typing = setTimeout(() => send(form, event.target.dataset.auto), event.target.matches("select, [type=checkbox], [type=radio]") ? 0 : TYPING_MILLISECONDS);
+  typing = setTimeout(() => send(form), event.target.matches("select, [type=checkbox], [type=radio]") ? 0 : TYPING_MILLISECONDS);
 });
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.dataset.auto && event.submitter?.formMethod !== "post") { event.preventDefault(); send(form); }
+  if (form.dataset.auto && event.submitter?.formMethod !== "post") { event.preventDefault(); mark(form.dataset.auto); send(form); }
   else for (const button of form.querySelectorAll("button")) setTimeout(() => { button.disabled = true; });
 });
 

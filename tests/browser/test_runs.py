@@ -16,11 +16,13 @@ pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 LONG = {"training.max_steps": "400", "training.checkpoint_steps": "5"}
 """A run that is long enough to be interrupted."""
+ANSWER_MILLISECONDS = 500
+"""Long enough for a page to use an answer that it has received."""
 
 
 def press(page: Page, name: str) -> None:
@@ -121,6 +123,27 @@ def test_runs_are_searched_and_compared_with_a_shared_address(dashboard: Dashboa
     expect(figure).to_be_visible()
     page.get_by_label("Curve").select_option("Gradient norm")
     expect(page.get_by_role("figure", name="Gradient norm")).to_be_visible()
+
+
+def test_a_late_answer_does_not_undo_a_selection(dashboard: Dashboard, page: Page) -> None:
+    page.goto(f"{dashboard.url}runs")
+    boxes = page.get_by_role("checkbox")
+    expect(boxes.nth(1)).to_be_visible()
+    held: list[Route] = []
+    with_one_selected = re.compile(r"/runs\?pick=[^&]*$")
+    page.route(re.compile(r"/runs\?pick="), lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks its handlers
+    boxes.nth(0).check()
+    expect(page).to_have_url(with_one_selected)
+    boxes.nth(1).check()
+    expect(page).to_have_url(re.compile("pick=.*pick="))
+    with page.expect_response(with_one_selected):
+        held.pop(0).continue_()
+    page.wait_for_timeout(ANSWER_MILLISECONDS)
+    expect(boxes.nth(1)).to_be_checked()
+    page.unroute_all()  # what is held goes on
+    expect(page.get_by_role("figure", name="Loss")).to_be_visible()
+    expect(boxes.nth(0)).to_be_checked()
+    expect(boxes.nth(1)).to_be_checked()
 
 
 def test_settings_are_checked_while_typing_and_survive_a_reload(dashboard: Dashboard, page: Page) -> None:
