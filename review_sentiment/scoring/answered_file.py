@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,19 @@ import numpy as np
 import pandas as pd
 
 from review_sentiment.data.files.catalogue import open_reviews
-from review_sentiment.data.files.review_file import Added, ReviewColumns, ReviewFile, ReviewRow
+from review_sentiment.data.files.review_file import ReviewColumns, ReviewFile, ReviewRow
 from review_sentiment.data.languages import language_of
 from review_sentiment.decision.prior_choice import VERSION, parse_prior
 from review_sentiment.decision.share_estimate import ShareEstimate, estimate_shares
 from review_sentiment.fingerprints import file_fingerprint
 from review_sentiment.scoring.answers import UNSURE, answer_table
-from review_sentiment.scoring.bulk_scoring import VERSION_COLUMN, FileScores, ScoringJob, changed, chunks_of
+from review_sentiment.scoring.bulk_scoring import (
+    VERSION_COLUMN,
+    FileScores,
+    ScoringJob,
+    changed,
+    judged_chunks_of,
+)
 from review_sentiment.scoring.output_files import failed_file, parts_directory, unsure_file
 from review_sentiment.scoring.row_lists import UnsureRow, UnsureRows, append_failed
 from review_sentiment.scoring.scores import Scores
@@ -137,7 +143,8 @@ def answer_rows(job: ScoringJob, scores: FileScores, shares: Shares) -> BulkResu
     file = open_reviews(job.source)
     writer = _Writer(file, job, scores.columns, shares.rule)
     start = 0
-    for number, chunk in enumerate(chunks_of(file, scores.columns, job.rows_per_chunk)):
+    chunks = judged_chunks_of(file, scores.columns, job.rows_per_chunk, scores.good)
+    for number, chunk in enumerate(chunks):
         rows = [row for row in chunk if not row.problem]
         end = start + len(rows)
         if end > len(found.log_probs):
@@ -196,7 +203,7 @@ class _Writer:
         self._file.write(self._parts[-1], rows, added)
         self._labels.update(columns["label"])
         self._models.update(columns[VERSION_COLUMN])
-        self._sample += _sampled(rows, self._columns, added)
+        self._sample += self._sampled(rows, columns["label"])
         if UNSURE in answers:
             answered = zip(rows, added, answers["probability"], answers[UNSURE], strict=True)
             self._unsure.add([(row, more, certain) for row, more, certain, unsure in answered if unsure])
@@ -235,6 +242,12 @@ class _Writer:
             sample=self._sample,
         )
 
+    def _sampled(self, rows: Sequence[ReviewRow], labels: Sequence[str]) -> Iterator[SampledRow]:
+        every = max(1, len(rows) // SAMPLED_PER_CHUNK)
+        for row, label in list(zip(rows, labels, strict=True))[::every][:SAMPLED_PER_CHUNK]:
+            values = self._file.values_of(row)
+            yield _sampled_row(label, self._columns.text_of(values), self._columns.title_of(values) or "")
+
     def _finish_unsure(self) -> Unsure | None:
         path = unsure_file(self._job.output)
         path.unlink(missing_ok=True)
@@ -243,15 +256,6 @@ class _Writer:
         if not self._unsure.count:
             return Unsure(0, None, [])
         return Unsure(self._unsure.count, str(path), self._unsure.write(path))
-
-
-def _sampled(rows: Sequence[ReviewRow], columns: ReviewColumns, added: Sequence[Added]) -> list[SampledRow]:
-    every = max(1, len(rows) // SAMPLED_PER_CHUNK)
-    pairs = list(zip(rows, added, strict=True))[::every][:SAMPLED_PER_CHUNK]
-    return [
-        _sampled_row(str(more["label"]), columns.text_of(row.values), columns.title_of(row.values) or "")
-        for row, more in pairs
-    ]
 
 
 def _sampled_row(label: str, text: str, title: str) -> SampledRow:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +29,17 @@ from review_sentiment.scoring.output_files import check_output, failed_file, par
 from review_sentiment.scoring.part_files import PartFiles
 from review_sentiment.scoring.row_lists import append_failed
 from review_sentiment.scoring.scoreable import problem_of
-from review_sentiment.scoring.scores import Scores
+from review_sentiment.scoring.scores import RowScores, Scores
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from review_sentiment.decision.rule import DecisionRule
     from review_sentiment.scoring.scorer import Scorer
 
 ROWS_PER_CHUNK = 1_000
 VERSION_COLUMN = "model_version"
-BY_STUDENT = "by_student"
+BY_STUDENT, PLACE = "by_student", "place"
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,15 @@ class FileScores:
     """The log-probability of each label, a column each, for the rows of a file that can be scored.
 
     `content` is the file's fingerprint, `columns` are those that were scored. `by_student` has one column,
-    whether a student gave the row's scores; it is empty if there is no student.
+    whether a student gave the row's scores; it is empty if there is no student. `failed` has one column, the
+    places (from 0) of the rows that cannot be scored.
     """
 
     content: str
     columns: ReviewColumns
     log_probs: pd.DataFrame
     by_student: pd.DataFrame = field(default_factory=pd.DataFrame)
+    failed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({PLACE: []}, dtype=np.int64))
 
     @property
     def scores(self) -> Scores:
@@ -82,6 +86,13 @@ class FileScores:
         if self.by_student.empty:
             return Scores.of_version(log_probs)
         return Scores(log_probs, self.by_student[BY_STUDENT].to_numpy(dtype=bool))
+
+    @property
+    def good(self) -> npt.NDArray[np.bool_]:
+        """Return of each row of the file whether it was scored."""
+        good = np.ones(len(self.log_probs) + len(self.failed), dtype=bool)
+        good[self.failed[PLACE].to_numpy()] = False
+        return good
 
 
 def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -> FileScores:
@@ -111,21 +122,21 @@ def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -
             if rows:
                 scorer = scorer or load_scorer()
                 found = scorer.scores(*reviews_of(columns, rows))
-            parts.write(number, found)
+            parts.write(number, RowScores(found, failed_places(chunk)))
             progress.advance(len(chunk))
     if file_fingerprint(job.source) != content:
         raise changed(job.source)
     scores = parts.joined()
-    if not len(scores.log_probs):
+    if not len(scores.scores.log_probs):
         raise _all_failed(file, columns, job, total)
     return file_scores(job, columns, content, scores)
 
 
-def file_scores(job: ScoringJob, columns: ReviewColumns, content: str, scores: Scores) -> FileScores:
+def file_scores(job: ScoringJob, columns: ReviewColumns, content: str, rows: RowScores) -> FileScores:
     """Return the scores of a file as tables."""
-    by_student = pd.DataFrame({BY_STUDENT: scores.by_student}) if job.student else pd.DataFrame()
-    log_probs = pd.DataFrame(scores.log_probs, columns=list(job.rule.labels))
-    return FileScores(content, columns, log_probs, by_student)
+    by_student = pd.DataFrame({BY_STUDENT: rows.scores.by_student}) if job.student else pd.DataFrame()
+    log_probs = pd.DataFrame(rows.scores.log_probs, columns=list(job.rule.labels))
+    return FileScores(content, columns, log_probs, by_student, pd.DataFrame({PLACE: rows.failed}))
 
 
 def identity_of(job: ScoringJob, columns: ReviewColumns, content: str, model: str) -> Mapping[str, Any]:
@@ -145,6 +156,31 @@ def chunks_of(file: ReviewFile, columns: ReviewColumns, size: int) -> Iterator[l
     rows = file.rows(columns.names())
     while chunk := list(islice(rows, size)):
         yield [_judged(row, columns) for row in chunk]
+
+
+def judged_chunks_of(
+    file: ReviewFile, columns: ReviewColumns, size: int, good: npt.NDArray[np.bool_]
+) -> Iterator[list[ReviewRow]]:
+    """Yield what `chunks_of` does for a file that it has read before, which found these rows to be `good`.
+
+    They are neither parsed nor judged again, so that they may have no values.
+    """
+    rows = file.rows(columns.names(), chain.from_iterable(_lists(good, size)))
+    marks = chain(_lists(good, size), repeat([]))
+    while chunk := list(islice(rows, size)):
+        known = zip(chunk, chain(next(marks), repeat(False)), strict=False)
+        yield [row if is_good else _judged(row, columns) for row, is_good in known]
+
+
+def _lists(marks: npt.NDArray[np.bool_], size: int) -> Iterator[list[bool]]:
+    """Yield marks in lists: Python's are small only for a few rows at a time."""
+    for start in range(0, len(marks), size):
+        yield marks[start : start + size].tolist()
+
+
+def failed_places(chunk: Sequence[ReviewRow]) -> npt.NDArray[np.int64]:
+    """Return the places of the rows in a chunk that have a problem."""
+    return np.array([place for place, row in enumerate(chunk) if row.problem], dtype=np.int64)
 
 
 def changed(source: Path) -> DataError:

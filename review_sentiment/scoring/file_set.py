@@ -139,8 +139,8 @@ def score_files(
             left = [one.file for one in unfinished]
             scorer = partial(load_scorer, plan.device)
             for chunk in score_chunks(left, len(job.rule.labels), scorer, plan) if left else ():
-                unfinished[chunk.file].scores.write(chunk.number, chunk.scores)
-                progress.advance(chunk.rows)
+                unfinished[chunk.file].scores.write(chunk.number, chunk.rows)
+                progress.advance(chunk.rows.rows)
     for one in inputs:
         if content_key(one.file.address) != one.content:
             raise changed(Path(one.file.address))
@@ -157,7 +157,7 @@ def answer_files(job: ScoringJob, inputs: Sequence[ScoredInput], prior: str = VE
         DataError: no row could be scored, or a file is not the one that was scored.
     """
     every = max(1, sum(one.file.chunks for one in inputs) // SHARE_CHUNKS)
-    log_probs = Scores.joined([one.scores.joined(every) for one in inputs]).log_probs
+    log_probs = Scores.joined([one.scores.sample(every) for one in inputs]).log_probs
     if not len(log_probs):
         raise DataError("None of the rows could be scored: no text is left after cleaning, or none was read.")
     shares = decide_shares(log_probs, job.rule, prior)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from review_sentiment.scoring.output_files import parts_directory
-from review_sentiment.scoring.scores import Scores
+from review_sentiment.scoring.scores import RowScores, Scores
 
 IDENTITY_FILE = "identity.json"
 
@@ -34,24 +34,32 @@ class PartFiles:
         """Return the chunks that have been scored."""
         return frozenset(int(file.stem) for file in self._directory.glob("*.npz"))
 
-    def write(self, number: int, scores: Scores) -> None:
+    def write(self, number: int, rows: RowScores) -> None:
         """Write the scores of a chunk, whole or not at all."""
         if not self._directory.is_dir():
             self._directory.mkdir(parents=True)
             (self._directory / IDENTITY_FILE).write_text(self._identity)
         unfinished = self._file(number).with_suffix(".new")
         with unfinished.open("wb") as file:
-            np.savez(file, log_probs=scores.log_probs, by_student=scores.by_student)
+            scores = rows.scores
+            np.savez(file, log_probs=scores.log_probs, by_student=scores.by_student, failed=rows.failed)
         unfinished.rename(self._file(number))
 
-    def joined(self, every: int = 1) -> Scores:
-        """Return the scores of all chunks, of which there is at least one, or of `every` n-th as a sample."""
-        return Scores.joined([_read(file) for file in sorted(self._directory.glob("*.npz"))[::every]])
+    def joined(self) -> RowScores:
+        """Return the scores of all chunks, of which there is at least one."""
+        return RowScores.joined([_read(file) for file in self._files()])
+
+    def sample(self, every: int) -> Scores:
+        """Return the scores of every n-th chunk."""
+        return Scores.joined([_read(file).scores for file in self._files()[::every]])
+
+    def _files(self) -> list[Path]:
+        return sorted(self._directory.glob("*.npz"))
 
     def _file(self, number: int) -> Path:
         return self._directory / f"{number:08d}.npz"
 
 
-def _read(file: Path) -> Scores:
+def _read(file: Path) -> RowScores:
     with np.load(file) as arrays:
-        return Scores(arrays["log_probs"], arrays["by_student"])
+        return RowScores(Scores(arrays["log_probs"], arrays["by_student"]), arrays["failed"])

@@ -15,20 +15,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from review_sentiment.data.files.catalogue import open_reviews
 from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.errors import DataError, ReviewSentimentError, UsageError
-from review_sentiment.scoring.bulk_scoring import ScoringJob, check_rows, chunks_of, reviews_of
+from review_sentiment.scoring.bulk_scoring import ScoringJob, check_rows, chunks_of, failed_places, reviews_of
 from review_sentiment.scoring.input_files import local_copy
-from review_sentiment.scoring.scores import Scores
+from review_sentiment.scoring.scores import RowScores, Scores
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy.typing as npt
     import pyarrow as pa
 
     from review_sentiment.scoring.actor_plan import ActorPlan
@@ -65,14 +66,17 @@ class FileToScore:
         return sum(min(size, self.rows - number * size) for number in self.done)
 
 
+UnscoredChunk: TypeAlias = "tuple[int, npt.NDArray[np.int64], tuple[list[str], list[str]]]"
+"""The number of a chunk, the places of rows that cannot be scored, and titles and texts of the others."""
+
+
 @dataclass(frozen=True)
 class ScoredChunk:
-    """The scores of a chunk: the number of its file, its own, and its rows with those that failed."""
+    """The scores of a chunk: the number of its file, its own, and the scores of its rows."""
 
     file: int
     number: int
-    rows: int
-    scores: Scores
+    rows: RowScores
 
 
 def check_files(addresses: Sequence[str], job: ScoringJob) -> Iterator[FileToScore]:
@@ -173,11 +177,11 @@ def _read(batch: pa.Table, chunks_per_block: int) -> Iterator[pa.Table]:
                 yield _block((number, block))
 
 
-def _chunks(file: FileToScore, path: Path) -> Iterator[tuple[int, int, tuple[list[str], list[str]]]]:
+def _chunks(file: FileToScore, path: Path) -> Iterator[UnscoredChunk]:
     for number, rows in enumerate(chunks_of(open_reviews(path), file.columns, file.rows_per_chunk)):
         if number not in file.done:
             good = [row for row in rows if not row.problem]
-            yield number, len(rows), reviews_of(file.columns, good)
+            yield number, failed_places(rows), reviews_of(file.columns, good)
 
 
 class _ChunkScorer:
@@ -191,12 +195,12 @@ class _ChunkScorer:
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Yield the scores of each chunk as soon as it has them, so that a killed command loses little."""
         file, chunks = pickle.loads(batch["data"][0].as_py())
-        for number, rows, (titles, texts) in chunks:
+        for number, failed, (titles, texts) in chunks:
             scores = Scores.of_version(np.empty((0, self._labels)))
             if texts:
                 self._scorer = self._scorer or self._load()
                 scores = self._scorer.scores(titles, texts)
-            yield _block(ScoredChunk(file, number, rows, scores))
+            yield _block(ScoredChunk(file, number, RowScores(scores, failed)))
 
 
 def _block(data: Any) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The scores of reviews, and which model gave them."""
+"""The scores of reviews, which model gave them, and which rows of a file they are for."""
 
 from __future__ import annotations
 
@@ -35,3 +35,23 @@ class Scores:
             np.concatenate([part.log_probs for part in parts]),
             np.concatenate([part.by_student for part in parts]),
         )
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """Scores of consecutive rows that can be scored; `failed` has the places [m] of the others, from 0."""
+
+    scores: Scores
+    failed: npt.NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows."""
+        return len(self.scores.log_probs) + len(self.failed)
+
+    @classmethod
+    def joined(cls, parts: Sequence[RowScores]) -> RowScores:
+        """Return the scores of consecutive parts, of which there is at least one."""
+        starts = np.cumsum([0, *(part.rows for part in parts)])
+        failed = [part.failed + start for part, start in zip(parts, starts, strict=False)]
+        return cls(Scores.joined([part.scores for part in parts]), np.concatenate(failed))

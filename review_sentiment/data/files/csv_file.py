@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -53,7 +53,11 @@ class CsvFile:
         self.columns: tuple[str, ...] = tuple(header)
         refuse_equal(path.name, header)
 
-    def rows(self, columns: Sequence[str] = ()) -> Iterator[ReviewRow]:  # noqa: ARG002 - all are read anyway
+    def rows(
+        self,
+        columns: Sequence[str] = (),  # noqa: ARG002 - all are read anyway
+        good: Iterable[bool] = (),  # noqa: ARG002 - a row is written from its fields
+    ) -> Iterator[ReviewRow]:
         """Yield every row with all its values, in the order of the file."""
         with opened_text(self._path) as file:
             records = self._records(file)

@@ -9,6 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -44,10 +45,14 @@ class JsonFile:
         self._path = path
         self._lines = lines
 
-    def rows(self, columns: Sequence[str] = ()) -> Iterator[ReviewRow]:  # noqa: ARG002 - all are read anyway
-        """Yield every row with all its values, in the order of the file."""
+    def rows(
+        self,
+        columns: Sequence[str] = (),  # noqa: ARG002 - all are read anyway
+        good: Iterable[bool] = (),
+    ) -> Iterator[ReviewRow]:
+        """Yield every row in the order of the file, with all its values unless it is known to be good."""
         with opened_text(self._path) as file:
-            yield from _rows(self._pieces(file))
+            yield from _rows(self._pieces(file), good)
 
     def rows_of_part(self, part: TextIO, characters: int) -> Iterator[ReviewRow]:
         """Yield the rows that start within the first `characters` of a part of JSON lines."""
@@ -78,7 +83,7 @@ class JsonFile:
 
     def values_of(self, row: ReviewRow) -> Mapping[str, Any]:
         """Return all values of a row."""
-        return row.values
+        return row.values or _parse(row.origin)[0]
 
     def write(self, path: Path, rows: Sequence[ReviewRow], added: Sequence[Added]) -> None:
         """Write rows with added values."""
@@ -97,8 +102,12 @@ class JsonFile:
         return _lines(file) if self._lines else _Splitter().pieces(file)
 
 
-def _rows(pieces: Iterable[tuple[int, str]]) -> Iterator[ReviewRow]:
-    for number, (line, raw) in enumerate(pieces, start=1):
+def _rows(pieces: Iterable[tuple[int, str]], good: Iterable[bool] = ()) -> Iterator[ReviewRow]:
+    known = chain(good, repeat(False))
+    for number, ((line, raw), is_good) in enumerate(zip(pieces, known, strict=False), start=1):
+        if is_good:  # to parse a row takes longer than to write it, which needs no values
+            yield ReviewRow(number, line=line, origin=raw)
+            continue
         values, problem = _parse(raw)
         if problem and (breaks := raw.count("\n")):
             problem = f"{lines_of(line, line + breaks)}: {problem}"

@@ -85,8 +85,12 @@ class ReviewFile(Protocol):
         """Return the columns by the header; None if each row names its own."""
         ...
 
-    def rows(self, columns: Sequence[str] = ()) -> Iterator[ReviewRow]:
-        """Yield every row with the values of some columns at least, those that it has."""
+    def rows(self, columns: Sequence[str] = (), good: Iterable[bool] = ()) -> Iterator[ReviewRow]:
+        """Yield every row with the values of some columns at least, those that it has.
+
+        `good` says of the first rows whether an earlier reading found no problem. Such a row may come without
+        values; `write` and `values_of` take it as it is.
+        """
         ...
 
     def count(self) -> int:
@@ -106,7 +110,7 @@ class ReviewFile(Protocol):
         ...
 
     def values_of(self, row: ReviewRow) -> Mapping[str, Any]:
-        """Return all values of a row; `row.values` may have only those asked for."""
+        """Return all values of a row; `row.values` may have only some of them."""
         ...
 
     def write(self, path: Path, rows: Sequence[ReviewRow], added: Sequence[Added]) -> None:

@@ -25,7 +25,7 @@ from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring.answered_file import BulkResult, Unsure, answer_file, drift_of
 from review_sentiment.scoring.answers import answer_table
-from review_sentiment.scoring.bulk_scoring import FileScores, ScoringJob, score_file
+from review_sentiment.scoring.bulk_scoring import PLACE, FileScores, ScoringJob, score_file
 from review_sentiment.scoring.column_choice import ColumnChoice
 from review_sentiment.scoring.output_files import locked
 from review_sentiment.scoring.prompted_model import tuned_scorer
@@ -215,7 +215,8 @@ RECORDED = pd.DataFrame({"negative": -LOG_ODDS / 2, "positive": LOG_ODDS / 2})
 def answered(directory: Path, rule: DecisionRule, prior: str) -> tuple[BulkResult, pd.DataFrame]:
     """Answer the 2,000 reviews and an empty one from their scores; return the result and the output."""
     source = write(pd.concat([reviews(2_000), pd.DataFrame({"text": [""]})]), directory / "in.csv")
-    scores = FileScores(file_fingerprint(source), ReviewColumns(), RECORDED)
+    failed = pd.DataFrame({PLACE: [len(RECORDED)]})
+    scores = FileScores(file_fingerprint(source), ReviewColumns(), RECORDED, failed=failed)
     result = answer_file(replace(job(source, directory / "out.csv", 300), rule=rule), scores, prior)
     return result, pd.read_csv(directory / "out.csv")
 
