@@ -11,6 +11,7 @@ when it runs, so the chunks to leave out (`done`) are fixed before.
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ HEAD = "node:__internal_head__"
 """A resource that Ray gives to the head node."""
 BLOCKS_PER_ACTOR, MAX_CHUNKS = 32, 16
 """Chunks travel in blocks: large ones cost Ray less, 32 for each actor keep all busy to the end."""
+SEND_SECONDS = 2.0
+"""Scores are sent together for this long: a block of its own for each chunk took 70 ms."""
 MAX_READERS = 8
 """Files that are read at a time."""
 
@@ -108,8 +111,8 @@ def score_chunks(
     actor: Any = ray.remote(num_cpus=0, resources={HEAD: 0.001})(_Stream)
     stream = actor.remote(files, labels, load_scorer, plan)
     with _own_errors():
-        while (chunk := ray.get(stream.next.remote())) is not None:
-            yield chunk
+        while chunks := ray.get(stream.next.remote()):
+            yield from chunks
 
 
 class _Stream:
@@ -120,11 +123,11 @@ class _Stream:
     ) -> None:
         self._rows = _streamed(files, labels, load_scorer, plan)
 
-    def next(self) -> ScoredChunk | None:
-        """Return the next chunk, None at the end."""
+    def next(self) -> list[ScoredChunk]:
+        """Return the next chunks, none at the end."""
         with _own_errors():
             row = next(self._rows, None)
-        return row and pickle.loads(row["data"])
+        return pickle.loads(row["data"]) if row else []
 
 
 def _streamed(
@@ -193,14 +196,21 @@ class _ChunkScorer:
         self._scorer: Scorer | None = None
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Yield the scores of each chunk as soon as it has them, so that a killed command loses little."""
+        """Yield the scores of the chunks every `SEND_SECONDS`, so that a killed command loses little."""
         file, chunks = pickle.loads(batch["data"][0].as_py())
+        scored: list[ScoredChunk] = []
+        sent = time.monotonic()
         for number, failed, (titles, texts) in chunks:
             scores = Scores.of_version(np.empty((0, self._labels)))
             if texts:
                 self._scorer = self._scorer or self._load()
                 scores = self._scorer.scores(titles, texts)
-            yield _block(ScoredChunk(file, number, RowScores(scores, failed)))
+            scored.append(ScoredChunk(file, number, RowScores(scores, failed)))
+            if time.monotonic() - sent >= SEND_SECONDS:
+                yield _block(scored)
+                scored, sent = [], time.monotonic()
+        if scored:
+            yield _block(scored)
 
 
 def _block(data: Any) -> pa.Table:
