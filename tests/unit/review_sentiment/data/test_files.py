@@ -12,6 +12,7 @@ import lzma
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,16 @@ def problems_of(path: Path) -> dict[int, str]:
 
 
 def scored(path: Path, output: Path, rows_per_part: int = 2) -> Path:
-    """Write the good rows of a file in parts, with an added column, and join the parts."""
+    """Write the good rows of a file in parts, with an added column, and join the parts.
+
+    They are read once to know them and once, without their values, to write them.
+    """
     file = open_reviews(path)
-    good = [row for row in file.rows() if not row.problem]
+    read = list(file.rows())
+    is_good = [not row.problem for row in read]
+    good = list(compress(file.rows(good=is_good), is_good))
+    values = [repr(file.values_of(row)) for row in compress(read, is_good)]  # NaN is equal to NaN
+    assert [repr(file.values_of(row)) for row in good] == values
     parts = []
     for start in range(0, len(good), rows_per_part):
         chunk = good[start : start + rows_per_part]
