@@ -64,6 +64,9 @@ def _copy_runs(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA foreign_keys = OFF")
     runs = _rows(database, "pipeline_run")
     snapshots = {row["id"]: row for row in _rows(database, "pipeline_snapshot")}
+    # Read once: a search for each copy takes the longer, the more copies there are.
+    steps = {run["id"]: _rows(database, "step_run", "WHERE pipeline_run_id = ?", run["id"]) for run in runs}
+    outputs = _rows(database, "step_run_output_artifact")
     for number in range(RUNS - len(runs)):
         run, began = runs[number % len(runs)], datetime(2026, 1, 1) - timedelta(minutes=10 * number)
         snapshot = snapshots[run["snapshot_id"]] | {"id": uuid.uuid4().hex}
@@ -79,11 +82,12 @@ def _copy_runs(database: sqlite3.Connection) -> None:
         }
         _insert(database, "pipeline_snapshot", snapshot)
         _insert(database, "pipeline_run", copy)
-        for step in _rows(database, "step_run", "WHERE pipeline_run_id = ?", run["id"]):
+        for step in steps[run["id"]]:
             own = {"id": uuid.uuid4().hex, "pipeline_run_id": copy["id"], "snapshot_id": snapshot["id"]}
             _insert(database, "step_run", step | own)
-            for output in _rows(database, "step_run_output_artifact", "WHERE step_id = ?", step["id"]):
-                _insert(database, "step_run_output_artifact", output | {"step_id": own["id"]})
+            for output in outputs:
+                if output["step_id"] == step["id"]:
+                    _insert(database, "step_run_output_artifact", output | {"step_id": own["id"]})
     database.commit()
 
 
