@@ -28,7 +28,7 @@ from review_sentiment.scoring.bulk_scoring import (
     FileScores,
     ScoringJob,
     changed,
-    judged_chunks_of,
+    chunks_of,
 )
 from review_sentiment.scoring.output_files import failed_file, parts_directory, unsure_file
 from review_sentiment.scoring.row_lists import UnsureRow, UnsureRows, append_failed
@@ -143,7 +143,7 @@ def answer_rows(job: ScoringJob, scores: FileScores, shares: Shares) -> BulkResu
     file = open_reviews(job.source)
     writer = _Writer(file, job, scores.columns, shares.rule)
     start = 0
-    chunks = judged_chunks_of(file, scores.columns, job.rows_per_chunk, scores.good)
+    chunks = chunks_of(file, scores.columns, job.rows_per_chunk, scores.good)
     for number, chunk in enumerate(chunks):
         rows = [row for row in chunk if not row.problem]
         end = start + len(rows)

@@ -151,25 +151,20 @@ def identity_of(job: ScoringJob, columns: ReviewColumns, content: str, model: st
     }
 
 
-def chunks_of(file: ReviewFile, columns: ReviewColumns, size: int) -> Iterator[list[ReviewRow]]:
-    """Yield the rows in lists of at most `size`; a row whose review cannot be scored has a problem."""
-    rows = file.rows(columns.names())
-    while chunk := list(islice(rows, size)):
-        yield [_judged(row, columns) for row in chunk]
-
-
-def judged_chunks_of(
-    file: ReviewFile, columns: ReviewColumns, size: int, good: npt.NDArray[np.bool_]
+def chunks_of(
+    file: ReviewFile, columns: ReviewColumns, size: int, good: npt.NDArray[np.bool_] | None = None
 ) -> Iterator[list[ReviewRow]]:
-    """Yield what `chunks_of` does for a file that it has read before, which found these rows to be `good`.
+    """Yield the rows in lists of at most `size`; a row whose review cannot be scored has a problem.
 
-    They are neither parsed nor judged again, so that they may have no values.
+    `good` says of each row whether an earlier reading of the file found no problem. Such rows are neither
+    parsed nor judged again, so that they may have no values.
     """
-    rows = file.rows(columns.names(), chain.from_iterable(_lists(good, size)))
-    marks = chain(_lists(good, size), repeat([]))
+    known = np.zeros(0, dtype=bool) if good is None else good
+    rows = file.rows(columns.names(), chain.from_iterable(_lists(known, size)))
+    marks = chain(_lists(known, size), repeat([]))
     while chunk := list(islice(rows, size)):
-        known = zip(chunk, chain(next(marks), repeat(False)), strict=False)
-        yield [row if is_good else _judged(row, columns) for row, is_good in known]
+        marked = zip(chunk, chain(next(marks), repeat(False)), strict=False)
+        yield [row if is_good else _judged(row, columns) for row, is_good in marked]
 
 
 def _lists(marks: npt.NDArray[np.bool_], size: int) -> Iterator[list[bool]]:
