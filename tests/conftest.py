@@ -27,6 +27,9 @@ SHARED_RUNS = {"project", "dashboard_project", "two_versions"}
 BY_MODULE = {"dashboard_project"}
 """Those of them that every module has for itself."""
 
+LONGEST_NAME = 100
+"""Characters of a parameter in the name of its test."""
+
 # An example may take longer than hypothesis' 0.2 s while other tests run.
 hypothesis.settings.register_profile("side by side", deadline=None)
 hypothesis.settings.load_profile("side by side")
@@ -72,7 +75,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a case by its parameter, not by its bytes: gzip writes the time, and workers must agree."""
+    """Name a case by its parameter, not by its bytes: gzip writes the time, and workers must agree.
+
+    Of a long text, the name has the start: those of 2 MB filled logs.
+    """
+    if isinstance(val, str) and len(val) > LONGEST_NAME:
+        return f"{ascii(val[:LONGEST_NAME])[1:-1]}..."
     return argname if isinstance(val, bytes) else None
 
 
