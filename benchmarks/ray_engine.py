@@ -31,7 +31,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from review_sentiment.data.files.catalogue import open_reviews
-from review_sentiment.data.files.review_file import Added, ReviewColumns
+from review_sentiment.data.files.review_file import ReviewColumns
 from review_sentiment.scoring.bulk_scoring import ScoringJob, chunks_of
 from review_sentiment.scoring.file_set import RayCluster, answer_files, check_inputs, score_files
 from tests.ray.driver import RULE, Stub
@@ -53,11 +53,11 @@ def read_and_write(paths: tuple[Path, Path]) -> None:
     """Read a file in chunks and write it with constant answers."""
     source, output = paths
     file = open_reviews(source)
-    answer: Added = {"label": "positive", "p_negative": 0.1, "p_positive": 0.9, "model_version": "7"}
+    answer = {"label": "positive", "p_negative": 0.1, "p_positive": 0.9, "model_version": "7"}
     parts = []
     for number, chunk in enumerate(chunks_of(file, ReviewColumns(), 1_000)):
         parts.append(output.with_name(f"{output.name}.{number}"))
-        file.write(parts[-1], chunk, [answer] * len(chunk))
+        file.write(parts[-1], chunk, {name: [value] * len(chunk) for name, value in answer.items()})
     file.join(parts, output, tuple(answer))
     for part in parts:
         part.unlink()

@@ -6,12 +6,15 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from review_sentiment.scoring.output_files import parts_directory
 from review_sentiment.scoring.scores import RowScores, Scores
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 IDENTITY_FILE = "identity.json"
 
@@ -32,7 +35,7 @@ class PartFiles:
 
     def numbers(self) -> frozenset[int]:
         """Return the chunks that have been scored."""
-        return frozenset(int(file.stem) for file in self._directory.glob("*.npz"))
+        return frozenset(int(file.stem) for file in self._directory.glob("*.npy"))
 
     def write(self, number: int, rows: RowScores) -> None:
         """Write the scores of a chunk, whole or not at all."""
@@ -41,8 +44,7 @@ class PartFiles:
             (self._directory / IDENTITY_FILE).write_text(self._identity)
         unfinished = self._file(number).with_suffix(".new")
         with unfinished.open("wb") as file:
-            scores = rows.scores
-            np.savez(file, log_probs=scores.log_probs, by_student=scores.by_student, failed=rows.failed)
+            np.save(file, _table_of(rows))
         unfinished.rename(self._file(number))
 
     def joined(self) -> RowScores:
@@ -54,12 +56,24 @@ class PartFiles:
         return Scores.joined([_read(file).scores for file in self._files()[::every]])
 
     def _files(self) -> list[Path]:
-        return sorted(self._directory.glob("*.npz"))
+        return sorted(self._directory.glob("*.npy"))
 
     def _file(self, number: int) -> Path:
-        return self._directory / f"{number:08d}.npz"
+        return self._directory / f"{number:08d}.npy"
+
+
+def _table_of(rows: RowScores) -> npt.NDArray[np.float64]:
+    """Return one array [n, c + 1], which is written in half the time of three: NaN for a row that failed."""
+    scores = rows.scores
+    table = np.full((rows.rows, scores.log_probs.shape[1] + 1), np.nan)
+    scored = np.delete(np.arange(rows.rows), rows.failed)
+    table[scored, :-1] = scores.log_probs
+    table[scored, -1] = scores.by_student
+    return table
 
 
 def _read(file: Path) -> RowScores:
-    with np.load(file) as arrays:
-        return RowScores(Scores(arrays["log_probs"], arrays["by_student"]), arrays["failed"])
+    table = np.load(file)
+    has_failed = np.isnan(table[:, -1])
+    scored = table[~has_failed]
+    return RowScores(Scores(scored[:, :-1], scored[:, -1] == 1), np.flatnonzero(has_failed))

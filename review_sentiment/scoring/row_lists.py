@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from review_sentiment.data.files.review_file import Added, ReviewFile, ReviewRow
+from review_sentiment.data.files.review_file import ReviewFile, ReviewRow
 
 SHOWN = 5
 """Unsure rows that the result of scoring names."""
@@ -51,7 +51,7 @@ class UnsureRows:
         """Return the number of rows."""
         return len(self._confidences)
 
-    def add(self, rows: Iterable[tuple[ReviewRow, Added, float]]) -> None:
+    def add(self, rows: Iterable[tuple[ReviewRow, Mapping[str, Any], float]]) -> None:
         """Collect rows with their answers and the probability of each answer."""
         with self._collected.open("ab" if self.count else "wb") as lines:
             for row, answer, confidence in rows:

@@ -61,7 +61,7 @@ def drive(reviews: Path, output: Path, cluster: RayNodes, seconds: float) -> sub
 
 def wait_for_parts(output: Path, count: int) -> list[Path]:
     started = monotonic()
-    while len(parts := list(output.parent.glob(f"{output.name}.parts/**/*.npz"))) < count:
+    while len(parts := list(output.parent.glob(f"{output.name}.parts/**/*.npy"))) < count:
         assert monotonic() - started < SECONDS, "nothing was scored"
         sleep(0.1)
     return parts
@@ -88,7 +88,7 @@ def test_after_a_killed_driver_the_same_command_scores_only_the_rest(
     scored = wait_for_parts(output, 5)
     first.send_signal(signal.SIGKILL)
     first.wait()
-    assert len(list(output.parent.glob("out.parts/**/*.npz"))) < 2 * ROWS / CHUNK
+    assert len(list(output.parent.glob("out.parts/**/*.npy"))) < 2 * ROWS / CHUNK
     before = {path: path.stat().st_mtime_ns for path in scored}
     assert drive(reviews, output, cluster, 0.0).wait(SECONDS) == 0
     assert {path: path.stat().st_mtime_ns for path in scored} == before

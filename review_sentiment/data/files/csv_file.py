@@ -113,11 +113,12 @@ class CsvFile:
         """Return all values of a row."""
         return row.values
 
-    def write(self, path: Path, rows: Sequence[ReviewRow], added: Sequence[Added]) -> None:
+    def write(self, path: Path, rows: Sequence[ReviewRow], added: Added) -> None:
         """Write rows with added values, without a header."""
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter=self._delimiter)
-            writer.writerows([*row.origin, *more.values()] for row, more in zip(rows, added, strict=True))
+            answers = zip(*added.values(), strict=True)
+            writer.writerows([*row.origin, *more] for row, more in zip(rows, answers, strict=True))
 
     def join(self, parts: Sequence[Path], output: Path, added: Sequence[str]) -> None:
         """Write the header and the parts."""

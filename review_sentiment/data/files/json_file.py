@@ -85,10 +85,11 @@ class JsonFile:
         """Return all values of a row."""
         return row.values or _parse(row.origin)[0]
 
-    def write(self, path: Path, rows: Sequence[ReviewRow], added: Sequence[Added]) -> None:
+    def write(self, path: Path, rows: Sequence[ReviewRow], added: Added) -> None:
         """Write rows with added values."""
         with path.open("w", encoding="utf-8", newline="") as file:
-            for row, more in zip(rows, added, strict=True):
+            for row, values in zip(rows, zip(*added.values(), strict=True), strict=True):
+                more = dict(zip(added, values, strict=True))
                 # A line has no line break: only then, the search for them takes 2 microseconds a row.
                 line = row.origin if self._lines else _LINE_BREAK.sub(" ", row.origin)
                 file.write(f"{line[:-1].rstrip()}, {_ENCODER.encode(more)[1:]}\n")

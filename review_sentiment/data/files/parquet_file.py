@@ -93,7 +93,7 @@ class ParquetFile:
         whole = batch.slice(index, 1)
         return {name: _first(whole[name])[0] for name in self.columns}
 
-    def write(self, path: Path, rows: Sequence[ReviewRow], added: Sequence[Added]) -> None:
+    def write(self, path: Path, rows: Sequence[ReviewRow], added: Added) -> None:
         """Write rows with added values."""
         import pyarrow as pa
         from pyarrow.parquet import write_table
@@ -107,8 +107,8 @@ class ParquetFile:
         ]
         batches = [run[0][0].slice(run[0][1], len(run)) for run in runs]
         table = pa.Table.from_batches(batches).replace_schema_metadata()
-        for name in added[0]:
-            table = table.append_column(name, pa.array([more[name] for more in added]))
+        for name, values in added.items():
+            table = table.append_column(name, pa.array(values))
         write_table(table, path)
 
     def join(self, parts: Sequence[Path], output: Path, added: Sequence[str]) -> None:  # noqa: ARG002

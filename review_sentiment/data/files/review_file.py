@@ -36,8 +36,8 @@ class ReviewColumns:
         return None if self.title is None else values.get(self.title)
 
 
-Added = Mapping[str, str | float | bool]
-"""The values that scoring adds to a row, by column."""
+Added = Mapping[str, Sequence[str | float | bool]]
+"""The values that scoring adds to rows, by column."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class ReviewFile(Protocol):
         """Return all values of a row; `row.values` may have only some of them."""
         ...
 
-    def write(self, path: Path, rows: Sequence[ReviewRow], added: Sequence[Added]) -> None:
+    def write(self, path: Path, rows: Sequence[ReviewRow], added: Added) -> None:
         """Write rows of this file with added values, as a part of an output."""
         ...
 

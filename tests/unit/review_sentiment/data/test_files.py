@@ -64,7 +64,7 @@ def scored(path: Path, output: Path, rows_per_part: int = 2) -> Path:
     for start in range(0, len(good), rows_per_part):
         chunk = good[start : start + rows_per_part]
         parts.append(output.with_name(f"{start}.part"))
-        file.write(parts[-1], chunk, [{"p_x": row.number / 8} for row in chunk])
+        file.write(parts[-1], chunk, {"p_x": [row.number / 8 for row in chunk]})
     file.join(parts, output, ["p_x"])
     return output
 

@@ -246,7 +246,7 @@ def test_what_a_killed_process_left_is_not_in_the_output(tmp_path: Path) -> None
     result, output = answered(tmp_path, cautious, "version")
     parts = tmp_path / "out.csv.parts"
     parts.mkdir()
-    for name in ("failed", "unsure", "00000000.rows", "00000099.rows", "joined", "00000000.npz"):
+    for name in ("failed", "unsure", "00000000.rows", "00000099.rows", "joined", "00000000.npy"):
         (parts / name).write_text("left over\n")
     again, same = answered(tmp_path, cautious, "version")
     assert again == result
