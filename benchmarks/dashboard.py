@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -125,15 +127,23 @@ def served(project: Project) -> Iterator[str]:
 
 @contextmanager
 def busy(project: Project) -> Iterator[None]:
-    """Let a run of a store of its own train, from its first optimizer step on."""
-    process = project.with_settings(training={"max_steps": LONG_TRAINING}).start()
-    assert process.stderr is not None
+    """Let a run of a store of its own train as the dashboard starts it, from its first optimizer step on."""
+    from dashboard.runs import process
+    from review_sentiment.settings_files import load_settings
+
+    project.with_settings(training={"max_steps": LONG_TRAINING}).write_config()
+    with patch.dict(os.environ, project.environment):
+        options = ("--config", str(project.config))
+        run = process.start(load_settings(project.config), options, "a long training")
     try:
-        next(line for line in process.stderr if "training" in line and f"/{LONG_TRAINING}" in line)
+        while f'"total": {LONG_TRAINING}' not in (
+            run.event_file.read_text() if run.event_file.is_file() else ""
+        ):
+            assert process.is_alive(run), run.errors
+            time.sleep(0.2)
         yield
     finally:
-        process.kill()
-        process.wait()
+        os.killpg(run.pid, signal.SIGKILL)
 
 
 def seconds_of(page: Any, name: str) -> float:

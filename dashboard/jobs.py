@@ -26,8 +26,8 @@ Arguments = ParamSpec("Arguments")
 RESULTS_KEPT = 200
 PATIENCE = 0.05
 """Seconds that a page waits for a result: most are there by then, and the page need not be updated."""
-NICENESS = 5
-"""A page, and a run that the dashboard started, come before this work if they compete for the cores."""
+NICENESS: dict[Kind, int] = {"computations": 0, "models": 5, "measurements": 5}
+"""If they compete for the cores, pages and the computations that they wait for come first."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ class Jobs:
             # A forked process would inherit the server's threads and locks. A measurement gets a new process.
             tasks = 1 if kind == "measurements" else None
             context = get_context("spawn")
-            self._pools[kind] = ProcessPoolExecutor(1, context, _begin, max_tasks_per_child=tasks)
+            self._pools[kind] = ProcessPoolExecutor(
+                1, context, _begin, (NICENESS[kind],), max_tasks_per_child=tasks
+            )
         return self._pools[kind]
 
 
@@ -140,10 +142,10 @@ def _end(pool: ProcessPoolExecutor) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _begin() -> None:
+def _begin(niceness: int) -> None:
     """Prepare a process: Ctrl-C is for the server, which ends it."""
     from front_door.state import prepare_environment
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
+    os.nice(niceness)
     prepare_environment()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from starlette.testclient import TestClient
 
@@ -92,6 +93,18 @@ def test_a_run_is_found_from_its_files_and_cancelled() -> None:
     assert (state.status, state.steps["finetune"].status) == ("interrupted", "interrupted")
     assert run_process.active_run() is None
     assert explain(state, {}, "").title == "Stopped by you"
+
+
+@pytest.mark.usefixtures("front_door")
+def test_a_run_leaves_the_cores_to_pages() -> None:
+    local = started()
+    process = local.process
+    assert process is not None
+    assert process.nice() > psutil.Process().nice()
+    group = Path(f"/proc/{process.pid}/autogroup")
+    if group.is_file():
+        assert group.read_text().split()[-1] == str(run_process.NICENESS)
+    local.kill()
 
 
 @pytest.mark.usefixtures("front_door")
