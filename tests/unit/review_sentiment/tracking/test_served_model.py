@@ -24,7 +24,7 @@ from tests.tiny import prompt_of
 
 LABELS = ("negative", "neutral", "positive")
 LOAD_AND_PREDICT = """
-import importlib.util, json, sys
+import importlib.util, json, pathlib, sys
 
 # The checkout is installed in editable mode; another machine would not have it.
 sys.meta_path = [finder for finder in sys.meta_path if "__editable__" not in repr(finder)]
@@ -38,7 +38,9 @@ answers = model.predict(pandas.DataFrame({"text": ["Runs small and fell apart.",
 import review_sentiment
 
 code = {name: module.__file__ for name, module in sys.modules.items() if name.startswith("review_sentiment")}
-print(json.dumps({"answers": answers.to_dict("records"), "index": list(answers.index), "code": code}))
+shipped = [file.name for file in pathlib.Path(review_sentiment.__file__).parent.iterdir()]
+found = {"answers": answers.to_dict("records"), "index": list(answers.index), "code": code}
+print(json.dumps(found | {"packages": shipped}))
 """
 
 
@@ -77,4 +79,6 @@ def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
     assert found["index"] == [7, 9]
     checkout = Path(__file__).resolve().parents[4]
     assert "review_sentiment.scoring.scorer" in found["code"]
+    assert "scoring" in found["packages"]
+    assert "training" not in found["packages"]  # only what a served model imports
     assert not [file for file in found["code"].values() if Path(file).is_relative_to(checkout)]
