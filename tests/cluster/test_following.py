@@ -15,7 +15,7 @@ from tests.cluster.bed import NAMESPACE, ClusterBed
 from tests.cluster.conftest import STACK
 from tests.front_door import Project, steps_that_ran, wait_for, wait_for_line
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 SECONDS_TO_REPORT = 30
 

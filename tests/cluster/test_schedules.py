@@ -19,7 +19,7 @@ from tests.cluster.bed import NAMESPACE, ClusterBed
 from tests.cluster.conftest import STACK
 from tests.front_door import Project
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 TO_BETA = """
 from kubernetes.client import ApiClient
 
