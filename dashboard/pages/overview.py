@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from dashboard.queries.runs import Run
 
 RUNS_SHOWN = 6
-NEWEST = 1
-"""Version that is compared with the champion."""
 MANY_UNSURE = 0.2
 """Fraction of a scored file's reviews that the rule left to a person, from which on it is worth a look."""
 
@@ -64,7 +62,7 @@ def overview(request: Request) -> HTMLResponse:
 def _registry(request: Request) -> tuple[Registry | None, str]:
     """Return the versions, or why they cannot be read: the runs are shown anyway."""
     try:
-        return registry_of(request, NEWEST), ""
+        return registry_of(request), ""
     except ReviewSentimentError as error:
         return None, str(error)
 

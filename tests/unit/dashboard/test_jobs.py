@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.jobs import Job, Jobs
+from dashboard.jobs import PATIENCE, Job, Jobs
 from review_sentiment.errors import UsageError
 
 SECONDS = 60.0
@@ -58,6 +58,13 @@ def test_work_is_done_once_in_another_process_and_problems_are_tried_again(jobs:
     jobs.forget("a")
     assert jobs.find("a") is None
     assert result_of(jobs, "computations", "a", process).result == first.result  # the same process
+
+
+def test_a_page_waits_for_its_turn_only_once(jobs: Jobs) -> None:
+    jobs.ask("computations", "first", sleep)
+    started = time.monotonic()
+    assert all(jobs.ask("computations", number, process).in_progress for number in range(100))
+    assert time.monotonic() - started < 100 * PATIENCE / 2
 
 
 def test_a_killed_process_is_replaced(jobs: Jobs) -> None:

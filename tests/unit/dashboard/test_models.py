@@ -97,6 +97,18 @@ def test_the_list_marks_what_is_not_comparable_and_names_the_failed_check(client
     assert "checked" not in page, "nothing is preselected"
 
 
+def test_mlflow_lists_the_versions_again_after_a_commit_only(
+    client: TestClient, run: str, model_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ask = [], model_versions.list_models
+    monkeypatch.setattr(model_versions, "list_models", lambda: asked.append(1) or ask())
+    page = client.get("/models").text
+    assert client.get("/models").text == page
+    assert len(asked) <= 1
+    register(run, model_id)
+    assert "Version 4<" in client.get("/models").text
+
+
 def test_the_list_is_paged(client: TestClient, run: str, model_id: str) -> None:
     for _ in range(VERSIONS_SHOWN):
         register(run, model_id)
