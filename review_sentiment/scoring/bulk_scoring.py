@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -224,7 +224,7 @@ def _judged(row: ReviewRow, columns: ReviewColumns) -> ReviewRow:
     if row.problem:
         return row
     problem = problem_of(columns.text_of(row.values), columns.title_of(row.values))
-    return replace(row, problem=problem) if problem else row
+    return row._replace(problem=problem) if problem else row
 
 
 def reviews_of(columns: ReviewColumns, rows: Sequence[ReviewRow]) -> tuple[list[str], list[str]]:
