@@ -40,7 +40,16 @@ def _folder(parent: Path, name: str) -> Path:
     return directory
 
 
-def docker_engine(parent: Path, images: Path, registry: str, *options: str) -> Server:
+class Docker(Server):
+    """Dockerd, which leaves the network that its containers share mounted, so that nobody can remove it."""
+
+    def stop(self) -> None:
+        super().stop()
+        network = self.directory / "exec" / "netns" / "default"
+        subprocess.run(["umount", "--lazy", str(network)], capture_output=True, check=False)
+
+
+def docker_engine(parent: Path, images: Path, registry: str, *options: str) -> Docker:
     """Return dockerd without a bridge; containers share the network of this machine."""
     directory = _folder(parent, "docker")
     programs = _folder(directory, "bin")
@@ -59,7 +68,7 @@ def docker_engine(parent: Path, images: Path, registry: str, *options: str) -> S
         "--ip6tables=false", "--insecure-registry", registry, *options,
     ]  # fmt: skip
     path = f"{programs}:{os.environ['PATH']}"
-    return Server(
+    return Docker(
         "dockerd",
         command,
         directory,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -18,8 +17,6 @@ def main() -> None:
         docker.start()
     finally:
         docker.stop()
-        namespace = directory / "docker" / "exec" / "netns" / "default"
-        subprocess.run(["umount", str(namespace)], capture_output=True, check=False)
         shutil.rmtree(directory, ignore_errors=True)
     print("dockerd starts here")
 
