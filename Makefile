@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-embedded.txt
 	touch $(INSTALLED)
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
 
 test-unit: install
 	$(BIN)/python -m pytest tests/unit

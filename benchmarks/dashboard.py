@@ -135,10 +135,9 @@ def busy(project: Project) -> Iterator[None]:
     with patch.dict(os.environ, project.environment):
         options = ("--config", str(project.config))
         run = process.start(load_settings(project.config), options, "a long training")
+        events = run.event_file
     try:
-        while f'"total": {LONG_TRAINING}' not in (
-            run.event_file.read_text() if run.event_file.is_file() else ""
-        ):
+        while not (events.is_file() and f'"total": {LONG_TRAINING}' in events.read_text()):
             assert process.is_alive(run), run.errors
             time.sleep(0.2)
         yield
