@@ -76,8 +76,9 @@ class Jobs:
             self._futures.move_to_end(key)
             since, pool, future = self._futures[key]
             # A process does one thing after the other: before ours is its turn, there is nothing to wait for.
-            others = [one for began, of, one in self._futures.values() if of is pool and began < since]
-        wait([future], PATIENCE if all(one.done() for one in others) else 0)
+            earlier = (one for began, of, one in self._futures.values() if of is pool and began < since)
+            is_next = all(one.done() for one in earlier)
+        wait([future], PATIENCE if is_next else 0)
         with self._lock:
             job = _state(since, future)
             if job.problem:

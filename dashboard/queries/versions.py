@@ -13,7 +13,7 @@ from front_door.state import SQLITE, tracking_uri
 from review_sentiment.config import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from starlette.requests import Request
 
@@ -28,8 +28,6 @@ VERSIONS_SHOWN = 50
 """On a page."""
 REGISTRIES_KEPT = 32
 """MLflow loads every version to list a model: 0.2 s for 500, and five pages ask."""
-CHANGE_COUNTER, COUNTER_BYTES = 24, 4
-"""Place and size in a sqlite file of what every commit increments (https://sqlite.org/fileformat.html)."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +90,10 @@ def read_registry(model: str, before: int | None = None, limit: int = VERSIONS_S
     if not store_exists():
         return Registry(model)
     uri = tracking_uri()
-    file = Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
-    if file is None:
+    if not uri.startswith(SQLITE):
         return _registry(model, before, limit)
-    return _registry_of_file(model, before, limit, file, _changes_of(file))
+    file = Path(uri.removeprefix(SQLITE))
+    return _registry_of_file(model, before, limit, file, file.stat().st_mtime_ns)
 
 
 @lru_cache(REGISTRIES_KEPT)
@@ -103,19 +101,10 @@ def _registry_of_file(
     model: str,
     before: int | None,
     limit: int,
-    file: Path,  # noqa: ARG001 - together with its changes, identifies what MLflow reads
-    changes: Hashable,  # noqa: ARG001
+    file: Path,  # noqa: ARG001 - what MLflow reads
+    changed: int,  # noqa: ARG001 - a commit changes the file
 ) -> Registry:
     return _registry(model, before, limit)
-
-
-def _changes_of(file: Path) -> Hashable:
-    """Return what is another after each commit to a sqlite database: its counter, and the end of its log."""
-    with file.open("rb") as database:
-        database.seek(CHANGE_COUNTER)
-        counter = database.read(COUNTER_BYTES)
-    log = file.with_name(f"{file.name}-wal")
-    return counter, log.stat().st_mtime_ns if log.exists() else 0, file.stat().st_ino
 
 
 def _registry(model: str, before: int | None, limit: int) -> Registry:

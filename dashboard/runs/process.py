@@ -37,8 +37,7 @@ RECORDS_KEPT = 5_000
 MAX_ERRORS = 4_000
 """Characters."""
 NICENESS = 5
-"""A run takes the cores whenever pages leave them: a click beside it took twice as long without."""
-LEAST_PRIORITY = 19
+"""If they compete for the cores, pages come before a run."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,9 @@ def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
                 stderr=errors,
                 start_new_session=True,
             )
-        _yield_to_pages(process.pid)
-        began = psutil.Process(process.pid).create_time()
+        started = psutil.Process(process.pid)
+        _yield_to_pages(started)
+        began = started.create_time()
         record = RunRecord(name, process.pid, began, tuple(options), title)
         scratch = directory / f".{RECORD}"
         scratch.write_text(json.dumps(asdict(record)), encoding="utf-8")
@@ -133,13 +133,12 @@ def start(settings: Settings, options: Sequence[str], title: str) -> RunRecord:
     return record
 
 
-def _yield_to_pages(pid: int) -> None:
+def _yield_to_pages(process: psutil.Process) -> None:
     """Lower the priority of a process that has just started its own session."""
-    process = psutil.Process(pid)
-    process.nice(min(process.nice() + NICENESS, LEAST_PRIORITY))
+    process.nice(process.nice() + NICENESS)
     # Where Linux shares the cores between sessions, `nice` counts within one only.
     with suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS), encoding="ascii")
+        Path(f"/proc/{process.pid}/autogroup").write_text(str(NICENESS), encoding="ascii")
 
 
 def is_alive(record: RunRecord) -> bool:

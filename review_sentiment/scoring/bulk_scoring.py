@@ -90,9 +90,7 @@ class FileScores:
     @property
     def good(self) -> npt.NDArray[np.bool_]:
         """Return of each row of the file whether it was scored."""
-        good = np.ones(len(self.log_probs) + len(self.failed), dtype=bool)
-        good[self.failed[PLACE].to_numpy()] = False
-        return good
+        return RowScores(self.scores, self.failed[PLACE].to_numpy()).good
 
 
 def score_file(job: ScoringJob, model: str, load_scorer: Callable[[], Scorer]) -> FileScores:

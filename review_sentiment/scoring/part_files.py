@@ -66,9 +66,7 @@ def _table_of(rows: RowScores) -> npt.NDArray[np.float64]:
     """Return one array [n, c + 1], which is written in half the time of three: NaN for a row that failed."""
     scores = rows.scores
     table = np.full((rows.rows, scores.log_probs.shape[1] + 1), np.nan)
-    scored = np.delete(np.arange(rows.rows), rows.failed)
-    table[scored, :-1] = scores.log_probs
-    table[scored, -1] = scores.by_student
+    table[rows.good] = np.column_stack([scores.log_probs, scores.by_student])
     return table
 
 

@@ -49,6 +49,13 @@ class RowScores:
         """Return the number of rows."""
         return len(self.scores.log_probs) + len(self.failed)
 
+    @property
+    def good(self) -> npt.NDArray[np.bool_]:
+        """Return of each row whether it was scored."""
+        good = np.ones(self.rows, dtype=bool)
+        good[self.failed] = False
+        return good
+
     @classmethod
     def joined(cls, parts: Sequence[RowScores]) -> RowScores:
         """Return the scores of consecutive parts, of which there is at least one."""

@@ -1,6 +1,6 @@
 """Versions in MLflow's model registry: register, list, look up, promote, roll back, download.
 
-A version holds the adapter, the identity of its base model and this package's code (`served_model.py`),
+A version holds the adapter, the identity of its base model and the code that it needs (`served_model.py`),
 so `mlflow.pyfunc.load_model("models:/NAME@champion").predict(frame)` is all that a user needs.
 """
 
