@@ -161,8 +161,11 @@ def chunks_of(
     rows = file.rows(columns.names(), chain.from_iterable(_lists(known, size)))
     marks = chain(_lists(known, size), repeat([]))
     while chunk := list(islice(rows, size)):
-        marked = zip(chunk, chain(next(marks), repeat(False)), strict=False)
-        yield [row if is_good else _judged(row, columns) for row, is_good in marked]
+        known_good = next(marks)
+        if len(known_good) < len(chunk) or not all(known_good):
+            marked = zip(chunk, chain(known_good, repeat(False)), strict=False)
+            chunk = [row if is_good else _judged(row, columns) for row, is_good in marked]
+        yield chunk
 
 
 def _lists(marks: npt.NDArray[np.bool_], size: int) -> Iterator[list[bool]]:
@@ -227,8 +230,6 @@ def _judged(row: ReviewRow, columns: ReviewColumns) -> ReviewRow:
 
 def reviews_of(columns: ReviewColumns, rows: Sequence[ReviewRow]) -> tuple[list[str], list[str]]:
     """Return the titles and the texts of rows that can be scored."""
-    titles = [columns.title_of(row.values) for row in rows]
-    return (
-        [title if isinstance(title, str) else "" for title in titles],
-        [columns.text_of(row.values) for row in rows],
-    )
+    text, title = columns.text, columns.title
+    titles = [None if title is None else row.values.get(title) for row in rows]
+    return [one if isinstance(one, str) else "" for one in titles], [row.values[text] for row in rows]
