@@ -134,7 +134,7 @@ def measured(directory: Path, rows: int, files: int) -> dict[str, float]:
     with Watch() as engine:
         inputs = check_inputs(str(source), output)
         scored = score_files(job, inputs, "stub", load_stub, RayCluster(None, "cpu"))  # type: ignore[arg-type]
-        result = answer_files(job, scored)
+        result = answer_files(job, str(source), scored)
     engine_s = time.monotonic() - started
     assert result.rows == rows
     return {

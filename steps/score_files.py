@@ -36,5 +36,5 @@ def score_files(
         inputs = check_inputs(request.source, job.output)
         computed = request.identity(model.precision)
         scored = scores_of(job, inputs, computed, packed.load, RayCluster(address, model.device))
-        result = answer_files(job, scored, prior)
+        result = answer_files(job, request.source, scored, prior)
         return result, drift_of(result, files)

@@ -7,16 +7,17 @@ written, read and deleted, a command on the GPU host.
 from __future__ import annotations
 
 import subprocess
-import uuid
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from front_door.doctor.checks import Check, run_check
+from front_door.doctor.cluster.access import access_of_steps
 from front_door.doctor.cluster.checks import check_cluster, require_cluster
-from front_door.doctor.cluster.connection import StackCluster, cluster_of_stack
+from front_door.doctor.cluster.connection import cluster_of_stack
 from front_door.doctor.cluster.probe import check_from_a_pod, last_built_image
 from front_door.doctor.four_bit import train_a_4bit_layer
 from front_door.doctor.gpu_host import GPU_QUERY, SECONDS_TO_ANSWER, check_host
+from front_door.doctor.s3 import check_s3
 from front_door.run.preflight import Preflight
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.models.gpu_driver import unusable_gpu
@@ -43,18 +44,8 @@ def check_stack(file: StackFile, settings: Settings) -> Iterator[Check]:
             remote += check_cluster(cluster)
         yield from remote
         if cluster and all(check.ok for check in remote):
-            yield from _check_from_a_pod(cluster, file, file.image.base_image)
-
-
-def _check_from_a_pod(cluster: StackCluster, file: StackFile, base_image: str) -> Iterator[Check]:
-    from operators.zenml_store import connect
-
-    services = {
-        "S3": file.components["artifact_store"].configuration["client_kwargs"]["endpoint_url"],
-        "MLflow": file.components["experiment_tracker"].configuration["tracking_uri"],
-        "ZenML": connect().zen_store.url,
-    }
-    yield from check_from_a_pod(cluster, last_built_image(file.zenml_name) or base_image, services)
+            image = last_built_image(file.zenml_name) or file.image.base_image
+            yield from check_from_a_pod(cluster, image, access_of_steps(file))
 
 
 def require_services(file: StackFile, settings: Settings) -> None:
@@ -82,7 +73,7 @@ def check_services(file: StackFile, settings: Settings) -> Iterator[Check]:
     advice = (
         "Check S3_BUCKET, S3_ENDPOINT_URL and AWS_ACCESS_KEY_ID: the key must write, read and delete there."
     )
-    yield run_check("S3", lambda: _s3(store, file.secrets), advice)
+    yield run_check("S3", lambda: check_s3(store, file.secrets), advice)
     operator = file.components["step_operator"]
     if operator.flavor == "ssh_host":
         advice = "Check GPU_HOST, GPU_USER, GPU_PORT, GPU_SSH_KEY. New host? ssh-keyscan HOST >> known_hosts"
@@ -128,21 +119,3 @@ def _registry(uri: str) -> str:
         return f"{host}, requires `docker login {host}`"
     answer.raise_for_status()
     return host
-
-
-def _s3(store: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
-    import s3fs
-
-    files = s3fs.S3FileSystem(
-        key=secrets["AWS_ACCESS_KEY_ID"],
-        secret=secrets["AWS_SECRET_ACCESS_KEY"],
-        client_kwargs=store["client_kwargs"],
-        config_kwargs={"connect_timeout": SECONDS_TO_ANSWER, "retries": {"max_attempts": 1}},
-        skip_instance_cache=True,
-    )
-    object_path = f"{store['path']}/doctor-{uuid.uuid4()}"
-    files.pipe_file(object_path, b"doctor")
-    if files.cat_file(object_path) != b"doctor":
-        raise RuntimeError(f"{object_path} does not contain what was written to it")
-    files.rm_file(object_path)
-    return f"{store['path']}: written, read, deleted"

@@ -114,7 +114,7 @@ def score_files(
 ) -> list[ScoredInput]:
     """Score the chunks of all files that have no scores yet.
 
-    `job.output` is the directory of the outputs; `job.source` is not used. `model` identifies the model and
+    `job.output` is the directory of the outputs; its source is not used. `model` identifies the model and
     how it is computed, for resuming. `load_scorer` loads it on a device.
 
     Raises:
@@ -147,10 +147,12 @@ def score_files(
     return inputs
 
 
-def answer_files(job: ScoringJob, inputs: Sequence[ScoredInput], prior: str = VERSION) -> BulkResult:
+def answer_files(
+    job: ScoringJob, source: str, inputs: Sequence[ScoredInput], prior: str = VERSION
+) -> BulkResult:
     """Write an output for each file, in as many processes as there are cores; return the result of all.
 
-    The class shares are those of all files together.
+    `source` is the input as `check_inputs` got it. The class shares are those of all files together.
 
     Raises:
         UsageError: the prior cannot be used.
@@ -170,7 +172,7 @@ def answer_files(job: ScoringJob, inputs: Sequence[ScoredInput], prior: str = VE
         for result in pool.map(answer, inputs):
             results.append(result)
             progress.advance(1)
-    return _merged(job, results)
+    return _merged(job, source, results)
 
 
 def _answer(job: ScoringJob, shares: Shares, sampled: int, one: ScoredInput) -> BulkResult:
@@ -181,7 +183,7 @@ def _answer(job: ScoringJob, shares: Shares, sampled: int, one: ScoredInput) -> 
     return replace(result, sample=result.sample[:: -(-len(result.sample) // sampled) or 1])
 
 
-def _merged(job: ScoringJob, results: Sequence[BulkResult]) -> BulkResult:
+def _merged(job: ScoringJob, source: str, results: Sequence[BulkResult]) -> BulkResult:
     """Return one result: the sums of the counts, and patterns that the lists of rows match."""
     labels, models = Counter[str](), Counter[str]()
     for result in results:
@@ -192,7 +194,7 @@ def _merged(job: ScoringJob, results: Sequence[BulkResult]) -> BulkResult:
     count = sum(one.rows for one in unsure)
     return replace(
         results[0],
-        source=str(job.source),
+        source=source,
         output=str(job.output),
         rows=labels.total(),
         failed=failed,

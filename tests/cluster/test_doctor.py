@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from front_door.doctor.cluster.access import HttpRequest, to_mlflow, to_s3
 from front_door.doctor.cluster.checks import PROBES, check_cluster, require_cluster
 from front_door.doctor.cluster.connection import StackCluster, cluster_of_stack
-from front_door.doctor.cluster.probe import ask_from_a_pod
+from front_door.doctor.cluster.probe import ask_from_a_pod, check_from_a_pod
 from front_door.stack.files import read_stack
 from review_sentiment.errors import ReviewSentimentError, UsageError
 from tests.cluster.bed import ClusterBed
@@ -132,12 +133,37 @@ def test_a_claim_is_bound_or_its_storage_class_is_unknown(
         storage.delete_storage_class("ssd")
 
 
-def test_a_pod_reports_which_services_it_reaches_and_is_deleted(bed: ClusterBed, team: str) -> None:
-    reached, not_reached = bed.environment["MLFLOW_TRACKING_URI"], "http://127.0.0.1:9"
-    answers = ask_from_a_pod(cluster(), bed.environment["BASE_IMAGE"], [reached, not_reached])
-    assert answers[reached] is None
-    assert "refused" in str(answers[not_reached])
+def require_nothing_left(bed: ClusterBed, team: str) -> None:
+    """Check that the job and the secret with its requests are deleted."""
     assert client.BatchV1Api(bed.cluster.api()).list_namespaced_job(team).items == []
+    secrets = client.CoreV1Api(bed.cluster.api()).list_namespaced_secret(team).items
+    assert [one for one in secrets if "doctor" in one.metadata.name] == []
+
+
+def test_a_pod_reports_which_requests_fail_and_is_deleted(bed: ClusterBed, team: str) -> None:
+    urls = f"{bed.environment['MLFLOW_TRACKING_URI']}/health", "http://127.0.0.1:9"
+    answers = ask_from_a_pod(
+        cluster(), bed.environment["BASE_IMAGE"], [HttpRequest("GET", url) for url in urls]
+    )
+    assert answers[0] is None
+    assert "refused" in str(answers[1])
+    require_nothing_left(bed, team)
+
+
+def test_a_pod_signs_in_at_each_service(bed: ClusterBed, team: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The services refuse a wrong password, and a signature that is not the store's."""
+    services = [to_s3(read_stack("gpu")), to_mlflow(read_stack("gpu"))]
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+    services.append(to_mlflow(read_stack("gpu")))
+    unsigned = [replace(one, url=one.url.partition("?")[0]) for one in services[0].requests]
+    services.append(replace(services[0], requests=tuple(unsigned)))
+    pod, *found = check_from_a_pod(cluster(), bed.environment["BASE_IMAGE"], services)
+    assert pod.ok
+    assert [check.ok for check in found] == [True, True, False, False]
+    assert [check.found.rpartition(": ")[2] for check in found] == [
+        *("written, read, deleted", "signed in", "HTTP 401 UNAUTHORIZED", "HTTP 403 Forbidden")
+    ]
+    require_nothing_left(bed, team)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +184,7 @@ def test_a_pod_that_does_not_start_is_reported_with_kubernetes_reason_and_delete
     monkeypatch.setattr("front_door.doctor.cluster.probe.SECONDS_TO_FINISH", 30)
     with pytest.raises(ReviewSentimentError, match=message):
         ask_from_a_pod(replace(cluster(), **changes), image or bed.environment["BASE_IMAGE"], [])
-    assert client.BatchV1Api(bed.cluster.api()).list_namespaced_job(team).items == []
+    require_nothing_left(bed, team)
 
 
 def test_doctor_checks_the_cluster_and_the_services_from_a_pod(project: Project) -> None:

@@ -41,12 +41,12 @@ def job_of(source: Path, output: Path, rows_per_chunk: int) -> ScoringJob:
     return ScoringJob(source, output, "7", RULE, rows_per_chunk=rows_per_chunk)
 
 
-def score_on_ray(job: ScoringJob, address: str | None, seconds: float = 0.0) -> BulkResult:
-    """Score a directory with the stub."""
-    inputs = check_inputs(str(job.source), job.output)
+def score_on_ray(source: str, job: ScoringJob, address: str | None, seconds: float = 0.0) -> BulkResult:
+    """Score a directory or a prefix with the stub."""
+    inputs = check_inputs(source, job.output)
     cluster = RayCluster(address, "cpu")
     scored = score_files(job, inputs, "stub", lambda _device: Stub(seconds), cluster)  # type: ignore[arg-type, return-value]
-    return answer_files(job, scored)
+    return answer_files(job, source, scored)
 
 
 def score_here(job: ScoringJob) -> BulkResult:
@@ -56,4 +56,5 @@ def score_here(job: ScoringJob) -> BulkResult:
 
 if __name__ == "__main__":
     source, output, address, rows_per_chunk, seconds = sys.argv[1:]
-    score_on_ray(job_of(Path(source), Path(output), int(rows_per_chunk)), address or None, float(seconds))
+    job = job_of(Path(source), Path(output), int(rows_per_chunk))
+    score_on_ray(source, job, address or None, float(seconds))

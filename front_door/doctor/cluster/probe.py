@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from front_door.doctor.checks import Check, run_check
 from front_door.doctor.cluster import reach
+from front_door.doctor.cluster.access import HttpRequest, ServiceAccess
 from front_door.doctor.cluster.connection import StackCluster
 from review_sentiment.errors import ReviewSentimentError
 
@@ -18,47 +21,61 @@ SECONDS_TO_FINISH = 180
 """For a node to pull the image and to run the probe."""
 SECONDS_BETWEEN_LOOKS = 1.0
 NOT_RECOVERABLE = ("InvalidImageName", "ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError")
+REFUSED = "The service refuses pods the credentials that it accepts from here. Does it restrict addresses?"
+UNREACHABLE = "Pods must reach it under this address; 127.0.0.1 and localhost are the pod itself."
+SECRET_KEY = "requests"
 RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
 
 
-def check_from_a_pod(cluster: StackCluster, image: str, services: Mapping[str, str]) -> Iterator[Check]:
-    """Yield whether a pod starts with the image, and whether it reaches each service (a URL by name)."""
-    answers: dict[str, str | None] = {}
+def check_from_a_pod(cluster: StackCluster, image: str, services: Sequence[ServiceAccess]) -> Iterator[Check]:
+    """Yield whether a pod starts with the image, and whether it has access to each service."""
+    answers: list[str | None] = []
 
     def start() -> str:
-        answers.update(ask_from_a_pod(cluster, image, list(services.values())))
+        answers.extend(ask_from_a_pod(cluster, image, [one for each in services for one in each.requests]))
         return f"{image} started"
 
     check = run_check("pod", start)
     yield check
     if check.ok:
-        for name, url in services.items():
-            problem = answers[url]
-            found = url if problem is None else f"{url}: {problem}"
-            advice = "Pods must reach it under this address; 127.0.0.1 and localhost are the pod itself."
-            yield Check(f"{name} in pod", problem is None, found, advice)
+        left = iter(answers)
+        for service in services:
+            problems = [problem for problem in islice(left, len(service.requests)) if problem]
+            found = f"{service.address}: {problems[0] if problems else service.success}"
+            advice = REFUSED if found.startswith(f"{service.address}: HTTP 4") else UNREACHABLE
+            yield Check(f"{service.name} in pod", not problems, found, advice)
 
 
-def ask_from_a_pod(cluster: StackCluster, image: str, urls: list[str]) -> dict[str, str | None]:
-    """Return why each URL does not respond in a pod without a GPU; None if it does.
+def ask_from_a_pod(cluster: StackCluster, image: str, requests: Sequence[HttpRequest]) -> list[str | None]:
+    """Return why each request fails in a pod without a GPU; None for one that succeeds.
+
+    The requests travel in a secret, as they have credentials.
 
     Raises:
         ReviewSentimentError: the pod did not start or failed; the message has Kubernetes' reason.
     """
     from kubernetes import client
 
-    name = f"review-sentiment-doctor-{uuid.uuid4().hex[:8]}"
-    jobs = client.BatchV1Api(cluster.api)
-    body = _job(cluster, name, image, urls)
-    cluster.ask(jobs.create_namespaced_job, cluster.namespace, body)
+    name, namespace = f"review-sentiment-doctor-{uuid.uuid4().hex[:8]}", cluster.namespace
+    core, jobs = client.CoreV1Api(cluster.api), client.BatchV1Api(cluster.api)
+    secret = {"metadata": {"name": name}, "stringData": {SECRET_KEY: json.dumps(list(map(asdict, requests)))}}
+    cluster.ask(core.create_namespaced_secret, namespace, secret)
     try:
+        job = cluster.ask(jobs.create_namespaced_job, namespace, _job(cluster, name, image))
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job.metadata.uid}
+        # If this process is killed, Kubernetes deletes the secret with the job.
+        cluster.ask(core.patch_namespaced_secret, name, namespace, {"metadata": {"ownerReferences": [owner]}})
         return json.loads(_log_of(cluster, name))  # type: ignore[no-any-return]
     finally:
-        cluster.ask(jobs.delete_namespaced_job, name, cluster.namespace, propagation_policy="Background")
+        cluster.ask(jobs.delete_namespaced_job, name, namespace, propagation_policy="Background")
+        cluster.ask(core.delete_namespaced_secret, name, namespace)
 
 
-def _job(cluster: StackCluster, name: str, image: str, urls: list[str]) -> Any:
-    """Return the job as ZenML makes those of steps, so that the stack's settings of pods apply."""
+def _job(cluster: StackCluster, name: str, image: str) -> Any:
+    """Return the job as ZenML makes those of steps, so that the stack's settings of pods apply.
+
+    The secret of the same name has the requests.
+    """
     from zenml.integrations.kubernetes.manifest_utils import (
         build_job_manifest,
         build_pod_manifest,
@@ -66,13 +83,14 @@ def _job(cluster: StackCluster, name: str, image: str, urls: list[str]) -> Any:
     )
     from zenml.integrations.kubernetes.pod_settings import KubernetesPodSettings
 
+    requests = {"name": reach.VARIABLE, "valueFrom": {"secretKeyRef": {"name": name, "key": SECRET_KEY}}}
     pod = build_pod_manifest(
         pod_name=None,
         image_name=image,
         command=["python3", "-c", Path(reach.__file__).read_text(encoding="utf-8")],
-        args=urls,
+        args=[],
         privileged=False,
-        pod_settings=KubernetesPodSettings(**{**cluster.pods, "resources": RESOURCES}),
+        pod_settings=KubernetesPodSettings(**{**cluster.pods, "resources": RESOURCES, "env": [requests]}),
         service_account_name=cluster.account,
     )
     return build_job_manifest(

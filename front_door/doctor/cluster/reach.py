@@ -1,28 +1,33 @@
-"""Prints, as one JSON object, why each given URL does not respond; null if it does.
+"""Makes HTTP requests and prints, as one JSON list, why each failed; null for one that succeeded.
 
-    python3 reach.py URL...
+    REQUESTS='[{"method": "GET", "url": "...", "headers": {}, "body": ""}]' python3 reach.py
 
-The probe pod runs this text, so it takes Python's standard library only. Credentials are not needed: any
-answer below 500, also a refusal to sign in, shows that the pod can resolve and reach the service.
+The probe pod runs this text, so it takes Python's standard library only. What it prints has no credentials.
 """
 
 import http.client
 import json
-import sys
+import os
 import urllib.error
 import urllib.request
 
+VARIABLE = "REQUESTS"
 SECONDS_TO_ANSWER = 10
-SERVER_ERROR = 500
 
 
-def problem_of(url: str) -> str | None:
-    """Return why the service does not respond, or None."""
+def problem_of(request: dict) -> str | None:  # type: ignore[type-arg]
+    """Return why a request failed, or None."""
+    made = urllib.request.Request(
+        request["url"],
+        request["body"].encode() or None,
+        request["headers"],
+        method=request["method"],
+    )
     try:
-        with urllib.request.urlopen(url, timeout=SECONDS_TO_ANSWER):
+        with urllib.request.urlopen(made, timeout=SECONDS_TO_ANSWER):
             return None
     except urllib.error.HTTPError as error:
-        return f"HTTP {error.code} {error.reason}" if error.code >= SERVER_ERROR else None
+        return f"HTTP {error.code} {error.reason}"
     except urllib.error.URLError as error:
         return str(error.reason)
     except (OSError, http.client.HTTPException) as error:
@@ -30,4 +35,4 @@ def problem_of(url: str) -> str | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps({url: problem_of(url) for url in sys.argv[1:]}))
+    print(json.dumps([problem_of(request) for request in json.loads(os.environ[VARIABLE])]))

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from front_door.doctor.cluster.access import HttpRequest
 from front_door.doctor.cluster.checks import PROBES, check_cluster, require_cluster
 from front_door.doctor.cluster.connection import StackCluster, cluster_of_stack
 from front_door.doctor.cluster.reach import problem_of
@@ -297,11 +299,14 @@ def test_the_manifests_grant_exactly_the_rights_that_are_checked() -> None:
     assert not {"*"} & {word for right in granted for word in right}
 
 
-def test_a_pod_reports_why_it_does_not_reach_a_service(server: type[ApiServer]) -> None:
+def test_a_pod_reports_why_a_request_fails(server: type[ApiServer]) -> None:
+    def problem(url: str) -> str | None:
+        return problem_of(asdict(HttpRequest("GET", url)))
+
     host = cluster().api.configuration.host
     server.objects |= {"/broken": 503, "/forbidden": 403}
-    assert problem_of(f"{host}/version/") is None
-    assert problem_of(f"{host}/forbidden") is None  # S3 refuses to list without a signature
-    assert problem_of(f"{host}/broken") == "HTTP 503 Service Unavailable"
-    assert "refused" in str(problem_of("http://127.0.0.1:9"))
-    assert "unknown url type" in str(problem_of("sqlite:///zenml.db"))
+    assert problem(f"{host}/version/") is None
+    assert problem(f"{host}/forbidden") == "HTTP 403 Forbidden"
+    assert problem(f"{host}/broken") == "HTTP 503 Service Unavailable"
+    assert "refused" in str(problem("http://127.0.0.1:9"))
+    assert "unknown url type" in str(problem("sqlite:///zenml.db"))

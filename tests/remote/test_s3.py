@@ -1,9 +1,10 @@
-"""Tables in a real S3 store, which checks signatures."""
+"""Tables to train on and files to score in a real S3 store, which checks signatures."""
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from review_sentiment.config import DataSettings
 from review_sentiment.data.records import ReviewRecord
 from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.errors import DataError, UsageError
+from tests.ray.driver import job_of, score_here, score_on_ray
 from tests.remote.bed import TestBed
 
 pytestmark = pytest.mark.remote
@@ -83,3 +85,18 @@ def test_a_wrong_secret_is_an_error_without_the_secret(s3: Any, monkeypatch: pyt
         texts(f"{PLACE}/tickets.csv", "tickets")
     assert f"{PLACE}/tickets.csv" in str(error.value)
     assert "a-wrong-secret" not in str(error.value)
+
+
+def test_ray_scores_the_objects_below_a_prefix(s3: Any, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is an extra: pip install '.[ray]'")
+    rows = [f'{{"id": {number}, "text": "{"soft " * (number % 131 + 1)}"}}\n' for number in range(300)]
+    put(s3, "reviews/May.jsonl", "".join(rows[::2]).encode())
+    put(s3, "reviews/years/June.jsonl.gz", gzip.compress("".join(rows[1::2]).encode()))
+    output = tmp_path / "out"
+    found = score_on_ray(f"{PLACE}/reviews", job_of(Path("unused"), output, 40), None)
+    assert (found.source, found.rows, found.failed) == (f"{PLACE}/reviews", 300, 0)
+    for name, half in (("May.jsonl", rows[::2]), ("years/June.jsonl", rows[1::2])):
+        local, expected = tmp_path / "local.jsonl", tmp_path / "expected.jsonl"
+        local.write_text("".join(half), encoding="utf-8")
+        score_here(job_of(local, expected, 40))
+        assert (output / name).read_bytes() == expected.read_bytes()
