@@ -57,4 +57,5 @@ def score_here(job: ScoringJob) -> BulkResult:
 if __name__ == "__main__":
     source, output, address, rows_per_chunk, seconds = sys.argv[1:]
     job = job_of(Path(source), Path(output), int(rows_per_chunk))
-    score_on_ray(source, job, address or None, float(seconds))
+    scored = score_on_ray(source, job, address or None, float(seconds))
+    print(f"{scored.rows} rows of {scored.source}")

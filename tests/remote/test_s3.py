@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,9 @@ from review_sentiment.config import DataSettings
 from review_sentiment.data.records import ReviewRecord
 from review_sentiment.data.sources.catalogue import open_source
 from review_sentiment.errors import DataError, UsageError
-from tests.ray.driver import job_of, score_here, score_on_ray
+from tests.front_door import ROOT
+from tests.ray import driver as driving
+from tests.ray.driver import job_of, score_here
 from tests.remote.bed import TestBed
 
 pytestmark = pytest.mark.remote
@@ -87,14 +93,17 @@ def test_a_wrong_secret_is_an_error_without_the_secret(s3: Any, monkeypatch: pyt
     assert "a-wrong-secret" not in str(error.value)
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is an extra: pip install '.[ray]'")
 def test_ray_scores_the_objects_below_a_prefix(s3: Any, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="Ray is an extra: pip install '.[ray]'")
     rows = [f'{{"id": {number}, "text": "{"soft " * (number % 131 + 1)}"}}\n' for number in range(300)]
     put(s3, "reviews/May.jsonl", "".join(rows[::2]).encode())
     put(s3, "reviews/years/June.jsonl.gz", gzip.compress("".join(rows[1::2]).encode()))
     output = tmp_path / "out"
-    found = score_on_ray(f"{PLACE}/reviews", job_of(Path("unused"), output, 40), None)
-    assert (found.source, found.rows, found.failed) == (f"{PLACE}/reviews", 300, 0)
+    command = [sys.executable, driving.__file__, f"{PLACE}/reviews", output, "", "40", "0"]
+    found = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True
+    )
+    assert found.stdout.splitlines()[-1] == f"300 rows of {PLACE}/reviews"
     for name, half in (("May.jsonl", rows[::2]), ("years/June.jsonl", rows[1::2])):
         local, expected = tmp_path / "local.jsonl", tmp_path / "expected.jsonl"
         local.write_text("".join(half), encoding="utf-8")
