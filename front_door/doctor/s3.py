@@ -20,7 +20,11 @@ class ObjectInStore:
             key=secrets["AWS_ACCESS_KEY_ID"],
             secret=secrets["AWS_SECRET_ACCESS_KEY"],
             client_kwargs=store["client_kwargs"],
-            config_kwargs={"connect_timeout": SECONDS_TO_ANSWER, "retries": {"max_attempts": 1}},
+            config_kwargs={
+                "connect_timeout": SECONDS_TO_ANSWER,
+                "retries": {"max_attempts": 1},
+                "signature_version": "s3v4",  # botocore's default for URLs signs the type of the content too
+            },
             skip_instance_cache=True,
         )
         self.path = f"{store['path']}/doctor-{uuid.uuid4()}"
