@@ -161,7 +161,7 @@ def test_a_pod_signs_in_at_each_service(bed: ClusterBed, team: str, monkeypatch:
     assert pod.ok
     assert [check.ok for check in found] == [True, True, False, False]
     assert [check.found.rpartition(": ")[2] for check in found] == [
-        *("written, read, deleted", "signed in", "HTTP 401 UNAUTHORIZED", "HTTP 403 Forbidden")
+        *("written, read, deleted", "signed in", "HTTP 401 Unauthorized", "HTTP 403 Forbidden")
     ]
     require_nothing_left(bed, team)
 
