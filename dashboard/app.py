@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -56,6 +57,8 @@ PAGES = (
     system,
 )
 UNAVAILABLE = 503
+SECONDS_OF_FIRST_PAGE = 2.0
+"""Until then, the process of slow work takes no time from the browser that opens."""
 
 
 def build_app(warm: bool = False) -> Starlette:
@@ -110,7 +113,8 @@ def bug_page(request: Request, error: Exception) -> HTMLResponse:
 async def _with_jobs(app: Starlette, warm: bool) -> AsyncIterator[None]:
     app.state.jobs = Jobs()
     if warm:
-        app.state.jobs.ask("computations", "warm-up", warm_up.computations)
+        ask = partial(app.state.jobs.ask, "computations", "warm-up", warm_up.computations)
+        asyncio.get_running_loop().call_later(SECONDS_OF_FIRST_PAGE, ask)
     try:
         yield
     finally:

@@ -64,6 +64,7 @@ const send = async (form) => {
   const fields = [...new FormData(form)].filter(([name, value]) => value !== base(name) && !(value instanceof File));
   const address = `${form.getAttribute("action") || location.pathname}?${new URLSearchParams(fields)}`;
   history.replaceState(null, "", address);
+  shown = here();
   if (await replace(address, [...outdated].map((id) => document.getElementById(id)).filter(Boolean))) outdated.clear();
 };
 const mark = (regions) => regions.split(" ").forEach((id) => outdated.add(id));
@@ -166,7 +167,54 @@ const prepare = (part) => {
   for (const figure of part.querySelectorAll(".figure:not([data-drawn])")) seen.observe(figure);
   for (const field of part.querySelectorAll("form[data-auto] .only-without-script")) field.remove();
 };
-for (const region of document.querySelectorAll("[data-live]")) region.source = region.outerHTML;
-for (const log of document.querySelectorAll(".log")) log.scrollTo(0, 1e9);
-prepare(document);
+const begin = () => {
+  for (const region of document.querySelectorAll("[data-live]")) region.source = region.outerHTML;
+  for (const log of document.querySelectorAll(".log")) log.scrollTo(0, 1e9);
+  prepare(document);
+};
+
+// 6. Links between pages. The new page is put into this document: a new document takes Chromium longer than the server
+//    takes to make a page, and much longer while a run trains. What is not a page of ours is opened as usual.
+const here = () => location.pathname + location.search;
+let shown = here();
+let visit = new AbortController();
+const show = async (address, arrived) => {
+  visit.abort();
+  visit = new AbortController();
+  const { signal } = visit;
+  const content = document.getElementById("content");
+  content.ariaBusy = "true";
+  try {
+    const answer = await fetch(address, { headers: { Accept: "text/html" }, signal });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const next = page.getElementById("content");
+    if (!next) { location.assign(address); return; }
+    changes += 1;  // answers for regions of the page before are dropped
+    for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+    document.title = page.title;
+    document.querySelector("header nav").replaceWith(page.querySelector("header nav"));
+    content.replaceWith(next);
+    arrived(answer.url);
+    shown = here();
+    begin();
+    next.focus({ preventScroll: true });
+  } catch (error) { if (!signal.aborted) location.assign(address); }  // the server does not answer
+};
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  const elsewhere = !link || link.origin !== location.origin || link.hash || link.target || link.download;
+  if (elsewhere || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  const left = { y: scrollY };
+  show(link.href, (address) => {
+    history.replaceState(left, "");
+    history.pushState(null, "", address);
+    scrollTo(0, 0);
+  });
+});
+addEventListener("popstate", ({ state }) => {
+  if (shown !== here()) show(location.href, () => scrollTo(0, state?.y ?? 0));  // or only the part after # differs
+});
+
+begin();
 live();

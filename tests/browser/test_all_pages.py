@@ -175,6 +175,40 @@ def test_the_skip_link_leads_to_the_content(versions: Dashboard, visit: Visits) 
         expect(found.page.locator("main")).to_be_focused()
 
 
+def test_links_open_pages_without_a_new_document_and_back_returns(versions: Dashboard, visit: Visits) -> None:
+    with visit() as found:
+        window = found.page
+
+        def follow(name: str) -> None:
+            window.get_by_role("navigation", name="Main").get_by_role("link", name=name).click()
+            expect(window.get_by_role("heading", level=1, name=name)).to_be_visible()
+            expect(window).to_have_title(f"{name} · review-sentiment")
+            expect(window.locator("nav [aria-current]")).to_have_text(name)
+            expect(window.get_by_role("main")).to_be_focused()
+
+        window.goto(versions.url)
+        window.evaluate("document.body.dataset.same = ''")
+        follow("Runs")
+        window.get_by_label("Sort").select_option("longest")
+        expect(window).to_have_url(re.compile("/runs.sort=longest$"))
+        window.evaluate("scrollTo(0, 120)")
+        follow("Compare")
+        assert window.evaluate("scrollY") == 0
+        expect(window.locator(".figure .main-svg").first).to_be_attached(timeout=WAIT_MILLISECONDS)
+        window.go_back()
+        expect(window.get_by_label("Sort")).to_have_value("longest")
+        assert window.evaluate("scrollY") == 120
+        window.go_back()
+        expect(window.get_by_role("heading", level=1, name="Overview")).to_be_visible()
+        window.go_forward()
+        expect(window.get_by_label("Sort")).to_have_value("longest")
+        assert window.locator("body[data-same]").count() == 1
+        window.get_by_role("link", name="Models").click(modifiers=["Control"])
+        expect(window.get_by_role("heading", level=1, name="Runs")).to_be_visible()
+        assert len(window.context.pages) == 2
+        assert found.errors == []
+
+
 def test_pages_work_without_scripts(versions: Dashboard, browser: Any) -> None:
     with closing(browser.new_context(java_script_enabled=False)) as context:
         page = context.new_page()
