@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from starlette.routing import Route
 
 from dashboard.queries.runs import outcomes, read_runs
 from dashboard.queries.versions import Registry, registry_of
 from dashboard.queries.zenml_store import is_on_server, last_scoring
-from dashboard.rendering import render
+from dashboard.rendering import of_model, render
 from front_door.run.summary import tag_figure
 from review_sentiment.errors import ReviewSentimentError
 
@@ -70,22 +71,22 @@ def _registry(request: Request) -> tuple[Registry | None, str]:
 def _of_versions(registry: Registry | None) -> Iterator[Attention]:
     if registry is None or not registry.versions:
         return
-    champion, newest = registry.champion, registry.versions[0]
+    champion, newest, own = registry.champion, registry.versions[0], of_model(registry.model)
     if champion is None:
         text = "No version is the champion yet, so @champion cannot be loaded."
-        yield Attention(text, "warn", "Choose a version", "/models")
+        yield Attention(text, "warn", "Choose a version", f"/models{own}")
     elif int(newest.version) > int(champion.version):
         passed = newest.tags.get("gate") == "passed"
         verdict = "passed its gate and waits for a promotion" if passed else "did not pass its gate"
-        pair = f"/compare?models={champion.version}&models={newest.version}"
+        pair = [*registry.parameters().items(), ("models", champion.version), ("models", newest.version)]
         yield Attention(
             f"Version {newest.version} {verdict}.",
             "good" if passed else "warn",
             "Compare with the champion",
-            pair,
+            f"/compare?{urlencode(pair)}",
         )
     for warning in champion.warnings if champion else ():
-        address = f"/models/{champion.version if champion else ''}"
+        address = f"/models/{champion.version if champion else ''}{own}"
         yield Attention(f"Champion: {warning}", "warn", "Open the version", address)
 
 

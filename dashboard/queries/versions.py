@@ -89,10 +89,9 @@ def read_registry(model: str, before: int | None = None, limit: int = VERSIONS_S
     """
     if not store_exists():
         return Registry(model)
-    uri = tracking_uri()
-    if not uri.startswith(SQLITE):
+    file = _store_file()
+    if file is None:
         return _registry(model, before, limit)
-    file = Path(uri.removeprefix(SQLITE))
     return _registry_of_file(model, before, limit, file, file.stat().st_mtime_ns)
 
 
@@ -152,13 +151,19 @@ def store_exists() -> bool:
     Two processes that create the same sqlite database at once both fail (MLflow 3.17). A run creates it
     before its first step.
     """
-    uri = tracking_uri()
-    if not uri.startswith(SQLITE):
+    file = _store_file()
+    if file is None:
         return True
-    if not Path(uri.removeprefix(SQLITE)).is_file():
+    if not file.is_file():
         return False
     record = active_run()
     return record is None or has_started(read_events(record.event_file))
+
+
+def _store_file() -> Path | None:
+    """Return the file of a store in sqlite, without the options of its address; None for another store."""
+    uri = tracking_uri()
+    return Path(uri.removeprefix(SQLITE).partition("?")[0]) if uri.startswith(SQLITE) else None
 
 
 def use_mlflow() -> None:

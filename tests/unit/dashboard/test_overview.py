@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from dashboard.app import build_app
 from dashboard.pages import overview
 from dashboard.queries.runs import Run, RunList
-from dashboard.queries.versions import Registry
+from dashboard.queries.versions import Registry, default_model
 from review_sentiment.errors import TrackingError
 from tests.unit.dashboard.recorded import version
 
@@ -73,7 +73,9 @@ def test_a_version_after_the_champion_needs_attention(
     champion, newest = version("9", "champion"), version("10", "challenger", gate=gate)
     text = page(monkeypatch, Registry("m", [newest, champion], champion), COMPLETED)
     assert f"Version 10 {expected}." in text
-    assert "/compare?models=9&amp;models=10" in text
+    assert "/compare?model=m&amp;models=9&amp;models=10" in text
+    assert 'href="/models/9?model=m"' in text
+    assert "/compare?models=9" in page(monkeypatch, Registry(default_model(), [newest, champion], champion))
 
 
 def test_versions_without_a_champion_and_its_warnings_need_attention(monkeypatch: pytest.MonkeyPatch) -> None:
