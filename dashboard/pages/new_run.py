@@ -31,7 +31,6 @@ from dashboard.settings_form import (
     read_form,
 )
 from review_sentiment.errors import UsageError
-from review_sentiment.models.base_model import EMBEDDED
 from review_sentiment.settings_files import flat
 
 if TYPE_CHECKING:
@@ -100,13 +99,10 @@ def _page(request: Request, typed: Mapping[str, str], problem: str = "", status:
 def _fit(request: Request, form: Form) -> Fit | None:
     """Return the need of memory and time; None while it is being computed.
 
-    The configuration of a model of the Hub may have to be downloaded, which no page waits for.
+    That needs torch, and the configuration of a model of the Hub may have to be downloaded.
     """
     if form.settings is None:
         return Fit()
-    name = form.settings.model.name
-    if name == EMBEDDED or Path(name).is_dir():
-        return memory_fit(form.settings)
     key = ("memory", form.settings.model_dump_json())
     job = request.app.state.jobs.ask("computations", key, memory_fit, form.settings)
     return Fit(problem=job.problem) if job.problem else job.result

@@ -6,28 +6,23 @@ import logging
 from functools import cache
 from importlib import import_module
 from threading import Thread
-from typing import TYPE_CHECKING
 
 from dashboard.queries.versions import default_model, read_registry, store_exists
 from dashboard.queries.zenml_store import stored_runs
 from dashboard.rendering import environment
-from front_door.stack.configs import DEFAULT_STACK
 from front_door.state import SQLITE, tracking_uri
+from review_sentiment.config import Settings
 from review_sentiment.errors import ReviewSentimentError
-
-if TYPE_CHECKING:
-    from review_sentiment.config import Settings
 
 MODULES = (
     "dashboard.figures",
-    "front_door.run.estimate",
-    "torch",
     "review_sentiment.tracking.model_versions",
     "review_sentiment.tracking.evidence",
     "review_sentiment.tracking.recorded_runs",
 )
 COMPUTATION_MODULES = (
     "dashboard.queries.compared",
+    "front_door.run.estimate",
     "review_sentiment.tracking.evidence",
     "scipy.stats",
     "sklearn.metrics",
@@ -55,7 +50,7 @@ def before_serving() -> None:
 def warm_up() -> None:
     """Load what pages need and read the stores, once per process.
 
-    It takes 5 s of processor time, during which pages of the same process would be slow.
+    It takes seconds of processor time, during which pages of the same process would be slow.
     """
     load()
     query_mlflow()
@@ -67,18 +62,15 @@ def computations() -> bool:
     for module in COMPUTATION_MODULES:
         import_module(module)
     query_mlflow()
+    measure_speed(Settings())
     return True
 
 
 @cache
 def load() -> None:
-    """Import what pages need, read the default settings and measure the processor's speed, once."""
-    from dashboard.settings_form import DEFAULT_CONFIG, read_form
-
+    """Import what pages need, once."""
     for module in MODULES:
         import_module(module)
-    if settings := read_form(DEFAULT_CONFIG, DEFAULT_STACK, {}).settings:
-        measure_speed(settings)
 
 
 def measure_speed(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from dashboard.pages import overview
 from dashboard.queries.runs import Run, RunList
 from dashboard.queries.versions import Registry, default_model
 from review_sentiment.errors import TrackingError
+from tests.unit.dashboard.pages import client
 from tests.unit.dashboard.recorded import version
 
 STOPPED = Run("run-1", "interrupted", 1.0, 2.0, "local", "command line", "", None)
@@ -47,11 +48,11 @@ def test_without_any_run_it_leads_to_the_first_one(tmp_path: Path, monkeypatch: 
     for name in ("ZENML_CONFIG_PATH", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    client = TestClient(build_app())
-    first = client.get("/").text
+    window = client()
+    first = window.get("/").text
     assert "Train your first model" in first
     assert 'href="/runs/new?config=smoke"' in first
-    assert "Start the run" in client.get("/runs/new?config=smoke").text
+    assert "Start the run" in window.get("/runs/new?config=smoke").text
     assert not list(tmp_path.rglob("*.db")), "a page creates no store"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,10 @@ def test_a_gpu_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         measure_speed(Settings())
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     measure_speed(Settings())
+
+
+def test_the_server_does_not_load_torch() -> None:
+    """It would be half of the time until somebody can open the dashboard, and 300 MB."""
+    script = "import sys; from dashboard.serving import server, warm_up; warm_up.load(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
