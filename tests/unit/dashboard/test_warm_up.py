@@ -34,7 +34,7 @@ def test_a_gpu_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_server_does_not_load_torch() -> None:
-    """It would be half of the time until somebody can open the dashboard, and 300 MB."""
+    """It would be half of the time until somebody can open the dashboard, and 190 MB."""
     load = "import sys; from dashboard.serving import server, warm_up; warm_up.load()"
     script = f"{load}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
