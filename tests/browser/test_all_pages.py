@@ -194,6 +194,7 @@ def test_links_open_pages_without_a_new_document_and_back_returns(versions: Dash
         window.evaluate("scrollTo(0, 120)")
         follow("Compare")
         assert window.evaluate("scrollY") == 0
+        window.locator(".figure:visible").first.scroll_into_view_if_needed()
         expect(window.locator(".figure .main-svg").first).to_be_attached(timeout=WAIT_MILLISECONDS)
         window.go_back()
         expect(window.get_by_label("Sort")).to_have_value("longest")
