@@ -176,7 +176,7 @@ def test_the_skip_link_leads_to_the_content(versions: Dashboard, visit: Visits) 
 
 
 def test_links_open_pages_without_a_new_document_and_back_returns(versions: Dashboard, visit: Visits) -> None:
-    with visit() as found:
+    with visit(1280, 400) as found:  # less than a page is high
         window = found.page
 
         def follow(name: str) -> None:
