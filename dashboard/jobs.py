@@ -26,7 +26,7 @@ Arguments = ParamSpec("Arguments")
 RESULTS_KEPT = 200
 PATIENCE = 0.05
 """Seconds that a page waits for a result: most are there by then, and the page need not be updated."""
-NICENESS: dict[Kind, int] = {"computations": 0, "models": 5, "measurements": 5}
+NICENESS: dict[Kind, int] = {"computations": 0, "models": 15, "measurements": 5}
 """If they compete for the cores, pages and the computations that they wait for come first."""
 
 
