@@ -40,10 +40,14 @@ const replace = async (address, regions) => {
 };
 
 // 2. Live regions: data-live is the number of seconds between two updates. Hidden windows do not ask.
-const live = async () => {
-  const regions = () => [...document.querySelectorAll("[data-live]")];
+let waiting;
+const regions = () => [...document.querySelectorAll("[data-live]")];
+const live = () => {  // also called for a new page: the one before may have waited for longer
   const seconds = regions().map((region) => Number(region.dataset.live));
-  await new Promise((after) => setTimeout(after, 1000 * (seconds.length ? Math.min(...seconds) : 1)));
+  clearTimeout(waiting);
+  waiting = setTimeout(update, 1000 * (seconds.length ? Math.min(...seconds) : 1));
+};
+const update = async () => {
   if (!document.hidden && regions().length) {  // a form may have added one in between
     try {
       await replace(location.href, regions());
@@ -171,6 +175,7 @@ const begin = () => {
   for (const region of document.querySelectorAll("[data-live]")) region.source = region.outerHTML;
   for (const log of document.querySelectorAll(".log")) log.scrollTo(0, 1e9);
   prepare(document);
+  live();
 };
 
 // 6. Links between pages. The new page is put into this document: a new document takes Chromium longer than the server
@@ -191,6 +196,7 @@ const show = async (address, arrived) => {
     if (!next) { location.assign(address); return; }
     changes += 1;  // answers for regions of the page before are dropped
     for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+    document.documentElement.classList.remove("disconnected");
     document.title = page.title;
     document.querySelector("header nav").replaceWith(page.querySelector("header nav"));
     content.replaceWith(next);
@@ -217,4 +223,3 @@ addEventListener("popstate", ({ state }) => {
 });
 
 begin();
-live();
