@@ -1,4 +1,4 @@
-"""Makes HTTP requests and prints, as one JSON list, why each failed; null for one that succeeded.
+"""Makes HTTP requests and prints, as one JSON list, why each failed; null for one that did not.
 
     REQUESTS='[{"method": "GET", "url": "...", "headers": {}, "body": ""}]' python3 reach.py
 
