@@ -113,8 +113,9 @@ def bug_page(request: Request, error: Exception) -> HTMLResponse:
 async def _with_jobs(app: Starlette, warm: bool) -> AsyncIterator[None]:
     app.state.jobs = Jobs()
     if warm:
-        ask = partial(app.state.jobs.ask, "computations", "warm-up", warm_up.computations)
-        asyncio.get_running_loop().call_later(SECONDS_OF_FIRST_PAGE, ask)
+        asyncio.get_running_loop().call_later(
+            SECONDS_OF_FIRST_PAGE, app.state.jobs.ask, "computations", "warm-up", warm_up.computations
+        )
     try:
         yield
     finally:

@@ -53,7 +53,6 @@ def warm_up() -> None:
     It takes seconds of processor time, during which pages of the same process would be slow.
     """
     load()
-    query_mlflow()
     read_overview()
 
 
@@ -88,7 +87,10 @@ def measure_speed(settings: Settings) -> None:
 
 
 def read_overview() -> None:
-    """Read what the first page shows, which is kept: 0.7 s with 2,000 runs and 500 versions."""
+    """Read what the first page shows, which is kept: 0.7 s with 2,000 runs and 500 versions.
+
+    The first query of MLflow imports more modules.
+    """
     try:
         read_registry(default_model())
         stored_runs()
@@ -98,7 +100,7 @@ def read_overview() -> None:
 
 
 def query_mlflow() -> None:
-    """Make the first query of MLflow, if there is a store: it imports more modules."""
+    """Make the first query of MLflow, if there is a store."""
     from review_sentiment.tracking import mlflow_store
 
     try:

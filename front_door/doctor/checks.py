@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from review_sentiment.errors import ReviewSentimentError, first_line
 
+SECONDS_TO_ANSWER = 10
+"""For a service or a machine that is asked."""
+
 
 @dataclass(frozen=True)
 class Check:

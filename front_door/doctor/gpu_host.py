@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from front_door.doctor.checks import SECONDS_TO_ANSWER
 from front_door.run.storage import GIGABYTE, IMAGE_GB, DiskNeeds, disk_needs
 from review_sentiment.errors import ReviewSentimentError
 from review_sentiment.models.base_model import identify
@@ -15,7 +16,6 @@ from review_sentiment.models.gpu_driver import REGISTRY_CUDA, cuda_of, fits, fit
 if TYPE_CHECKING:
     from review_sentiment.config import Settings
 
-SECONDS_TO_ANSWER = 10
 DOCKER_QUERY = "docker version --format '{{.Server.Version}}'"
 GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
 CACHED = "cached"

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-SECONDS_TO_ANSWER = 10
+from front_door.doctor.checks import SECONDS_TO_ANSWER
+
 CONTENT = b"doctor"
 
 

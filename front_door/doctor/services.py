@@ -10,13 +10,13 @@ import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from front_door.doctor.checks import Check, run_check
+from front_door.doctor.checks import SECONDS_TO_ANSWER, Check, run_check
 from front_door.doctor.cluster.access import access_of_steps
 from front_door.doctor.cluster.checks import check_cluster, require_cluster
 from front_door.doctor.cluster.connection import cluster_of_stack
 from front_door.doctor.cluster.probe import check_from_a_pod, last_built_image
 from front_door.doctor.four_bit import train_a_4bit_layer
-from front_door.doctor.gpu_host import GPU_QUERY, SECONDS_TO_ANSWER, check_host
+from front_door.doctor.gpu_host import GPU_QUERY, check_host
 from front_door.doctor.s3 import check_s3
 from front_door.run.preflight import Preflight
 from review_sentiment.errors import ReviewSentimentError

@@ -230,6 +230,8 @@ def _judged(row: ReviewRow, columns: ReviewColumns) -> ReviewRow:
 
 def reviews_of(columns: ReviewColumns, rows: Sequence[ReviewRow]) -> tuple[list[str], list[str]]:
     """Return the titles and the texts of rows that can be scored."""
-    text, title = columns.text, columns.title
-    titles = [None if title is None else row.values.get(title) for row in rows]
-    return [one if isinstance(one, str) else "" for one in titles], [row.values[text] for row in rows]
+    titles = [columns.title_of(row.values) for row in rows]
+    return (
+        [title if isinstance(title, str) else "" for title in titles],
+        [columns.text_of(row.values) for row in rows],
+    )

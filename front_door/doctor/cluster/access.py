@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from front_door.doctor.s3 import ObjectInStore
+from front_door.doctor.s3 import CONTENT, ObjectInStore
 
 if TYPE_CHECKING:
     from front_door.stack.files import StackFile
@@ -18,7 +18,7 @@ SECONDS_VALID = 600
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """A request, of which any part may be secret."""
+    """A request. Its URL, its headers and its body may have credentials."""
 
     method: str
     url: str = field(repr=False)
@@ -48,11 +48,10 @@ def to_s3(file: StackFile) -> ServiceAccess:
     made.write()  # the client learns the region of the bucket, without which a URL is signed for another one
     made.delete()
     operations = {"PUT": "put_object", "GET": "get_object", "DELETE": "delete_object"}
+    urls = {method: made.signed_url(operation, SECONDS_VALID) for method, operation in operations.items()}
     requests = tuple(
-        HttpRequest(
-            method, made.signed_url(operation, SECONDS_VALID), body="doctor" if method == "PUT" else ""
-        )
-        for method, operation in operations.items()
+        HttpRequest(method, url, body=CONTENT.decode() if method == "PUT" else "")
+        for method, url in urls.items()
     )
     address = f"{store['path']} at {store['client_kwargs']['endpoint_url']}"
     return ServiceAccess("S3", address, requests, "written, read, deleted")

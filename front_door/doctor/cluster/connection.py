@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from front_door.cluster.client import open_client
+from front_door.doctor.checks import SECONDS_TO_ANSWER
 from review_sentiment.errors import ReviewSentimentError, UsageError, first_line
 
 if TYPE_CHECKING:
     from front_door.stack.files import StackFile
 
-SECONDS_TO_ANSWER = 10
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, INVALID = 401, 403, 404, 422
 
 

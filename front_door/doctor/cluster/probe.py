@@ -40,10 +40,11 @@ def check_from_a_pod(cluster: StackCluster, image: str, services: Sequence[Servi
     if check.ok:
         left = iter(answers)
         for service in services:
-            problems = [problem for problem in islice(left, len(service.requests)) if problem]
-            found = f"{service.address}: {problems[0] if problems else service.success}"
-            advice = REFUSED if found.startswith(f"{service.address}: HTTP 4") else UNREACHABLE
-            yield Check(f"{service.name} in pod", not problems, found, advice)
+            problems = list(filter(None, islice(left, len(service.requests))))
+            problem = problems[0] if problems else ""
+            found = f"{service.address}: {problem or service.success}"
+            advice = REFUSED if problem.startswith("HTTP 4") else UNREACHABLE
+            yield Check(f"{service.name} in pod", not problem, found, advice)
 
 
 def ask_from_a_pod(cluster: StackCluster, image: str, requests: Sequence[HttpRequest]) -> list[str | None]:
