@@ -1,4 +1,4 @@
-"""What a run's processes use of this machine."""
+"""What a run's processes use of this machine, and how busy its GPUs are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from dashboard.queries.machine import Gpu, read_gpus
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,7 +17,10 @@ GIGABYTE = 1e9
 
 
 def resources_of(process: psutil.Process | None) -> Mapping[str, str]:
-    """Return the memory and the cores that a process and its children use; nothing if it has ended."""
+    """Return the memory and the cores that a process and its children use; nothing if it has ended.
+
+    A GPU's figures include other programs: in a container, NVML reports the process ids of the host.
+    """
     if process is None:
         return {}
     with suppress(psutil.Error):
@@ -31,5 +36,15 @@ def resources_of(process: psutil.Process | None) -> Mapping[str, str]:
             "Memory": f"{memory / GIGABYTE:.1f} of {psutil.virtual_memory().total / GIGABYTE:.0f} GB",
             "Processor": f"{cores:.1f} of {psutil.cpu_count()} cores on average",
             "Processes": f"{len(family)}, the first with id {process.pid}",
+            **{f"GPU {gpu.index} (all programs)": _load(gpu) for gpu in read_gpus()[0]},
         }
     return {}
+
+
+def _load(gpu: Gpu) -> str:
+    """Return how busy a GPU is, as far as it reports it."""
+    busy = "" if gpu.utilisation is None else f"{gpu.utilisation:.0%} busy"
+    used = ""
+    if gpu.memory and gpu.used is not None:
+        used = f"{gpu.used / GIGABYTE:.1f} of {gpu.memory / GIGABYTE:.0f} GB"
+    return f"{gpu.name}: {', '.join(filter(None, (busy, used))) or 'reports no load'}"

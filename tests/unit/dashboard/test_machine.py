@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from dashboard.queries import machine
+from dashboard.runs.resources import resources_of
 from review_sentiment.models.gpu_driver import Driver
 from tests.unit.dashboard.pages import client
 
@@ -60,6 +63,14 @@ def test_a_gpu_that_reports_nothing_is_shown_without_figures(nvml: SimpleNamespa
     for name in ("Name", "MemoryInfo", "UtilizationRates", "Temperature"):
         setattr(nvml, f"nvmlDeviceGet{name}", refuse)
     assert machine.read_gpus()[0][1] == machine.Gpu(1, "GPU 1", None, None, None, None)
+
+
+def test_the_load_of_the_gpus_is_among_the_resources_of_a_run(nvml: SimpleNamespace) -> None:
+    found = resources_of(psutil.Process(os.getpid()))
+    assert found["GPU 0 (all programs)"] == "NVIDIA A100-SXM4-80GB: 37% busy, 1.1 of 86 GB"
+    assert found["GPU 1 (all programs)"] == "NVIDIA L4: 1.1 of 26 GB"
+    nvml.nvmlDeviceGetCount = lambda: 0
+    assert set(resources_of(psutil.Process(os.getpid()))) == {"Memory", "Processor", "Processes"}
 
 
 def test_an_error_of_the_driver_is_quoted(nvml: SimpleNamespace) -> None:
