@@ -1,4 +1,4 @@
-"""Learn: how LoRA and quantisation work, shown on this project's own weights, runs and errors."""
+"""Learn: how LoRA and quantisation work, shown on this project's own weights and runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.routing import Route
 from dashboard.explain.glossary import GATE_CHECKS, METRICS, MODELS, STEPS
 from dashboard.explain.rank_choice import RankSweep, rank_sweep
 from dashboard.figures import Line, bars, heatmap, histogram_with_levels, lines
-from dashboard.queries.learned import Learned, Rounding, learned, mistakes, rounding
+from dashboard.queries.learned import Learned, Rounding, learned, rounding
 from dashboard.queries.versions import registry_of
 from dashboard.rendering import figure_element, not_found, render
 
@@ -52,10 +52,7 @@ def learn(request: Request) -> HTMLResponse:
     if version:
         of = (version.name, version.version)
         chosen = tuple(typed.get(name, "") for name in ("projection", "layer", "kept"))
-        values |= {
-            "learned": ask(KIND, ("learned", *of, *chosen), show_update, *of, *chosen),
-            "mistakes": ask(KIND, ("mistakes", *of), mistakes, *of),
-        }
+        values["learned"] = ask(KIND, ("learned", *of, *chosen), show_update, *of, *chosen)
     return render(
         request,
         "learn.html",

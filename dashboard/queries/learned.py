@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dashboard.explain import four_bit, low_rank
-from dashboard.queries.decision import text_of
 from dashboard.queries.versions import use_mlflow
-from review_sentiment.evaluation.examples import confidence_of, rows_by_group
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pandas as pd
 
     Matrix = npt.NDArray[np.float64]
-
-MISTAKES_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -61,24 +56,6 @@ class Rounding:
     levels: Sequence[float]
     error: float
     equal_error: float
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong answer, and the probability that the version gave it."""
-
-    review: str
-    gold: str
-    answer: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Mistakes:
-    """The most confident wrong answers, and how many there are in all."""
-
-    shown: Sequence[Mistake]
-    count: int
 
 
 def learned(name: str, number: str, projection: str, layer: str, kept: str) -> Learned:
@@ -125,28 +102,3 @@ def rounding(weight: str) -> Rounding:
     found = four_bit.read_rounding(chosen)
     fractions, edges = four_bit.histogram(found.weights)
     return Rounding(names, chosen, fractions, edges, list(found.levels), found.error, found.equal_error)
-
-
-def mistakes(name: str, number: str) -> Mistakes:
-    """Return the wrong answers that a version was most confident about.
-
-    Raises:
-        TrackingError: its predictions or reviews are not in the store.
-    """
-    from review_sentiment.tracking import evidence, model_versions
-
-    use_mlflow()
-    version = model_versions.get_version(name, number)
-    return most_confident_mistakes(evidence.predictions_of(version), evidence.reviews_of(version))
-
-
-def most_confident_mistakes(predictions: pd.DataFrame, reviews: pd.DataFrame) -> Mistakes:
-    """Return the wrong answers, the most confident first."""
-    wrong = rows_by_group(predictions)["surest_wrong"][:MISTAKES_SHOWN]
-    shown = predictions.assign(p=confidence_of(predictions)).loc[wrong]
-    texts = reviews.set_index("review_id")
-    found = []
-    for row in shown.to_dict("records"):
-        whole = text_of(texts, row["review_id"])
-        found.append(Mistake(whole, str(row["gold"]), str(row["predicted"]), float(row["p"])))
-    return Mistakes(found, int((predictions["gold"] != predictions["predicted"]).sum()))

@@ -1,4 +1,4 @@
-"""Learn: updates, levels, ranks and mistakes, as computed and as the page shows them."""
+"""Learn: updates, levels and ranks, as computed and as the page shows them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dashboard.explain.rank_choice import RankResult, RankSweep, by_rank, rank_s
 from dashboard.pages import learn
 from dashboard.queries import learned as queries
 from dashboard.queries.decision import text_of
-from dashboard.queries.learned import Mistake, Rounding, learned, most_confident_mistakes
+from dashboard.queries.learned import Rounding, learned
 from dashboard.queries.versions import Registry
 from review_sentiment.config import LoraSettings
 from review_sentiment.errors import UsageError
@@ -98,27 +98,6 @@ def test_the_sweep_that_comes_with_the_project_can_be_read(
     assert "sweep --over lora.rank" in found.command
 
 
-def test_the_most_confident_mistakes_come_first() -> None:
-    p = [0.1, 0.9, 0.8, 0.9, 0.1, 0.2]
-    labels = ["negative", "positive"]
-    predictions = pd.DataFrame(
-        {
-            "review_id": [f"r{number}" for number in range(6)],
-            "gold": labels * 3,
-            "predicted": [labels[one > 0.5] for one in p],
-            "p_negative": [1 - one for one in p],
-            "p_positive": p,
-        }
-    )
-    reviews = pd.DataFrame({"review_id": [f"r{n}" for n in range(6)], "title": "", "text": list("abcdef")})
-    found = most_confident_mistakes(predictions, reviews)
-    assert found.count == 2
-    assert [(one.review, one.gold, one.answer) for one in found.shown] == [
-        ("c", "negative", "positive"),
-        ("f", "positive", "negative"),
-    ]
-
-
 @pytest.fixture
 def page(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what gets the page of two versions with the adapter."""
@@ -130,19 +109,15 @@ def page(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(low_rank, "updates_of", lambda _name, _number: updates)
     rounded = Rounding(["w", "v"], "w", [0.5, 0.5], [-1.0, 0.0, 1.0], [-1.0, 1.0], 0.093, 0.101)
     monkeypatch.setattr(learn, "rounding", lambda _weight: rounded)
-    shown = queries.Mistakes([Mistake("It is <b>soft</b>.", "negative", "positive", 0.91)], 7)
-    monkeypatch.setattr(learn, "mistakes", lambda _name, _number: shown)
     return lambda **chosen: client().get("/learn", params=chosen).text
 
 
-def test_the_page_shows_an_update_weights_ranks_mistakes_and_terms(page: Any) -> None:
+def test_the_page_shows_an_update_weights_ranks_and_terms(page: Any) -> None:
     text = page()
     for name in ("spectra", "values", "update-picture", "truncated", "levels", "ranks"):
         assert f"<figure class=figure id='{name}'" in text
     assert "1 of 3 directions hold" in text
     assert "by <strong>9.3%</strong>" in text
-    assert "1 of 7 wrong answers of version 1" in text
-    assert "It is &lt;b&gt;soft&lt;/b&gt;." in text
     assert "<dt>champion</dt>" in text
 
 

@@ -14,6 +14,7 @@ from dashboard.app import build_app
 from dashboard.explain.glossary import GATE_CHECKS, GLOSSARY, meaning_of, meaning_of_check
 from dashboard.markdown import as_html
 from dashboard.pages import decision, promotion, version
+from dashboard.queries import decision as queries
 from dashboard.queries.versions import VERSIONS_SHOWN
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import TrackingError
@@ -142,6 +143,14 @@ def test_a_version_explains_its_gate_checks_and_differs_from_the_champion(client
     assert re.search(r"#/models/review-sentiment/versions/3\?workflowType=machine_learning", page)
     assert re.search(r"#/experiments/\d+/runs/\w+\?workflowType=machine_learning", page)
     assert "not comparable" in client.get("/models/2").text
+
+
+def test_mistakes_are_counted_and_shown_as_text(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ("It is <b>soft</b>.", "negative", "positive", "91.0%", "Tops")
+    monkeypatch.setattr(queries, "confident_mistakes", lambda _: ([row], 7, 60))
+    page = client.get("/models/3/mistakes").text
+    assert "7 of 60 reviews" in page
+    assert "It is &lt;b&gt;soft&lt;/b&gt;." in page
 
 
 @pytest.mark.parametrize("number", ["99", "0", "x", "9" * 30])
