@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
@@ -10,6 +11,7 @@ from dashboard.queries import comparison
 from dashboard.queries.answers import CHANGES, ORDERS, only
 from dashboard.queries.compared import compare_models
 from dashboard.queries.comparison import FEWEST, MOST, Choice, version_choice
+from dashboard.queries.decision import balanced_figures
 from dashboard.queries.versions import registry_of
 from dashboard.rendering import render
 
@@ -27,17 +29,6 @@ if TYPE_CHECKING:
 
 MODELS_PARAMETER = "models"
 ROWS_PER_PAGE = 20
-BALANCED_FIGURES = {
-    "accuracy": "accuracy",
-    "constrained accuracy": "constrained_accuracy",
-    "macro-F1": "f1",
-    "ROC AUC": "roc_auc",
-    "Brier score": "brier",
-    "calibration error": "calibration_error",
-    "unparsed answers": "unparsed_rate",
-    "quadratic kappa": "quadratic_kappa",
-    "mean absolute error": "mean_absolute_error",
-}
 
 
 def compare(request: Request) -> HTMLResponse:
@@ -102,19 +93,9 @@ def _natural_rows(found: ComparedFigures) -> list[list[str]]:
 
 
 def _balanced_rows(found: ComparedFigures) -> list[list[str]]:
-    rows = []
-    for title, name in BALANCED_FIGURES.items():
-        values = [getattr(one, name) for one in found.balanced]
-        if any(value is not None for value in values):
-            ends = [one.intervals.get(name) for one in found.balanced]
-            rows.append([title, *(_with_interval(*pair) for pair in zip(values, ends, strict=True))])
-    return rows
-
-
-def _with_interval(value: float | None, ends: tuple[float, float] | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" + (f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else "")
+    columns = [balanced_figures(asdict(one)) for one in found.balanced]
+    rows = ([title, *(column[title] for column in columns)] for title in columns[0])
+    return [row for row in rows if set(row[1:]) != {"-"}]
 
 
 def _test_rows(found: ComparedFigures, chosen: tuple[Choice, ...]) -> list[dict[str, Any]]:

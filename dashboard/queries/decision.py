@@ -29,12 +29,16 @@ LEAST_COVERAGE = 0.5
 """A smaller part of the reviews has too few wrong answers to draw."""
 BALANCED_FIGURES = {
     "accuracy": "accuracy",
+    "constrained accuracy": "constrained_accuracy",
     "macro-F1": "f1",
+    "ROC AUC": "roc_auc",
+    "Brier score": "brier",
     "calibration error": "calibration_error",
+    "unparsed answers": "unparsed_rate",
     "quadratic kappa": "quadratic_kappa",
     "mean absolute error": "mean_absolute_error",
 }
-"""Titles of a `NaturalMetrics`' rows, and the same figures on balanced reviews."""
+"""Titles of figures, as `NaturalMetrics` has them too, and their names in `metrics.json`."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def figure_rows(found: RecordedDecision) -> list[tuple[str, str, str]]:
     """Return the figures of a version as in production, and on balanced reviews."""
     natural, metrics, label = found.natural, found.metrics, found.natural.rarest
     named = in_sentence(label)
-    balanced = {title: with_interval(metrics, name) for title, name in BALANCED_FIGURES.items()}
+    balanced = balanced_figures(metrics)
     number = list(metrics["labels"]).index(label)
     hits, of_label = metrics["confusion"][number][number], sum(metrics["confusion"][number])
     called = sum(row[number] for row in metrics["confusion"])
@@ -85,7 +89,7 @@ def figure_rows(found: RecordedDecision) -> list[tuple[str, str, str]]:
     ]
     return [
         *rows,
-        ("ROC AUC", "-", with_interval(metrics, "roc_auc")),
+        ("ROC AUC", "-", balanced["ROC AUC"]),
         ("reviews", f"{natural.n:,}", f"{metrics['n']:,.0f}"),
     ]
 
@@ -139,12 +143,14 @@ def risk_lines(found: RecordedDecision) -> list[Line]:
     return shown
 
 
-def with_interval(metrics: Mapping[str, Any], name: str) -> str:
-    """Return a figure of `metrics.json` with its interval."""
-    if metrics.get(name) is None:
-        return "-"
-    interval = metrics.get("intervals", {}).get(name)
-    return f"{metrics[name]:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+def balanced_figures(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return the `BALANCED_FIGURES` of a `metrics.json` with their intervals, "-" for those that it lacks."""
+    shown = dict.fromkeys(BALANCED_FIGURES, "-")
+    for title, name in BALANCED_FIGURES.items():
+        if (value := metrics.get(name)) is not None:
+            ends = metrics["intervals"].get(name)
+            shown[title] = f"{value:.3f}" + (f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else "")
+    return shown
 
 
 def label_rows(figures: NaturalMetrics) -> list[tuple[str, ...]]:
