@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from dashboard.pages.models import row_of
+from dashboard.queries.comparison import differing_settings, version_choice
+from dashboard.queries.decision import confident_mistakes
 from dashboard.queries.versions import registry_of
 from dashboard.rendering import not_found, render
 from front_door.state import tracking_uri
@@ -76,7 +78,7 @@ def version_page(request: Request, registry: Registry, version: ModelVersion) ->
         problem=problem,
         other=other and row_of(other, registry),
         figures=_figure_rows(version, other) if other else [],
-        settings=_settings(other, version) if other else None,
+        settings=differing_settings(other, version) if other else None,
         links=links_of(version),
     )
 
@@ -84,9 +86,6 @@ def version_page(request: Request, registry: Registry, version: ModelVersion) ->
 @of_version
 def mistakes(request: Request, registry: Registry, version: ModelVersion) -> HTMLResponse:
     """Show the most confident wrong answers."""
-    from dashboard.queries.comparison import version_choice
-    from dashboard.queries.decision import confident_mistakes
-
     rows, wrong, n = confident_mistakes(version_choice(version, registry))
     return render_version(request, "mistakes.html", registry, version, rows=rows, wrong=wrong, n=n)
 
@@ -120,16 +119,6 @@ def _figure_rows(version: ModelVersion, other: ModelVersion) -> list[tuple[str, 
             new, old = float(version.tags[tag]), float(other.tags[tag])
             rows.append((name, f"{new:.3f}", f"{old:.3f}", f"{new - old:+.3f}"))
     return rows
-
-
-def _settings(other: ModelVersion, version: ModelVersion) -> dict[str, tuple[str, str]] | None:
-    """Return the settings that differ, or None if those of one version are gone."""
-    from review_sentiment.registry.version_comparison import different_settings
-
-    try:
-        return different_settings(other, version)
-    except TrackingError:
-        return None
 
 
 routes = [

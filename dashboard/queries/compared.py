@@ -13,6 +13,8 @@ from dashboard.rendering import figure_element
 from review_sentiment.names import shortened
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     import plotly.graph_objects as go
     from markupsafe import Markup
@@ -34,7 +36,7 @@ class Compared:
     figures: ComparedFigures
     answers: pd.DataFrame
     plots: dict[str, list[Markup]]
-    settings: dict[str, list[str]] | None
+    settings: Mapping[str, tuple[str, ...]] | None
 
     @property
     def everything(self) -> bool:
@@ -61,7 +63,7 @@ def compare_models(choices: tuple[Choice, ...]) -> Compared:
         figures=comparison.figures_of(shared),
         answers=answers_table(shared, reviews),
         plots=_plots(shared, reviews),
-        settings=comparison.differing_settings(shared),
+        settings=comparison.differing_settings(*(choice.version for choice in choices)),
     )
 
 

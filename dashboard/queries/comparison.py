@@ -196,17 +196,14 @@ def figures_of(shared: Shared) -> ComparedFigures:
     )
 
 
-def differing_settings(shared: Shared) -> dict[str, list[str]] | None:
-    """Return the settings that differ, with the value of each model's version; None if some are gone."""
-    from review_sentiment.tracking.evidence import settings_of
+def differing_settings(*versions: ModelVersion) -> Mapping[str, tuple[str, ...]] | None:
+    """Return the settings in which versions differ, with the value of each; None if some are gone."""
+    from review_sentiment.registry.version_comparison import different_settings
 
     try:
-        found = [settings_of(one.choice.version) for one in shared.models]
+        return different_settings(*versions)
     except TrackingError:
         return None
-    names = sorted({name for settings in found for name in settings})
-    rows = {name: [settings.get(name, "-") for settings in found] for name in names}
-    return {name: values for name, values in rows.items() if len(set(values)) > 1}
 
 
 def confusion_counts(recorded: RecordedEvaluation) -> tuple[list[list[int]], list[str], list[str]]:

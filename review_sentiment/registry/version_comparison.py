@@ -67,7 +67,7 @@ class VersionComparison:
 
     first: ModelVersion
     second: ModelVersion
-    settings: Mapping[str, tuple[str, str]]
+    settings: Mapping[str, tuple[str, ...]]
     figures: Mapping[str, tuple[str, str]]
     natural: NaturalComparison | None
     test: Comparison | None
@@ -133,14 +133,15 @@ def natural_comparison(
     )
 
 
-def different_settings(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[str, str]]:
-    """Return the settings in which two versions differ, with both values."""
-    old, new = (evidence.settings_of(version) for version in (first, second))
-    return {
-        key: (old.get(key, "-"), new.get(key, "-"))
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    }
+def different_settings(*versions: ModelVersion) -> dict[str, tuple[str, ...]]:
+    """Return the settings in which versions differ, with the value of each; "-" for one that lacks it.
+
+    Raises:
+        TrackingError: the settings of a version are gone.
+    """
+    found = [evidence.settings_of(version) for version in versions]
+    rows = {key: tuple(each.get(key, "-") for each in found) for key in sorted(set().union(*found))}
+    return {key: values for key, values in rows.items() if len(set(values)) > 1}
 
 
 def _changed(both: pd.DataFrame, reviews: pd.DataFrame) -> pd.DataFrame:

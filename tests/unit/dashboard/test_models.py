@@ -14,7 +14,6 @@ from dashboard.app import build_app
 from dashboard.explain.glossary import GATE_CHECKS, GLOSSARY, meaning_of, meaning_of_check
 from dashboard.markdown import as_html
 from dashboard.pages import decision, promotion, version
-from dashboard.queries import decision as queries
 from dashboard.queries.versions import VERSIONS_SHOWN
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import TrackingError
@@ -147,7 +146,7 @@ def test_a_version_explains_its_gate_checks_and_differs_from_the_champion(client
 
 def test_mistakes_are_counted_and_shown_as_text(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     row = ("It is <b>soft</b>.", "negative", "positive", "91.0%", "Tops")
-    monkeypatch.setattr(queries, "confident_mistakes", lambda _: ([row], 7, 60))
+    monkeypatch.setattr(version, "confident_mistakes", lambda _: ([row], 7, 60))
     page = client.get("/models/3/mistakes").text
     assert "7 of 60 reviews" in page
     assert "It is &lt;b&gt;soft&lt;/b&gt;." in page
