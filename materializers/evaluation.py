@@ -31,14 +31,10 @@ class EvaluationMaterializer(RecordMaterializer):
 
     def save_visualizations(self, data: Evaluation) -> dict[str, VisualizationType]:
         """Show the confusion matrix, the quality of the probabilities, and the samples."""
-        from review_sentiment.evaluation.decision_plots import decision_figure
-        from review_sentiment.evaluation.plots import confusion_figure, probability_figure
+        from review_sentiment.evaluation.figures import figures_of
 
-        figures = {"confusion_matrix": confusion_figure(data), "probabilities": probability_figure(data)}
-        if data.rule:
-            figures["decision"] = decision_figure(data.stratified, data.rule)
         shown = {}
-        for name, figure in figures.items():
+        for name, figure in figures_of(data).items():
             picture = self.path(f"{name}.png")
             with self.artifact_store.open(picture, "wb") as file:
                 figure.savefig(file, format="png", dpi=DOTS_PER_INCH)

@@ -91,8 +91,7 @@ def collect(versions: Sequence[ModelVersion]) -> PaperResults:
 
 def write(results: PaperResults, directory: Path) -> list[Path]:
     """Write each table as CSV, JSON, Markdown and LaTeX (booktabs), the plots as PDF; return the files."""
-    from review_sentiment.evaluation.decision_plots import decision_figure
-    from review_sentiment.evaluation.plots import confusion_figure, probability_figure
+    from review_sentiment.evaluation.figures import figures_of
 
     directory.mkdir(parents=True, exist_ok=True)
     files = []
@@ -108,10 +107,7 @@ def write(results: PaperResults, directory: Path) -> list[Path]:
             files.append(directory / f"{name}.{ending}")
             files[-1].write_text(content, encoding="utf-8")
     for name, evaluation in results.evaluations.items():
-        figures = {"confusion": confusion_figure(evaluation), "probabilities": probability_figure(evaluation)}
-        if evaluation.rule:
-            figures["decision"] = decision_figure(evaluation.stratified, evaluation.rule)
-        for kind, figure in figures.items():
+        for kind, figure in figures_of(evaluation).items():
             files.append(directory / f"{name}_{kind}.pdf")
             # Without a creation date, equal plots are equal files.
             figure.savefig(files[-1], metadata={"CreationDate": None})

@@ -197,19 +197,20 @@ def tracked_figures(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _log_model(run_id: str, evaluation: Evaluation) -> None:
-    """Log a model's metrics, its plots, its predictions, and examples to read as table and page."""
-    from review_sentiment.evaluation.decision_plots import decision_figure
+    """Log a model's metrics, its predictions, and examples to read as table and page.
+
+    Only the tuned model has figures here. Those of the others are in ZenML's artifacts: to draw all of them
+    twice took 6 s of a small run.
+    """
     from review_sentiment.evaluation.examples_page import examples_page
-    from review_sentiment.evaluation.plots import confusion_figure, probability_figure
+    from review_sentiment.evaluation.figures import figures_of
 
     model, metrics = evaluation.model, evaluation.metrics
     log_metrics(run_id, {f"{model}/{name}": value for name, value in tracked_figures(evaluation).items()})
-    client().log_figure(run_id, confusion_figure(evaluation), f"{model}/confusion_matrix.png")
-    client().log_figure(run_id, probability_figure(evaluation), f"{model}/probabilities.png")
+    if model == TUNED:
+        for name, figure in figures_of(evaluation).items():
+            client().log_figure(run_id, figure, f"{model}/{name}.png")
     log_json(run_id, asdict(metrics), f"{model}/metrics.json")
-    if evaluation.rule:
-        figure = decision_figure(evaluation.stratified, evaluation.rule)
-        client().log_figure(run_id, figure, f"{model}/decision.png")
     if evaluation.natural:
         log_json(run_id, evaluation.natural.as_json(), f"{model}/{NATURAL_FILE}")
     if evaluation.audit.n:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from functools import cache
 from importlib.metadata import version
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -103,14 +104,20 @@ def _copied_code(directory: Path) -> Path:
 
     They are less than half of our modules, and MLflow uploads each file with a request of its own.
     """
-    finder = ModuleFinder([str(SOURCES)])
-    finder.import_hook(ServedModel.__module__)
-    files = [vars(module)["__file__"] for module in finder.modules.values()]
-    for file in filter(None, files):  # Python's own have none
+    for file in _imported_files():
         copy = directory / Path(file).relative_to(SOURCES)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
     return directory / __package__.partition(".")[0]
+
+
+@cache
+def _imported_files() -> list[str]:
+    """Return the files of our modules that a served model can import: the search takes 1.5 s."""
+    finder = ModuleFinder([str(SOURCES)])
+    finder.import_hook(ServedModel.__module__)
+    files = [vars(module)["__file__"] for module in finder.modules.values()]
+    return [file for file in files if file]  # Python's own have none
 
 
 def _signature(rule: DecisionRule) -> ModelSignature:
