@@ -255,6 +255,8 @@ def pareto(tradeoffs: Sequence[Tradeoff]) -> go.Figure:
     from review_sentiment.evaluation.tradeoff import pareto_front
 
     front = pareto_front(tradeoffs)
+    # Models of nearly the same speed are next to each other: the names of every second one are below.
+    place = {one.model: ("top center", "bottom center")[number % 2] for number, one in enumerate(tradeoffs)}
     others = [one for one in tradeoffs if one not in front]
     figure = _figure("Accuracy by speed", "Reviews per second", "Accuracy in production", SQUARE_HEIGHT)
     for number, (name, shown) in enumerate({"Pareto front": front, "others": others}.items()):
@@ -263,7 +265,7 @@ def pareto(tradeoffs: Sequence[Tradeoff]) -> go.Figure:
             y=[one.accuracy for one in shown],
             name=name,
             text=[one.model for one in shown],
-            textposition="top center",
+            textposition=[place[one.model] for one in shown],
             mode="lines+markers+text" if shown is front else "markers+text",
             line={"shape": "hv", "color": COLOURS[number]},
             marker=_marker(number, 10),

@@ -30,8 +30,8 @@ HEADING = (
     "Pareto front",
 )
 SECONDS_PER_MINUTE = 60
-SLOW = 10.0
-"""Reviews per second and milliseconds below this number have a decimal."""
+SMALL, TINY = 10.0, 0.1
+"""Numbers below the first have a decimal, and below the second one digit that is not 0."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,13 @@ def tradeoffs_from(text: str) -> list[Tradeoff]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.1f}" if value < SLOW else f"{value:,.0f}"
+    if value < TINY:
+        return f"{value:.1g}"
+    return f"{value:.1f}" if value < SMALL else f"{value:,.0f}"
 
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     minutes = seconds / SECONDS_PER_MINUTE
-    return f"{minutes:.1f} min" if minutes >= 1 else f"{seconds:.1f} s"
+    return f"{minutes:.1f} min" if minutes >= 1 else f"{_number(seconds)} s"

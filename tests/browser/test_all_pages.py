@@ -46,6 +46,12 @@ PAGES = {
     "new run with problems": "/runs/new?lora.rank=many&training.learning_rate=fast",
     "models": "/models",
     "version": "/models/1",
+    "decision": "/models/1/decision",
+    "alternatives": "/models/1/alternatives",
+    "mistakes": "/models/1/mistakes",
+    "model card": "/models/1/card",
+    "promotion": "/models/2/promote",
+    "rollback": "/models/rollback",
     "compare": "/compare",
     "try it": "/try",
     "answers": f"/try?{urlencode({'text': GERMAN})}",
@@ -76,6 +82,12 @@ WIDER = """
   .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.scroll, .plot, pre'))
   .map((one) => one.outerHTML.slice(0, 100))
 """
+SCROLLED = """
+() => [...document.querySelectorAll('.scroll')]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1)
+  .map((one) => one.getAttribute('aria-label'))
+"""
+"""Tables that are wider than their place."""
 SMALLER = """
 () => [...document.querySelectorAll('button, .button, input:not([type=hidden]), select, textarea, summary')]
   .map((one) => [one, one.getBoundingClientRect()])
@@ -134,6 +146,7 @@ def test_axe_finds_no_violation_and_nothing_is_cut_off(versions: Dashboard, visi
                 for one in violations
             ]
         assert found.page.locator("h1").count() == 1
+        assert not found.page.evaluate(SCROLLED), "tables that a wide window does not show whole"
         found.page.set_viewport_size({"width": 390, "height": 844})
         found.page.wait_for_timeout(MILLISECONDS_TO_REDRAW)
         found.keep(f"{name}_dark_390", full_page=True)

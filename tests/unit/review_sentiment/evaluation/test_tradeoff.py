@@ -60,6 +60,8 @@ def test_the_table_has_a_row_per_model_with_units() -> None:
     )  # fmt: skip
     assert rows[1][-2:] == ("1.5 min", "yes")
     assert tradeoff_table([tradeoff("baseline", 0.5, 15, None)])[0][-2] == "-"
+    small = Tradeoff("tfidf", 0.9, 0.9, 0.1, Cost(9_000, 0.04, 0.21, 0.012, 0.004))
+    assert tradeoff_table([small])[0][5:-1] == ("0.04 ms", "0.2 ms", "0.01 MB", "0.004 s")
 
 
 def test_trade_offs_come_back_from_json_and_are_drawn() -> None:
