@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from itertools import count
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -20,8 +22,13 @@ def as_html(text: str) -> Markup:
         if token.type == "table_open":
             token.attrSet("class", "card")
     html = parser.renderer.render(tokens, parser.options, {})
-    scroll = "<div class='scroll' tabindex='0' role='region' aria-label='Table of the model card'><table>"
-    html = html.replace('<table class="card">', scroll)
+    number = count(1)
+
+    def scroll(_: re.Match[str]) -> str:
+        name = f"Table {next(number)} of the model card"
+        return f"<div class='scroll' tabindex='0' role='region' aria-label='{name}'><table>"
+
+    html = re.sub('<table class="card">', scroll, html)
     return Markup(html.replace("</table>", "</table></div>"))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 TAIL_BYTES = 64_000
 LINES = 200
 
@@ -28,9 +30,9 @@ def log_of(file: str, others: Sequence[str]) -> Log | None:
 
 
 def tail(file: Path) -> str:
-    """Return the last lines of a file; of a line that was overwritten on the terminal, what was last seen."""
+    """Return the last lines of a file without colours; of one that was overwritten, what was last seen."""
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
-        text = opened.read().decode("utf-8", "replace")
+        text = click.unstyle(opened.read().decode("utf-8", "replace"))
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
     return "\n".join(lines[-LINES:]).strip("\n")

@@ -83,7 +83,7 @@ WIDER = """
   .map((one) => one.outerHTML.slice(0, 100))
 """
 SCROLLED = """
-() => [...document.querySelectorAll('.scroll')]
+() => [...document.querySelectorAll('.scroll:has(> table)')]
   .filter((one) => one.scrollWidth > one.clientWidth + 1)
   .map((one) => one.getAttribute('aria-label'))
 """

@@ -245,6 +245,14 @@ def test_a_card_is_shown_without_the_pictures_of_mlflows_pages() -> None:
     assert "<td>$x$</td>" in shown
 
 
+def test_the_tables_of_a_card_have_names_of_their_own() -> None:
+    shown = as_html("|a|\n|---|\n|1|\n\n|b|\n|---|\n|2|\n")
+    assert re.findall("aria-label='(.+?)'", shown) == [
+        "Table 1 of the model card",
+        "Table 2 of the model card",
+    ]
+
+
 def test_the_longest_entry_of_the_glossary_counts() -> None:
     assert meaning_of("Accuracy in production") == GLOSSARY["accuracy in production"]
     assert meaning_of("precision of negative") == GLOSSARY["precision"]

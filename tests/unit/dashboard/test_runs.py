@@ -328,8 +328,8 @@ def test_the_graph_has_each_step_after_those_it_needs() -> None:
     assert len(graph.edges) == 4  # not from a to d, which b and c imply
 
 
-def test_a_log_shows_the_last_state_of_a_progress_bar(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"first\n 10%\r 50%\r100%\nlast\n")
+def test_a_log_shows_the_last_state_of_a_progress_bar_and_no_codes_of_colours(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"\x1b[1;33mfirst\x1b[0m\n 10%\r 50%\r100%\nlast\n")
     assert tail(tmp_path / "log") == "first\n100%\nlast"
 
 
