@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 NO_THRESHOLD = 0.5
 """Where the slider starts if the rule has no threshold for the label."""
 VERSIONS_KEPT = 8
-LEGEND_PIXELS = 140
-"""Below a figure, for a legend with a line per entry."""
 
 
 @of_version
@@ -106,7 +104,6 @@ def _plots(choice: Choice) -> list[Markup]:
 
 def _by_threshold(title: str, shown: list[Line]) -> go.Figure:
     figure = figures.lines(title, "Threshold", "", shown, height=figures.SQUARE_HEIGHT)
-    figure.update_layout(margin_b=LEGEND_PIXELS)
     figure.update_xaxes(range=[0, 1])
     figure.update_yaxes(range=[-0.02, 1.02])
     return figure
@@ -114,7 +111,6 @@ def _by_threshold(title: str, shown: list[Line]) -> go.Figure:
 
 def _by_coverage(title: str, shown: list[Line]) -> go.Figure:
     figure = figures.lines(title, "Coverage", "Wrong among answered", shown, height=figures.SQUARE_HEIGHT)
-    figure.update_layout(margin_b=LEGEND_PIXELS)
     figure.update_xaxes(range=[LEAST_COVERAGE, 1.01], tickformat=".0%")
     figure.update_yaxes(rangemode="tozero", tickformat=".1%")
     return figure
