@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from functools import cache
-from itertools import count
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markupsafe import Markup
 
 HEADING_LEVELS = {f"h{level}": f"h{level + 1}" for level in range(1, 6)}
@@ -19,25 +19,29 @@ def as_html(text: str) -> Markup:
     tokens = parser.parse(text)
     for token in tokens:
         token.tag = HEADING_LEVELS.get(token.tag, token.tag)
-        if token.type == "table_open":
-            token.attrSet("class", "card")
-    html = parser.renderer.render(tokens, parser.options, {})
-    number = count(1)
-
-    def scroll(_: re.Match[str]) -> str:
-        name = f"Table {next(number)} of the model card"
-        return f"<div class='scroll' tabindex='0' role='region' aria-label='{name}'><table>"
-
-    html = re.sub('<table class="card">', scroll, html)
-    return Markup(html.replace("</table>", "</table></div>"))
+    tables = (token for token in tokens if token.type == "table_open")
+    for number, table in enumerate(tables, start=1):
+        table.meta["name"] = f"Table {number} of the model card"
+    return Markup(parser.renderer.render(tokens, parser.options, {}))
 
 
 @cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("js-default", {"html": False})
     parser.add_render_rule("image", _nothing)
+    parser.add_render_rule("table_open", _table_open)
+    parser.add_render_rule("table_close", _table_close)
     return parser
 
 
 def _nothing(*_: object) -> str:
     return ""
+
+
+def _table_open(_: object, tokens: Sequence[Token], number: int, *__: object) -> str:
+    name = tokens[number].meta["name"]
+    return f"<div class='scroll' tabindex='0' role='region' aria-label='{name}'><table>"
+
+
+def _table_close(*_: object) -> str:
+    return "</table></div>"
