@@ -12,7 +12,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from dashboard.duration import clock
 from dashboard.explain.glossary import meaning_of, meaning_of_check, meaning_of_step
 from dashboard.queries.versions import MODEL_PARAMETER, default_model
 
@@ -69,6 +68,15 @@ def when(moment: datetime) -> Markup:
     """Return a time of this machine's time zone, readable by people and by programs."""
     local = moment.astimezone()
     return Markup("<time datetime='{}'>{}</time>").format(local.isoformat(), f"{local:%Y-%m-%d %H:%M}")
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as text, such as `2 min 05 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def of_model(name: str) -> str:

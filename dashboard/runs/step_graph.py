@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dashboard.duration import clock
+from dashboard.rendering import clock
 
 if TYPE_CHECKING:
     from dashboard.runs.progress import StepState
