@@ -53,8 +53,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share a pipeline run on one worker: each worker would run it again."""
+    """Keep the tests that share a pipeline run on one worker: each worker would run it again.
+
+    Modules with a group of their own take the run once more, so that no worker is busy long after the others.
+    """
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         for shared in SHARED_RUNS.intersection(getattr(item, "fixturenames", ())):
             of_module = f" of {item.nodeid.partition('::')[0]}" if shared in BY_MODULE else ""
             item.add_marker(pytest.mark.xdist_group(f"{shared}{of_module}"))

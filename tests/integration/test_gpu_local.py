@@ -24,7 +24,7 @@ from tests.front_door import (
     wait_for_line,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("project with runs of its own")]
 
 STACK = ("--stack", "gpu-local")
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.front_door import Project
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("project with runs of its own")]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from tests.front_door import Project
 from tests.tiny import TICKETS, ticket_rows
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("project with runs of its own")]
 
 
 def write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.front_door import TIMEOUT_SECONDS, Project, trained_steps, trainings, wait_for, wait_for_line
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("project with runs of its own")]
 
 MLFLOW_FAILS_ONCE = """
 import sys
