@@ -19,37 +19,42 @@ from review_sentiment.models import shared_cores
 class Life:
     pass
 
-def spins():
+waited = Path(sys.argv[1]) / "7" / "schedstat"
+waited.parent.mkdir()
+nanoseconds = 0
+
+def wait_for_a_core():
+    global nanoseconds
+    nanoseconds += 10**8
+    waited.with_name("new").write_text(f"0 {nanoseconds} 0")
+    waited.with_name("new").replace(waited)
+
+def spins(contended):
     # With pauses of 2 ms, the threads that spin for 3 ms never sleep: the pauses cost their processor time.
     before = time.process_time()
     for _ in range(60):
+        if contended:  # at every pause, since a busy machine may take longer for all than the watch stays alert
+            wait_for_a_core()
         x.add_(1)
         time.sleep(0.002)
     return (time.process_time() - before) / 60 > 0.0005
 
-def until(wanted):
+def until(spinning, contended):
     deadline = time.monotonic() + 20
-    while spins() is not wanted:
-        assert time.monotonic() < deadline, f"threads still spin: {not wanted}"
+    while spins(contended) is not spinning:
+        assert time.monotonic() < deadline, f"threads still spin: {not spinning}"
 
 x = torch.ones(1 << 16)
-waited = Path(sys.argv[1]) / "7" / "schedstat"
-waited.parent.mkdir()
-waited.write_text("0 0 0")
+wait_for_a_core()
 shared_cores.TASKS, shared_cores.SECONDS = waited.parent.parent, 0.05
 life = Life()
 shared_cores.share_cores_during(life)
-until(True)
-for nanoseconds in range(10**8, 10**10, 10**8):
-    if not spins():
-        break
-    waited.write_text(f"0 {nanoseconds} 0")
-until(False)
-until(True)  # nobody waits any longer
-waited.write_text(f"0 {10**11} 0")
-until(False)
+until(spinning=True, contended=False)
+until(spinning=False, contended=True)
+until(spinning=True, contended=False)
+until(spinning=False, contended=True)
 del life
-until(True)
+until(spinning=True, contended=False)
 print("as expected")
 """
 
