@@ -75,9 +75,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser, tmp_path: Path) -> Callable[..., AbstractContextManager[Visit]]:
+def visit(browser: Browser) -> Callable[..., AbstractContextManager[Visit]]:
     """Return what opens a window: `with visit(width, height, "dark") as found`."""
-    return partial(visiting, browser, tmp_path)
+    return partial(visiting, browser)
 
 
 @pytest.fixture

@@ -104,10 +104,3 @@ def test_versions_are_chosen_in_the_list(versions: Dashboard, page: Page) -> Non
         page.get_by_label(f"Compare version {number}").check()
     page.get_by_role("button", name="Compare selected").click()
     expect(page.get_by_label("First model")).to_have_value("2")
-
-
-@pytest.mark.parametrize("path", ["models", "models/2", "models/2/decision", "models/2/card", "compare"])
-def test_nothing_is_wider_than_a_phone(versions: Dashboard, page: Page, path: str) -> None:
-    page.set_viewport_size({"width": 390, "height": 800})
-    page.goto(f"{versions.url}{path}")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390

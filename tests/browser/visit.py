@@ -31,34 +31,29 @@ class Visit:
     """A page in a window."""
 
     page: Page
-    screenshots: Path
     outside: list[str] = field(default_factory=list)
     """External addresses that were requested and blocked."""
     errors: list[str] = field(default_factory=list)
 
-    def keep(self, name: str, **options: Any) -> Path:
-        """Save a screenshot."""
-        path = self.screenshots / f"{name}.png"
-        self.page.screenshot(path=path, **options)
-        return path
+    def keep(self, name: str, **options: Any) -> None:
+        """Save a screenshot if SCREENSHOTS names a directory: one of a whole page takes a second."""
+        if directory := os.environ.get("SCREENSHOTS"):
+            self.page.screenshot(path=Path(directory) / f"{name}.png", **options)
 
 
 @contextmanager
 def visiting(
     browser: Browser,
-    directory: Path,
     width: int = 1280,
     height: int = 900,
     scheme: Literal["light", "dark"] = "light",
 ) -> Iterator[Visit]:
-    """Open a window of this size in pixels; screenshots go to SCREENSHOTS or else to the directory."""
+    """Open a window of this size in pixels."""
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     context.set_default_timeout(SECONDS_TO_RENDER * 1000)
     # A file or a sandboxed frame has no storage.
     context.add_init_script(f"try {{ {MLFLOW_CHOICES} }} catch {{}}")
-    screenshots = Path(os.environ.get("SCREENSHOTS", directory))
-    screenshots.mkdir(parents=True, exist_ok=True)
-    visit = Visit(context.new_page(), screenshots)
+    visit = Visit(context.new_page())
 
     def let_pass(route: Route) -> None:
         address = urlsplit(route.request.url)

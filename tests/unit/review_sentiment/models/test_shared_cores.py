@@ -33,7 +33,7 @@ def spins(contended):
     # With pauses of 2 ms, the threads that spin for 3 ms never sleep: the pauses cost their processor time.
     before = time.process_time()
     for _ in range(60):
-        if contended:  # at every pause, since a busy machine may take longer for all than the watch stays alert
+        if contended:  # at every pause: on a busy machine, the watch calms down before the last one
             wait_for_a_core()
         x.add_(1)
         time.sleep(0.002)
