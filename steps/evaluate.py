@@ -21,7 +21,11 @@ def depends_on() -> str:
     return fingerprint(__name__, "evaluate", packages=PACKAGES)
 
 
-@step(cache_policy=CachePolicy(cache_func=depends_on), output_materializers=EvaluationMaterializer)
+@step(
+    cache_policy=CachePolicy(cache_func=depends_on),
+    output_materializers=EvaluationMaterializer,
+    enable_artifact_visualization=False,  # fit_decision shows the same figures, and those of the rule
+)
 def evaluate(
     adapter: TrainedAdapter,
     evaluation_chats: ChatDataset,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
 from review_sentiment.evaluation.decision_curves import THRESHOLDS, DecidedReviews, decided_reviews
-from review_sentiment.evaluation.plots import BLUE, COLOURS, GREY, plain
+from review_sentiment.evaluation.plots import BLUE, COLOURS, GREY, plain, three_in_a_row
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from review_sentiment.decision.rule import DecisionRule
 
@@ -23,8 +22,7 @@ def decision_figure(predictions: pd.DataFrame, rule: DecisionRule) -> Figure:
     weights.
     """
     reviews = decided_reviews(predictions, rule)
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    reliability, threshold, coverage = figure.subplots(1, 3)
+    figure, (reliability, threshold, coverage) = three_in_a_row(3.8)
     _reliability(reliability, reviews)
     _by_threshold(threshold, reviews)
     _risk(coverage, reviews, rule)
