@@ -299,41 +299,47 @@ def delete_artifacts(state: Path) -> None:
     shutil.rmtree(state / "zenml" / "mlflow" / "artifacts")
 
 
-def empty_store(state: Path) -> None:
-    database = state / "zenml" / "mlflow" / "mlflow.db"
-    database.write_bytes(b"")
-
-
 def newer_store(state: Path) -> None:
     with closing(sqlite3.connect(state / "zenml" / "mlflow" / "mlflow.db")) as store, store:
         store.execute("update alembic_version set version_num = 'ffffffffffff'")
+
+
+def empty_store(state: Path) -> None:
+    (state / "zenml" / "mlflow" / "mlflow.db").write_bytes(b"")
 
 
 def delete_zenml(state: Path) -> None:
     shutil.rmtree(state / "stores")
 
 
-@pytest.mark.parametrize("damage", [delete_artifacts, empty_store, newer_store, delete_zenml])
-def test_a_damaged_store_gives_readable_pages(copied: Project, damage: Callable[[Path], None]) -> None:
-    damage(copied.state)
+@pytest.mark.parametrize(
+    "damages",
+    [(delete_artifacts, delete_zenml), (empty_store,), (newer_store,)],
+    ids=lambda ones: ones[0].__name__,
+)
+def test_a_damaged_store_gives_readable_pages(
+    copied: Project, damages: tuple[Callable[[Path], None], ...]
+) -> None:
+    """The first damage is done before the server starts, others while it runs."""
+    first, *others = damages
+    first(copied.state)
     with served(copied) as dashboard:
-        problems = [problem_of(dashboard, page) for page, path in PAGES.items() if "{" not in path]
-    assert not any(problems), "\n".join(filter(None, problems))
+        for damage in (None, *others):
+            if damage is not None:
+                damage(copied.state)
+            problems = [problem_of(dashboard, page) for page, path in PAGES.items() if "{" not in path]
+            assert not any(problems), "\n".join(filter(None, problems))
 
 
-def test_a_locked_store_gives_readable_pages(copied: Project) -> None:
-    with served(copied) as dashboard:
-        with closing(sqlite3.connect(copied.state / "zenml" / "mlflow" / "mlflow.db")) as store:
-            store.execute("begin exclusive")
-            for page in ("overview", "models", "try it", "learn", "system"):
-                assert not problem_of(dashboard, page)
-        assert fetched(urljoin(dashboard.url, "/models"))[0] == HTTPStatus.OK
-
-
-def test_a_page_says_that_the_server_is_gone_and_recovers(copied: Project, visit: Visits) -> None:
+def test_a_locked_store_and_a_server_that_is_gone_give_readable_pages(copied: Project, visit: Visits) -> None:
     with visit() as found:
         page = found.page
         with served(copied) as dashboard:
+            with closing(sqlite3.connect(copied.state / "zenml" / "mlflow" / "mlflow.db")) as store:
+                store.execute("begin exclusive")
+                for name in ("overview", "models", "try it", "learn", "system"):
+                    assert not problem_of(dashboard, name)
+            assert fetched(urljoin(dashboard.url, "/models"))[0] == HTTPStatus.OK
             page.goto(urljoin(dashboard.url, "/system"))
             expect(page.get_by_text("Processor")).to_be_visible()
             port = str(urlsplit(dashboard.url).port)

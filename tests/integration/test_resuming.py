@@ -89,7 +89,7 @@ def test_a_killed_run_resumes_from_its_checkpoint_in_the_same_mlflow_run(beside:
 
 
 def test_ctrl_c_exits_with_130_and_keeps_a_checkpoint_and_the_cache(beside: Project) -> None:
-    project = beside.with_settings(training={"max_steps": 4000}, split={"validation_share": 0.21})
+    project = beside.with_settings(training={"max_steps": 4000}, prompt={"max_tokens": 150})
     before = project.checkpoints
     process = project.start()
     wait_for_line("/4000", process)
@@ -102,5 +102,5 @@ def test_ctrl_c_exits_with_130_and_keeps_a_checkpoint_and_the_cache(beside: Proj
     assert len(project.checkpoints - before) == 1
 
     plan = project.result("--dry-run")["steps"]
-    assert plan["split_reviews"] == "cached"
+    assert plan["format_chat_train"] == "cached"
     assert plan["finetune"] == "runs"

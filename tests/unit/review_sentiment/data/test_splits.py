@@ -82,7 +82,7 @@ def parts_of(splits: Splits) -> dict[str, pd.DataFrame]:
     return {name: getattr(splits, name).frame for name in ("train", "validation", "evaluation")}
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS, st.sampled_from([RULES, OPEN]))
 def test_parts_share_no_product_no_user_and_no_text(seed: int, rules: SplitRules) -> None:
     frames = parts_of(split_reviews(tables_of(seed), rules, seed)).values()
@@ -94,7 +94,7 @@ def test_parts_share_no_product_no_user_and_no_text(seed: int, rules: SplitRules
         assert not frame["text"].map(normalised).duplicated().any()
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS)
 def test_unused_reviews_could_be_trained_on_and_are_in_no_part(seed: int) -> None:
     """Every review that would be trained on without a cap is trained on with it, or left over."""
@@ -111,7 +111,7 @@ def test_unused_reviews_could_be_trained_on_and_are_in_no_part(seed: int) -> Non
     assert set(whole.train.frame["review_id"]) <= allowed
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS, st.floats(1, 9))
 def test_every_category_of_every_part_is_balanced_and_within_its_cap(seed: int, ratio: float) -> None:
     splits = split_reviews(skewed_tables_of(seed), replace(RULES, majority_ratio=ratio), seed)
@@ -125,7 +125,7 @@ def test_every_category_of_every_part_is_balanced_and_within_its_cap(seed: int, 
             assert (rows["label"] == "positive").sum() <= ratio * counts["positive"]
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS)
 def test_weights_restore_the_source_of_a_held_out_set(seed: int) -> None:
     """They count the source's reviews of each category and label, of which a part was read."""
@@ -143,7 +143,7 @@ def test_weights_restore_the_source_of_a_held_out_set(seed: int) -> None:
     assert_frame_equal(splits.validation.frame, core.reset_index(drop=True))
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS, st.integers(20, 60), st.floats(1, 9))  # a smaller cap may draw one class only: an error
 def test_other_evaluation_settings_leave_the_training_rows_as_they_are(
     seed: int, cap: int, ratio: float
@@ -170,7 +170,7 @@ def test_a_wanted_precision_adds_evaluation_reviews_of_frequent_labels_and_nothi
     assert set(first.evaluation.frame["review_id"]) < set(second.evaluation.frame["review_id"])
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_and_of_the_tables_does_not_matter(seed: int, shuffler: random.Random) -> None:
     tables = tables_of(seed)
@@ -192,7 +192,7 @@ def test_a_review_in_two_categories_stays_in_the_same_one_in_any_order_of_the_ca
     assert_frame_equal(first.train.frame, second.train.frame)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS)
 def test_a_new_category_moves_no_product_to_another_part(seed: int) -> None:
     def place(categories: str) -> dict[str, str]:
@@ -208,7 +208,7 @@ def test_a_new_category_moves_no_product_to_another_part(seed: int) -> None:
     assert {product: before[product] for product in both} == {product: after[product] for product in both}
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS, st.sampled_from([RULES, OPEN]))
 def test_every_row_of_every_category_is_in_a_part_or_counted_as_dropped(seed: int, rules: SplitRules) -> None:
     tables = tables_of(seed)
@@ -289,7 +289,7 @@ def test_without_balance_a_category_fills_its_cap() -> None:
     assert splits.train.frame["category"].value_counts().to_dict() == {"A": 8, "B": 8, "C": 8}
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS, st.integers(2, 60))
 def test_a_cap_takes_no_rare_review_away_before_a_frequent_one(seed: int, cap: int) -> None:
     rules = replace(OPEN, composition="rare_first")
