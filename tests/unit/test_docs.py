@@ -1,4 +1,4 @@
-"""README, CONTRIBUTING and docs/ name only commands, settings, paths and links that exist."""
+"""README, CONTRIBUTING and docs/ name only what exists, and their tables are whole."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ PLACEHOLDER = re.compile(r"[A-Z]+")
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+TABLE = re.compile(r"(?:^\|.*\n?)+", re.MULTILINE)
+CELL_END = re.compile(r"(?<!\\)\|")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 SOURCE_FILE = re.compile(r"([\w.-]+/)*[\w.-]+\.(py|yaml|toml|ipynb|md|txt)(:(?P<name>\w+))?")
 EXTRAS = re.compile(r"'\.\[([\w,]+)\]'")
@@ -60,7 +62,16 @@ def problems_in(text: str, document: Path) -> list[str]:
             if name not in KNOWN_EXTRAS
         ),
         *(problem for link in LINK.findall(SPAN.sub("", prose)) if (problem := wrong_link(link, document))),
+        *(f"not as many cells as in the first row: {row}" for row in uneven_rows(prose)),
     ]
+
+
+def uneven_rows(prose: str) -> Iterator[str]:
+    """Yield the rows of tables that have fewer or more cells than the first row."""
+    for table in TABLE.findall(prose):
+        rows = table.splitlines()
+        counts = [len(CELL_END.findall(SPAN.sub("", row))) for row in rows]
+        yield from (row for row, count in zip(rows, counts, strict=True) if count != counts[0])
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -266,6 +277,7 @@ def test_the_commands_are_found() -> None:
         ("![picture](docs/images/a.png)", "no such file: docs/images/a.png"),
         ("[gate](docs/evaluation.md#the-gates)", "no such heading: docs/evaluation.md#the-gates"),
         ("# Here\n[there](#there)", "no such heading: #there"),
+        ("| a | `b\\|c` |\n|---|---|\n| 1 \\| 2 |\n", "in the first row: | 1 \\| 2 |"),
     ],
 )
 def test_a_mistake_is_found(text: str, problem: str) -> None:
