@@ -25,7 +25,7 @@ from review_sentiment.settings_files import flat, load_settings
 if TYPE_CHECKING:
     from front_door.run.launch import SourceState
     from front_door.stack.files import StackFile
-    from pipelines.distil_student import ReviewsFile
+    from pipelines.distill_student import ReviewsFile
     from review_sentiment.config import Settings
     from review_sentiment.evaluation.result import Evaluation
     from review_sentiment.registry.gate import Verdict
@@ -156,7 +156,7 @@ def distill(as_json: bool, **options: Any) -> None:
 
 
 def _reviews_file(options: DistillOptions) -> ReviewsFile | None:
-    from pipelines.distil_student import ReviewsFile
+    from pipelines.distill_student import ReviewsFile
     from review_sentiment.data.files.catalogue import open_reviews
     from review_sentiment.fingerprints import file_fingerprint
 
@@ -209,14 +209,14 @@ def _run(
 
     from front_door.run.launch import pin_encoder, pin_model, provenance
     from front_door.stack.active import active_stack
-    from pipelines.distil_student import RUN_A_MODEL, Teacher, distil_student
+    from pipelines.distill_student import RUN_A_MODEL, Teacher, distill_student
 
     settings = pin_model(settings)
     if settings.student.kind in ENCODER_ARMS:
         settings = pin_encoder(settings)
     with active_stack(place.stack) as stack:
         gpu = stack.gpu_options
-        finished = distil_student.with_options(
+        finished = distill_student.with_options(
             steps={name: gpu for name in RUN_A_MODEL if gpu},
             extra=provenance(place.command, flat(settings)),
             **stack.pipeline_options,

@@ -49,7 +49,7 @@ def static_model(identity: ModelIdentity, device: str = "auto") -> StaticModel:
     directory = _place(identity)
     if not is_as_recorded(directory):
         logger.info("Distilling %s to a static model in %s, once (half a minute)", identity.title, directory)
-        distilled = distil(Encoder.open(identity, device))
+        distilled = distill(Encoder.open(identity, device))
         try:
             write_recorded(directory, lambda finished: save_static(distilled, finished))
         except OSError as error:
@@ -60,7 +60,7 @@ def static_model(identity: ModelIdentity, device: str = "auto") -> StaticModel:
     return load_static(directory)
 
 
-def distil(encoder: Encoder) -> StaticModel:
+def distill(encoder: Encoder) -> StaticModel:
     """Return a model with a vector for each token of the encoder's vocabulary.
 
     Tokens that no text has (special and unused ones) have the vector zero.

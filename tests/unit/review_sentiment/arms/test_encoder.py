@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from review_sentiment.arms.distillation import DIMENSIONS, distil, static_model
+from review_sentiment.arms.distillation import DIMENSIONS, distill, static_model
 from review_sentiment.arms.encoder import Encoder, normalised
 from review_sentiment.arms.encoder_source import identify_encoder
 from review_sentiment.errors import ModelUnavailableError
@@ -59,7 +59,7 @@ def test_long_texts_are_cut_at_what_the_encoder_can_read(encoder: Encoder) -> No
 
 def test_a_static_vector_is_the_weighted_main_part_of_a_tokens_vector(encoder: Encoder) -> None:
     """With a text of one token, the static model gives what PCA leaves of the encoder's vector."""
-    model = distil(encoder)
+    model = distill(encoder)
     vocabulary = encoder.tokenizer.get_vocab()
     kept = [number for token, number in vocabulary.items() if number > 4 and token != "[unused0]"]
     rows = [[2, number, 3] for number in sorted(kept)]
@@ -82,7 +82,7 @@ def test_a_static_model_is_distilled_once_for_the_files_of_an_encoder(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first = static_model(tiny_encoder, "cpu")
-    monkeypatch.setattr("review_sentiment.arms.distillation.distil", None)
+    monkeypatch.setattr("review_sentiment.arms.distillation.distill", None)
     moved = replace(tiny_encoder, name=str(tmp_path / "elsewhere"))
     np.testing.assert_array_equal(static_model(moved, "cpu").embedding, first.embedding)
     with pytest.raises(TypeError, match="not callable"):

@@ -21,7 +21,7 @@ from steps.train_student import train_student
 from steps.unused_reviews import unused_reviews
 from steps.validate_categories import validate_categories
 
-NAME = "distil_student"
+NAME = "distill_student"
 RUN_A_MODEL = ("ask_teacher", "train_student")
 """Steps that a stack with a GPU step operator sends to the GPU."""
 STEPS = SimpleNamespace(
@@ -50,7 +50,7 @@ class ReviewsFile(BaseModel, frozen=True):
 
 
 @pipeline(name=NAME, execution_mode=ExecutionMode.FAIL_FAST)
-def distil_student(
+def distill_student(
     settings: Settings,
     available: Sequence[str],
     revisions: Mapping[str, str],
