@@ -123,7 +123,7 @@ def test_responses_have_probabilities_and_the_version(served: str, first_run: di
     for answer in answers:
         assert answer["p_negative"] + answer["p_positive"] == pytest.approx(1)
         assert answer["probability"] == answer[f"p_{answer['label']}"]
-    with urllib.request.urlopen(f"{served}/version", timeout=5) as answer:
+    with urllib.request.urlopen(f"{served}/version", timeout=60) as answer:
         assert json.loads(answer.read())["version"] == answers[0]["model_version"]
 
 

@@ -90,7 +90,7 @@ def test_any_other_title_is_kept(title: str) -> None:
 def test_a_long_title_of_stars_and_a_word_takes_no_time() -> None:
     start = time.process_time()
     assert mask_title("*" * 400 + "a")
-    assert time.process_time() - start < 0.05
+    assert time.process_time() - start < 0.5
 
 
 def test_texts_that_a_reader_would_call_the_same_are_equal_when_normalised() -> None:
