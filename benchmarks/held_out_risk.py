@@ -28,7 +28,7 @@ from review_sentiment.errors import DataError
 from review_sentiment.evaluation.predictions import answers_of, production_shares
 from review_sentiment.evaluation.result import fitted_rule
 from review_sentiment.scoring.version_files import load_rule
-from review_sentiment.tracking import evidence, model_versions
+from review_sentiment.tracking import downloads, evidence, model_versions
 from review_sentiment.tracking.mlflow_store import temporary_directory
 
 PARTS, HALVES = 5, 60
@@ -61,7 +61,7 @@ def main(version: str, name: str, risk: float, confidence: float, reviews: int |
     prepare_environment()
     with mlflow_ready(), temporary_directory() as scratch:
         found = model_versions.get_version(name, version)
-        rule = load_rule(model_versions.download_adapter(found, Path(scratch))[1])
+        rule = load_rule(downloads.download_adapter(found, Path(scratch))[1])
         validation, evaluation = evidence.decision_of(found), evidence.stratified_of(found)
     sizes = {} if reviews is None else {"reviews": float(reviews)}
     settings = DecisionSettings(abstain={"risk": risk, "confidence": confidence, **sizes})

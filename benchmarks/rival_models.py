@@ -23,7 +23,7 @@ from review_sentiment.registry.parity import label_in
 from review_sentiment.registry.student_choice import StudentChoice, Together, combine, students_of
 from review_sentiment.scoring.scorer import Scorer
 from review_sentiment.scoring.version_files import require_label_words
-from review_sentiment.tracking import model_versions
+from review_sentiment.tracking import downloads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -111,7 +111,7 @@ def language_model(version: ModelVersion, plan: ComputePlan, scratch: Path) -> L
     """
     from review_sentiment.evaluation.evaluate import megabytes_with_base
 
-    serving, adapter = model_versions.download_adapter(version, scratch / "version")
+    serving, adapter = downloads.download_adapter(version, scratch / "version")
     size = megabytes_with_base(serving.base, adapter)
     return LanguageModel(version, serving, adapter, version_scorer(adapter, plan), size)
 
@@ -127,7 +127,7 @@ def students_and_both(
     found: list[Rival | Absent] = []
     for student in students:
         title = f"{student.name}/{student.version}"
-        files = model_versions.download_files(student, scratch / f"student-{student.version}")
+        files = downloads.download_files(student, scratch / f"student-{student.version}")
         scorer, size = version_scorer(files, plan), megabytes_of(files)
         found.append(by_scorer(f"student {title} ({student.tags['student']})", scorer, size))
         ways: tuple[Together, ...] = ("cascade", "ensemble")

@@ -35,13 +35,13 @@ def ask_teacher(
     from review_sentiment.arms.version_scorer import version_scorer
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.registry.lineage import require_evaluated_on
-    from review_sentiment.tracking import model_versions
+    from review_sentiment.tracking import downloads, model_versions
     from steps.mlflow_connection import connect
 
     connect()
     found = model_versions.get_version(teacher, version)
     require_evaluated_on(found, evaluation)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-teacher-") as scratch:
-        files = model_versions.download_files(found, Path(scratch))
+        files = downloads.download_files(found, Path(scratch))
         scorer = version_scorer(files, plan_compute(model.device, model.precision))
         return answers_of(scorer, found.title, unlabelled)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 @contextmanager
 def downloaded(request: ScoringRequest, with_student: bool = True) -> Iterator[tuple[Path, Path | None]]:
     """Yield the directories with the files of the version and, if one answers with it, of its student."""
-    from review_sentiment.tracking import model_versions
+    from review_sentiment.tracking import downloads, model_versions
     from steps.mlflow_connection import connect
 
     def download(name: str, version: str, place: str) -> Path:
-        return model_versions.download_files(model_versions.get_version(name, version), Path(scratch) / place)
+        return downloads.download_files(model_versions.get_version(name, version), Path(scratch) / place)
 
     connect()
     together = request.combination if with_student else None

@@ -107,8 +107,8 @@ def updates_of(name: str, number: str) -> list[Update]:
         UsageError: the version has no adapter.
         ModelUnavailableError: the adapter's files are missing.
     """
-    from review_sentiment.tracking import model_versions
+    from review_sentiment.tracking import downloads, model_versions
 
     version = model_versions.get_version(name, number)
     with tempfile.TemporaryDirectory(prefix="review-sentiment-updates-") as scratch:
-        return read_updates(model_versions.download_adapter(version, Path(scratch))[1])
+        return read_updates(downloads.download_adapter(version, Path(scratch))[1])

@@ -29,12 +29,12 @@ CONFLICT = 409
 @of_version
 def promote(request: Request, registry: Registry, version: ModelVersion) -> Response:
     """Ask before a promotion, or do it unless the champion has changed since the page was shown."""
-    from review_sentiment.tracking import model_versions
+    from review_sentiment.tracking import aliases
 
     changed = False
     if request.method == "POST":
         if request.query_params.get(SEEN_PARAMETER, "") == _number(registry):
-            model_versions.make_champion(version.name, version.version)
+            aliases.make_champion(version.name, version.version)
             return _to_version(registry, version.version)
         changed = True
     page = render_version(
@@ -52,14 +52,14 @@ def promote(request: Request, registry: Registry, version: ModelVersion) -> Resp
 
 def roll_back(request: Request) -> Response:
     """Ask before a rollback, or do it unless the champion has changed since the page was shown."""
-    from review_sentiment.tracking import mlflow_store, model_versions
+    from review_sentiment.tracking import aliases, mlflow_store
 
     registry = registry_of(request, limit=1)
     changed = False
     if request.method == "POST" and registry.previous_champion:
         if request.query_params.get(SEEN_PARAMETER, "") == _number(registry):
             with mlflow_store.reaching(tracking_uri()):
-                return _to_version(registry, model_versions.roll_back(registry.model))
+                return _to_version(registry, aliases.roll_back(registry.model))
         changed = True
     confirm = registry.parameters(**{SEEN_PARAMETER: _number(registry)})
     status = CONFLICT if changed else 200

@@ -115,7 +115,7 @@ def _tags(version: ModelVersion) -> str:
     """Compare the tags that lists show with the evidence, which nothing changes."""
     from review_sentiment.registry.judged import recorded_verdict
     from review_sentiment.tracking import evidence
-    from review_sentiment.tracking.model_versions import natural_tags
+    from review_sentiment.tracking.new_version import natural_tags
 
     metrics, verdict = evidence.metrics_of(version), recorded_verdict(version)
     expected = {

@@ -118,13 +118,13 @@ def _models(name: str, number: str) -> dict[str, Scorer]:
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.scoring.prompted_model import untuned_scorer
     from review_sentiment.scoring.version_files import Serving, load_rule
-    from review_sentiment.tracking import model_versions
+    from review_sentiment.tracking import downloads, model_versions
 
     use_mlflow()
     version = model_versions.get_version(name, number)
     plan = plan_compute()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-trial-") as scratch:
-        files = model_versions.download_files(version, Path(scratch))
+        files = downloads.download_files(version, Path(scratch))
         models = {TUNED: version_scorer(files, plan)}
         if not (files / KIND_FILE).is_file():
             models[UNTUNED] = untuned_scorer(Serving.load(files), load_rule(files).prior, plan)

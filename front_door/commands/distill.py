@@ -178,13 +178,13 @@ def _teacher(name: str, version: str, settings: Settings) -> ModelVersion:
         UsageError: it does not exist, or it answers other labels.
         ModelUnavailableError: its files, or its base model, are not available.
     """
-    from review_sentiment.tracking import mlflow_store, model_versions
+    from review_sentiment.tracking import downloads, mlflow_store, model_versions
 
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(name, version)
     if found.name == settings.student.model_name:
         raise UsageError(f"'{found.name}' has the students: set another student.model_name.")
-    labels, own = scheme_of(settings.data.labels).names, model_versions.require_usable(found).labels
+    labels, own = scheme_of(settings.data.labels).names, downloads.require_usable(found).labels
     if labels != own:
         raise UsageError(
             f"Version {found.version} of '{found.name}' answers {', '.join(own)}, and data.labels says "

@@ -97,16 +97,16 @@ def _export(name: str, version: str, settings: Settings, directory: Path, apart:
     from review_sentiment.models.compute import plan_compute
     from review_sentiment.registry import serving_files
     from review_sentiment.registry.export import export
-    from review_sentiment.tracking import evidence, mlflow_store, model_versions
+    from review_sentiment.tracking import downloads, evidence, mlflow_store, model_versions
 
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(name, version)
-    model_versions.require_usable(found)
+    downloads.require_usable(found)
     plan = plan_compute(settings.model.device, settings.model.precision)
     title = f"{name}-{found.version}"
     report, commands = None, serving_files.adapter_commands if apart else serving_files.merged_commands
     with tempfile.TemporaryDirectory(prefix="review-sentiment-export-") as scratch:
-        serving, adapter = model_versions.download_adapter(found, Path(scratch))
+        serving, adapter = downloads.download_adapter(found, Path(scratch))
         if apart:
             serving_files.export_adapter(serving, adapter, plan, directory)
         else:

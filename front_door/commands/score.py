@@ -192,13 +192,13 @@ def _score(options: ScoringOptions, settings: Settings) -> ScoredFile:
     """
     from review_sentiment.registry.student_choice import combine
     from review_sentiment.scoring.output_files import locked
-    from review_sentiment.tracking import mlflow_store, model_versions
+    from review_sentiment.tracking import downloads, mlflow_store, model_versions
 
     choice = options.student_choice(settings)
     options.check_files()
     mlflow_store.configure(tracking_uri())
     found = model_versions.get_version(options.name or settings.registry.model_name, options.version)
-    rule = model_versions.require_usable(found)
+    rule = downloads.require_usable(found)
     parse_prior(options.prior, rule.labels)  # before hours of scoring
     combined = combine(found, rule, choice) if choice else None
     with locked(options.output):

@@ -73,7 +73,7 @@ def serve(version: str, port: int, name: str | None) -> None:
     """
     with listening(HOST, port) as door, until_stopped():
         with mlflow_ready() as log_file:
-            from review_sentiment.tracking import model_versions
+            from review_sentiment.tracking import downloads, model_versions
 
             found = model_versions.get_version(model_name(name), version)
         click.echo(f"{found.name} version {found.version} is loading, log {log_file}", err=True)
@@ -87,7 +87,7 @@ def serve(version: str, port: int, name: str | None) -> None:
             from review_sentiment.models.compute import plan_compute
             from review_sentiment.scoring.service import EXAMPLE, build_app
 
-            place = model_versions.download_files(found, Path(files))
+            place = downloads.download_files(found, Path(files))
             app = build_app(version_scorer(place, plan_compute()), found.name, found.version)
             address = f"http://{HOST}:{door.getsockname()[1]}"
             console.print_line(

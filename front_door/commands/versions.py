@@ -64,10 +64,10 @@ def promote(version: str, name: str | None, as_json: bool) -> None:
     It need not have passed its gate.
     """
     with mlflow_ready():
-        from review_sentiment.tracking import model_versions
+        from review_sentiment.tracking import aliases, model_versions
 
         chosen = model_versions.get_version(model_name(name), version)
-        model_versions.make_champion(chosen.name, chosen.version)
+        aliases.make_champion(chosen.name, chosen.version)
     if chosen.tags.get("gate") != "passed":
         click.echo(f"Its gate: {chosen.tags.get('gate', 'unknown')}.", err=True)
     done = f"{chosen.name} version {chosen.version} is the champion. Undo: python run_pipeline.py rollback"
@@ -80,10 +80,10 @@ def promote(version: str, name: str | None, as_json: bool) -> None:
 def rollback(name: str | None, as_json: bool) -> None:
     """Make the previous champion the champion again."""
     with mlflow_ready():
-        from review_sentiment.tracking import model_versions
+        from review_sentiment.tracking import aliases
 
         chosen = model_name(name)
-        version = model_versions.roll_back(chosen)
+        version = aliases.roll_back(chosen)
     done = f"{chosen} version {version} is the champion again."
     click.echo(_champion_json(chosen, version) if as_json else done)
 

@@ -39,7 +39,7 @@ def evaluate_champion(
         ModelUnavailableError: its files or its base model are not available.
     """
     from review_sentiment.scoring.version_files import load_rule
-    from review_sentiment.tracking import evidence, model_versions
+    from review_sentiment.tracking import downloads, evidence, model_versions
 
     version = model_versions.find_version(name, model_versions.CHAMPION)
     if version is None or version.run_id == candidate_run:
@@ -48,7 +48,7 @@ def evaluate_champion(
         recorded = evidence.stratified_of(version)
         shares = chats.natural_shares()
         with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
-            serving, adapter = model_versions.download_adapter(version, Path(scratch))
+            serving, adapter = downloads.download_adapter(version, Path(scratch))
             if is_of(recorded, chats):
                 found = recorded_evaluation("champion", recorded, chats)
             else:
@@ -74,13 +74,13 @@ def evaluate_student_champion(name: str, student_run: str, chats: ChatDataset) -
     from review_sentiment.evaluation.arms import evaluate_saved
     from review_sentiment.evaluation.evaluate import HeldOut
     from review_sentiment.scoring.version_files import load_rule
-    from review_sentiment.tracking import model_versions
+    from review_sentiment.tracking import downloads, model_versions
 
     version = model_versions.find_version(name, model_versions.CHAMPION)
     if version is None or version.run_id == student_run:
         return Champion()
     with tempfile.TemporaryDirectory(prefix="review-sentiment-champion-") as scratch:
-        files = model_versions.download_files(version, Path(scratch))
+        files = downloads.download_files(version, Path(scratch))
         rule = load_rule(files)
         _require_labels(version, rule.labels, chats.labels)
         found = evaluate_saved("champion", files, HeldOut(chats), training_seconds=None)

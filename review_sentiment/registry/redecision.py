@@ -15,7 +15,7 @@ from review_sentiment.registry.judged import recorded_verdict
 from review_sentiment.registry.label_table import label_table
 from review_sentiment.scoring.version_files import RULE_FILE, load_rule, rule_json, save_rule
 from review_sentiment.settings_files import flat
-from review_sentiment.tracking import evidence, model_versions
+from review_sentiment.tracking import downloads, evidence, model_versions, new_version
 from review_sentiment.tracking.evaluation_run import (
     IDENTITY_TAG,
     EvaluationRecord,
@@ -65,7 +65,7 @@ def decide(name: str, version: str, settings: DecisionSettings) -> Redecided:
     """
     source = model_versions.get_version(name, version)
     with temporary_directory() as scratch:
-        files = model_versions.download_files(source, Path(scratch))
+        files = downloads.download_files(source, Path(scratch))
         before = load_rule(files)
         rule = fitted_rule(evidence.decision_of(source), before.labels, before.prior, settings)
         answers = evidence.stratified_of(source)
@@ -127,13 +127,13 @@ def _register(
         },
         answers,
     )
-    tags = {**source.tags, **tags, **model_versions.natural_tags(natural)}
+    tags = {**source.tags, **tags, **new_version.natural_tags(natural)}
     tags |= {EVALUATION_RUN_TAG: evaluation_run, IDENTITY_TAG: identity}
-    number = model_versions.register_version(source.name, source.run_id, model_id, tags)
-    with model_versions.deleted_on_failure(source.name, number):
+    number = new_version.register_version(source.name, source.run_id, model_id, tags)
+    with new_version.deleted_on_failure(source.name, number):
         card = _card(source, number, found)
         evidence.log_card(model_id, card)
-        model_versions.describe_version(source.name, number, card)
+        new_version.describe_version(source.name, number, card)
         describe_evaluation(evaluation_run, card)
     return number
 

@@ -19,7 +19,14 @@ from review_sentiment.registry.gate import still_against
 from review_sentiment.registry.judged import Judged, recorded_verdict
 from review_sentiment.registry.model_card import CardIdentity, RegisteredVersion
 from review_sentiment.scoring.version_files import REFERENCE_FILE, save_columns, save_rule
-from review_sentiment.tracking import candidate, mlflow_store, model_versions, recorded_runs
+from review_sentiment.tracking import (
+    aliases,
+    candidate,
+    mlflow_store,
+    model_versions,
+    new_version,
+    recorded_runs,
+)
 from review_sentiment.tracking.evaluation_run import (
     IDENTITY_TAG,
     describe_evaluation,
@@ -80,7 +87,7 @@ def register(name: str, experiment: str, judged: Judged) -> RegisteredVersion:
         number = _register_new(name, judged, links, warnings)
     else:
         number = known.version
-        model_versions.set_version_tag(name, number, EVALUATION_RUN_TAG, evaluation_run)
+        new_version.set_version_tag(name, number, EVALUATION_RUN_TAG, evaluation_run)
     version = model_versions.get_version(name, number)
     card = card_of(version)
     describe_evaluation(evaluation_run, card)
@@ -116,17 +123,17 @@ def _register_new(name: str, judged: Judged, links: dict[str, str], warnings: li
     tags[model_versions.COMPARED_TAG] = " ".join(found.model for found in evaluations.beside())
     tags |= {model_versions.WARNINGS_TAG: "\n".join(warnings)} if warnings else {}
     model_id = _log_model(judged)
-    version = model_versions.register_version(name, run_id, model_id, tags)
-    with model_versions.deleted_on_failure(name, version):
+    version = new_version.register_version(name, run_id, model_id, tags)
+    with new_version.deleted_on_failure(name, version):
         software = trained_with(recorded_runs.recorded_tags(run_id)) | software_here()
         identity = CardIdentity(name, version, links[EVALUATION_RUN_TAG], tuple(warnings), software)
         card = model.card(identity, verdict, evaluations)
         log_card(model_id, card)
-        model_versions.describe_version(name, version, card)
+        new_version.describe_version(name, version, card)
         if verdict.passed:
-            model_versions.make_champion(name, version)
+            aliases.make_champion(name, version)
         elif verdict.same_adapter_as is None:
-            model_versions.set_alias(name, version, model_versions.CHALLENGER)
+            aliases.set_alias(name, version, model_versions.CHALLENGER)
     return version
 
 
@@ -154,7 +161,7 @@ def _log_model(judged: Judged) -> str:
 
 def _tags(tuned: Evaluation, verdict: Verdict) -> dict[str, str]:
     metrics = tuned.metrics
-    natural = model_versions.natural_tags(tuned.natural) if tuned.natural else {}
+    natural = new_version.natural_tags(tuned.natural) if tuned.natural else {}
     return natural | {
         model_versions.ACCURACY_TAG: f"{metrics.accuracy:.6f}",
         "accuracy_interval": "{:.3f}-{:.3f}".format(*metrics.intervals["accuracy"]),

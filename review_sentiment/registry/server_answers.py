@@ -19,7 +19,7 @@ from review_sentiment.scoring.answers import probability_columns
 from review_sentiment.scoring.completions_server import CompletionsServer, Question, Reply, ServerError
 from review_sentiment.scoring.label_tokens import label_branches
 from review_sentiment.scoring.version_files import require_label_words
-from review_sentiment.tracking import evidence, model_versions
+from review_sentiment.tracking import downloads, evidence
 from review_sentiment.tracking.mlflow_store import BASELINE, temporary_directory
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def recorded_answers(version: ModelVersion, rows: int | None) -> RecordedAnswers
     has_baseline = BASELINE in version.compared_models
     untuned = evidence.predictions_of(version, BASELINE) if has_baseline else tuned.head(0)
     with temporary_directory() as scratch:
-        serving, adapter = model_versions.download_adapter(version, Path(scratch))
+        serving, adapter = downloads.download_adapter(version, Path(scratch))
         require_label_words(adapter)
     return RecordedAnswers(serving, reviews, tuned, untuned)
 

@@ -10,7 +10,7 @@ from review_sentiment.arms.combination import Combination
 from review_sentiment.decision.cascade import NEVER
 from review_sentiment.errors import UsageError
 from review_sentiment.evaluation.combination_plan import Validated, plan_cascade, plan_ensemble
-from review_sentiment.tracking import evidence, model_versions
+from review_sentiment.tracking import downloads, evidence, model_versions
 from review_sentiment.tracking.mlflow_store import TEACHER_TAG
 from review_sentiment.tracking.model_versions import CHAMPION
 
@@ -89,7 +89,7 @@ def combine(teacher: ModelVersion, rule: DecisionRule, choice: StudentChoice) ->
         TrackingError: the answers to the validation reviews are no longer in the artifact store.
     """
     student = student_of(teacher, choice)
-    both = _validated(teacher, rule), _validated(student, model_versions.require_usable(student))
+    both = _validated(teacher, rule), _validated(student, downloads.require_usable(student))
     plan = plan_cascade(*both, choice.max_loss) if choice.together == "cascade" else plan_ensemble(*both)
     combination = Combination(
         student_name=student.name,

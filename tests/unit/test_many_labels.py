@@ -47,7 +47,7 @@ from review_sentiment.registry.tuned_model import TunedModel
 from review_sentiment.scoring.answered_file import BulkResult, LabelShare
 from review_sentiment.scoring.answers import answer_table, labels_of, probability_columns
 from review_sentiment.settings_files import load_settings
-from review_sentiment.tracking.model_versions import _shortened
+from review_sentiment.tracking.new_version import _shortened
 from review_sentiment.training.lora_proof import LoraProof
 from tests.many_labels import AWKWARD, STARS, evaluation, names, reviews
 from tests.tiny import prompt_of

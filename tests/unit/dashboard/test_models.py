@@ -18,7 +18,7 @@ from dashboard.queries.versions import VERSIONS_SHOWN
 from review_sentiment.decision.rule import DecisionRule
 from review_sentiment.errors import TrackingError
 from review_sentiment.names import in_markdown
-from review_sentiment.tracking import evidence, model_versions, run_log
+from review_sentiment.tracking import aliases, evidence, model_versions, new_version, run_log
 from review_sentiment.tracking.mlflow_store import TEACHER_TAG
 from tests.unit.dashboard.recorded import LABELS
 from tests.unit.dashboard.test_compare import decided_with
@@ -67,8 +67,8 @@ def client(run: str, model_id: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
         **{"gate.reason": "calibration error is 21.7%"},
         warnings="Collapsed.",
     )
-    model_versions.make_champion(NAME, "1")
-    model_versions.set_alias(NAME, "3", model_versions.CHALLENGER)
+    aliases.make_champion(NAME, "1")
+    aliases.set_alias(NAME, "3", model_versions.CHALLENGER)
     monkeypatch.setattr(evidence, "gate_of", lambda _: dict(CHECKS))
     monkeypatch.setattr(evidence, "settings_of", lambda one: {"lora.rank": one.version, "seed": "42"})
     with TestClient(build_app()) as found:
@@ -76,13 +76,13 @@ def client(run: str, model_id: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def register(run: str, model_id: str, name: str = NAME, **tags: str) -> None:
-    model_versions.register_version(name, run, model_id, TAGS | tags)
+    new_version.register_version(name, run, model_id, TAGS | tags)
 
 
 def champion() -> tuple[str, dict[str, str]]:
     """Return the champion, and all aliases."""
-    aliases = mlflow.MlflowClient().get_registered_model(NAME).aliases
-    return str(aliases["champion"]), {alias: str(number) for alias, number in aliases.items()}
+    held = mlflow.MlflowClient().get_registered_model(NAME).aliases
+    return str(held["champion"]), {alias: str(number) for alias, number in held.items()}
 
 
 def test_the_list_marks_what_is_not_comparable_and_names_the_failed_check(client: TestClient) -> None:
@@ -196,7 +196,7 @@ def test_a_promotion_names_what_it_replaces_and_what_failed_before_it_happens(cl
 
 
 def test_nothing_happens_if_the_champion_has_changed_since_the_question(client: TestClient) -> None:
-    model_versions.make_champion(NAME, "2")
+    aliases.make_champion(NAME, "2")
     for address in ("/models/3/promote?instead_of=1", "/models/rollback?instead_of=1"):
         answer = client.post(address)
         assert answer.status_code == promotion.CONFLICT
@@ -211,11 +211,11 @@ def test_a_rollback_without_an_earlier_champion_is_not_offered(client: TestClien
 
 
 def test_a_deleted_version_is_no_previous_champion(client: TestClient) -> None:
-    model_versions.make_champion(NAME, "2")
-    model_versions.make_champion(NAME, "3")
+    aliases.make_champion(NAME, "2")
+    aliases.make_champion(NAME, "3")
     mlflow.MlflowClient().delete_model_version(NAME, "2")
     assert "Roll back to version 1" in client.get("/models").text
-    assert model_versions.roll_back(NAME) == "1"
+    assert aliases.roll_back(NAME) == "1"
 
 
 def test_a_threshold_is_moved_by_the_address(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.registry.champion import evaluate_champion
 from review_sentiment.registry.gate import Champion
 from review_sentiment.scoring.version_files import Serving, save_rule
-from review_sentiment.tracking import evidence, model_versions, run_log
+from review_sentiment.tracking import aliases, downloads, evidence, model_versions, new_version, run_log
 from review_sentiment.tracking.served_model import log_served_model
 from tests.tiny import prompt_of
 
@@ -47,8 +47,8 @@ def register(
     model_id = log_served_model(run, directory)
     found = evaluate_model(base, directory, HeldOut(chats), PLAN, SETTINGS)
     evidence.log_evidence(model_id, {}, [found], chats.frame)
-    version = model_versions.register_version(NAME, run, model_id, {})
-    model_versions.set_alias(NAME, version, model_versions.CHAMPION)
+    version = new_version.register_version(NAME, run, model_id, {})
+    aliases.set_alias(NAME, version, model_versions.CHAMPION)
     return run
 
 
@@ -96,7 +96,7 @@ def test_a_champion_whose_base_model_is_gone_is_an_error(
 ) -> None:
     register(tiny_model, tiny_chats.head(20), tmp_path / "adapter")
     version = model_versions.get_version(NAME, "1")
-    serving, adapter = model_versions.download_adapter(version, tmp_path / "copy")
+    serving, adapter = downloads.download_adapter(version, tmp_path / "copy")
     moved = ModelIdentity(str(tmp_path / "gone"), None, "nf4", "gone")
     Serving(moved, serving.prompt).save(adapter)
     save_rule(DecisionRule.raw(serving.labels, (0.5, 0.5)), adapter)
@@ -104,14 +104,14 @@ def test_a_champion_whose_base_model_is_gone_is_an_error(
     model_id = log_served_model(run, adapter)
     evaluated = evaluate_model(tiny_model, None, HeldOut(tiny_chats.head(20)), PLAN, SETTINGS)
     evidence.log_evidence(model_id, {}, [replace(evaluated, model="tuned")], tiny_chats.frame)
-    moved_version = model_versions.register_version(NAME, run, model_id, {})
-    model_versions.set_alias(NAME, moved_version, model_versions.CHAMPION)
+    moved_version = new_version.register_version(NAME, run, model_id, {})
+    aliases.set_alias(NAME, moved_version, model_versions.CHAMPION)
     with pytest.raises(
         ModelUnavailableError, match=r"version 2, cannot be evaluated.*gone.*promote VERSION"
     ) as e:
         evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS)
     assert "rollback" in str(e.value)
-    model_versions.set_alias(NAME, "1", model_versions.CHAMPION)  # one of the ways out in the message
+    aliases.set_alias(NAME, "1", model_versions.CHAMPION)  # one of the ways out in the message
     assert evaluate_champion(NAME, "another run", tiny_chats, PLAN, SETTINGS).version == "1"
 
 

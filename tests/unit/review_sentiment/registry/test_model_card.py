@@ -25,7 +25,7 @@ from review_sentiment.registry.gate import Evaluations
 from review_sentiment.registry.lineage import Lineage
 from review_sentiment.registry.model_card import MAX_CATEGORIES, CardIdentity, concerns, write_card
 from review_sentiment.registry.tuned_model import TunedModel
-from review_sentiment.tracking.model_versions import DESCRIPTION_LIMIT
+from review_sentiment.tracking.new_version import DESCRIPTION_LIMIT
 from review_sentiment.training.lora_proof import LoraProof
 from tests.families import random_model
 from tests.unit.review_sentiment.registry.test_lineage import LINEAGE, TRAINED

@@ -20,7 +20,7 @@ from review_sentiment.evaluation.result import Evaluation
 from review_sentiment.registry.paper_results import collect
 from review_sentiment.registry.version_comparison import different_settings
 from review_sentiment.scoring.version_files import load_rule
-from review_sentiment.tracking import evidence, model_versions, run_log
+from review_sentiment.tracking import downloads, evidence, model_versions, run_log
 from tests.unit.review_sentiment.registry.test_registration import NAME, registered
 from tests.unit.test_materializers import RULE, evaluation
 
@@ -84,7 +84,7 @@ def test_a_new_rule_makes_a_new_version_with_the_same_adapter(
     assert two.tags["gate.reason"].startswith("A new decision rule for version 1")
     assert "new decision rule: precision negative=0.8" in evidence.card_of(two)
     (_, first), (_, second) = (
-        model_versions.download_adapter(found, tmp_path / found.version) for found in (one, two)
+        downloads.download_adapter(found, tmp_path / found.version) for found in (one, two)
     )
     assert load_rule(first) == evidence.rule_of(one) == RULE
     rule = load_rule(second)

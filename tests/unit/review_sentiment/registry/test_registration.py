@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mlflow
@@ -24,7 +25,7 @@ from review_sentiment.registry.registration import register
 from review_sentiment.registry.tuned_model import TunedModel
 from review_sentiment.registry.version_comparison import compare_versions, different_settings
 from review_sentiment.scoring.version_files import load_columns
-from review_sentiment.tracking import evidence, model_versions, run_log
+from review_sentiment.tracking import aliases, downloads, evidence, model_versions, new_version, run_log
 from review_sentiment.tracking.evaluation_run import require_evaluation_run
 from tests.unit.review_sentiment.registry.test_model_card import LINEAGE
 from tests.unit.test_materializers import RULE, adapter, evaluation, reviews
@@ -97,7 +98,7 @@ def test_two_evaluations_of_the_champions_adapter_keep_their_own_evidence(
     assert list(evidence.reviews_of(one)) == REVIEW_COLUMNS
     assert one.compared_models == ("tfidf",)
     with tempfile.TemporaryDirectory() as scratch:
-        files = model_versions.download_files(one, Path(scratch))
+        files = downloads.download_files(one, Path(scratch))
         assert load_columns(files) == ReviewColumns("Body", None)
     assert len(evidence.predictions_of(one, "tfidf")) == len(evidence.predictions_of(one))
 
@@ -211,8 +212,8 @@ def test_a_version_that_cannot_be_deleted_is_reported(
         raise mlflow.MlflowException("the registry is away")
 
     run = run_log.open_run("e", "run", {}, {})
-    monkeypatch.setattr(model_versions, "register_version", lambda *_: "7")
-    monkeypatch.setattr(model_versions, "describe_version", lambda *_: None)
+    monkeypatch.setattr(new_version, "register_version", lambda *_: "7")
+    monkeypatch.setattr(new_version, "describe_version", lambda *_: None)
     for request in ("set_registered_model_alias", "get_registered_model", "delete_model_version"):
         monkeypatch.setattr(mlflow.MlflowClient, request, away)
     with pytest.raises(mlflow.MlflowException, match="away") as raised:
@@ -220,18 +221,20 @@ def test_a_version_that_cannot_be_deleted_is_reported(
     assert "promote 7" in raised.value.__notes__[0]
 
 
-@pytest.mark.parametrize("failing", ["register_version", "make_champion"])
+@pytest.mark.parametrize(
+    ("module", "failing"), [(new_version, "register_version"), (aliases, "make_champion")]
+)
 def test_a_failed_registration_makes_no_champion(
-    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, failing: str
 ) -> None:
     def away(*_: object) -> None:
         raise mlflow.MlflowException("the registry is away")
 
     run = run_log.open_run("e", "run", {}, {})
-    monkeypatch.setattr(model_versions, failing, away)
+    monkeypatch.setattr(module, failing, away)
     if failing == "make_champion":  # a version as a registry keeps it, without the minute of packing a model
-        monkeypatch.setattr(model_versions, "register_version", lambda *_: "1")
-        monkeypatch.setattr(model_versions, "describe_version", lambda *_: None)
+        monkeypatch.setattr(new_version, "register_version", lambda *_: "1")
+        monkeypatch.setattr(new_version, "describe_version", lambda *_: None)
     with pytest.raises(mlflow.MlflowException, match="away"):
         registered(run, tmp_path / "adapter")
     assert model_versions.find_version(NAME, model_versions.CHAMPION) is None

@@ -13,7 +13,7 @@ from front_door.main import main
 from review_sentiment.decision.rule import Band
 from review_sentiment.errors import UsageError
 from review_sentiment.registry.student_choice import StudentChoice, combine, student_of
-from review_sentiment.tracking import model_versions, run_log
+from review_sentiment.tracking import aliases, model_versions, new_version, run_log
 from review_sentiment.tracking.mlflow_store import TEACHER_TAG
 from review_sentiment.tracking.model_versions import ModelVersion
 from tests.unit.review_sentiment.registry.test_redecision import larger_evaluation, predictions
@@ -39,16 +39,16 @@ def register_students(teacher: ModelVersion, name: str, teachers: Sequence[str])
     """Register a version with the teacher's files for each: as a student of that version, or of none."""
     for of in teachers:
         tags = {TEACHER_TAG: of} if of else {}
-        model_versions.register_version(name, teacher.run_id, teacher.model_id, tags)
+        new_version.register_version(name, teacher.run_id, teacher.model_id, tags)
 
 
 def test_the_newest_student_of_the_version_is_taken_or_the_champion_among_them(teacher: ModelVersion) -> None:
     register_students(teacher, STUDENTS, (f"{NAME}/1", f"{NAME}/1", f"{NAME}/11", "others/1", ""))
     assert student_of(teacher, choice()).version == "2"
     assert student_of(teacher, choice(version="1")).version == "1"
-    model_versions.make_champion(STUDENTS, "4")
+    aliases.make_champion(STUDENTS, "4")
     assert student_of(teacher, choice()).version == "2", "the champion is another version's student"
-    model_versions.make_champion(STUDENTS, "1")
+    aliases.make_champion(STUDENTS, "1")
     assert student_of(teacher, choice()).version == "1"
     assert student_of(teacher, choice(version="champion")).version == "1"
 

@@ -18,7 +18,7 @@ from review_sentiment.models.compute import plan_compute
 from review_sentiment.models.loading import load_model
 from review_sentiment.models.lora import add_adapters, save_adapter
 from review_sentiment.scoring.version_files import Serving, save_rule
-from review_sentiment.tracking import model_versions, run_log
+from review_sentiment.tracking import new_version, run_log
 from review_sentiment.tracking.served_model import log_served_model
 from tests.tiny import prompt_of
 
@@ -56,7 +56,7 @@ def test_a_version_loads_in_a_fresh_process_outside_the_checkout(
     rule = DecisionRule.raw(LABELS, (0.3, 0.3, 0.4))
     save_rule(replace(rule, band=Band(1.0, 0.1, 0.9, possible_at=0.0)), adapter)
     run = run_log.open_run("experiment", "run", {}, {})
-    model_versions.register_version("reviews", run, log_served_model(run, adapter), {})
+    new_version.register_version("reviews", run, log_served_model(run, adapter), {})
 
     finished = subprocess.run(
         [sys.executable, "-I", "-c", LOAD_AND_PREDICT],
