@@ -88,6 +88,11 @@ class ComputePlan:
         if self.capability < FLASH_CAPABILITY:
             major, minor = self.capability
             return "blocks", f"FlashAttention needs compute capability 8.0, and this GPU has {major}.{minor}"
+        from review_sentiment.models import varlen_attention  # it imports torch
+
+        if not varlen_attention.is_available():
+            oldest = ".".join(map(str, varlen_attention.OLDEST_TORCH))
+            return "blocks", f"FlashAttention for rows of different lengths needs torch {oldest} or newer"
         return "varlen", "FlashAttention needs no padding and keeps no probabilities"
 
     def dequantises_once(self, wanted: bool | Auto) -> bool:

@@ -16,7 +16,10 @@ tests and in `benchmarks/gpu_check.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +30,8 @@ from review_sentiment.models.packing import PackedRows
 
 ALL, CAUSAL = (-1, -1), (-1, 0)
 """Windows of `varlen_attn`: how far a query sees to its left and right, -1 for any distance."""
+OLDEST_TORCH = (2, 11)
+"""Version whose `varlen_attn` has a scale and windows: 2.10 knows neither, and 2.9 has no such function."""
 
 
 def attend_by_length(
@@ -36,9 +41,13 @@ def attend_by_length(
     found = rows.once((len(q), q.device), lambda: _sequences(rows, len(q), q.device))
     if rows.prefix:
         k, v = (_RepeatedPrefix.apply(states, found) for states in (k, v))  # type: ignore[no-untyped-call]
-    attend: Any = varlen_reference
+    attend: Callable[..., Any] = varlen_reference
     if q.is_cuda:
         from torch.nn.attention.varlen import varlen_attn as attend
+    groups = {"enable_gqa": True}
+    if not _shares_keys(attend):
+        k, v = (states.repeat_interleave(q.shape[1] // states.shape[1], dim=1) for states in (k, v))
+        groups = {}
     # The causal triangle ends at the last query and the last key of a row, so a row sees its whole prefix.
     output: torch.Tensor = attend(
         q,
@@ -50,9 +59,20 @@ def attend_by_length(
         found.most_keys,
         scale=scale,
         window_size=CAUSAL,
-        enable_gqa=True,
+        **groups,
     )
     return output
+
+
+def is_available() -> bool:
+    """Return whether this torch has what `attend_by_length` needs on a GPU."""
+    return tuple(int(part) for part in torch.__version__.split(".")[:2]) >= OLDEST_TORCH
+
+
+@cache
+def _shares_keys(attend: Callable[..., Any]) -> bool:
+    """Return whether queries can share keys in groups: torch 2.11 wants a key for every head."""
+    return "enable_gqa" in signature(attend).parameters
 
 
 @dataclass(frozen=True)

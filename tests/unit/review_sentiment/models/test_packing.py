@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from review_sentiment.models.fused_lora import fuse_adapters
 from review_sentiment.models.lean_layers import lighten
 from review_sentiment.models.lora import add_adapters
 from review_sentiment.models.packed_attention import KERNELS, can_pack, use_packed_attention
-from review_sentiment.models.packing import TOKENS_MULTIPLE, pack, shared_prefix
+from review_sentiment.models.packing import TOKENS_MULTIPLE, PackedRows, pack, shared_prefix
 from review_sentiment.scoring.next_token import score_next_tokens
 from review_sentiment.training.answer_logits import IGNORED, packed_logits, padded_logits
 from review_sentiment.training.rows import collate
@@ -161,6 +162,37 @@ def test_a_gpu_gets_the_kernel_that_it_and_the_precision_allow(
     choice, why = replace(gpu_plan(precision), capability=capability).packed_attention
     assert choice == expected
     assert "FlashAttention" in why
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [("2.10.0+cu128", "blocks"), ("2.11.0+cu130", "varlen"), ("3.0.0a1", "varlen")]
+)
+def test_an_older_torch_gets_the_kernel_that_it_has(
+    version: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    choice, why = replace(gpu_plan("bf16"), capability=(9, 0)).packed_attention
+    assert choice == expected
+    assert expected == "varlen" or "needs torch 2.11 or newer" in why
+
+
+def test_in_torch_2_11_queries_that_share_keys_get_copies_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = PackedRows(3, (4, 2))
+    states = [torch.randn(12, heads, 8, requires_grad=True) for heads in (6, 2, 2)]
+
+    def found() -> list[torch.Tensor]:
+        output = varlen_attention.attend_by_length(*states, rows, 0.3)
+        return [output, *torch.autograd.grad(output[: rows.tokens].square().sum(), states)]
+
+    def as_in_2_11(
+        query: torch.Tensor, key: torch.Tensor, *others: Any, scale: float, window_size: Any
+    ) -> Any:
+        return reference(query, key, *others, scale=scale, window_size=window_size)
+
+    expected, reference = found(), varlen_attention.varlen_reference
+    monkeypatch.setattr(varlen_attention, "varlen_reference", as_in_2_11)
+    for own, shared in zip(found(), expected, strict=True):
+        torch.testing.assert_close(own, shared)
 
 
 @pytest.mark.parametrize(
