@@ -25,7 +25,7 @@ from tests.front_door import ROOT, Project
 from tests.tiny import tiny_settings
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -43,6 +43,8 @@ WAIT_MILLISECONDS = 60_000
 """A click is answered in a second; a busy machine may take longer."""
 RUN_MILLISECONDS = 400_000
 """A run of the tiny model takes half a minute alone on two cores."""
+MOST_TABS = 80
+"""Presses of Tab that reach every control of a page."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,15 @@ def dashboard(dashboard_project: Project) -> Iterator[Dashboard]:
     """Return a dashboard that the tests of a module share."""
     with served(dashboard_project) as dashboard:
         yield dashboard
+
+
+def reach(page: Page, control: Locator) -> None:
+    """Press Tab until a control has the focus and shows it, on a page that nobody has clicked."""
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        if control.evaluate("control => control.matches(':focus-visible')"):
+            return
+    pytest.fail(f"Tab does not reach {control}")
 
 
 def cache_directory(project: Project) -> Path:

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 import mlflow
 import pytest
 
-from tests.browser.conftest import RUN_MILLISECONDS, Dashboard
+from tests.browser.conftest import RUN_MILLISECONDS, Dashboard, reach
 
 pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.timeout(1800)]
-MOST_TABS = 80
-"""Presses of Tab that reach every control of a page."""
 
 
 def champion(dashboard: Dashboard) -> tuple[str, set[str]]:
@@ -26,15 +24,6 @@ def champion(dashboard: Dashboard) -> tuple[str, set[str]]:
     client = mlflow.MlflowClient(dashboard.project.tracking_uri)
     aliases = client.get_registered_model("review-sentiment").aliases
     return str(aliases["champion"]), set(aliases)
-
-
-def reach(page: Page, control: Locator) -> None:
-    """Press Tab until a control has the focus, on a page that nobody has clicked."""
-    for _ in range(MOST_TABS):
-        page.keyboard.press("Tab")
-        if control.evaluate("control => control === document.activeElement"):
-            return
-    pytest.fail(f"Tab does not reach {control}")
 
 
 def test_a_version_is_promoted_and_rolled_back_by_keyboard(versions: Dashboard, page: Page) -> None:
